@@ -1,0 +1,60 @@
+/** Stable codes that programs test. Their HTTP statuses stand in `plugins/problems.ts`, which does not compile while one is missing. */
+export const errorCodes = [
+  'invalid_request',
+  'invalid_cursor',
+  'not_found',
+  'method_not_allowed',
+  'unauthenticated',
+  'forbidden',
+  'already_created',
+  'idempotency_key_reused',
+  'key_revoked',
+  'unsupported_media_type',
+  'body_too_large',
+  'headers_too_large',
+  'request_timeout',
+  'too_many_unknown_tokens',
+  'unavailable',
+  'internal'
+] as const
+
+export type ErrorCode = typeof errorCodes[number]
+
+/** One fault in a body or a parameter: `pointer` is a JSON pointer (RFC 6901) into what was sent. */
+export interface Fault {
+  readonly pointer: string
+  readonly detail: string
+}
+
+interface KeysErrorOptions {
+  /** What went wrong and what to do, for people; never holds what was sent. */
+  readonly detail: string
+  readonly faults?: readonly Fault[]
+  /** Further members of the problem document, such as the id of the key that already exists. */
+  readonly extra?: Readonly<Record<string, string>>
+  /** Whole seconds after which trying again makes sense; becomes `Retry-After`. */
+  readonly retryAfterS?: number
+  readonly cause?: unknown
+}
+
+/** A failure that the caller is told about. Refusing a token is no failure: that is a `Verdict`. */
+export class KeysError extends Error {
+  readonly code: ErrorCode
+  readonly faults: readonly Fault[]
+  readonly extra: Readonly<Record<string, string>>
+  readonly retryAfterS: number | undefined
+
+  constructor (code: ErrorCode, options: KeysErrorOptions) {
+    super(options.detail, { cause: options.cause })
+    this.name = 'KeysError'
+    this.code = code
+    this.faults = options.faults ?? []
+    this.extra = options.extra ?? {}
+    this.retryAfterS = options.retryAfterS
+  }
+}
+
+/** The answer is not known right now: nothing was decided, trying again is safe. */
+export function unavailable (detail: string, cause?: unknown): KeysError {
+  return new KeysError('unavailable', { detail, retryAfterS: 1, cause })
+}

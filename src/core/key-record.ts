@@ -1,0 +1,52 @@
+import type { Scope } from './scopes.ts'
+
+declare const digestBrand: unique symbol
+
+/**
+ * SHA-256 of a whole token: 32 bytes as a string of 32 Latin-1 characters, which is the quickest thing that a
+ * `Map` can be asked for. Only `digestOf` makes one from a token, only a driver makes one from stored bytes.
+ */
+export type Digest = string & { readonly [digestBrand]: true }
+
+export function digestFromBytes (bytes: Uint8Array): Digest {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1') as Digest
+}
+
+export function digestToBytes (digest: Digest): Buffer {
+  return Buffer.from(digest, 'latin1')
+}
+
+/** What verification needs to know of a key; the shape that the cache tiers hold. Times are milliseconds since the epoch. */
+export interface KeyRecord {
+  readonly id: string
+  readonly digest: Digest
+  readonly workspaceId: string
+  readonly ownerId: string | null
+  readonly name: string
+  readonly scope: Scope
+  readonly metadata: Readonly<Record<string, string>>
+  readonly createdAt: number
+  readonly expiresAt: number | null
+  readonly revokedAt: number | null
+}
+
+export type KeyStatus = 'active' | 'expired' | 'revoked'
+
+/** What the people who manage keys see of one. Never the digest, never the token. */
+export interface ManagedKey {
+  readonly id: string
+  readonly workspaceId: string
+  readonly ownerId: string | null
+  readonly name: string
+  readonly scope: Scope
+  readonly hint: string
+  readonly status: KeyStatus
+  readonly metadata: Readonly<Record<string, string>>
+  readonly createdAt: number
+  readonly createdBy: string
+  readonly expiresAt: number | null
+  readonly lastUsedAt: number | null
+  readonly revokedAt: number | null
+  readonly revokedBy: string | null
+  readonly revokeReason: string | null
+}

@@ -1,0 +1,50 @@
+import type { ChangeTarget, Entry } from '../lookup.ts'
+
+/**
+ * What may be made of an entry at this very moment:
+ * - `current`: nothing that was in force before the request can be missing from it;
+ * - `stale`: a later change concerns it, or may; read the primary and judge again;
+ * - `revoked`: a later revocation concerns it, and a revocation is for good;
+ * - `shut`: this replica may not accept anything until it has renewed its window.
+ */
+export type Standing = 'current' | 'stale' | 'revoked' | 'shut'
+
+/** A change that has been committed, as the log and the hints tell it. */
+export interface LoggedChange {
+  readonly seq: number
+  readonly target: ChangeTarget
+  /** `revoke` is for good; `change` only makes what was read before it stale. */
+  readonly action: 'revoke' | 'change'
+}
+
+/** A change as the revoker knows it when the database has confirmed its commit. */
+export interface CommittedChange extends LoggedChange {
+  /** Monotonic milliseconds, read when the commit's answer arrived (R8 b). */
+  readonly committedAt: number
+  /** The longest trust window of any living member, read in the change's own transaction. */
+  readonly windowMs: number
+}
+
+/** How a change came to be in force everywhere: every member acknowledged it, or every window that could miss it has ended. */
+export type ForcePath = 'fast' | 'slow'
+
+/** The trust window as the verification path sees it. Synchronous but for `opened`. */
+export interface Trust {
+  /** The final check (R6). `now` is a fresh reading of the monotonic clock, taken after the last await. */
+  judge (entry: Entry, now: number): Standing
+  /** The latest that the database's clock can show at `now`, in milliseconds since the epoch. */
+  databaseTime (now: number): number
+  /** Resolves once the window is open, joining one shared renewal; rejects with `unavailable` after a second. */
+  opened (): Promise<void>
+}
+
+/** The trust window as the key service sees it. */
+export interface Force {
+  /**
+   * Tells the other replicas of a committed change and resolves when no replica can still accept what it took
+   * away. Always resolves, within W of the commit, whatever the stores and the other replicas do.
+   */
+  inForce (change: CommittedChange): Promise<ForcePath>
+  /** Tells the other replicas of a committed change that takes nothing away, and waits for nobody. */
+  announce (change: LoggedChange): void
+}
