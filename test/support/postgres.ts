@@ -77,6 +77,11 @@ export class PostgresServer {
   pause (): void { this.#process.pause() }
   resume (): void { this.#process.resume() }
 
+  /** Starts as a standby of nobody from the next `start` on: in recovery, and only to be read. */
+  makeStandby (): void {
+    writeFileSync(join(this.#data, 'standby.signal'), '')
+  }
+
   /** Ends the server for good and removes its data. */
   async remove (): Promise<void> {
     if (!this.#process.running) this.#releaseMemory()
