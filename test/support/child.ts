@@ -9,7 +9,7 @@ interface ChildOptions {
   /** A TypeScript file, from the project's root. */
   readonly file: string
   readonly args?: readonly string[]
-  /** The whole environment, beside PATH: nothing of this machine's settings leaks into the test. */
+  /** The whole environment, beside PATH: no setting of this machine leaks into the test. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
 }
@@ -25,7 +25,7 @@ export class Child {
     const loader = import.meta.resolve('@tapjs/typescript/import')
     this.process = spawn(process.execPath, ['--import', loader, `${root}${file}`, ...args], {
       cwd,
-      env: { PATH: process.env['PATH'], ...env },
+      env: { PATH: process.env['PATH'], TS_NODE_TRANSPILE_ONLY: '1', ...env },
       stdio: ['pipe', 'pipe', 'pipe']
     })
     this.process.stdin?.on('error', () => {})
