@@ -26,7 +26,7 @@ interface Rule {
 const rules: readonly Rule[] = [
   {
     say: 'is not of the form name=secret, with a name of letters, digits, dots, dashes and underscores (64 at most).',
-    refuses: (entry) => !name.test(entry.name)
+    refuses: (entry) => !name.test(entry.name) || entry.secret === ''
   },
   {
     say: 'has a secret that is too short or holds a space, quote, comma, backslash or a character beyond ASCII. Use 32 to 512 characters, such as `openssl rand -hex 32` prints.',
