@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import fp from 'fastify-plugin'
-import { KeysError, unavailable } from '../core/errors.ts'
+import { KeysError } from '../core/errors.ts'
 import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { openKeys, type Keys, type KeysHealth, type KeysOptions, type KeysStats } from '../open-keys.ts'
 import { bearerToken } from './bearer.ts'
-import { failureFor, refusalFor, type Refusal } from './refusals.ts'
+import { failureFor, refusalFor, refuseRequest } from './refusals.ts'
 
 export { KeysError, openKeys }
 export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
@@ -64,7 +64,7 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, options:
       if (!(verdict instanceof Promise)) return settle(request, reply, done, verdict)
       verdict.then(
         (late) => { settle(request, reply, done, late) },
-        (error: unknown) => { refuseRequest(reply, failureFor(asKeysError(error))) }
+        (error: unknown) => { refuseRequest(reply, failureFor(error)) }
       )
     }
   })
@@ -78,12 +78,4 @@ function settle (request: FastifyRequest & Verified, reply: FastifyReply, done: 
   if (!verdict.valid) return refuseRequest(reply, refusalFor(verdict.reason, verdict.scope))
   request[verified] = verdict.key
   done()
-}
-
-export function refuseRequest (reply: FastifyReply, { status, headers, body }: Refusal): void {
-  reply.code(status).headers(headers).send(body)
-}
-
-function asKeysError (error: unknown): KeysError {
-  return error instanceof KeysError ? error : unavailable('The answer is not known right now. Try again.', error)
 }

@@ -1,4 +1,5 @@
-import type { KeysError } from '../core/errors.ts'
+import type { FastifyReply } from 'fastify'
+import { KeysError, unavailable } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Reason } from '../core/verdict.ts'
 import { meanings, problemDocument, problemType } from './problem-document.ts'
@@ -79,11 +80,16 @@ export function refusalFor (reason: Reason, scope: Scope | undefined): Refusal {
   return reason === 'insufficient_scope' ? tooLittleScope[scope ?? 'mcp:read'] : refusedTokens[reason]
 }
 
-/** What is answered when there is no verdict: the token may well be good. */
-export function failureFor (error: KeysError): Refusal {
+/** What is answered when verification rejected, and there is no verdict: the token may well be good. */
+export function failureFor (thrown: unknown): Refusal {
+  const error = thrown instanceof KeysError ? thrown : unavailable('The answer is not known right now. Try again.', thrown)
   return {
     status: meanings[error.code].status,
     headers: { 'content-type': problemType, 'cache-control': 'no-store', 'retry-after': String(error.retryAfterS ?? 1) },
     body: problemDocument(error)
   }
+}
+
+export function refuseRequest (reply: FastifyReply, { status, headers, body }: Refusal): void {
+  reply.code(status).headers(headers).send(body)
 }
