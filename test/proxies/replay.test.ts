@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
@@ -151,5 +152,18 @@ t.test('Envoy: the documented configuration', async (t) => {
         }
       })
     })
+  })
+
+  await t.test('a scope in the documented path_prefix cannot be argued away by a client', async (t) => {
+    const prefix = '/forward-auth/-?scope=mcp:write&path='
+    t.ok(readFileSync(new URL('../../docs/proxies.md', import.meta.url), 'utf8').includes(`path_prefix: ${prefix}`))
+    const service = await startService(t, { DATABASE_URL: await freshDatabase(t) })
+    const reader = await service.create({ scope: 'mcp:read' })
+    const writer = await service.create({ scope: 'mcp:write' })
+    for (const path of ['/', '/things', '/things?scope=mcp:read', '/things?a&scope=mcp:read', '/?&scope=mcp:read&scope=mcp:read', '/?&scope=openid', '/?&scope=', '/?&scope[]=mcp:read', '/?&SCOPE=mcp:read', '/?#&scope=mcp:read']) {
+      const about = (token: string) => ({ method: 'POST', path: prefix + path, headers: { host: 'x', 'content-length': '0', authorization: `Bearer ${token}` } })
+      t.equal((await ask(service, about(reader.token))).status, 403, path)
+      t.equal((await ask(service, about(writer.token))).status, 200, path)
+    }
   })
 })
