@@ -120,7 +120,7 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
     ...(guards === undefined ? {} : { guards })
   })
   window.onDrop(({ target }) => {
-    tiers.lookup.drop(target)
+    tiers.drop(target)
     verifier.forget(target)
   })
   const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings })
