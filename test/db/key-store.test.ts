@@ -262,10 +262,14 @@ t.test('a call that is not answered takes no other one with it', async (t) => {
   await store.create(other)
   let commit = () => {}
   const held = new Promise<void>((resolve) => { commit = resolve })
+  let lock = () => {}
+  const locked = new Promise<void>((resolve) => { lock = resolve })
   const locks = db.transaction(async (tx) => {
     await tx.execute(sql`select from keys where workspace_id = 'other' for update`)
+    lock()
     await held
   })
+  await locked
   const bulk = store.revokeWorkspace({ workspaceId: 'other', actor: 'ops', reason: undefined })
   await t.rejects(store.revoke({ workspaceId: 'other', keyId: other.id, actor: 'ops', reason: undefined }), { code: 'unavailable' })
   t.match(await store.find('acme', live.id), { status: 'active' }, 'on connections that are new')
