@@ -18,8 +18,9 @@ import { Scrubber } from './plugins/scrubber.ts'
 
 // For load balancers, to see that this replica is not ready any more and to send nothing else.
 const unreadyMs = 1000
-// A request that still runs then is cut off: a revocation may wait for longer than a process may take to end.
+// A request that still runs then is refused: a revocation may wait for longer than a process may take to end.
 const drainMs = 6000
+const lastWordsMs = 300
 const shutdownMs = 9500
 
 const stopping = new AbortController()
@@ -84,8 +85,10 @@ async function sayUnready (): Promise<void> {
 }
 
 async function closeApp (): Promise<void> {
-  const cutOff = setTimeout(() => { app?.server.closeAllConnections() }, drainMs)
+  const lastWords = setTimeout(() => { app?.refuseUnanswered() }, drainMs)
+  const cutOff = setTimeout(() => { app?.server.closeAllConnections() }, drainMs + lastWordsMs)
   await app?.close()
+  clearTimeout(lastWords)
   clearTimeout(cutOff)
 }
 
