@@ -1,0 +1,75 @@
+import type { KeysStats } from '../open-keys.ts'
+import type { WindowSnapshot } from '../core/window/window-snapshot.ts'
+
+interface Sample {
+  readonly labels?: string
+  /** `undefined`: there is nothing to say yet. */
+  readonly value: number | undefined
+}
+
+/** One metric; a counter when its name ends in `_total`, else a gauge. */
+interface Measure {
+  readonly name: string
+  readonly help: string
+  /** Nothing where what is measured is not there, such as a tier that is switched off. */
+  read (stats: KeysStats, window: WindowSnapshot): readonly Sample[]
+}
+
+const one = (value: number | undefined): Sample[] => [{ value }]
+const by = (label: string, values: Readonly<Record<string, number>>): Sample[] =>
+  Object.entries(values).map(([name, value]) => ({ labels: `${label}="${name}"`, value }))
+const tier = (name: string, outcomes: Readonly<Record<string, number>>): Sample[] =>
+  Object.entries(outcomes).map(([outcome, value]) => ({ labels: `tier="${name}",outcome="${outcome}"`, value }))
+
+/** Everything that the engine tells Prometheus, but for the histogram of revocations; docs/metrics.md lists it. */
+export const measures: readonly Measure[] = [
+  { name: 'navis_keys_window_open', help: '1 while this replica may accept keys, 0 while it has not heard from Postgres for a whole trust window.', read: (_, window) => one(window.isOpen ? 1 : 0) },
+  { name: 'navis_keys_window_renewal_age_seconds', help: 'Since the newest answered renewal of the trust window was sent.', read: (_, { renewalAgeMs }) => one(renewalAgeMs === undefined ? undefined : renewalAgeMs / 1000) },
+  { name: 'navis_keys_window_seconds', help: 'TRUST_WINDOW_MS of this replica.', read: (_, window) => one(window.windowMs / 1000) },
+  { name: 'navis_keys_window_applied', help: 'Place in the revocation log up to which this replica knows everything.', read: (_, window) => one(window.applied) },
+  { name: 'navis_keys_window_floor', help: 'Place in the revocation log below which cached entries are read again.', read: (_, window) => one(window.floor) },
+  { name: 'navis_keys_window_tail_rows', help: 'Rows of the revocation log held in memory.', read: (_, window) => one(window.tailRows) },
+  { name: 'navis_keys_window_members', help: 'Replicas that a revocation waits for, as this one read them last.', read: (_, window) => one(window.members) },
+  { name: 'navis_keys_window_changes_waiting', help: 'Changes committed here that are not in force everywhere yet.', read: (_, window) => one(window.waiting) },
+  { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after they were given up.', read: (_, window) => by('outcome', { ...window.renewals }) },
+  { name: 'navis_keys_window_joins_total', help: 'How often this replica became a member; more than once when it was counted out.', read: (_, window) => one(window.joins) },
+  { name: 'navis_keys_window_members_reaped_total', help: 'Silent members that this replica counted out.', read: (_, window) => one(window.reaped) },
+  { name: 'navis_keys_window_log_rows_pruned_total', help: 'Rows of the revocation log that this replica deleted because they were old.', read: (_, window) => one(window.pruned) },
+  {
+    name: 'navis_keys_hints_total',
+    help: 'Announcements of changes over Redis: published, lost on the way out, heard, forged, and subscriptions made.',
+    read: ({ hints }) => hints === undefined ? [] : by('event', { ...hints })
+  },
+  {
+    name: 'navis_keys_verifications_total',
+    help: 'Verifications by outcome: accepted, the reason of the refusal, unavailable, or refused for the budget of unknown tokens.',
+    read: ({ verifier: { accepted, refused, unavailable, budgetRefused } }) => by('outcome', { accepted, ...refused, unavailable, budget: budgetRefused })
+  },
+  { name: 'navis_keys_stale_entries_total', help: 'Cached entries that the final check found overtaken by a later change, and had read again.', read: ({ verifier }) => one(verifier.staleCaught) },
+  {
+    name: 'navis_keys_lookups_total',
+    help: 'Lookups by tier and outcome. redis: bad_row is one without a valid HMAC, passed_by one that Redis was not asked. postgres: refused is one for which too many were waiting.',
+    read: ({ memory, coalescing, redis, postgres }) => [
+      ...memory === undefined ? [] : tier('memory', { hit: memory.hits, miss: memory.misses }),
+      ...coalescing === undefined ? [] : tier('coalescing', { joined: coalescing.joined }),
+      ...redis === undefined ? [] : tier('redis', { hit: redis.hits, miss: redis.misses, error: redis.errors, bad_row: redis.badRows, passed_by: redis.passedBy }),
+      ...tier('postgres', { found: postgres.found, absent: postgres.absent, refused: postgres.refused })
+    ]
+  },
+  { name: 'navis_keys_lookup_statements_total', help: 'Statements that lookups sent to Postgres.', read: ({ postgres }) => one(postgres.statements) },
+  { name: 'navis_keys_lookup_statement_failures_total', help: 'Statements of lookups that Postgres did not answer.', read: ({ postgres }) => one(postgres.failed) },
+  { name: 'navis_keys_lookup_statement_keys_total', help: 'Keys that those statements asked for.', read: ({ postgres }) => one(postgres.digests) },
+  { name: 'navis_keys_lookup_statements_under_way', help: 'Statements of lookups that Postgres has not answered yet.', read: ({ postgres }) => one(postgres.statementsUnderWay) },
+  { name: 'navis_keys_lookups_waiting', help: 'Keys that wait for a statement.', read: ({ postgres }) => one(postgres.digestsWaiting) },
+  { name: 'navis_keys_memory_entries', help: 'Keys held in memory.', read: ({ memory }) => memory === undefined ? [] : one(memory.entries) },
+  {
+    name: 'navis_keys_redis_writes_total',
+    help: 'Rows for Redis: written, failed, or not even sent because Redis is slow or away.',
+    read: ({ redis }) => redis === undefined ? [] : by('outcome', { written: redis.written, failed: redis.writesFailed, skipped: redis.writesSkipped })
+  },
+  { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ lastUsed }) => one(lastUsed.pending) },
+  { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ lastUsed }) => one(lastUsed.flushed) },
+  { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were given up because Postgres was away for too long.', read: ({ lastUsed }) => one(lastUsed.dropped) },
+  { name: 'navis_keys_last_used_flushes_total', help: 'Statements that wrote last uses.', read: ({ lastUsed }) => one(lastUsed.flushes) },
+  { name: 'navis_keys_last_used_failures_total', help: 'Those that failed, and are tried again.', read: ({ lastUsed }) => one(lastUsed.failures) }
+]

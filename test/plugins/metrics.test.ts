@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { setupApp } from '../routes/setup.ts'
+
+interface Family {
+  readonly type: string
+  readonly help: string
+  readonly labels: string
+}
+
+/** What a scrape says of each metric of our own. */
+function familiesOf (scrape: string): Record<string, Family> {
+  const families: Record<string, Family> = {}
+  for (const [, name, help] of scrape.matchAll(/^# HELP (navis_keys_\w+) (.*)$/gm)) {
+    const type = new RegExp(`^# TYPE ${name} (\\w+)$`, 'm').exec(scrape)?.[1] ?? 'none'
+    const samples = scrape.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?\\{(.*)\\} `, 'gm'))
+    const labels = [...new Set([...samples].flatMap(([, pairs]) => [...pairs!.matchAll(/(\w+)="/g)].map(([, label]) => label!)))]
+    families[name!] = { type, help: help!, labels: labels.filter((label) => label !== 'le').sort().join(', ') }
+  }
+  return families
+}
+
+/** The same, as docs/metrics.md has it. */
+function documented (): Record<string, Family> {
+  const page = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
+  return Object.fromEntries([...page.matchAll(/^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.*) \|$/gm)].map(([, name, type, labels, help]) => [name, { type, help, labels }])) as Record<string, Family>
+}
+
+async function setup (t: Parameters<typeof setupApp>[0]) {
+  const one = await setupApp(t, { redis: true })
+  const other = await setupApp(t, { databaseUrl: one.url, environment: { REDIS_URL: one.redisUrl! } })
+  const scrape = async () => (await one.ask('GET', '/metrics')).body as string
+  return { one, other, scrape }
+}
+
+t.test('the page about metrics says of each what a scrape says', async (t) => {
+  const { one, scrape } = await setup(t)
+  await one.create()
+  const families = familiesOf(await scrape())
+  t.strictSame(families, documented())
+  for (const [name, { type, help }] of Object.entries(families)) {
+    t.ok(help.endsWith('.'), `${name} is explained`)
+    t.equal(name.endsWith('_total'), type === 'counter', `${name} is named like a ${type}`)
+  }
+  t.notMatch(await scrape(), /^navis_keys_\S+ (NaN|undefined)/m)
+})
+
+t.test('two replicas: what was made, verified and revoked shows, as does the window', async (t) => {
+  const { one, other, scrape } = await setup(t)
+  const { id, token } = await one.create()
+  const verify = async (app = one) => (await app.ask('GET', '/forward-auth', { headers: { authorization: `Bearer ${token}` } })).status
+  t.equal(await verify(), 200)
+  t.equal(await verify(), 200)
+  t.equal((await other.ask('DELETE', `/v1/workspaces/acme/keys/${id}`)).status, 204)
+  t.equal((await one.ask('DELETE', `/v1/workspaces/acme/keys/${id}`)).status, 204)
+  t.equal(await verify(), 401)
+  const lines = (await scrape()).split('\n')
+  for (const line of [
+    'navis_keys_window_open 1',
+    'navis_keys_window_applied 2',
+    'navis_keys_window_members 2',
+    'navis_keys_window_changes_waiting 0',
+    'navis_keys_change_in_force_seconds_count{path="fast"} 1',
+    'navis_keys_change_in_force_seconds_count{path="slow"} 0',
+    'navis_keys_verifications_total{outcome="accepted"} 2',
+    'navis_keys_verifications_total{outcome="revoked"} 1',
+    'navis_keys_lookups_total{tier="memory",outcome="hit"} 1',
+    'navis_keys_lookups_total{tier="postgres",outcome="absent"} 0'
+  ]) t.ok(lines.includes(line), line)
+  t.match((await one.ask('GET', '/readyz')).body, {
+    status: 'ready', postgres: 'up', redis: 'up', window: { state: 'open', renewal_age_ms: Number, applied: 2, floor: Number, tail_rows: Number, members: 2 }
+  })
+})
