@@ -32,6 +32,9 @@ export function connect ({ url, max = 10, onnotice = () => {} }: ConnectOptions)
     onnotice,
     connect_timeout: 2,
     keep_alive: 10,
+    // The driver asks for the array types on each new connection, and when that question fails nobody handles it: the process would
+    // end with the link. Arrays are passed as text here.
+    fetch_types: false,
     // The driver's own waits grow to 20 s: long after the server is back, the service would still be away.
     backoff: () => 0.1 + Math.random() / 10,
     connection: { application_name: 'navis-keys' }

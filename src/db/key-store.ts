@@ -3,13 +3,13 @@ import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, CreateRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey } from '../core/key-store.ts'
 import type { Database } from './connect.ts'
 import { isOutage } from './outage.ts'
-import { claimRequest } from './queries/claim-request.ts'
 import { editKey } from './queries/edit-key.ts'
 import { findKey } from './queries/find-key.ts'
+import { findRequest } from './queries/find-request.ts'
 import { insertKey } from './queries/insert-key.ts'
 import { listAudit } from './queries/list-audit.ts'
 import { listKeys } from './queries/list-keys.ts'
-import { pruneRequests } from './queries/prune-requests.ts'
+import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { revokeKey } from './queries/revoke-key.ts'
 import { revokeWorkspace } from './queries/revoke-workspace.ts'
@@ -48,15 +48,7 @@ export class PostgresKeyStore implements KeyStore {
   }
 
   async create (key: NewKey, request?: CreateRequest): Promise<Created> {
-    return await this.#change((db, call) => db.transaction(async (tx) => {
-      const created = await createKey(tx, key, request)
-      // The caller has gone with a 503: a key must not appear later, whose token nobody was given.
-      if (call.givenUp) throw away()
-      return created
-    }).catch((error: unknown): Created => {
-      if (error instanceof ExpiryPast) return { outcome: 'expiry_past' }
-      throw error
-    }))
+    return await this.#change((db, call) => createKey(db, key, request, call))
   }
 
   async find (workspaceId: string, keyId: string) {
@@ -108,8 +100,8 @@ export class PostgresKeyStore implements KeyStore {
   async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
     if (this.#calls >= callsMax) throw away()
     this.#calls++
-    const call: Call = { givenUp: false }
     const db = this.#pool.queries
+    const call: Call = { givenUp: false }
     const answer = work(db, call).finally(() => { this.#calls-- })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
@@ -138,19 +130,20 @@ interface Call {
   givenUp: boolean
 }
 
-async function createKey (tx: Database, key: NewKey, request: CreateRequest | undefined): Promise<Created> {
-  if (request !== undefined) {
-    const earlier = await claimRequest(tx, { workspaceId: key.workspaceId, keyId: key.id, request })
-    if (earlier !== undefined) return earlier.bodyDigest.equals(request.bodyDigest) ? { outcome: 'repeated', keyId: earlier.keyId } : { outcome: 'reused' }
-    await pruneRequests(tx)
-  }
-  const made = await insertKey(tx, key)
+// The key in one statement, not in a transaction of several: the driver ends the process when the server closes the connection between two.
+async function createKey (db: Database, key: NewKey, request: CreateRequest | undefined, call: Call): Promise<Created> {
+  // The caller goes with a 503 then: no key must appear later whose token nobody was given.
+  const notAfter = await readDeadline(db, answerMs)
+  if (call.givenUp) throw away()
+  const made = await insertKey(db, key, { request, notAfter })
   if (made !== undefined) return { outcome: 'created', key: made }
-  // Nothing was made, so the claim must not stay either.
-  throw new ExpiryPast()
+  const earlier = request && await findRequest(db, key.workspaceId, request)
+  if (request !== undefined && earlier !== undefined) {
+    return earlier.bodyDigest.equals(request.bodyDigest) ? { outcome: 'repeated', keyId: earlier.keyId } : { outcome: 'reused' }
+  }
+  if (key.expiresAt !== null) return { outcome: 'expiry_past' }
+  throw away()
 }
-
-class ExpiryPast extends Error {}
 
 function away (cause?: unknown) {
   return unavailable('The database does not answer right now. Try again: repeating the request does no harm.', cause)

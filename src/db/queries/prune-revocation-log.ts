@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres'
+import { inOneTransaction, integer } from '../one-transaction.ts'
 import { settleWindowLength } from './settle-window-length.ts'
 
 const rowsAtATime = 1000
@@ -14,10 +15,10 @@ export async function pruneRevocationLog (sql: Sql, keepRows: number): Promise<n
     from revocation_clock where id = 1 and seq - ${keepRows}::bigint >= (select min(seq) from revocation_log)`
   const to = reach?.to ?? null
   if (to === null) return 0
-  return await sql.begin(async (tx) => {
-    await tx`update revocation_clock set pruned_to = greatest(pruned_to, ${to}::bigint) where id = 1`
-    const deleted = await tx`delete from revocation_log where seq <= ${to}::bigint`
-    await settleWindowLength(tx)
-    return deleted.count
-  })
+  const [gone] = await inOneTransaction(sql, [
+    `update revocation_clock set pruned_to = greatest(pruned_to, ${integer(to)}) where id = 1`,
+    `with gone as (delete from revocation_log where seq <= ${integer(to)} returning seq) select count(*)::int as rows from gone`,
+    settleWindowLength
+  ])
+  return gone?.rows as number
 }
