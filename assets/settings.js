@@ -1,0 +1,120 @@
+// The pages work without this file. It adds copy buttons, the question in place, times that keep moving, and forgets tokens.
+
+const minuteMs = 60_000
+const units = [
+  ['minute', minuteMs, 60 * minuteMs],
+  ['hour', 60 * minuteMs, 1440 * minuteMs],
+  ['day', 1440 * minuteMs, 60 * 1440 * minuteMs],
+  ['month', 30.44 * 1440 * minuteMs, 730 * 1440 * minuteMs],
+  ['year', 365.25 * 1440 * minuteMs, Infinity]
+]
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' })
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' })
+
+function relativeTime (at, now) {
+  const distance = at - now
+  if (Math.abs(distance) < minuteMs) return distance > 0 ? 'in a moment' : 'just now'
+  const [unit, ms] = units.find(([, , below]) => Math.abs(distance) < below)
+  return relative.format(Math.trunc(distance / ms), unit)
+}
+
+function refreshTimes () {
+  for (const element of document.querySelectorAll('time[datetime]')) {
+    const at = Date.parse(element.dateTime)
+    element.textContent = relativeTime(at, Date.now())
+    element.title = exact.format(at)
+  }
+}
+
+function offerCopy (button) {
+  const label = button.querySelector('[data-label]')
+  const before = label.textContent
+  button.hidden = false
+  button.addEventListener('click', async () => {
+    const source = document.getElementById(button.dataset.copy)
+    const copied = await navigator.clipboard.writeText(source.textContent).then(() => true, () => false)
+    if (!copied) {
+      getSelection().selectAllChildren(source)
+      label.textContent = 'Selected: press Ctrl+C'
+      return
+    }
+    label.textContent = 'Copied'
+    button.dataset.copied = ''
+    announce('Copied')
+    setTimeout(() => {
+      label.textContent = before
+      delete button.dataset.copied
+    }, 2000)
+  })
+}
+
+function announce (text) {
+  const region = document.querySelector('[data-announce]') ?? document.body.appendChild(Object.assign(document.createElement('p'), { className: 'sr-only' }))
+  region.dataset.announce = ''
+  region.setAttribute('role', 'status')
+  region.textContent = text
+}
+
+function askInPlace (dialog) {
+  const form = dialog.querySelector('form')
+  for (const link of document.querySelectorAll('[data-revoke]')) {
+    link.addEventListener('click', (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return
+      event.preventDefault()
+      form.action = link.href
+      dialog.querySelector('[data-key-name]').textContent = link.dataset.name
+      dialog.showModal()
+    })
+  }
+  dialog.querySelector('[data-close]').addEventListener('click', () => dialog.close())
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close()
+  })
+}
+
+function showBusy (event) {
+  const button = event.submitter
+  if (event.target.dataset.sent !== undefined) return event.preventDefault()
+  event.target.dataset.sent = ''
+  if (!button?.dataset.busy) return
+  button.dataset.before = button.textContent
+  button.setAttribute('aria-disabled', 'true')
+  button.textContent = button.dataset.busy
+}
+
+// A page that the browser kept aside and shows again has its forms as they were when it was left.
+function makeReady () {
+  for (const form of document.querySelectorAll('form[data-sent]')) {
+    delete form.dataset.sent
+    for (const button of form.querySelectorAll('[data-before]')) {
+      button.textContent = button.dataset.before
+      button.removeAttribute('aria-disabled')
+    }
+  }
+}
+
+function forgetToken (once) {
+  // Reload asks for the list then, and does not send the form again.
+  history.replaceState(null, '', once.dataset.once)
+  // Browsers keep whole pages for Back and Forward, `no-store` or not: this one is emptied when it is left.
+  addEventListener('pagehide', () => once.replaceChildren())
+  addEventListener('pageshow', (event) => {
+    if (event.persisted) location.replace(once.dataset.once)
+  })
+}
+
+function followOutcome () {
+  const outcome = document.querySelector('[data-done]')
+  if (outcome) location.replace(outcome.dataset.done)
+}
+
+refreshTimes()
+setInterval(refreshTimes, minuteMs / 2)
+for (const button of document.querySelectorAll('[data-copy]')) offerCopy(button)
+const dialog = document.getElementById('revoke-dialog')
+if (dialog) askInPlace(dialog)
+const once = document.querySelector('[data-once]')
+if (once) forgetToken(once)
+addEventListener('submit', showBusy)
+addEventListener('pageshow', makeReady)
+followOutcome()
