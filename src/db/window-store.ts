@@ -1,0 +1,54 @@
+import type { RenewalAnswer } from '../core/window/state.ts'
+import type { Joined, Renewal, WindowStore } from '../core/window/store.ts'
+import type { Member } from '../core/window/waits.ts'
+import { joinWindow } from './queries/join-window.ts'
+import { leaveWindow } from './queries/leave-window.ts'
+import { listLivingMembers } from './queries/list-living-members.ts'
+import { pruneRevocationLog } from './queries/prune-revocation-log.ts'
+import { reapMember } from './queries/reap-member.ts'
+import { renewWindow } from './queries/renew-window.ts'
+import { ReplaceableConnection, type OwnConnection } from './replaceable-connection.ts'
+
+interface PostgresWindowStoreOptions {
+  /** Opens a connection of its own to the primary: `() => connect({ url, max: 1 })`. Two are held at a time. */
+  connect (): OwnConnection
+}
+
+/** The trust window's tables in Postgres: renewals on one connection, so that they wait for nothing, the rest on another. */
+export class PostgresWindowStore implements WindowStore {
+  readonly #renewals: ReplaceableConnection
+  readonly #upkeep: ReplaceableConnection
+
+  constructor ({ connect }: PostgresWindowStoreOptions) {
+    this.#renewals = new ReplaceableConnection(connect)
+    this.#upkeep = new ReplaceableConnection(connect)
+  }
+
+  join (id: string, windowMs: number, signal: AbortSignal): Promise<Joined> {
+    return this.#upkeep.run(signal, (sql) => joinWindow(sql, id, windowMs))
+  }
+
+  renew (renewal: Renewal, signal: AbortSignal): Promise<RenewalAnswer> {
+    return this.#renewals.run(signal, (sql) => renewWindow(sql, renewal))
+  }
+
+  members (signal: AbortSignal): Promise<readonly Member[]> {
+    return this.#upkeep.run(signal, (sql) => listLivingMembers(sql))
+  }
+
+  reap (id: string, renewals: number | undefined, signal: AbortSignal): Promise<boolean> {
+    return this.#upkeep.run(signal, (sql) => reapMember(sql, id, renewals))
+  }
+
+  prune (keepRows: number, signal: AbortSignal): Promise<number> {
+    return this.#upkeep.run(signal, (sql) => pruneRevocationLog(sql, keepRows))
+  }
+
+  leave (id: string, signal: AbortSignal): Promise<void> {
+    return this.#upkeep.run(signal, (sql) => leaveWindow(sql, id))
+  }
+
+  async close (): Promise<void> {
+    await Promise.all([this.#renewals.close(), this.#upkeep.close()])
+  }
+}

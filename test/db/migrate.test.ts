@@ -1,0 +1,76 @@
+import t from 'tap'
+import { connect, type Database } from '../../src/db/connect.ts'
+import { assertFit, migrate, UnfitDatabase } from '../../src/db/migrate.ts'
+import { Child } from '../support/child.ts'
+import { freshDatabase, startPostgres } from '../support/servers.ts'
+
+t.test('six processes that start at once on an empty database all find it migrated, once', async (t) => {
+  const url = await freshDatabase(t, { migrated: false })
+  const children = Array.from({ length: 6 }, () => new Child(t, { file: 'test/db/children/migrate.ts', args: [url] }))
+  await Promise.all(children.map(async (child) => await child.printed(/loaded/)))
+  for (const child of children) child.say('go')
+  const statuses = await Promise.all(children.map(async (child) => await child.ended()))
+  t.same(statuses, [0, 0, 0, 0, 0, 0], children.map(({ stderr }) => stderr).join(''))
+
+  const { sql, close } = connect({ url, max: 1 })
+  t.teardown(close)
+  const [row] = await sql`select count(*)::int as count, count(distinct hash)::int as distinct from drizzle.__drizzle_migrations`
+  t.ok(row?.['count'] > 0)
+  t.equal(row?.['count'], row?.['distinct'])
+  t.match(await sql`select seq from revocation_clock`, [{ seq: '0' }])
+})
+
+t.test('migrating again changes nothing', async (t) => {
+  const url = await freshDatabase(t)
+  const { sql, close } = connect({ url, max: 1 })
+  t.teardown(close)
+  const secret = async () => await sql`select row_secret from revocation_clock`
+  const before = await secret()
+  await migrate(url)
+  t.same(await secret(), before)
+})
+
+const unfit = [
+  { what: 'that may forget confirmed revocations', settings: { synchronous_commit: 'off' }, message: /synchronous_commit = off.*Set it to on/ },
+  { what: 'that is read-only', settings: { default_transaction_read_only: 'on' }, message: /read-only.*primary/ }
+]
+for (const { what, settings, message } of unfit) {
+  t.test(`a database ${what} is refused, and nothing is created in it`, async (t) => {
+    const url = new URL(await freshDatabase(t, { migrated: false }))
+    const { sql, close } = connect({ url: url.href, max: 1 })
+    t.teardown(close)
+    const [[name, value]] = Object.entries(settings) as [[string, string]]
+    await sql.unsafe(`alter database ${url.pathname.slice(1)} set ${name} = '${value}'`)
+    url.password = 'a password nobody may see'
+    const error = await migrate(url.href).then(() => undefined, (error: unknown) => error)
+    t.ok(error instanceof UnfitDatabase)
+    t.match(error, { message })
+    t.notMatch((error as Error).stack, /nobody/)
+    t.same(await sql`select 1 from pg_tables where tablename = 'keys'`, [])
+  })
+}
+
+t.test('a server older than 15 is refused', async (t) => {
+  const old = { execute: async () => [{ version: 140013, standby: false, readOnly: 'off', synchronousCommit: 'on' }] } as unknown as Database
+  await t.rejects(assertFit(old), { name: 'UnfitDatabase', message: /PostgreSQL 14 is too old: version 15/ })
+})
+
+t.test('a standby is refused', async (t) => {
+  const server = await startPostgres(t, { settings: { hot_standby: 'on' } })
+  await server.stop()
+  server.makeStandby()
+  await server.start()
+  await t.rejects(migrate(server.url), { name: 'UnfitDatabase', message: /standby.*primary/ })
+})
+
+t.test('neither a broken URL nor a wrong password shows in the error', async (t) => {
+  const server = await startPostgres(t)
+  const { sql, close } = connect({ url: server.url, max: 1 })
+  t.teardown(close)
+  await sql`create role guarded login password 'right'`
+  for (const url of ['postgres://guarded:hush-hush@:nowhere/', `postgres://guarded:hush-hush@127.0.0.1:${server.port}/postgres`]) {
+    const error = await migrate(url).then(() => undefined, (error: unknown) => error as Error)
+    t.ok(error instanceof Error)
+    t.notMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)) + String(error?.stack), /hush/)
+  }
+})

@@ -1,0 +1,71 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Teardowns } from './servers.ts'
+import { until } from './until.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+interface ChildOptions {
+  /** A TypeScript file, from the project's root. */
+  readonly file: string
+  readonly args?: readonly string[]
+  /** The whole environment, beside PATH: no setting of this machine leaks into the test. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+}
+
+/** A real process that runs one file of the project. It is killed when the test ends. */
+export class Child {
+  readonly process: ChildProcess
+  stdout = ''
+  stderr = ''
+  readonly #ended: Promise<void>
+
+  constructor (t: Teardowns, { file, args = [], env = {}, cwd = root }: ChildOptions) {
+    const loader = import.meta.resolve('@tapjs/typescript/import')
+    this.process = spawn(process.execPath, ['--import', loader, `${root}${file}`, ...args], {
+      cwd,
+      env: { PATH: process.env['PATH'], TS_NODE_TRANSPILE_ONLY: '1', ...env },
+      stdio: ['pipe', 'pipe', 'pipe']
+    })
+    this.process.stdin?.on('error', () => {})
+    this.process.stdout?.on('data', (chunk) => { this.stdout += String(chunk) })
+    this.process.stderr?.on('data', (chunk) => { this.stderr += String(chunk) })
+    this.#ended = new Promise((resolve) => { this.process.once('close', () => { resolve() }) })
+    t.teardown(async () => { await this.kill() })
+  }
+
+  get output (): string {
+    return this.stdout + this.stderr
+  }
+
+  /** The first match in what it has printed, as soon as it has. */
+  async printed (pattern: RegExp, { timeoutMs = 20_000 } = {}): Promise<RegExpExecArray> {
+    let match: RegExpExecArray | null = null
+    await until(() => {
+      match = pattern.exec(this.output)
+      if (match === null) throw new Error(`${String(pattern)} is not in what it printed:\n${this.output}`)
+      return true
+    }, { timeoutMs, giveUp: () => this.#over() })
+    return match as unknown as RegExpExecArray
+  }
+
+  say (line: string): void {
+    this.process.stdin?.write(`${line}\n`)
+  }
+
+  /** Its exit status, or the name of the signal that ended it. */
+  async ended (): Promise<number | NodeJS.Signals | null> {
+    await this.#ended
+    return this.process.exitCode ?? this.process.signalCode
+  }
+
+  async kill (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    if (!this.#over()) this.process.kill(signal)
+    await this.#ended
+  }
+
+  #over (): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null
+  }
+}

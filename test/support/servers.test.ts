@@ -1,0 +1,94 @@
+import { existsSync } from 'node:fs'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { connect } from '../../src/db/connect.ts'
+import { freshDatabase, freshRedis, startPostgres, startProxy, startRedis, until } from './servers.ts'
+
+t.test('two fresh databases are two databases, with the schema and without rows', async (t) => {
+  for (const url of [await freshDatabase(t), await freshDatabase(t)]) {
+    const { sql, close } = connect({ url, max: 1 })
+    t.teardown(close)
+    t.match(await sql`select count(*)::int as count from keys`, [{ count: 0 }])
+    await sql`insert into key_usage values (gen_random_uuid(), now())`
+    t.match(await sql`select count(*)::int as count from key_usage`, [{ count: 1 }])
+  }
+})
+
+t.test('two fresh Redis databases do not see each other', async (t) => {
+  const [one, other] = [new Redis(await freshRedis(t)), new Redis(await freshRedis(t))]
+  t.teardown(() => { one.disconnect(); other.disconnect() })
+  await one.set('colour', 'blue')
+  t.equal(await other.get('colour'), null)
+})
+
+t.test('a frozen Postgres answers nothing, on connections old and new, until it is resumed', async (t) => {
+  const server = await startPostgres(t)
+  const { sql, close } = connect({ url: server.url, max: 1 })
+  t.teardown(close)
+  await sql`select 1`
+  server.pause()
+  let answered = false
+  const answer = sql`select 2 as two`.execute().then((rows) => { answered = true; return rows })
+  const late = connect({ url: server.url, max: 1 })
+  t.teardown(late.close)
+  await t.rejects(late.sql`select 1`, { code: 'CONNECT_TIMEOUT' })
+  t.notOk(answered)
+  server.resume()
+  t.match(await answer, [{ two: 2 }])
+})
+
+t.test('a killed Postgres comes back on the same port with what it had committed', async (t) => {
+  const server = await startPostgres(t)
+  const { sql, close } = connect({ url: server.url })
+  t.teardown(close)
+  await sql`create table colours as select 'blue' as name`
+  await server.kill()
+  await t.rejects(sql`select 1`)
+  await server.start()
+  await until(async () => await sql`select 1`)
+  t.match(await sql`select name from colours`, [{ name: 'blue' }])
+})
+
+t.test('a Redis server of its own keeps its folder over a restart and loses it in the end', async (t) => {
+  let dir = ''
+  await t.test('while it lives', async (t) => {
+    const server = await startRedis(t, { args: ['--save', '3600 1'] })
+    dir = server.dir
+    const redis = new Redis(server.url)
+    t.teardown(() => { redis.disconnect() })
+    await redis.set('colour', 'blue')
+    await server.stop()
+    await server.start()
+    t.equal(await redis.get('colour'), 'blue')
+  })
+  t.notOk(existsSync(dir))
+})
+
+t.test('a link that is cut holds back both directions and passes them on when it is healed', async (t) => {
+  const server = await startRedis(t)
+  const proxy = await startProxy(t, { to: server.port })
+  const redis = new Redis({ port: proxy.port, host: '127.0.0.1' })
+  t.teardown(() => { redis.disconnect() })
+  await redis.ping()
+  proxy.cut()
+  const answer = redis.ping()
+  t.equal(await Promise.race([answer, new Promise((resolve) => { setTimeout(resolve, 100, 'nothing') })]), 'nothing')
+  proxy.heal()
+  t.equal(await answer, 'PONG')
+})
+
+t.test('a delayed link delays in the direction that was asked for', async (t) => {
+  const server = await startRedis(t)
+  const proxy = await startProxy(t, { to: server.port })
+  const redis = new Redis({ port: proxy.port, host: '127.0.0.1' })
+  const direct = new Redis(server.url)
+  t.teardown(() => { redis.disconnect(); direct.disconnect() })
+  await redis.ping()
+  proxy.delay({ toClientMs: 300 })
+  const sent = performance.now()
+  const answer = redis.set('colour', 'blue')
+  await until(async () => await direct.get('colour') === 'blue')
+  t.ok(performance.now() - sent < 300, 'the server has it at once')
+  await answer
+  t.ok(performance.now() - sent >= 299, 'the client learns of it later')
+})

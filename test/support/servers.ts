@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto'
+import { Redis } from 'ioredis'
+import postgres from 'postgres'
+import { migrate } from '../../src/db/migrate.ts'
+import { PostgresServer, type PostgresOptions } from './postgres.ts'
+import { RedisServer, type RedisOptions } from './redis.ts'
+import { TcpProxy } from './tcp-proxy.ts'
+
+export { until } from './until.ts'
+export type { PostgresServer, RedisServer, TcpProxy }
+
+/** The part of a tap test that is used here: its teardowns run last to first. */
+export interface Teardowns {
+  teardown (end: () => unknown): void
+}
+
+let sharedPostgres: Promise<string> | undefined
+let sharedRedis: Promise<string> | undefined
+
+// `npm test` starts both for all files. A file that is run alone starts its own, which end with its process.
+async function sharedPostgresUrl (): Promise<string> {
+  sharedPostgres ??= process.env['TEST_DATABASE_URL'] !== undefined
+    ? Promise.resolve(process.env['TEST_DATABASE_URL'])
+    : PostgresServer.start().then((server) => server.url)
+  return await sharedPostgres
+}
+
+async function sharedRedisUrl (): Promise<string> {
+  sharedRedis ??= process.env['TEST_REDIS_URL'] !== undefined
+    ? Promise.resolve(process.env['TEST_REDIS_URL'])
+    : RedisServer.start().then((server) => server.url)
+  return await sharedRedis
+}
+
+/** The URL of a new database on the run's own Postgres server. */
+export async function freshDatabase (t: Teardowns, { migrated = true } = {}): Promise<string> {
+  const adminUrl = await sharedPostgresUrl()
+  const name = `test_${randomBytes(8).toString('hex')}`
+  await command(adminUrl, `create database ${name}`)
+  t.teardown(async () => { await command(adminUrl, `drop database if exists ${name} with (force)`) })
+  const url = new URL(adminUrl)
+  url.pathname = `/${name}`
+  if (migrated) await migrate(url.href)
+  return url.href
+}
+
+async function command (url: string, text: string): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  try {
+    await sql.unsafe(text)
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
+/** The URL of an empty Redis database on the run's own Redis server. Channels are shared by all of them. */
+export async function freshRedis (t: Teardowns): Promise<string> {
+  const url = new URL(await sharedRedisUrl())
+  const number = await onRedis(url.href, async (redis) => await redis.incr('databases given out'))
+  url.pathname = `/${number}`
+  t.teardown(async () => { await onRedis(url.href, async (redis) => await redis.flushdb()) })
+  return url.href
+}
+
+async function onRedis<T> (url: string, act: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(url)
+  try {
+    return await act(redis)
+  } finally {
+    redis.disconnect()
+  }
+}
+
+/** A Postgres server of the test's own, to kill, stop and freeze. */
+export async function startPostgres (t: Teardowns, options?: PostgresOptions): Promise<PostgresServer> {
+  const server = await PostgresServer.start(options)
+  t.teardown(async () => { await server.remove() })
+  return server
+}
+
+/** A Redis server of the test's own, to kill, stop and freeze. */
+export async function startRedis (t: Teardowns, options?: RedisOptions): Promise<RedisServer> {
+  const server = await RedisServer.start(options)
+  t.teardown(async () => { await server.remove() })
+  return server
+}
+
+/** A TCP link to a loopback port, to cut, drop and delay. */
+export async function startProxy (t: Teardowns, { to }: { to: number }): Promise<TcpProxy> {
+  const proxy = new TcpProxy(to)
+  await proxy.listen()
+  t.teardown(async () => { await proxy.close() })
+  return proxy
+}

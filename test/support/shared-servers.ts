@@ -1,0 +1,13 @@
+import { once } from 'node:events'
+import { PostgresServer } from './postgres.ts'
+import { RedisServer } from './redis.ts'
+
+/*
+ * The servers of a whole test run. A process of its own: it ends them when its standard input closes, and that
+ * closes however the process that holds it comes to its end.
+ */
+const [postgres, redis] = await Promise.all([PostgresServer.start(), RedisServer.start()])
+process.stdout.write(`${JSON.stringify({ TEST_DATABASE_URL: postgres.url, TEST_REDIS_URL: redis.url })}\n`)
+process.stdin.resume()
+await once(process.stdin, 'close')
+await Promise.all([postgres.remove(), redis.remove()])

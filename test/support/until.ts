@@ -1,0 +1,21 @@
+interface UntilOptions {
+  /** 5000 */
+  readonly timeoutMs?: number
+  /** Ends the waiting early, with the last error, when what is waited for can no longer come. */
+  giveUp? (): boolean
+}
+
+/** Polls until `check` answers something truthy without throwing; rejects with its last error when the time is over. */
+export async function until (check: () => unknown, { timeoutMs = 5000, giveUp }: UntilOptions = {}): Promise<void> {
+  const end = performance.now() + timeoutMs
+  let last: unknown = new Error(`Still not so after ${timeoutMs} ms: ${check.toString()}`)
+  for (;;) {
+    try {
+      if (await check()) return
+    } catch (error) {
+      last = error
+    }
+    if (performance.now() > end || giveUp?.() === true) throw last
+    await new Promise((resolve) => { setTimeout(resolve, 10) })
+  }
+}

@@ -1,0 +1,169 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Answer } from './connection.ts'
+import type { KeyPool } from './key-pool.ts'
+import { waitOf, type Latencies } from './latencies.ts'
+import type { Ledger, Restriction, TrackedKey } from './ledger.ts'
+import type { Random } from './random.ts'
+import type { ReplicaClient } from './replica-client.ts'
+import type { Troubles } from './troubles.ts'
+
+interface ChangesOptions {
+  readonly ledger: Ledger
+  readonly pool: KeyPool
+  readonly random: Random
+  readonly troubles: Troubles
+  readonly latencies: Latencies
+  readonly windowMs: number
+  clients (): readonly ReplicaClient[]
+}
+
+interface Request {
+  readonly method: 'DELETE' | 'PATCH' | 'POST'
+  readonly path: string
+  readonly body?: Readonly<Record<string, unknown>>
+}
+
+interface RestrictOptions {
+  readonly restriction: Restriction
+  readonly keys: readonly TrackedKey[]
+  readonly request: Request
+  /** What to ask for when the first attempt did not return; without it the same again. */
+  readonly retry?: Request
+  /** Where to try first; then wherever a replica answers. */
+  readonly first?: ReplicaClient
+}
+
+/** Wall-clock expiry against the monotonic clock here: both are read in milliseconds, and the database rounds. */
+const expirySlackMs = 5
+const retryMs = 60
+/** Probes on return may queue this deep, so that a frozen replica gets them too. */
+const probeDepth = 32
+
+/** Makes keys and takes their rights away, as a client would that tries again elsewhere until it is told success. */
+export class Changes {
+  readonly #options: ChangesOptions
+  readonly made: Record<Restriction | 'created' | 'renamed', number> = { revoke: 0, expiry: 0, workspace: 0, created: 0, renamed: 0 }
+  /** Attempts that were answered 503, and attempts without an answer. */
+  readonly attempts = { unavailable: 0, lost: 0 }
+  /** Answers that the contract does not know here. */
+  readonly surprises: string[] = []
+  #pending = 0
+
+  constructor (options: ChangesOptions) {
+    this.#options = options
+  }
+
+  /** Changes that have been asked for and have not returned yet. */
+  get pending (): number {
+    return this.#pending
+  }
+
+  /** Undefined when the replica did not make it. */
+  async create (client: ReplicaClient, workspaceId: string): Promise<TrackedKey | undefined> {
+    const answer = await client.call({
+      method: 'POST', path: `/v1/workspaces/${workspaceId}/keys`, body: { name: 'torture', scope: 'mcp:read' }, timeoutMs: 5000
+    })
+    if (answer.status !== 201) {
+      this.#note(answer, 'create')
+      return undefined
+    }
+    const { id, token } = JSON.parse(answer.body) as { id: string, token: string }
+    this.made.created++
+    return this.#options.ledger.add({ id, workspaceId, token })
+  }
+
+  async revoke (key: TrackedKey, first?: ReplicaClient): Promise<void> {
+    await this.restrict({ restriction: 'revoke', keys: [key], request: { method: 'DELETE', path: pathOf(key) }, ...(first && { first }) })
+  }
+
+  /** Two replicas are asked at once; what either says counts. */
+  async revokeTwice (key: TrackedKey, [one, other]: readonly [ReplicaClient, ReplicaClient]): Promise<void> {
+    await Promise.all([this.revoke(key, one), this.revoke(key, other)])
+  }
+
+  /** Rights end `afterMs` from now, or when the change has returned, whichever is later. */
+  async expire (key: TrackedKey, afterMs: number): Promise<void> {
+    const request: Request = { method: 'PATCH', path: pathOf(key), body: { expires_at: new Date(Date.now() + afterMs).toISOString() } }
+    await this.restrict({ restriction: 'expiry', keys: [key], request, retry: { method: 'DELETE', path: pathOf(key) } })
+  }
+
+  async revokeWorkspace (workspaceId: string, keys: readonly TrackedKey[]): Promise<void> {
+    await this.restrict({ restriction: 'workspace', keys, request: { method: 'POST', path: `/v1/workspaces/${workspaceId}/keys/revoke-all` } })
+  }
+
+  /** Takes nothing away: the key must go on being accepted meanwhile. */
+  async rename (key: TrackedKey): Promise<void> {
+    const client = this.#choose()
+    if (client === undefined) return
+    const answer = await client.call({ method: 'PATCH', path: pathOf(key), body: { name: `torture ${key.index}` }, timeoutMs: 5000 })
+    if (answer.status === 200) this.made.renamed++
+    else if (answer.status !== 409) this.#note(answer, 'rename')
+  }
+
+  /** Resolves when success was returned and every replica has been asked once more about each key. */
+  async restrict (options: RestrictOptions): Promise<void> {
+    const { ledger, pool, windowMs } = this.#options
+    const { restriction, keys, request } = options
+    this.#pending++
+    const ends = restriction === 'expiry' ? monotonicOf(String(request.body?.['expires_at'])) : -Infinity
+    // A replica holds the latest time that the database may show against the expiry: 1 % of the age of its window early, at most.
+    const mayFrom = Math.max(performance.now(), ends - 0.02 * windowMs - expirySlackMs)
+    for (const key of keys) ledger.restricting(key, restriction, mayFrom)
+    const returnedAt = await this.#untilReturned(options)
+    for (const key of keys) ledger.restricted(key, Math.max(returnedAt, ends + expirySlackMs))
+    this.#probe(keys)
+    if (ends > returnedAt) {
+      await sleep(ends + expirySlackMs - returnedAt)
+      this.#probe(keys)
+    }
+    this.made[restriction] += keys.length
+    for (const key of keys) pool.addRefused(key)
+    this.#pending--
+  }
+
+  async #untilReturned ({ restriction, keys, request, retry, first }: RestrictOptions): Promise<number> {
+    const { ledger, troubles, latencies, windowMs } = this.#options
+    let asked = request
+    for (let client = first ?? this.#choose(); ; client = this.#choose(client)) {
+      if (client !== undefined) {
+        const answer = await client.call({ ...asked, timeoutMs: waitOf(windowMs) + 3000 })
+        if (answer.status === 204 || answer.status === 200) {
+          latencies.add(troubles.situation(answer.sentAt, answer.answeredAt, client.place), answer.answeredAt - answer.sentAt)
+          return answer.answeredAt
+        }
+        this.#note(answer, restriction)
+      }
+      await sleep(retryMs)
+      if (retry === undefined) continue
+      asked = retry
+      for (const key of keys) ledger.restricting(key, restriction, performance.now())
+    }
+  }
+
+  #probe (keys: readonly TrackedKey[]): void {
+    for (const client of this.#options.clients()) {
+      for (const key of keys) client.verify(key, probeDepth)
+    }
+  }
+
+  #choose (not?: ReplicaClient): ReplicaClient | undefined {
+    const open = this.#options.clients()
+    const others = open.filter((client) => client !== not)
+    if (open.length === 0) return undefined
+    return this.#options.random.pick(others.length > 0 ? others : open)
+  }
+
+  #note ({ status, body }: Answer, what: string): void {
+    if (status === 503) this.attempts.unavailable++
+    else if (status === 0) this.attempts.lost++
+    else this.surprises.push(`${what}: ${status} ${body.slice(0, 300)}`)
+  }
+}
+
+function pathOf (key: TrackedKey): string {
+  return `/v1/workspaces/${key.workspaceId}/keys/${key.id}`
+}
+
+function monotonicOf (time: string): number {
+  return Date.parse(time) - Date.now() + performance.now()
+}

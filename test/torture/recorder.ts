@@ -1,0 +1,69 @@
+/** One verification as the client saw it. Times: `performance.now()` of the one process that sends, notes and checks. */
+export interface Verification {
+  /** Number of the process that was asked: a restarted replica is another process. */
+  readonly process: number
+  readonly key: number
+  /** Read before the first byte of the request was written. */
+  readonly sentAt: number
+  /** Read after the last byte of the answer had arrived, or when the connection was lost. */
+  readonly answeredAt: number
+  /** 0: no answer, it may or may not have been accepted. */
+  readonly status: number
+  /** Whether the connection had carried an answer before. */
+  readonly warm: boolean
+}
+
+const lost = 0
+
+/** Every verification of a run, in columns: 25 bytes each, so that millions fit. */
+export class Recorder {
+  #size = 0
+  #sentAt = new Float64Array(1 << 16)
+  #answeredAt = new Float64Array(1 << 16)
+  #key = new Uint32Array(1 << 16)
+  #process = new Uint16Array(1 << 16)
+  #status = new Uint16Array(1 << 16)
+  #warm = new Uint8Array(1 << 16)
+
+  get size (): number {
+    return this.#size
+  }
+
+  add ({ process, key, sentAt, answeredAt, status, warm }: Verification): void {
+    if (this.#size === this.#key.length) this.#grow()
+    const at = this.#size++
+    this.#sentAt[at] = sentAt
+    this.#answeredAt[at] = answeredAt
+    this.#key[at] = key
+    this.#process[at] = process
+    this.#status[at] = status
+    this.#warm[at] = warm ? 1 : 0
+  }
+
+  at (index: number): Verification {
+    if (index < 0 || index >= this.#size) throw new RangeError(`There is no verification ${index}.`)
+    return {
+      process: this.#process[index] ?? 0,
+      key: this.#key[index] ?? 0,
+      sentAt: this.#sentAt[index] ?? NaN,
+      answeredAt: this.#answeredAt[index] ?? NaN,
+      status: this.#status[index] ?? lost,
+      warm: this.#warm[index] === 1
+    }
+  }
+
+  #grow (): void {
+    const size = this.#size * 2
+    this.#sentAt = enlarged(this.#sentAt, new Float64Array(size))
+    this.#answeredAt = enlarged(this.#answeredAt, new Float64Array(size))
+    this.#key = enlarged(this.#key, new Uint32Array(size))
+    this.#process = enlarged(this.#process, new Uint16Array(size))
+    this.#status = enlarged(this.#status, new Uint16Array(size))
+    this.#warm = enlarged(this.#warm, new Uint8Array(size))
+  }
+}
+
+function enlarged<Column extends { set (from: Column): void }> (from: Column, to: Column): Column {
+  to.set(from)
+  return to
+}

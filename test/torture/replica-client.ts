@@ -1,0 +1,127 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Connection, type Answer } from './connection.ts'
+import type { TrackedKey } from './ledger.ts'
+import type { Recorder } from './recorder.ts'
+
+interface ReplicaClientOptions {
+  readonly port: number
+  /** The replica's place: 1, 2, 3. */
+  readonly place: number
+  /** The number of this very process. */
+  readonly process: number
+  readonly recorder: Recorder
+  readonly managementToken: string
+  /** 16 */
+  readonly connections?: number
+}
+
+interface Call {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly body?: Readonly<Record<string, unknown>>
+  readonly timeoutMs: number
+}
+
+const reconnectMs = 100
+const verificationTimeoutMs = 45_000
+
+/** What the harness asks of one process of the service, over connections that were warmed beforehand. */
+export class ReplicaClient {
+  readonly place: number
+  readonly process: number
+  readonly port: number
+  readonly #recorder: Recorder
+  readonly #managementToken: string
+  readonly #lines: Array<Connection | undefined>
+  readonly #idle: Connection[] = []
+  #closed = false
+  #turn = 0
+
+  constructor ({ port, place, process, recorder, managementToken, connections = 16 }: ReplicaClientOptions) {
+    this.port = port
+    this.place = place
+    this.process = process
+    this.#recorder = recorder
+    this.#managementToken = managementToken
+    this.#lines = new Array<Connection | undefined>(connections).fill(undefined)
+    for (let line = 0; line < connections; line++) this.#keepOpen(line)
+  }
+
+  get isClosed (): boolean {
+    return this.#closed
+  }
+
+  get warmConnections (): number {
+    return this.#lines.filter((line) => line?.isOpen === true && line.isWarm).length
+  }
+
+  /** False when every connection already carries `depthMax` unanswered requests. */
+  verify (key: TrackedKey, depthMax = 1, onAnswer?: (answer: Answer) => void): boolean {
+    const connection = this.#connectionBelow(depthMax)
+    if (connection === undefined) return false
+    const request = `GET /forward-auth HTTP/1.1\r\nHost: navis\r\nAuthorization: Bearer ${key.token}\r\n\r\n`
+    connection.send(request, (answer) => {
+      const { sentAt, answeredAt, status, warm } = answer
+      this.#recorder.add({ process: this.process, key: key.index, sentAt, answeredAt, status, warm })
+      onAnswer?.(answer)
+    })
+    return true
+  }
+
+  /** A management call, on a connection that serves nothing else meanwhile; status 0 when it was lost or took too long. */
+  async call ({ method, path, body, timeoutMs }: Call): Promise<Answer> {
+    const connection = this.#takeIdle() ?? await Connection.open(this.port).catch(() => undefined)
+    const sentAt = performance.now()
+    if (connection === undefined) return { status: 0, head: '', body: '', sentAt, answeredAt: sentAt, warm: false }
+    const answer = await new Promise<Answer>((resolve) => {
+      const timer = setTimeout(() => { connection.close() }, timeoutMs)
+      connection.send(this.#request(method, path, body), (answer) => {
+        clearTimeout(timer)
+        resolve(answer)
+      })
+    })
+    if (connection.isOpen && !this.#closed) this.#idle.push(connection)
+    else connection.close()
+    return answer
+  }
+
+  close (): void {
+    this.#closed = true
+    for (const connection of [...this.#lines, ...this.#idle]) connection?.close()
+  }
+
+  #takeIdle (): Connection | undefined {
+    let connection = this.#idle.pop()
+    while (connection?.isOpen === false) connection = this.#idle.pop()
+    return connection
+  }
+
+  #request (method: string, path: string, body: Call['body']): string {
+    const json = body === undefined ? undefined : JSON.stringify(body)
+    return `${method} ${path} HTTP/1.1\r\nHost: navis\r\nAuthorization: Bearer ${this.#managementToken}\r\n` +
+      (json === undefined ? '\r\n' : `Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`)
+  }
+
+  #connectionBelow (depthMax: number): Connection | undefined {
+    const count = this.#lines.length
+    for (let step = 0; step < count; step++) {
+      this.#turn = (this.#turn + 1) % count
+      const connection = this.#lines[this.#turn]
+      if (connection?.isOpen === true && connection.depth < depthMax) return connection
+    }
+    return undefined
+  }
+
+  async #keepOpen (line: number): Promise<void> {
+    while (!this.#closed) {
+      const connection = this.#lines[line]
+      if (connection !== undefined && performance.now() - connection.oldestSentAt > verificationTimeoutMs) connection.close()
+      if (connection?.isOpen !== true) {
+        const opened = await Connection.open(this.port).catch(() => undefined)
+        if (this.#closed) opened?.close()
+        else this.#lines[line] = opened
+      }
+      await sleep(reconnectMs, undefined, { ref: false })
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+interface StandInKey {
+  readonly id: string
+  readonly token: string
+  readonly workspaceId: string
+  refusedFrom: number
+}
+
+/** What all stand-ins of one test hold in common, as replicas hold a database. */
+export class StandInStore {
+  readonly keys = new Map<string, StandInKey>()
+}
+
+/** How a stand-in is broken. Whole, it reads the store for every verification. */
+export interface StandInFault {
+  /** Remembers an accept for so long, without asking again: the cache that every rival has. */
+  readonly remembersMs?: number
+  /** Refuses one live key in so many. */
+  readonly refusesOneIn?: number
+  /** Is unavailable one time in so many. */
+  readonly unavailableOneIn?: number
+  /** Answers a revocation so long before it is in the store. */
+  readonly returnsEarlyMs?: number
+}
+
+/** A service of three routes behind the real interface, to prove that the harness finds what is broken. */
+export class StandIn {
+  readonly #store: StandInStore
+  readonly #fault: StandInFault
+  readonly #accepted = new Map<string, number>()
+  readonly #server: Server
+  #asked = 0
+
+  constructor (store: StandInStore, fault: StandInFault = {}) {
+    this.#store = store
+    this.#fault = fault
+    this.#server = createServer((request, response) => { this.#answer(request, response).catch(() => { response.writeHead(500).end() }) })
+  }
+
+  async listen (): Promise<number> {
+    await new Promise<void>((resolve) => { this.#server.listen(0, '127.0.0.1', resolve) })
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  close (): void {
+    this.#server.closeAllConnections()
+    this.#server.close()
+  }
+
+  async #answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? ''
+    const [, workspaceId = '', id = ''] = /^\/v1\/workspaces\/([^/]+)\/keys\/?([^/]*)$/.exec(path) ?? []
+    if (path === '/forward-auth') response.writeHead(this.#verify((request.headers.authorization ?? '').slice(7))).end()
+    else if (id === 'revoke-all') await this.#take([...this.#store.keys.values()].filter((key) => key.workspaceId === workspaceId), Date.now(), response)
+    else if (request.method === 'DELETE') await this.#take(this.#keysWith(id), Date.now(), response)
+    else if (request.method === 'PATCH') await this.#patch(id, JSON.parse(await text(request)) as { expires_at?: string }, response)
+    else response.writeHead(201).end(JSON.stringify(this.#make(workspaceId)))
+  }
+
+  #verify (token: string): number {
+    this.#asked++
+    const { remembersMs = 0, refusesOneIn = 0, unavailableOneIn = 0 } = this.#fault
+    if (unavailableOneIn > 0 && this.#asked % unavailableOneIn === 0) return 503
+    if (refusesOneIn > 0 && this.#asked % refusesOneIn === 0) return 401
+    if (performance.now() - (this.#accepted.get(token) ?? -Infinity) < remembersMs) return 200
+    const key = this.#store.keys.get(token)
+    if (key === undefined || Date.now() >= key.refusedFrom) return 401
+    this.#accepted.set(token, performance.now())
+    return 200
+  }
+
+  async #patch (id: string, { expires_at: expiresAt }: { expires_at?: string }, response: ServerResponse): Promise<void> {
+    if (expiresAt === undefined) response.writeHead(200).end()
+    else await this.#take(this.#keysWith(id), Date.parse(expiresAt), response, 200)
+  }
+
+  async #take (keys: readonly StandInKey[], from: number, response: ServerResponse, status = 204): Promise<void> {
+    const { returnsEarlyMs = 0 } = this.#fault
+    if (returnsEarlyMs > 0) {
+      response.writeHead(status).end()
+      await sleep(returnsEarlyMs)
+    }
+    for (const key of keys) key.refusedFrom = Math.min(key.refusedFrom, from)
+    if (!response.writableEnded) response.writeHead(status).end()
+  }
+
+  #make (workspaceId: string): StandInKey {
+    const key = { id: randomUUID(), token: randomUUID(), workspaceId, refusedFrom: Infinity }
+    this.#store.keys.set(key.token, key)
+    return key
+  }
+
+  #keysWith (id: string): StandInKey[] {
+    return [...this.#store.keys.values()].filter((key) => key.id === id)
+  }
+}
+
+async function text (request: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of request) text += String(chunk)
+  return text
+}
