@@ -34,7 +34,7 @@ function offerCopy (button) {
     const source = document.getElementById(button.dataset.copy)
     const copied = await navigator.clipboard.writeText(source.textContent).then(() => true, () => false)
     if (!copied) {
-      getSelection().selectAllChildren(source)
+      window.getSelection().selectAllChildren(source)
       label.textContent = 'Selected: press Ctrl+C'
       return
     }
@@ -95,17 +95,17 @@ function makeReady () {
 
 function forgetToken (once) {
   // Reload asks for the list then, and does not send the form again.
-  history.replaceState(null, '', once.dataset.once)
+  window.history.replaceState(null, '', once.dataset.once)
   // Browsers keep whole pages for Back and Forward, `no-store` or not: this one is emptied when it is left.
-  addEventListener('pagehide', () => once.replaceChildren())
-  addEventListener('pageshow', (event) => {
-    if (event.persisted) location.replace(once.dataset.once)
+  window.addEventListener('pagehide', () => once.replaceChildren())
+  window.addEventListener('pageshow', (event) => {
+    if (event.persisted) window.location.replace(once.dataset.once)
   })
 }
 
 function followOutcome () {
   const outcome = document.querySelector('[data-done]')
-  if (outcome) location.replace(outcome.dataset.done)
+  if (outcome) window.location.replace(outcome.dataset.done)
 }
 
 refreshTimes()
@@ -115,6 +115,6 @@ const dialog = document.getElementById('revoke-dialog')
 if (dialog) askInPlace(dialog)
 const once = document.querySelector('[data-once]')
 if (once) forgetToken(once)
-addEventListener('submit', showBusy)
-addEventListener('pageshow', makeReady)
+window.addEventListener('submit', showBusy)
+window.addEventListener('pageshow', makeReady)
 followOutcome()

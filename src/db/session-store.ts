@@ -32,7 +32,7 @@ export class PostgresSessionStore implements SessionStore {
 
 async function answered<T> (query: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((resolve, reject) => {
+  const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => { reject(unavailable('The database did not answer in time.')) }, patienceMs)
   })
   try {

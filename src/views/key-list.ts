@@ -13,6 +13,8 @@ export interface KeyListView {
   readonly tokenPrefix: string
   /** `active`, or `all`: with revoked and expired ones. */
   readonly shows: 'active' | 'all'
+  /** Whether there is not even a key that has ended. */
+  readonly none: boolean
   readonly firstPage: boolean
   readonly nextCursor: string | null
   /** The key that has just been revoked, to say so. */
@@ -31,13 +33,8 @@ export function keyListPage (view: KeyListView): Html {
       </div>
       <a class="button primary" href="${paths.create}">${icon('plus')}Create API key</a>
     </div>
-    ${isBare(view) ? emptyState() : html`${showSwitch(view)}${keys.length === 0 ? noneActive() : keyTable(view)}${pager(view)}`}
+    ${view.none ? emptyState() : html`${showSwitch(view)}${keys.length === 0 ? noneActive() : keyTable(view)}${pager(view)}`}
     ${keys.length > 0 && revokeDialog(viewer)}`)
-}
-
-// Without a key on the first page of all keys there is none; of the active ones, the switch may still show others.
-function isBare ({ keys, firstPage, shows }: KeyListView): boolean {
-  return keys.length === 0 && firstPage && shows === 'all'
 }
 
 function revokedNotice (key: ManagedKey): Html {

@@ -34,7 +34,7 @@ export const paths = {
   signInCallback: '/settings/sign-in/callback',
   signOut: '/settings/sign-out',
   signedOut: '/settings/signed-out',
-  revoke: (keyId: string) => `/settings/connected-apps/${encodeURIComponent(keyId)}/revoke`
+  revoke: (keyId: string) => `/settings/connected-apps/${keyId}/revoke`
 }
 
 export function page (options: PageOptions, content: Html): Html {
