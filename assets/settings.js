@@ -73,24 +73,12 @@ function askInPlace (dialog) {
 }
 
 function showBusy (event) {
-  const button = event.submitter
-  if (event.target.dataset.sent !== undefined) return event.preventDefault()
-  event.target.dataset.sent = ''
+  const { target: form, submitter: button } = event
+  if (Date.now() - Number(form.dataset.sentAt ?? 0) < 5000) return event.preventDefault()
+  form.dataset.sentAt = Date.now()
   if (!button?.dataset.busy) return
-  button.dataset.before = button.textContent
   button.setAttribute('aria-disabled', 'true')
   button.textContent = button.dataset.busy
-}
-
-// A page that the browser kept aside and shows again has its forms as they were when it was left.
-function makeReady () {
-  for (const form of document.querySelectorAll('form[data-sent]')) {
-    delete form.dataset.sent
-    for (const button of form.querySelectorAll('[data-before]')) {
-      button.textContent = button.dataset.before
-      button.removeAttribute('aria-disabled')
-    }
-  }
 }
 
 function forgetToken (once) {
@@ -98,9 +86,6 @@ function forgetToken (once) {
   window.history.replaceState(null, '', once.dataset.once)
   // Browsers keep whole pages for Back and Forward, `no-store` or not: this one is emptied when it is left.
   window.addEventListener('pagehide', () => once.replaceChildren())
-  window.addEventListener('pageshow', (event) => {
-    if (event.persisted) window.location.replace(once.dataset.once)
-  })
 }
 
 function followOutcome () {
@@ -116,5 +101,8 @@ if (dialog) askInPlace(dialog)
 const once = document.querySelector('[data-once]')
 if (once) forgetToken(once)
 window.addEventListener('submit', showBusy)
-window.addEventListener('pageshow', makeReady)
+// A page that the browser has kept shows what was: a list from before, a form that is sent already.
+window.addEventListener('pageshow', (event) => {
+  if (event.persisted) window.location.reload()
+})
 followOutcome()

@@ -53,19 +53,21 @@ export interface WaitingView {
   readonly assets: AssetUrls
   readonly viewer: Viewer
   readonly key: ManagedKey
-  /** How long the wait lasts at most. */
+  /** `servers`: it is written, and a server that may still know the key has not confirmed; `store`: it is not known to be written. */
+  readonly waitsFor: 'servers' | 'store'
+  /** How long the wait for servers lasts at most. */
   readonly longestMs: number
 }
 
 /** Sent at once when a revocation takes longer; the page stays open until `revokeDone` or `revokeUnknown` ends it. */
-export function revokeWaiting ({ assets, viewer, key, longestMs }: WaitingView): Html {
+export function revokeWaiting ({ assets, viewer, key, waitsFor, longestMs }: WaitingView): Html {
   return html`${pageStart({ title: 'Revoking', assets, viewer, width: 'narrow' })}
     <section class="card padded wait">
       <div class="waiting" role="status">
         <span class="spinner"></span>
         <div>
           <h1>Revoking “<bdi>${key.name}</bdi>”…</h1>
-          <p>A server that may still know this key has not confirmed yet. Until it does, or the time in which it may still accept the key is over, the key may work there: ${longestText(longestMs)}.</p>
+          <p>${waitsFor === 'servers' ? serversText(longestMs) : storeText}</p>
           <p class="fine">You can leave this page; the revocation goes on.</p>
         </div>
       </div>
@@ -94,7 +96,8 @@ export function revokeUnknown (key: ManagedKey): Html {
     </section>${pageEnd()}`
 }
 
-function longestText (longestMs: number): string {
-  const seconds = Math.ceil(longestMs / 1000)
-  return seconds === 1 ? 'at most one more second' : `at most ${seconds} seconds`
+const storeText = 'Waiting for the key store to take it down. Until then the key still works.'
+
+function serversText (longestMs: number): string {
+  return `It is taken down. Waiting for a server that has not confirmed it yet, and that may accept the key a little longer: for ${Math.ceil(longestMs / 1000)} seconds at most.`
 }

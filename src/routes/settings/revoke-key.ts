@@ -39,8 +39,14 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, 
 
   // Sent piece by piece, so that the wait can be seen without a script.
   async function * telling (request: FastifyRequest, key: ManagedKey, outcome: Promise<Outcome>): AsyncGenerator<string> {
-    yield String(revokeWaiting({ assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, longestMs: revokeLongestMs }))
+    const waitsFor = await isWritten(key) ? 'servers' : 'store'
+    yield String(revokeWaiting({ assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, waitsFor, longestMs: revokeLongestMs }))
     yield String(await outcome === 'in force' ? revokeDone(key) : revokeUnknown(key))
+  }
+
+  async function isWritten ({ workspaceId, id }: ManagedKey): Promise<boolean> {
+    const asked = service.get({ workspaceId, keyId: id }).then(({ status }) => status === 'revoked', () => false)
+    return await Promise.race([asked, sleep(patienceMs, false)])
   }
 
   /** Someone else's key looks exactly like none. */
