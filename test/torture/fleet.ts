@@ -14,6 +14,7 @@ import { Random } from './random.ts'
 import { Recorder } from './recorder.ts'
 import { Replica } from './replica.ts'
 import { ReplicaClient } from './replica-client.ts'
+import { listensOn } from './socket-owner.ts'
 import { Troubles } from './troubles.ts'
 
 export interface FleetOptions {
@@ -145,7 +146,7 @@ export class Fleet {
     const start = performance.now()
     await Promise.all(this.clients.map(async (client) => {
       while (!await this.#isWhole(client)) {
-        if (performance.now() - start > timeoutMs) throw new Error(`Replica ${client.place} has not healed within ${timeoutMs} ms.`)
+        if (performance.now() - start > timeoutMs) throw new Error(`Replica ${client.place} has not healed within ${timeoutMs} ms; it logged last:\n${this.place(client.place).replica?.log}`)
         await sleep(20)
       }
     }))
@@ -164,6 +165,9 @@ export class Fleet {
 
   assertOwnPorts (): void {
     for (const { replica } of this.#places.values()) replica?.assertOwnsPort()
+    for (const { pid, port } of [this.postgres, this.redis]) {
+      if (listensOn(pid, port) === false) throw new Error(`Port ${port} is not answered by process ${pid} that was started for it.`)
+    }
   }
 
   /** Every change that was asked for has returned, and nothing asks any more. */
@@ -208,6 +212,7 @@ export class Fleet {
   }
 
   async #end (): Promise<void> {
+    this.churn.abandon()
     await this.#load?.stop()
     for (const [place, { replica }] of this.#places) {
       if (replica === undefined) continue
