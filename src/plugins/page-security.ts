@@ -14,7 +14,7 @@ const policy = [
   "base-uri 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"
 ].join('; ')
 
-const headers = {
+export const headersOfPages = {
   'content-security-policy': policy,
   'cache-control': 'no-store',
   'cross-origin-opener-policy': 'same-origin',
@@ -31,7 +31,7 @@ export const pageSecurity = fp<{ origin: PublicOrigin }>(async function pageSecu
   app.decorateRequest('publicOrigin', '')
 
   app.addHook('onRequest', async function setHeaders (_request, reply) {
-    reply.headers(headers)
+    reply.headers(headersOfPages)
   })
 
   app.addHook('onRequest', async function findOrigin (request) {

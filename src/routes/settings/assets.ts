@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
-import type { SettingsContext } from './context.ts'
+import type { PageAssets } from '../../page-assets.ts'
 
-export async function assetRoutes (app: FastifyInstance, { assets }: SettingsContext): Promise<void> {
+export async function assetRoutes (app: FastifyInstance, { assets }: { assets: PageAssets }): Promise<void> {
   for (const { name, type, body } of assets.files) {
     app.get<{ Params: { version: string } }>(`/settings/assets/:version/${name}`, async function sendAsset (request, reply) {
       // During a rollout an old replica may be asked for a new page's file: what it has may be shown, but not kept.

@@ -19,7 +19,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, assets, 
   })
 
   // Answered directly and not by a redirect: the token is in this one answer, and nothing has to remember it in between.
-  app.post<{ Body: Record<string, unknown> }>(paths.list, { preHandler: app.requireFormToken }, async function createKey (request, reply) {
+  app.post<{ Body: Record<string, unknown> }>(paths.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
     const { form, faults, wanted } = readCreateForm(request.body, Date.now())
     if (wanted === undefined) return await showForm(request, reply.code(422), { form, faults })
     const session = sessionOf(request)

@@ -11,6 +11,7 @@ import { sessionOf, viewerOf } from './viewer.ts'
 
 /** A revocation that is not in force by then is told about while it goes on. */
 const patienceMs = 700
+const silenceMs = 10_000
 
 type Outcome = 'in force' | 'unknown'
 
@@ -41,7 +42,13 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, 
   async function * telling (request: FastifyRequest, key: ManagedKey, outcome: Promise<Outcome>): AsyncGenerator<string> {
     const waitsFor = await isWritten(key) ? 'servers' : 'store'
     yield String(revokeWaiting({ assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, waitsFor, longestMs: revokeLongestMs }))
-    yield String(await outcome === 'in force' ? revokeDone(key) : revokeUnknown(key))
+    let ended: Outcome | 'waiting' = 'waiting'
+    while (ended === 'waiting') {
+      ended = await Promise.race([outcome, sleep(silenceMs, 'waiting' as const)])
+      // A connection that is silent for long is closed by whoever stands in between.
+      if (ended === 'waiting') yield '\n'
+    }
+    yield String(ended === 'in force' ? revokeDone(key) : revokeUnknown(key))
   }
 
   async function isWritten ({ workspaceId, id }: ManagedKey): Promise<boolean> {

@@ -22,6 +22,7 @@ export async function settingsPages (app: FastifyInstance, context: SettingsCont
   await app.register(pageErrors, context)
   await app.register(pageSecurity, context)
   await app.register(pageSessions, context)
+  app.addHook('onRequest', app.refuseQueryCredentials)
 
   app.register(assetRoutes, context)
   app.register(context.signIn.way === 'provider' ? providerSignInRoutes : managementSignInRoutes, context)

@@ -9,6 +9,8 @@ import type { Force } from '../../../src/core/window/trust.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { PostgresKeyStore } from '../../../src/db/key-store.ts'
 import { PostgresSessionStore } from '../../../src/db/session-store.ts'
+import { Scrubber } from '../../../src/plugins/scrubber.ts'
+import { secretRefusal } from '../../../src/plugins/secret-refusal.ts'
 import { readPageAssets } from '../../../src/page-assets.ts'
 import type { SignInWay } from '../../../src/routes/settings/context.ts'
 import { settingsPages } from '../../../src/routes/settings/settings.ts'
@@ -31,6 +33,7 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
   const database = connect({ url: databaseUrl ?? await freshDatabase(t) })
   const service = new KeyService({ store: new PostgresKeyStore({ db: database.db }), force, clock: systemClock, tokens: new TokenFormat() })
   const app = Fastify()
+  await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   app.register(settingsPages, {
     service,
     sessions: new Sessions({ store: new PostgresSessionStore(database.db), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 } }),
