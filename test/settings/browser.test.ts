@@ -50,6 +50,7 @@ for (const open of [{}, withoutScript]) {
     await page.reload()
     t.notMatch(await page.content(), tokenShape, 'reload')
     t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys.length, 1, 'reload makes no second key')
+    t.equal(await page.locator('h1').innerText(), open === withoutScript ? 'This key is already created' : 'Connected apps')
 
     const other = await create(page, url, 'Claude Desktop')
     t.match(other, tokenShape)
@@ -70,11 +71,18 @@ for (const open of [{}, withoutScript]) {
     t.match(await create(page, url, 'Left by another way'), tokenShape)
     await page.goto(`${url}/settings/signed-out`)
     await go('back')
-    console.error(how, page.url(), (await page.content()).slice(0, 600))
     await page.goto(list)
     t.notMatch(await page.content(), tokenShape, 'the list')
   })
 }
+
+t.test('a page with a token is emptied when it is left, also where the browser keeps whole pages', async (t) => {
+  const { page, url } = await setup(t)
+  await signIn(page, url)
+  t.match(await create(page, url, 'CI pipeline'), tokenShape)
+  await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+  t.notMatch(await page.content(), tokenShape)
+})
 
 t.test('everything works without scripts', async (t) => {
   const { page, url, list, service } = await setup(t, { open: withoutScript })
