@@ -49,6 +49,20 @@ t.test('pages for people who are signed in lead everyone else to the sign-in', a
   }
 })
 
+// Reviewed: what these say, anyone may know.
+const open = /^\/settings(\/\*|\/sign-in|\/signed-out|\/assets\/:version\/[a-z0-9.-]+)?$/
+
+t.test('every route but the reviewed ones leads strangers to the sign-in', async (t) => {
+  const routes: Array<{ method: string, url: string }> = []
+  const { app } = await setup(t, { onRoute: ({ method, url }) => { routes.push(...[method].flat().map((one) => ({ method: one, url }))) } })
+  t.ok(routes.length > 10)
+  for (const { method, url } of routes) {
+    if (open.test(url)) continue
+    const answer = await app.inject({ method: method as 'GET', url: url.replace(':keyId', '019ab000-0000-7000-8000-000000000001'), headers: { ...own }, ...(method === 'POST' && { payload: '' }) })
+    t.match(answer, { statusCode: 303, headers: { location: '/settings/sign-in' } }, `${method} ${url}`)
+  }
+})
+
 t.test('signing in never takes up a session that the browser brought along, and ends it', async (t) => {
   const { get, post, signIn } = await setup(t)
   const planted = `__Host-navis-session=${'f'.repeat(43)}`

@@ -1,19 +1,9 @@
-import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import t from 'tap'
 import { setupApp } from '../routes/setup.ts'
+import { freePort } from '../support/server-process.ts'
 import { until } from '../support/servers.ts'
 import { startBrowser, visit } from './support/browser.ts'
 import { clientId, clientSecret, startOpenIdProvider } from './support/openid-provider.ts'
-
-async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 t.test('sign in through a real provider, make a key, copy it, use it, see it used, revoke it: 401', async (t) => {
   const provider = await startOpenIdProvider(t)

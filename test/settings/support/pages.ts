@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net'
-import Fastify from 'fastify'
+import Fastify, { type RouteOptions } from 'fastify'
 import { systemClock } from '../../../src/core/clock.ts'
 import { KeyService } from '../../../src/core/key-service.ts'
 import { PublicOrigin } from '../../../src/core/public-origin.ts'
@@ -24,15 +24,17 @@ interface Options {
   readonly limits?: SessionLimits
   readonly force?: Force
   readonly databaseUrl?: string
+  onRoute? (route: RouteOptions): void
 }
 
 const atOnce: Force = { inForce: async () => 'fast', announce () {} }
 
 /** The pages alone, on a real database. */
-export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl }: Options = {}) {
+export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute }: Options = {}) {
   const database = connect({ url: databaseUrl ?? await freshDatabase(t) })
   const service = new KeyService({ store: new PostgresKeyStore({ db: database.db }), force, clock: systemClock, tokens: new TokenFormat() })
   const app = Fastify()
+  if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   app.register(settingsPages, {
     service,
