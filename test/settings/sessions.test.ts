@@ -3,17 +3,21 @@ import t, { type Test } from 'tap'
 import type { Person } from '../../src/core/person.ts'
 import { isFormToken, Sessions, type SessionLimits } from '../../src/core/sessions.ts'
 import { connect } from '../../src/db/connect.ts'
+import { ReplaceablePool } from '../../src/db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../../src/db/session-store.ts'
-import { freshDatabase, startPostgres, until } from '../support/servers.ts'
+import { freshDatabase, startPostgres, startProxy, until } from '../support/servers.ts'
 import { migrate } from '../../src/db/migrate.ts'
 
 const ada: Person = { workspaceId: 'acme', ownerId: 'ada', name: 'Ada Lovelace', actor: 'user:ada', admin: false }
 const long: SessionLimits = { idleMs: 60_000, lifetimeMs: 600_000 }
 
 async function setup (t: Test, databaseUrl?: string) {
-  const { db, sql, close } = connect({ url: databaseUrl ?? await freshDatabase(t), max: 2 })
+  const url = databaseUrl ?? await freshDatabase(t)
+  const { sql, close } = connect({ url, max: 2 })
   t.teardown(() => close())
-  return { sql, sessions: (limits = long) => new Sessions({ store: new PostgresSessionStore(db), limits }) }
+  const pool = new ReplaceablePool({ url, max: 2, prepare: (db) => db })
+  t.teardown(() => pool.close())
+  return { sql, sessions: (limits = long) => new Sessions({ store: new PostgresSessionStore(pool), limits }) }
 }
 
 t.test('a session is known to every replica until it is ended, and then to none', async (t) => {
@@ -84,4 +88,20 @@ t.test('while Postgres is frozen nobody is taken for signed out: the answer is u
   await t.rejects(sessions().find(secret), { code: 'unavailable' })
   server.resume()
   await until(async () => (await sessions().find(secret)) !== undefined)
+})
+
+t.test('a connection that is cut without a word is given up, and the next one works', async (t) => {
+  const server = await startPostgres(t)
+  await migrate(server.url)
+  const proxy = await startProxy(t, { to: server.port })
+  const through = new URL(server.url)
+  through.port = String(proxy.port)
+  const pool = new ReplaceablePool({ url: through.href, max: 2, prepare: (db) => db })
+  t.teardown(() => pool.close())
+  const sessions = new Sessions({ store: new PostgresSessionStore(pool), limits: long })
+  const secret = await sessions.start(ada)
+  proxy.cut()
+  await t.rejects(sessions.find(secret), { code: 'unavailable' })
+  proxy.heal()
+  await until(async () => (await sessions.find(secret)) !== undefined)
 })

@@ -4,7 +4,7 @@ import { systemClock } from '../../core/clock.ts'
 import { PublicOrigin } from '../../core/public-origin.ts'
 import { Sessions } from '../../core/sessions.ts'
 import { waitOutMs } from '../../core/window/durations.ts'
-import { connect } from '../../db/connect.ts'
+import { ReplaceablePool } from '../../db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../../db/session-store.ts'
 import { readPageAssets } from '../../page-assets.ts'
 import { ManagementDoor } from '../../sign-in/management-door.ts'
@@ -25,11 +25,11 @@ export async function connectedApps (app: FastifyInstance, { config }: { config:
     await app.register(settingsOff, { assets })
     return
   }
-  const database = connect({ url: databaseUrl, max: sessionConnections })
-  app.addHook('onClose', async () => { await database.close() })
+  const pool = new ReplaceablePool({ url: databaseUrl, max: sessionConnections, prepare: (db) => db })
+  app.addHook('onClose', async () => { await pool.close() })
   await app.register(settingsPages, {
     service: app.apiKeys.service,
-    sessions: new Sessions({ store: new PostgresSessionStore(database.db), limits: pages.sessionLimits }),
+    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits }),
     signIn,
     origin: new PublicOrigin(pages.publicUrl),
     mcpUrl: pages.mcpUrl,

@@ -8,6 +8,7 @@ import { TokenFormat } from '../../../src/core/token.ts'
 import type { Force } from '../../../src/core/window/trust.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { PostgresKeyStore } from '../../../src/db/key-store.ts'
+import { borrowedPool } from '../../../src/db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../../../src/db/session-store.ts'
 import { Scrubber } from '../../../src/plugins/scrubber.ts'
 import { secretRefusal } from '../../../src/plugins/secret-refusal.ts'
@@ -32,13 +33,14 @@ const atOnce: Force = { inForce: async () => 'fast', announce () {} }
 /** The pages alone, on a real database. */
 export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute }: Options = {}) {
   const database = connect({ url: databaseUrl ?? await freshDatabase(t) })
-  const service = new KeyService({ store: new PostgresKeyStore({ db: database.db }), force, clock: systemClock, tokens: new TokenFormat() })
+  const pool = borrowedPool(database.db, (db) => db)
+  const service = new KeyService({ store: new PostgresKeyStore({ pool }), force, clock: systemClock, tokens: new TokenFormat() })
   const app = Fastify()
   if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   app.register(settingsPages, {
     service,
-    sessions: new Sessions({ store: new PostgresSessionStore(database.db), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 } }),
+    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 } }),
     signIn: signIn ?? { way: 'management-token', door: new ManagementDoor({ tokens: [{ name: 'ops', secret: managementToken }], clock: systemClock }) },
     origin: new PublicOrigin(undefined),
     mcpUrl: undefined,
