@@ -8,16 +8,19 @@ import type { Logger } from './core/logger.ts'
 import { bootDatabase } from './db/boot.ts'
 import { DataFolderInUse } from './db/data-folder-lock.ts'
 import { startEmbedded } from './db/embedded.ts'
-import { UnfitDatabase } from './db/migrate.ts'
+import { migrateEmbedded } from './db/migrate-embedded.ts'
+import { migrate, UnfitDatabase } from './db/migrate.ts'
 import { greeting } from './greeting.ts'
 import { managementTokenPath, openManagementToken } from './management-token.ts'
+import { openKeys } from './open-keys.ts'
 import { createLogger } from './plugins/logging.ts'
 import { Scrubber } from './plugins/scrubber.ts'
 
 // For load balancers, to see that this replica is not ready any more and to send nothing else.
 const unreadyMs = 1000
-// A request that still runs then is cut off: a revocation may wait for longer than a process may take to end.
+// A request that still runs then is refused: a revocation may wait for longer than a process may take to end.
 const drainMs = 6000
+const lastWordsMs = 300
 const shutdownMs = 9500
 
 const stopping = new AbortController()
@@ -49,9 +52,17 @@ async function run (): Promise<void> {
 
 async function start (settings: Config): Promise<void> {
   const config = settings.databaseUrl === undefined ? await startOwnDatabase(settings) : settings
-  await bootDatabase({ url: config.databaseUrl ?? '', log: loggerOf(config), signal: stopping.signal })
+  const log = loggerOf(config)
+  const url = config.databaseUrl ?? ''
+  const keys = await bootDatabase({
+    migrate: () => settings.databaseUrl === undefined ? migrateEmbedded(url) : migrate(url),
+    open: () => openKeys({ ...config, log }),
+    log,
+    signal: stopping.signal
+  })
+  endings.push(() => keys.close())
   stopping.signal.throwIfAborted()
-  app = await buildApp({ config })
+  app = await buildApp({ config, keys })
   endings.push(closeApp)
   await app.listen({ host: config.host, port: config.port })
   if (settings.databaseUrl === undefined) greet(settings, app.server.address() as AddressInfo)
@@ -74,8 +85,10 @@ async function sayUnready (): Promise<void> {
 }
 
 async function closeApp (): Promise<void> {
-  const cutOff = setTimeout(() => { app?.server.closeAllConnections() }, drainMs)
+  const lastWords = setTimeout(() => { app?.refuseUnanswered() }, drainMs)
+  const cutOff = setTimeout(() => { app?.server.closeAllConnections() }, drainMs + lastWordsMs)
   await app?.close()
+  clearTimeout(lastWords)
   clearTimeout(cutOff)
 }
 
@@ -88,9 +101,9 @@ function greet ({ dataDir, managementTokens }: Config, address: AddressInfo): vo
   process.stderr.write(greeting({ address, dataDir, tokenPath }))
 }
 
-// For the time before there is an app, which has one of its own.
-function loggerOf ({ logLevel, tokenPrefix, databaseUrl }: Config): Logger {
-  return createLogger({ level: logLevel, scrubber: new Scrubber({ tokenPrefix, secrets: [], urls: [databaseUrl] }) })
+// For what is there before the app, which has one of its own.
+function loggerOf ({ logLevel, tokenPrefix, databaseUrl, redisUrl }: Config): Logger {
+  return createLogger({ level: logLevel, scrubber: new Scrubber({ tokenPrefix, secrets: [], urls: [databaseUrl, redisUrl] }) })
 }
 
 /** In a sentence, where it is the operator who can do something about it; never with the parameters of a query. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Config } from '../config.ts'
 import { runningEmbeddedUrl, startEmbedded } from '../db/embedded.ts'
-import { migrate } from '../db/migrate.ts'
+import { migrateEmbedded } from '../db/migrate-embedded.ts'
 
 export interface OpenDatabase {
   readonly url: string
@@ -32,7 +32,7 @@ export async function openDatabase ({ databaseUrl, dataDir }: Config, { mayBeNew
   if (!mayBeNew && !existsSync(dataDir)) throw new NoData(dataDir)
   const embedded = await startEmbedded({ dataDir })
   try {
-    await migrate(embedded.url)
+    await migrateEmbedded(embedded.url)
   } catch (error) {
     await embedded.stop()
     throw error

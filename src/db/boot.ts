@@ -1,10 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { KeysError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
-import { migrate, UnfitDatabase } from './migrate.ts'
+import { UnfitDatabase } from './migrate.ts'
 import { isOutage } from './outage.ts'
 
-interface BootOptions {
-  readonly url: string
+interface BootOptions<T> {
+  /** Brings the database to the newest schema; repeated with `open` until both are done. */
+  readonly migrate: () => Promise<void>
+  /** Opens what stands on it. */
+  readonly open: () => Promise<T>
   readonly log: Logger
   readonly signal: AbortSignal
   /** 60000 */
@@ -21,19 +25,19 @@ const advice: Readonly<Record<string, string>> = {
   42501: 'The user in DATABASE_URL may not create what the service needs. Make it the owner of the database.'
 }
 
-/** Migrates the database as soon as it can be reached; waits for it for a minute, and not at all when waiting does not help. */
-export async function bootDatabase ({ url, log, signal, timeoutMs = 60_000 }: BootOptions): Promise<void> {
+/** Migrates and opens the database as soon as it can be reached; waits for it for a minute, and not at all when waiting does not help. */
+export async function bootDatabase<T> ({ migrate, open, log, signal, timeoutMs = 60_000 }: BootOptions<T>): Promise<T> {
   const end = performance.now() + timeoutMs
   for (;;) {
     try {
-      await migrate(url)
-      return
+      await migrate()
+      return await open()
     } catch (error) {
       signal.throwIfAborted()
       const code = codeOf(error)
-      if (!isOutage(error)) throw code !== undefined && code in advice ? new UnfitDatabase(advice[code] as string) : error
+      if (!isAway(error)) throw code !== undefined && code in advice ? new UnfitDatabase(advice[code] as string) : error
       if (performance.now() > end) {
-        throw new UnfitDatabase(`Postgres could not be reached for ${Math.round(timeoutMs / 1000)} seconds (${code}). Check that it runs, and the host and port in DATABASE_URL.`)
+        throw new UnfitDatabase(`Postgres could not be reached for ${Math.round(timeoutMs / 1000)} seconds (${code ?? 'no answer'}). Check that it runs, and the host and port in DATABASE_URL.`)
       }
       log.warn({ code }, 'Postgres cannot be reached; trying again every second')
       await sleep(retryMs, undefined, { signal })
@@ -41,9 +45,14 @@ export async function bootDatabase ({ url, log, signal, timeoutMs = 60_000 }: Bo
   }
 }
 
+// `unavailable` says no more to who is starting than that it may be tried again.
+function isAway (error: unknown): boolean {
+  return isOutage(error) || (error instanceof KeysError && error.code === 'unavailable')
+}
+
 function codeOf (error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('code' in cause && typeof cause.code === 'string') return cause.code
+    if (!(cause instanceof KeysError) && 'code' in cause && typeof cause.code === 'string') return cause.code
   }
   return undefined
 }

@@ -1,16 +1,35 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { unavailable } from '../core/errors.ts'
+import { sendProblem } from './problems.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     readonly draining: boolean
     /** From now on `/readyz` answers 503, so that no new work is sent here; everything else goes on. */
     drain (): void
+    /** Answers whatever still waits for its answer with 503 `unavailable`, for its time is up. */
+    refuseUnanswered (): void
   }
 }
 
 export const draining = fp(async (app) => {
   let isDraining = false
+  const unanswered = new Map<FastifyRequest, FastifyReply>()
   app.decorate('draining', { getter: () => isDraining })
   app.decorate('drain', () => { isDraining = true })
+  app.addHook('onRequest', (request, reply, done) => {
+    unanswered.set(request, reply)
+    done()
+  })
+  app.addHook('onResponse', (request, _reply, done) => {
+    unanswered.delete(request)
+    done()
+  })
+  app.decorate('refuseUnanswered', () => {
+    for (const [request, reply] of unanswered) {
+      if (!reply.sent) sendProblem(unavailable('The service is stopping before the request was done with. Try again: repeating it does no harm.'), request, reply.header('connection', 'close'))
+    }
+  })
   app.addHook('preClose', async () => { isDraining = true })
-}, { name: 'draining', fastify: '5.x' })
+}, { name: 'draining', dependencies: ['problems'], fastify: '5.x' })

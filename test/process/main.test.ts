@@ -147,6 +147,49 @@ t.test('settings that are wrong are all told at once, without their values', asy
   t.notMatch(child.output, /hush/)
 })
 
+t.test('a revocation that waits for longer than the process may is answered 503, to be repeated', async (t) => {
+  const databaseUrl = await freshDatabase(t)
+  const port = await freePort()
+  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn', ACKS: 'off' } })
+  await ready(port)
+  const headers = { authorization: `Bearer ${secret}` }
+  const url = `http://127.0.0.1:${port}/v1/workspaces/w/keys`
+  const made = await fetch(url, { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: '{"name":"n","scope":"mcp:read"}' })
+  const { id } = await made.json() as { id: string }
+  const revoked = fetch(`${url}/${id}`, { method: 'DELETE', headers })
+  const { sql, close } = connect({ url: databaseUrl, max: 1 })
+  t.teardown(close)
+  await until(async () => (await sql`select 1 from revocation_log`).length > 0)
+  const told = performance.now()
+  child.process.kill('SIGTERM')
+  const answer = await revoked
+  t.equal(answer.status, 503)
+  t.equal(answer.headers.get('retry-after'), '1')
+  t.match(await answer.json(), { code: 'unavailable' })
+  t.equal(await child.ended(), 0, child.stderr)
+  t.ok(performance.now() - told < 10_000)
+  t.equal(child.stderr, '')
+})
+
+t.test('killed and started again on its own database, it waits for nobody', async (t) => {
+  const cwd = freshFolder(t)
+  const port = await freePort()
+  const env = { PORT: String(port), MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn' }
+  const killed = startMain(t, { cwd, env })
+  await ready(port)
+  const headers = { authorization: `Bearer ${secret}` }
+  const url = `http://127.0.0.1:${port}/v1/workspaces/w/keys`
+  const made = await fetch(url, { method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body: '{"name":"n","scope":"mcp:read"}' })
+  const { id } = await made.json() as { id: string }
+  await killed.kill()
+  startMain(t, { cwd, env })
+  await ready(port)
+  t.equal((await fetch(`${url}/${id}`, { method: 'DELETE', headers })).status, 204)
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  t.match(metrics, /^navis_keys_change_in_force_seconds_count\{path="fast"\} 1$/m)
+  t.match(metrics, /^navis_keys_change_in_force_seconds_count\{path="slow"\} 0$/m)
+})
+
 t.test('it waits for a Postgres that is not there yet', async (t) => {
   const server = await startPostgres(t)
   await server.stop()
