@@ -22,6 +22,7 @@ RUN npm ci --omit=dev --ignore-scripts \
  && mkdir /data \
  && chown 1000:1000 /data
 COPY drizzle ./drizzle
+COPY assets ./assets
 COPY --from=builder /app/dist ./dist
 # `node` in the base image, as a number, so that `runAsNonRoot` can be checked.
 USER 1000:1000

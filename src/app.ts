@@ -14,12 +14,14 @@ import { secretRefusal } from './plugins/secret-refusal.ts'
 import { securityHeaders } from './plugins/security-headers.ts'
 import { staticAuth } from './plugins/static-auth.ts'
 import { strictRequests } from './plugins/strict-requests.ts'
+import { pageSecrets } from './pages-config.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { documentRoutes } from './routes/documents.ts'
 import { forwardAuthRoutes } from './routes/forward-auth.ts'
 import { introspectRoutes } from './routes/introspect.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes } from './routes/operations.ts'
+import { connectedApps } from './routes/settings/connected-apps.ts'
 import { verifyRoutes } from './routes/verify.ts'
 import { wellKnownRoutes } from './routes/well-known.ts'
 
@@ -37,7 +39,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   const { managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl } = config
   const scrubber = new Scrubber({
     tokenPrefix,
-    secrets: [...managementTokens, ...serviceTokens].map(({ secret }) => secret),
+    secrets: [...[...managementTokens, ...serviceTokens].map(({ secret }) => secret), ...pageSecrets(config.pages)],
     urls: [databaseUrl, redisUrl]
   })
   const app = Fastify({
@@ -75,5 +77,6 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(operationRoutes)
   await app.register(documentRoutes)
   await app.register(wellKnownRoutes)
+  await app.register(connectedApps, { config })
   return app
 }

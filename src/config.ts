@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import envSchema from 'env-schema'
+import { readPagesConfig, type PagesConfig } from './pages-config.ts'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
 
@@ -27,6 +28,8 @@ export interface Config {
   readonly tokenPrefix: string
   readonly cache: boolean
   readonly acks: boolean
+  /** The settings page. */
+  readonly pages: PagesConfig
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -51,6 +54,8 @@ export function readConfig (environment: Environment): Config {
     faults.push(...parsed.faults.map((fault) => `${name}: ${fault}`))
     return parsed.secrets
   }
+  const { pages, faults: pageFaults } = readPagesConfig(values)
+  faults.push(...pageFaults)
   const config: Config = {
     host: values.HOST,
     port: values.PORT,
@@ -67,7 +72,8 @@ export function readConfig (environment: Environment): Config {
     memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
     tokenPrefix: values.TOKEN_PREFIX,
     cache: values.CACHE === 'on',
-    acks: values.ACKS === 'on'
+    acks: values.ACKS === 'on',
+    pages
   }
   faults.push(...faultsBetween(config, values))
   if (faults.length > 0) throw new ConfigError(faults)

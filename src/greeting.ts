@@ -16,7 +16,9 @@ export function greeting ({ address, dataDir, tokenPath }: GreetingOptions): str
     lines.push(
       `The management token is in ${tokenPath}. To make a key:`,
       '',
-      `curl ${url}/v1/workspaces/demo/keys -H ${token} -H 'Content-Type: application/json' -d '{"name":"first","scope":"mcp:read"}'`
+      `curl ${url}/v1/workspaces/demo/keys -H ${token} -H 'Content-Type: application/json' -d '{"name":"first","scope":"mcp:read"}'`,
+      '',
+      `Or in a browser, with that token: ${url}/settings`
     )
   }
   return `\n${lines.join('\n')}\n\n`

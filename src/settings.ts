@@ -96,6 +96,69 @@ export const settings = Type.Object({
     default: 'on',
     advice: 'on or off',
     description: '`off`: every revocation waits out the trust window instead of the other replicas\' acknowledgements. For tests of that path.'
+  }),
+  PUBLIC_URL: Type.Optional(Type.String({
+    pattern: '^https?://[^/?#@]+/?$',
+    advice: 'an origin such as https://keys.example.com: https:, or http: on this machine, and no path',
+    description: 'Under which address people and clients reach the service. Unset: the settings page is open on this machine only. Needed with `OIDC_ISSUER`.'
+  })),
+  MCP_URL: Type.Optional(Type.String({
+    pattern: '^https?://',
+    advice: 'the http: or https: URL of an MCP server',
+    description: 'The MCP server that people\'s clients connect to, for the configuration that the settings page shows. Unset: `/mcp` of `PUBLIC_URL`.'
+  })),
+  OIDC_ISSUER: Type.Optional(Type.String({
+    pattern: '^https?://',
+    advice: 'the issuer URL of an OpenID provider: https:, or http: on this machine',
+    description: 'OpenID provider that signs people in to the settings page. Unset: with the embedded Postgres the page opens with a management token, with `DATABASE_URL` it is off. See [connected-apps.md](connected-apps.md).'
+  })),
+  OIDC_CLIENT_ID: Type.Optional(Type.String({
+    advice: 'the id that the OpenID provider gave to this service',
+    description: 'Id of this service at the provider. Its redirect URI is `PUBLIC_URL` and `/settings/sign-in/callback`. Needed with `OIDC_ISSUER`.'
+  })),
+  OIDC_CLIENT_SECRET: Type.Optional(Type.String({
+    secret: true,
+    advice: 'the secret that the OpenID provider gave to this service',
+    description: 'Secret of this service at the provider. Unset: a public client, protected by PKCE alone.'
+  })),
+  OIDC_SCOPE: Type.String({
+    pattern: '(^| )openid( |$)',
+    default: 'openid profile email',
+    advice: 'scopes separated by spaces, with openid among them',
+    description: 'What the provider is asked for.'
+  }),
+  OIDC_WORKSPACE_CLAIM: Type.String({
+    default: 'workspace_id',
+    advice: 'the name of a claim',
+    description: 'Claim that holds a person\'s workspace. Dots lead into nested objects. Without it nobody is let in.'
+  }),
+  OIDC_OWNER_CLAIM: Type.String({
+    default: 'sub',
+    advice: 'the name of a claim',
+    description: 'Claim that becomes `owner_id` of the keys that a person makes. One that people can change themselves would give them the keys of others.'
+  }),
+  OIDC_ADMIN_CLAIM: Type.Optional(Type.String({
+    advice: 'the name of a claim',
+    description: 'Claim that makes someone an admin of their workspace, who sees and revokes everyone\'s keys. Unset: nobody is.'
+  })),
+  OIDC_ADMIN_VALUE: Type.String({
+    default: 'true',
+    advice: 'a text',
+    description: 'What `OIDC_ADMIN_CLAIM` has to be, or has to hold where it is a list.'
+  }),
+  SESSION_IDLE_MS: Type.Integer({
+    minimum: 60_000,
+    maximum: 86_400_000,
+    default: 1_800_000,
+    advice: 'a whole number of milliseconds from 60000 to 86400000',
+    description: 'A session of the settings page ends when it is unused for this long, in milliseconds.'
+  }),
+  SESSION_LIFETIME_MS: Type.Integer({
+    minimum: 60_000,
+    maximum: 604_800_000,
+    default: 28_800_000,
+    advice: 'a whole number of milliseconds from 60000 to 604800000',
+    description: 'A session of the settings page ends this long after signing in, in milliseconds; so does whatever the provider said of the person.'
   })
 })
 

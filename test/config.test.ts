@@ -37,7 +37,13 @@ t.test('an empty environment gives the embedded service with the documented defa
     memoryEntriesMax: 100_000,
     tokenPrefix: 'nops_',
     cache: true,
-    acks: true
+    acks: true,
+    pages: {
+      publicUrl: undefined,
+      mcpUrl: undefined,
+      signIn: { way: 'management-token' },
+      sessionLimits: { idleMs: 1_800_000, lifetimeMs: 28_800_000 }
+    }
   })
 })
 

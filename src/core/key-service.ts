@@ -52,6 +52,11 @@ interface Page {
   readonly cursor?: string | undefined
 }
 
+interface KeyPage extends Page {
+  readonly status: KeyStatus | 'all'
+  readonly ownerId?: string | undefined
+}
+
 /** Makes, shows and ends keys. Every change returns when it is in force as far as it takes something away. */
 export class KeyService {
   readonly #store: KeyStore
@@ -91,12 +96,12 @@ export class KeyService {
     }
   }
 
-  /** Newest first. `nextCursor` is null on the last page. */
-  async list ({ workspaceId, status, limit, cursor }: Page & { readonly status: KeyStatus | 'all' }): Promise<{ keys: readonly ManagedKey[], nextCursor: string | null }> {
+  /** Newest first, of one owner or of everyone. `nextCursor` is null on the last page. */
+  async list ({ workspaceId, status, ownerId, limit, cursor }: KeyPage): Promise<{ keys: readonly ManagedKey[], nextCursor: string | null }> {
     const seal = await this.#cursors()
-    const name = ['keys', workspaceId, status]
+    const name = ['keys', workspaceId, status, ...(ownerId === undefined ? [] : [ownerId])]
     const after = cursor === undefined ? undefined : seal.open(cursor, name)
-    const rows = await this.#store.list({ workspaceId, status, rowsMax: limit + 1, after })
+    const rows = await this.#store.list({ workspaceId, status, ownerId, rowsMax: limit + 1, after })
     const keys = rows.slice(0, limit)
     const last = rows.length > limit ? keys.at(-1) : undefined
     return { keys, nextCursor: last === undefined ? null : seal.seal({ at: last.createdAt, id: last.id }, name) }

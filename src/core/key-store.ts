@@ -60,6 +60,8 @@ export interface Place {
 export interface KeyQuery {
   readonly workspaceId: string
   readonly status: KeyStatus | 'all'
+  /** Left out: everyone's keys. */
+  readonly ownerId?: string | undefined
   readonly rowsMax: number
   /** Rows after this one; `undefined`: from the newest. */
   readonly after: Place | undefined

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { bigint, check, customType, index, integer, jsonb, pgTable, primaryKey, smallint, text, timestamp, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
+import { bigint, boolean, check, customType, index, integer, jsonb, pgTable, primaryKey, smallint, text, timestamp, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
 
 const bytea = customType<{ data: Buffer, driverData: Buffer }>({ dataType: () => 'bytea' })
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
@@ -27,6 +27,8 @@ export const keys = pgTable('keys', {
   index('keys_list_all').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
   index('keys_list_unrevoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
   index('keys_list_revoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is not null`),
+  index('keys_list_owner').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()),
+  index('keys_list_owner_unrevoked').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
   index('keys_list_expiring').on(table.workspaceId, table.expiresAt).where(sql`revoked_at is null and expires_at is not null`),
   check('keys_digest_length', sql`octet_length(${table.digest}) = 32`),
   check('keys_scope', sql`${table.scope} in ('mcp:read', 'mcp:write')`),
@@ -100,3 +102,19 @@ export const windowMembers = pgTable('window_members', {
   joinedAt: time('joined_at').notNull().default(sql`clock_timestamp()`),
   deadAt: time('dead_at')
 })
+
+/** People who are signed in to the settings page. The cookie holds a secret; here is its SHA-256. */
+export const sessions = pgTable('sessions', {
+  digest: bytea('digest').primaryKey(),
+  workspaceId: text('workspace_id').notNull(),
+  ownerId: text('owner_id'),
+  personName: text('person_name').notNull(),
+  actor: text('actor').notNull(),
+  admin: boolean('admin').notNull(),
+  startedAt: time('started_at').notNull().default(sql`clock_timestamp()`),
+  seenAt: time('seen_at').notNull().default(sql`clock_timestamp()`),
+  endsAt: time('ends_at').notNull()
+}, (table) => [
+  index('sessions_ends').on(table.endsAt),
+  check('sessions_digest_length', sql`octet_length(${table.digest}) = 32`)
+])

@@ -54,7 +54,7 @@ async function packedInto (t: Test): Promise<string> {
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const source = join(folder, 'source')
   await mkdir(source)
-  for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'src', 'drizzle', 'README.md', 'LICENSE']) {
+  for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'src', 'assets', 'drizzle', 'README.md', 'LICENSE']) {
     await cp(join(root, name), join(source, name), { recursive: true })
   }
   await symlink(join(root, 'node_modules'), join(source, 'node_modules'))

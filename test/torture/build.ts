@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 export function buildService (t: Teardowns): string {
   const dir = mkdtempSync(join(tmpdir(), 'navis-torture-build-'))
   t.teardown(() => { rmSync(dir, { recursive: true, force: true }) })
-  for (const name of ['node_modules', 'drizzle']) symlinkSync(join(root, name), join(dir, name))
+  for (const name of ['node_modules', 'drizzle', 'assets']) symlinkSync(join(root, name), join(dir, name))
   cpSync(join(root, 'package.json'), join(dir, 'package.json'))
   const compiler = join(root, 'node_modules/typescript/bin/tsc')
   execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', join(dir, 'dist')], { cwd: root, env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'inherit', 'inherit'] })

@@ -1,0 +1,108 @@
+// The pages work without this file. It adds copy buttons, the question in place, times that keep moving, and forgets tokens.
+
+const minuteMs = 60_000
+const units = [
+  ['minute', minuteMs, 60 * minuteMs],
+  ['hour', 60 * minuteMs, 1440 * minuteMs],
+  ['day', 1440 * minuteMs, 60 * 1440 * minuteMs],
+  ['month', 30.44 * 1440 * minuteMs, 730 * 1440 * minuteMs],
+  ['year', 365.25 * 1440 * minuteMs, Infinity]
+]
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' })
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' })
+
+function relativeTime (at, now) {
+  const distance = at - now
+  if (Math.abs(distance) < minuteMs) return distance > 0 ? 'in a moment' : 'just now'
+  const [unit, ms] = units.find(([, , below]) => Math.abs(distance) < below)
+  return relative.format(Math.trunc(distance / ms), unit)
+}
+
+function refreshTimes () {
+  for (const element of document.querySelectorAll('time[datetime]')) {
+    const at = Date.parse(element.dateTime)
+    element.textContent = relativeTime(at, Date.now())
+    element.title = exact.format(at)
+  }
+}
+
+function offerCopy (button) {
+  const label = button.querySelector('[data-label]')
+  const before = label.textContent
+  button.hidden = false
+  button.addEventListener('click', async () => {
+    const source = document.getElementById(button.dataset.copy)
+    const copied = await navigator.clipboard.writeText(source.textContent).then(() => true, () => false)
+    if (!copied) {
+      window.getSelection().selectAllChildren(source)
+      label.textContent = 'Selected: press Ctrl+C'
+      return
+    }
+    label.textContent = 'Copied'
+    button.dataset.copied = ''
+    announce('Copied')
+    setTimeout(() => {
+      label.textContent = before
+      delete button.dataset.copied
+    }, 2000)
+  })
+}
+
+function announce (text) {
+  const region = document.querySelector('[data-announce]') ?? document.body.appendChild(Object.assign(document.createElement('p'), { className: 'sr-only' }))
+  region.dataset.announce = ''
+  region.setAttribute('role', 'status')
+  region.textContent = text
+}
+
+function askInPlace (dialog) {
+  const form = dialog.querySelector('form')
+  for (const link of document.querySelectorAll('[data-revoke]')) {
+    link.addEventListener('click', (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return
+      event.preventDefault()
+      form.action = link.href
+      dialog.querySelector('[data-key-name]').textContent = link.dataset.name
+      dialog.showModal()
+    })
+  }
+  dialog.querySelector('[data-close]').addEventListener('click', () => dialog.close())
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close()
+  })
+}
+
+function showBusy (event) {
+  const { target: form, submitter: button } = event
+  if (Date.now() - Number(form.dataset.sentAt ?? 0) < 5000) return event.preventDefault()
+  form.dataset.sentAt = Date.now()
+  if (!button?.dataset.busy) return
+  button.setAttribute('aria-disabled', 'true')
+  button.textContent = button.dataset.busy
+}
+
+function forgetToken (once) {
+  // Reload asks for the list then, and does not send the form again.
+  window.history.replaceState(null, '', once.dataset.once)
+  // Browsers keep whole pages for Back and Forward, `no-store` or not: this one is emptied when it is left.
+  window.addEventListener('pagehide', () => once.replaceChildren())
+}
+
+function followOutcome () {
+  const outcome = document.querySelector('[data-done]')
+  if (outcome) window.location.replace(outcome.dataset.done)
+}
+
+refreshTimes()
+setInterval(refreshTimes, minuteMs / 2)
+for (const button of document.querySelectorAll('[data-copy]')) offerCopy(button)
+const dialog = document.getElementById('revoke-dialog')
+if (dialog) askInPlace(dialog)
+const once = document.querySelector('[data-once]')
+if (once) forgetToken(once)
+window.addEventListener('submit', showBusy)
+// A page that the browser has kept shows what was: a list from before, a form that is sent already.
+window.addEventListener('pageshow', (event) => {
+  if (event.persisted) window.location.reload()
+})
+followOutcome()

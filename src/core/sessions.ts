@@ -1,0 +1,68 @@
+import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Person } from './person.ts'
+
+export interface SessionLimits {
+  /** A session ends when it is unused for this long. */
+  readonly idleMs: number
+  /** And in any case this long after signing in; rights that the provider takes away end here at the latest. */
+  readonly lifetimeMs: number
+}
+
+/** Sessions on the primary, by the SHA-256 of their secret, so that a copy of the table opens none. */
+export interface SessionStore {
+  start (digest: Buffer, person: Person, limits: SessionLimits): Promise<void>
+  /** The person, and the session is used as of now; `undefined`: there is none, or one of its limits is over. */
+  use (digest: Buffer, limits: SessionLimits): Promise<Person | undefined>
+  end (digest: Buffer): Promise<void>
+}
+
+export interface Session {
+  readonly person: Person
+  /** Goes into every form of this session's pages; only they know it. */
+  readonly formToken: string
+}
+
+const secretBytes = 32
+const secretShape = /^[A-Za-z0-9_-]{43}$/
+
+export class Sessions {
+  readonly #store: SessionStore
+  readonly limits: SessionLimits
+
+  constructor ({ store, limits }: { readonly store: SessionStore, readonly limits: SessionLimits }) {
+    this.#store = store
+    this.limits = limits
+  }
+
+  /** A new session under a new secret: one that a browser brought along is never taken up (session fixation). */
+  async start (person: Person): Promise<string> {
+    const secret = randomBytes(secretBytes).toString('base64url')
+    await this.#store.start(digestOf(secret), person, this.limits)
+    return secret
+  }
+
+  async find (secret: string | undefined): Promise<Session | undefined> {
+    if (secret === undefined || !secretShape.test(secret)) return undefined
+    const person = await this.#store.use(digestOf(secret), this.limits)
+    return person && { person, formToken: formTokenOf(secret) }
+  }
+
+  async end (secret: string | undefined): Promise<void> {
+    if (secret !== undefined && secretShape.test(secret)) await this.#store.end(digestOf(secret))
+  }
+}
+
+export function isFormToken (session: Session, presented: unknown): boolean {
+  if (typeof presented !== 'string') return false
+  const expected = Buffer.from(session.formToken)
+  const given = Buffer.from(presented)
+  return given.length === expected.length && timingSafeEqual(given, expected)
+}
+
+function digestOf (secret: string): Buffer {
+  return hash('sha256', secret, 'buffer')
+}
+
+function formTokenOf (secret: string): string {
+  return createHmac('sha256', secret).update('navis-keys form').digest('base64url')
+}

@@ -1,0 +1,6 @@
+import { sql } from 'drizzle-orm'
+import type { Database } from '../connect.ts'
+
+export async function endSession (db: Database, digest: Buffer): Promise<void> {
+  await db.execute(sql`delete from sessions where digest = ${digest}`)
+}

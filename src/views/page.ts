@@ -1,0 +1,86 @@
+import { icon } from './icons.ts'
+import { html, type Html } from './html.ts'
+
+/** The person that a page is shown to. */
+export interface Viewer {
+  readonly name: string
+  readonly workspaceId: string
+  readonly ownerId: string | null
+  /** Sees and may revoke everyone's keys in the workspace. */
+  readonly admin: boolean
+  /** Goes into every form; a POST without it is refused. */
+  readonly formToken: string
+}
+
+export interface AssetUrls {
+  readonly stylesheet: string
+  readonly script: string
+  readonly icon: string
+}
+
+export interface PageOptions {
+  readonly title: string
+  readonly assets: AssetUrls
+  readonly viewer?: Viewer
+  /** `narrow` for forms and messages, `wide` for lists. */
+  readonly width?: 'narrow' | 'wide'
+}
+
+export const paths = {
+  list: '/settings/connected-apps',
+  create: '/settings/connected-apps/new',
+  signIn: '/settings/sign-in',
+  signInStart: '/settings/sign-in/start',
+  signInCallback: '/settings/sign-in/callback',
+  signOut: '/settings/sign-out',
+  signedOut: '/settings/signed-out',
+  revoke: (keyId: string) => `/settings/connected-apps/${keyId}/revoke`
+}
+
+export function page (options: PageOptions, content: Html): Html {
+  return html`${pageStart(options)}${content}${pageEnd()}`
+}
+
+/** Everything before the content; a page that is sent piece by piece starts with it and ends with `pageEnd`. */
+export function pageStart ({ title, assets, viewer, width = 'wide' }: PageOptions): Html {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <title>${title} · Navis Keys</title>
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta name="color-scheme" content="light dark">
+  <link rel="icon" type="image/svg+xml" href="${assets.icon}">
+  <link rel="stylesheet" href="${assets.stylesheet}">
+  <script src="${assets.script}" defer></script>
+</head>
+<body>
+  <a class="skip" href="#content">Skip to content</a>
+  <header class="bar">
+    <a class="brand" href="${paths.list}">${icon('mark')}<span>Navis Keys</span></a>
+    ${viewer && account(viewer)}
+  </header>
+  <main id="content" class="${width}" tabindex="-1">
+`
+}
+
+export function pageEnd (): Html {
+  return html`
+  </main>
+</body>
+</html>
+`
+}
+
+/** The hidden field that every form carries. */
+export function formTokenField (viewer: Viewer): Html {
+  return html`<input type="hidden" name="form_token" value="${viewer.formToken}">`
+}
+
+function account (viewer: Viewer): Html {
+  return html`<form class="account" method="post" action="${paths.signOut}">
+      ${formTokenField(viewer)}
+      <span class="who"><span class="sr-only">Signed in as </span><span class="who-name">${viewer.name}</span><span class="who-workspace">${viewer.workspaceId}</span></span>
+      <button class="button quiet small">Sign out</button>
+    </form>`
+}

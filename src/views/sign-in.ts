@@ -1,0 +1,53 @@
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+import { page, paths, type AssetUrls } from './page.ts'
+
+export interface SignInView {
+  readonly assets: AssetUrls
+  /** `provider`: OpenID Connect; `management-token`: the embedded mode's own. */
+  readonly way: 'provider' | 'management-token'
+  readonly workspaceId?: string
+  readonly fault?: string
+}
+
+export function signInPage (view: SignInView): Html {
+  return page({ title: 'Sign in', assets: view.assets, width: 'narrow' }, html`
+    <section class="card padded sign-in">
+      <span class="badge-icon">${icon('key')}</span>
+      <h1>Sign in to connected apps</h1>
+      ${view.fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${view.fault}</p></div>`}
+      ${view.way === 'provider' ? providerWay() : managementWay(view)}
+    </section>`)
+}
+
+function providerWay (): Html {
+  return html`<p>Make and revoke the API keys that connect your apps to your workspace.</p>
+      <a class="button primary full" href="${paths.signInStart}">Continue with single sign-on</a>`
+}
+
+function managementWay ({ workspaceId = 'default', fault }: SignInView): Html {
+  return html`<form class="stack" method="post" action="${paths.signIn}">
+        <div class="field">
+          <label for="management-token">Management token</label>
+          <p class="help" id="token-help">It was printed when the service first started, and is kept in <code>management-token</code> in the data folder.</p>
+          <input class="text mono" type="password" id="management-token" name="management_token" required autocomplete="current-password" autofocus aria-describedby="token-help"${fault !== undefined && html` aria-invalid="true"`}>
+        </div>
+        <div class="field">
+          <label for="workspace">Workspace</label>
+          <p class="help" id="workspace-help">The one whose keys you want to see.</p>
+          <input class="text" id="workspace" name="workspace_id" value="${workspaceId}" required maxlength="128" autocomplete="off" spellcheck="false" aria-describedby="workspace-help">
+        </div>
+        <button class="button primary full" data-busy="Signing in…">Sign in</button>
+      </form>`
+}
+
+/** `providerSignOut`: where the provider ends its own session, for people on a shared machine. */
+export function signedOutPage ({ assets, providerSignOut }: { assets: AssetUrls, providerSignOut?: string }): Html {
+  return page({ title: 'Signed out', assets, width: 'narrow' }, html`
+    <section class="card padded sign-in">
+      <span class="badge-icon good">${icon('check')}</span>
+      <h1>You are signed out</h1>
+      <p>${providerSignOut === undefined ? 'This browser can no longer see or change your keys.' : 'This browser can no longer see or change your keys. Your single sign-on may still be open: on a shared machine, end that too.'}</p>
+      <p class="actions"><a class="button primary" href="${paths.signIn}">Sign in again</a>${providerSignOut !== undefined && html`<a class="button" href="${providerSignOut}">End single sign-on</a>`}</p>
+    </section>`)
+}

@@ -1,0 +1,227 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { BrowserContextOptions } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { unavailable } from '../../src/core/errors.ts'
+import { until } from '../support/servers.ts'
+import { startBrowser, visit } from './support/browser.ts'
+import { servePages } from './support/pages.ts'
+import { create, scriptedForce, signIn } from './support/steps.ts'
+
+const dayMs = 86_400_000
+const tokenShape = /nops_[0-9A-Za-z]{38}/
+const withoutScript: BrowserContextOptions = { javaScriptEnabled: false }
+const browser = await startBrowser(t)
+
+async function setup (t: Test, { serve = {}, open = {} }: { serve?: Parameters<typeof servePages>[1], open?: BrowserContextOptions } = {}) {
+  const pages = await servePages(t, serve)
+  const visited = await visit(browser, open)
+  t.teardown(() => visited.context.close())
+  return { ...pages, ...visited, list: `${pages.url}/settings/connected-apps` }
+}
+
+t.test('a hostile name is text in the list, the question, the notice and the title', async (t) => {
+  const { page, url, list, troubles } = await setup(t)
+  const name = '</bdi><img src=x onerror=alert(1)>"><script>alert(2)</script>\u202Etxt.exe'
+  let alerts = 0
+  page.on('dialog', (dialog) => { alerts++; dialog.dismiss().catch(() => {}) })
+  await signIn(page, url)
+  await create(page, url, name)
+  t.equal(await page.locator('h1 bdi').innerText(), name)
+  await page.goto(list)
+  t.equal(await page.locator('.key-name bdi').innerText(), name)
+  await page.locator('[data-revoke]').click()
+  t.equal(await page.locator('dialog bdi').innerText(), name)
+  await page.getByRole('button', { name: 'Revoke key' }).click()
+  t.equal(await page.locator('.notice bdi').innerText(), name)
+  t.equal(await page.locator('main img, main script').count(), 0)
+  t.equal(alerts, 0)
+  t.same(troubles, [])
+})
+
+for (const open of [{}, withoutScript]) {
+  const how = open === withoutScript ? 'without scripts' : 'with scripts'
+
+  t.test(`the token is shown once: neither reload nor back nor forward brings it again, ${how}`, async (t) => {
+    const { page, url, list, service } = await setup(t, { open })
+    await signIn(page, url)
+    const token = await create(page, url, 'CI pipeline')
+    t.match(token, tokenShape)
+    await page.reload()
+    t.notMatch(await page.content(), tokenShape, 'reload')
+    t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys.length, 1, 'reload makes no second key')
+    t.equal(await page.locator('h1').innerText(), open === withoutScript ? 'This key is already created' : 'Connected apps')
+
+    const other = await create(page, url, 'Claude Desktop')
+    t.match(other, tokenShape)
+    await page.getByRole('link', { name: 'Done' }).click()
+    await page.locator('.keys').waitFor()
+    const showsNone = async (step: string) => {
+      let content = ''
+      // Asking while a page is being left or loaded is an error, not an answer.
+      await until(async () => { content = await page.content(); return true })
+      t.notMatch(content, tokenShape, `${step}: ${page.url()}`)
+    }
+    const go = async (way: 'back' | 'forward') => {
+      await (way === 'back' ? page.goBack({ waitUntil: 'commit' }) : page.goForward({ waitUntil: 'commit' })).catch(() => {})
+      await showsNone(way)
+    }
+    for (const way of ['back', 'back', 'forward', 'forward'] as const) await go(way)
+
+    t.match(await create(page, url, 'Left by another way'), tokenShape)
+    await page.goto(`${url}/settings/signed-out`)
+    await go('back')
+    await page.goto(list)
+    t.notMatch(await page.content(), tokenShape, 'the list')
+  })
+}
+
+t.test('a page with a token is emptied when it is left, also where the browser keeps whole pages', async (t) => {
+  const { page, url } = await setup(t)
+  await signIn(page, url)
+  t.match(await create(page, url, 'CI pipeline'), tokenShape)
+  await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+  t.notMatch(await page.content(), tokenShape)
+})
+
+t.test('everything works without scripts', async (t) => {
+  const { page, url, list, service } = await setup(t, { open: withoutScript })
+  await signIn(page, url)
+  await page.getByRole('link', { name: 'Create your first API key' }).click()
+  await page.getByLabel('Name').fill('Nightly job')
+  await page.getByRole('radio', { name: 'Read + Write' }).check()
+  t.notOk(await page.getByLabel('Last day').isVisible(), 'a date is asked for only')
+  await page.getByRole('radio', { name: 'On a date' }).check()
+  t.ok(await page.getByLabel('Last day').isVisible(), 'where one is wanted')
+  await page.getByRole('radio', { name: '90 days' }).check()
+  await page.getByRole('button', { name: 'Create key' }).click()
+  t.match(await page.locator('#token').innerText(), tokenShape)
+  t.ok(await page.getByLabel('Configuration for Claude Desktop').isVisible())
+  await page.getByRole('radio', { name: 'Cursor' }).check()
+  t.ok(await page.getByLabel('Configuration for Cursor').isVisible(), 'tabs change')
+  t.notOk(await page.getByLabel('Configuration for Claude Desktop').isVisible())
+  t.notOk(await page.getByRole('button', { name: 'Copy the key' }).isVisible(), 'no button that would do nothing')
+  await page.getByRole('link', { name: 'Done' }).click()
+  t.match(await page.locator('.keys tbody').innerText(), /Nightly job[\s\S]*Read \+ Write[\s\S]*in 2 months/i)
+  await page.getByRole('link', { name: 'Revoke Nightly job' }).click()
+  await page.getByRole('heading', { name: 'Revoke “Nightly job”?' }).waitFor()
+  await page.getByRole('button', { name: 'Revoke key' }).click()
+  t.match(await page.locator('.notice').innerText(), '“Nightly job” is revoked.')
+  t.match(await service.list({ workspaceId: 'acme', status: 'all', limit: 2 }), { keys: [{ name: 'Nightly job', scope: 'mcp:write', status: 'revoked', revokedBy: 'ops' }] })
+  t.equal(await page.getByText('Nightly job').count(), 1, 'the row is gone, the notice names it')
+  await page.getByRole('link', { name: 'All' }).click()
+  t.match(await page.locator('.keys tbody').innerText(), /Nightly job\s+Revoked/)
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.goto(list)
+  t.match(page.url(), '/settings/sign-in')
+})
+
+for (const open of [{}, withoutScript]) {
+  t.test(`a revocation that takes longer says what it waits for, and then that it is in force, ${open === withoutScript ? 'without scripts' : 'with scripts'}`, async (t) => {
+    const scripted = scriptedForce()
+    const { page, url, list, service } = await setup(t, { serve: { force: scripted.force }, open })
+    const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
+    await signIn(page, url)
+    await page.goto(`${list}/${key.id}/revoke`)
+    await page.getByRole('button', { name: 'Revoke key' }).click({ noWaitAfter: true })
+    const waiting = page.locator('.waiting')
+    await waiting.waitFor()
+    t.match(await waiting.innerText(), /Revoking “CI pipeline”…[\s\S]*Waiting for a server that has not confirmed[\s\S]*11 seconds at most/)
+    scripted.resolve('slow')
+    await page.getByText('“CI pipeline” is revoked').waitFor()
+    t.notOk(await waiting.isVisible())
+    if (open === withoutScript) await page.getByRole('link', { name: 'Back to connected apps' }).click()
+    await page.getByRole('heading', { name: 'Connected apps' }).waitFor()
+  })
+}
+
+t.test('a revocation whose end is not known says that, and offers to try again', async (t) => {
+  const scripted = scriptedForce()
+  const { page, url, list, service } = await setup(t, { serve: { force: scripted.force } })
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
+  await signIn(page, url)
+  await page.goto(`${list}/${key.id}/revoke`)
+  await page.getByRole('button', { name: 'Revoke key' }).click({ noWaitAfter: true })
+  await page.locator('.waiting').waitFor()
+  scripted.reject(unavailable('Not known.'))
+  await page.getByRole('heading', { name: 'Not known whether “CI pipeline” is revoked' }).waitFor()
+  t.ok(await page.getByRole('link', { name: 'Try again' }).isVisible())
+})
+
+t.test('a forged form, sent by the browser of someone who is signed in, is refused', async (t) => {
+  const { page, url, service } = await setup(t)
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'stays', scope: 'mcp:read' })
+  const attacker = createServer((_request, response) => {
+    response.setHeader('content-type', 'text/html')
+    response.end(`<form method="post" action="${url}/settings/connected-apps/${key.id}/revoke"><input name="form_token" value="x"><button>Win a prize</button></form>`)
+  })
+  await new Promise<void>((resolve) => { attacker.listen(0, resolve) })
+  t.teardown(() => { attacker.close() })
+  const { port } = attacker.address() as AddressInfo
+  await signIn(page, url)
+  // The second one is the same site to a browser, so the cookie comes along: only the guard is left.
+  for (const from of [`http://localhost:${port}`, `http://127.0.0.1:${port}`]) {
+    await page.goto(from)
+    const [answer] = await Promise.all([page.waitForResponse((response) => response.url().startsWith(url)), page.getByRole('button').click()])
+    t.equal(answer.status(), 403, from)
+    const headers = await answer.request().allHeaders()
+    t.equal(headers['cookie'] !== undefined, from.includes('127.0.0.1'), `${from}: the cookie`)
+  }
+  t.match(await service.get({ workspaceId: 'acme', keyId: key.id }), { status: 'active' })
+})
+
+// The outline may be drawn on what stands for a control that is laid over it.
+const focusShows = `[document.activeElement, document.activeElement.nextElementSibling, document.activeElement.closest('.choice')]
+  .some((element) => element !== null && getComputedStyle(element).outlineStyle === 'solid')`
+const focused = 'document.activeElement.textContent'
+const clipboard = 'navigator.clipboard.readText()'
+
+t.test('by keyboard alone: make a key, choose its expiry, revoke it; focus is always to be seen', async (t) => {
+  const { page, url, list } = await setup(t)
+  await signIn(page, url)
+  await page.goto(`${list}/new`)
+  await page.keyboard.type('Keyboard')
+  const keys = ['Tab', 'ArrowDown', 'Tab', 'ArrowRight', 'Tab']
+  for (const key of keys) {
+    await page.keyboard.press(key)
+    t.ok(await page.evaluate(focusShows), `focus shows after ${key}`)
+  }
+  await page.keyboard.press('Enter')
+  await page.locator('#token').waitFor()
+  await page.goto(list)
+  t.match(await page.locator('.keys tbody').innerText(), /Keyboard[\s\S]*Read \+ Write[\s\S]*in (6|7) days/i)
+  await page.getByRole('link', { name: 'Revoke Keyboard' }).focus()
+  await page.keyboard.press('Enter')
+  t.equal(await page.evaluate(focused), 'Keep it', 'the harmless answer comes first')
+  await page.keyboard.press('Escape')
+  t.equal(await page.evaluate(focused), 'Revoke Keyboard', 'and focus returns')
+  await page.keyboard.press('Enter')
+  await page.keyboard.press('Shift+Tab')
+  await page.keyboard.press('Enter')
+  await page.locator('.notice.good').waitFor()
+})
+
+t.test('Copy puts the token and each configuration on the clipboard', async (t) => {
+  const { page, url } = await setup(t, { open: { permissions: ['clipboard-read', 'clipboard-write'] } })
+  await signIn(page, url)
+  const token = await create(page, url, 'CI pipeline')
+  await page.getByRole('button', { name: 'Copy the key' }).click()
+  await page.getByText('Copied').first().waitFor()
+  t.equal(await page.evaluate<string>(clipboard), token)
+  await page.getByRole('radio', { name: 'Cursor' }).check()
+  await page.getByRole('button', { name: 'Copy the configuration for Cursor' }).click()
+  await page.waitForFunction(`${clipboard}.then((text) => text.startsWith('{'))`)
+  t.match(JSON.parse(await page.evaluate<string>(clipboard)), { mcpServers: { navis: { url: `${url}/mcp`, headers: { Authorization: `Bearer ${token}` } } } })
+})
+
+t.test('keys that end soon or lie unused are marked, with the exact time on hover', async (t) => {
+  const { page, url, service, database } = await setup(t)
+  await service.create({ workspaceId: 'acme', actor: 'test', name: 'ending', scope: 'mcp:read', expiresAt: Date.now() + 3 * dayMs + 60_000 })
+  await service.create({ workspaceId: 'acme', actor: 'test', name: 'lying', scope: 'mcp:read' })
+  await database.sql`update keys set created_at = clock_timestamp() - interval '400 days' where name = 'lying'`
+  await signIn(page, url)
+  const ending = page.getByRole('row', { name: /ending/ })
+  t.match(await ending.locator('.flag').textContent(), 'Expires soon: in 3 days')
+  t.match(await ending.locator('.flag time').getAttribute('title'), /\d{4}.*\d\d:\d\d:\d\d/)
+  t.match(await page.getByRole('row', { name: /lying/ }).innerText(), /Unused for 90 days/)
+})

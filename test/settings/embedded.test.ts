@@ -1,0 +1,50 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { setupApp } from '../routes/setup.ts'
+import { Child } from '../support/child.ts'
+import { startBrowser, visit } from './support/browser.ts'
+
+t.test('without any settings the page opens with the management token that was made, and the key made there works', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'navis-pages-'))
+  t.teardown(() => { rmSync(dataDir, { recursive: true, force: true }) })
+  const service = new Child(t, { file: 'src/main.ts', env: { DATA_DIR: dataDir, PORT: '0' } })
+  const [, url = ''] = await service.printed(/listens on (http:\/\/127\.0\.0\.1:\d+)/, { timeoutMs: 60_000 })
+  const secret = readFileSync(join(dataDir, 'management-token'), 'utf8').trim()
+
+  const browser = await startBrowser(t)
+  const { page, context, troubles } = await visit(browser)
+  t.teardown(() => context.close())
+  await page.goto(url.replace('127.0.0.1', 'localhost') + '/settings')
+  await page.getByLabel('Management token').fill(secret)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('link', { name: 'Create your first API key' }).click()
+  await page.getByLabel('Name').fill('CI pipeline')
+  await page.getByRole('button', { name: 'Create key' }).click()
+  const token = await page.locator('#token').innerText()
+  const forwardAuth = async () => await fetch(`${url}/forward-auth`, { headers: { authorization: `Bearer ${token}` } })
+  const accepted = await forwardAuth()
+  t.equal(accepted.status, 200)
+  t.equal(accepted.headers.get('x-auth-workspace-id'), 'default')
+  await page.getByRole('link', { name: 'Done' }).click()
+  await page.getByRole('link', { name: 'Revoke CI pipeline' }).click()
+  await page.getByRole('button', { name: 'Revoke key' }).click()
+  await page.locator('.notice.good').waitFor()
+  t.equal((await forwardAuth()).status, 401)
+  t.same(troubles, [])
+  t.notMatch(service.output, secret)
+  t.notMatch(service.output, token)
+})
+
+t.test('with a database of one\'s own and no provider the page is off, and says what switches it on', async (t) => {
+  const { app, logs } = await setupApp(t)
+  for (const url of ['/settings', '/settings/connected-apps', '/settings/sign-in']) {
+    const answer = await app.inject({ url })
+    t.equal(answer.statusCode, 404)
+    t.match(answer.body, /Connected apps is switched off[\s\S]*OIDC_ISSUER/)
+    t.match(answer.headers['content-security-policy'], "default-src 'none'")
+  }
+  t.not((await app.inject({ method: 'POST', url: '/settings/sign-in', payload: 'management_token=x', headers: { 'content-type': 'application/x-www-form-urlencoded' } })).statusCode, 200)
+  t.match(logs.join('\n'), 'The settings page is off')
+})

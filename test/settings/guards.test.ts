@@ -1,0 +1,247 @@
+import t, { type Test } from 'tap'
+import type { InjectOptions, Response } from 'light-my-request'
+import { managementToken, servePages } from './support/pages.ts'
+
+const host = '127.0.0.1:8080'
+const own = { host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin', 'content-type': 'application/x-www-form-urlencoded' }
+
+async function setup (t: Test, options: Parameters<typeof servePages>[1] = {}) {
+  const pages = await servePages(t, options)
+  const get = async (url: string, headers: InjectOptions['headers'] = {}) => await pages.app.inject({ url, headers: { host, ...headers } })
+  const post = async (url: string, fields: Record<string, string>, headers: InjectOptions['headers'] = {}) =>
+    await pages.app.inject({ method: 'POST', url, headers: { ...own, ...headers }, payload: new URLSearchParams(fields).toString() })
+  const signIn = async (workspaceId = 'acme') => await post('/settings/sign-in', { management_token: managementToken, workspace_id: workspaceId })
+  return { ...pages, get, post, signIn }
+}
+
+function sessionCookie (response: Response): string {
+  const cookie = response.cookies.find(({ name }) => name === '__Host-navis-session')
+  return `__Host-navis-session=${cookie?.value ?? ''}`
+}
+
+function formTokenIn (page: string): string {
+  return /name="form_token" value="([^"]+)"/.exec(page)![1]!
+}
+
+function createFields (page: string, name: string): Record<string, string> {
+  return { form_token: formTokenIn(page), form_id: /name="form_id" value="([^"]+)"/.exec(page)![1]!, name, scope: 'mcp:read', expiry: 'never' }
+}
+
+t.test('every page tells the browser to load nothing from elsewhere, to keep nothing and to show it in no frame', async (t) => {
+  const { get, signIn } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  for (const url of ['/settings/sign-in', '/settings/connected-apps', '/settings/connected-apps/new', '/settings/signed-out', '/settings/nothing', '/settings/connected-apps/x/revoke']) {
+    const { headers } = await get(url, { cookie })
+    const policy = String(headers['content-security-policy'])
+    t.match(policy, "default-src 'none'", url)
+    t.match(policy, "frame-ancestors 'none'", url)
+    t.notMatch(policy, /unsafe|https?:|\*/, url)
+    t.match(headers, { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', 'referrer-policy': 'same-origin' }, url)
+  }
+})
+
+t.test('pages for people who are signed in lead everyone else to the sign-in', async (t) => {
+  const { get, post } = await setup(t)
+  const paths = ['/settings/connected-apps', '/settings/connected-apps?show=all', '/settings/connected-apps/new', '/settings/connected-apps/019ab000-0000-7000-8000-000000000001/revoke']
+  for (const cookie of ['', '__Host-navis-session=', `__Host-navis-session=${'a'.repeat(43)}`]) {
+    for (const path of paths) t.match(await get(path, { cookie }), { statusCode: 303, headers: { location: '/settings/sign-in' } }, path)
+    for (const path of [paths[0]!, paths[3]!, '/settings/sign-out']) t.match(await post(path, {}, { cookie }), { statusCode: 303, headers: { location: '/settings/sign-in' } }, `POST ${path}`)
+  }
+})
+
+// Reviewed: what these say, anyone may know.
+const open = /^\/settings(\/\*|\/sign-in|\/signed-out|\/assets\/:version\/[a-z0-9.-]+)?$/
+
+t.test('every route but the reviewed ones leads strangers to the sign-in', async (t) => {
+  const routes: Array<{ method: string, url: string }> = []
+  const { app } = await setup(t, { onRoute: ({ method, url }) => { routes.push(...[method].flat().map((one) => ({ method: one, url }))) } })
+  t.ok(routes.length > 10)
+  for (const { method, url } of routes) {
+    if (open.test(url)) continue
+    const answer = await app.inject({ method: method as 'GET', url: url.replace(':keyId', '019ab000-0000-7000-8000-000000000001'), headers: { ...own }, ...(method === 'POST' && { payload: '' }) })
+    t.match(answer, { statusCode: 303, headers: { location: '/settings/sign-in' } }, `${method} ${url}`)
+  }
+})
+
+t.test('signing in never takes up a session that the browser brought along, and ends it', async (t) => {
+  const { get, post, signIn } = await setup(t)
+  const planted = `__Host-navis-session=${'f'.repeat(43)}`
+  const first = sessionCookie(await post('/settings/sign-in', { management_token: managementToken, workspace_id: 'acme' }, { cookie: planted }))
+  t.not(first, planted)
+  t.equal((await get('/settings/connected-apps', { cookie: planted })).statusCode, 303)
+  const second = sessionCookie(await post('/settings/sign-in', { management_token: managementToken, workspace_id: 'acme' }, { cookie: first }))
+  t.not(second, first)
+  t.equal((await get('/settings/connected-apps', { cookie: first })).statusCode, 303)
+  t.equal((await get('/settings/connected-apps', { cookie: second })).statusCode, 200)
+  t.match((await signIn()).headers['set-cookie'], /^__Host-navis-session=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+})
+
+t.test('signing out ends the session itself, not only the cookie', async (t) => {
+  const { get, post, signIn } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const page = (await get('/settings/connected-apps', { cookie })).body
+  const out = await post('/settings/sign-out', { form_token: formTokenIn(page) }, { cookie })
+  t.match(out, { statusCode: 303, headers: { location: '/settings/signed-out' } })
+  t.match(String(out.headers['set-cookie']), '__Host-navis-session=; Max-Age=0')
+  t.equal((await get('/settings/connected-apps', { cookie })).statusCode, 303)
+})
+
+t.test('a form from another site, from nowhere, or without this session\'s token does nothing', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'stays', scope: 'mcp:read' })
+  const { body: page } = await get('/settings/connected-apps/new', { cookie })
+  const { body: foreignPage } = await get('/settings/connected-apps/new', { cookie: sessionCookie(await signIn('other')) })
+  const fields = createFields(page, 'forged')
+  const forgeries = [
+    { when: 'another site', headers: { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' } },
+    { when: 'another port of this machine', headers: { origin: 'http://127.0.0.1:9999', 'sec-fetch-site': 'same-site' } },
+    { when: 'the other scheme', headers: { origin: `https://${host}` } },
+    { when: 'a sandboxed frame', headers: { origin: 'null' } },
+    { when: 'an empty origin', headers: { origin: '' } },
+    { when: 'an origin of ours, but a site that is not', headers: { 'sec-fetch-site': 'cross-site' } },
+    { when: 'no form token', headers: {}, fields: { form_token: '' } },
+    { when: 'the form token of another session', headers: {}, fields: { form_token: formTokenIn(foreignPage) } }
+  ]
+  for (const { when, headers, fields: other } of forgeries) {
+    for (const path of ['/settings/connected-apps', `/settings/connected-apps/${key.id}/revoke`, '/settings/sign-out']) {
+      t.equal((await post(path, { ...fields, ...other }, { cookie, ...headers })).statusCode, 403, `${when}: ${path}`)
+    }
+  }
+  t.match(await service.list({ workspaceId: 'acme', status: 'all', limit: 10 }), { keys: [{ name: 'stays', status: 'active' }] })
+  t.equal((await get('/settings/connected-apps', { cookie })).statusCode, 200, 'and nobody was signed out')
+  t.equal((await post('/settings/connected-apps', fields, { cookie })).statusCode, 201, 'the very same form from the page itself is taken')
+})
+
+t.test('the pages answer only under names of this machine until their address is configured', async (t) => {
+  const { app } = await setup(t)
+  for (const name of ['localhost:8080', '127.0.0.1:8080', '[::1]:8080']) t.equal((await app.inject({ url: '/settings/sign-in', headers: { host: name } })).statusCode, 200, name)
+  for (const name of ['rebound.example:8080', 'localhost.evil.example', '127.0.0.1.evil.example', '192.168.1.20:8080', '127.0.0.1:8080@evil.example']) {
+    t.equal((await app.inject({ url: '/settings/sign-in', headers: { host: name } })).statusCode, 403, name)
+  }
+})
+
+t.test('wrong management tokens are told apart from right ones only ten times a minute', async (t) => {
+  const { post, signIn } = await setup(t)
+  const wrong = async () => await post('/settings/sign-in', { management_token: managementToken.slice(1), workspace_id: 'acme' })
+  for (let i = 0; i < 10; i++) t.equal((await wrong()).statusCode, 401)
+  const blocked = await wrong()
+  t.equal(blocked.statusCode, 429)
+  t.ok(Number(blocked.headers['retry-after']) >= 1)
+  t.equal((await signIn()).statusCode, 429, 'nor is the right one')
+  t.notMatch(blocked.body, managementToken.slice(1), 'what was typed is not shown again')
+})
+
+t.test('one form makes one key, and its token is in one answer', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const fields = { ...createFields((await get('/settings/connected-apps/new', { cookie })).body, 'CI pipeline'), expiry: '7' }
+  const [first, second] = await Promise.all([post('/settings/connected-apps', fields, { cookie }), post('/settings/connected-apps', fields, { cookie })])
+  const third = await post('/settings/connected-apps', fields, { cookie })
+  t.same([first.statusCode, second.statusCode].sort(), [201, 409])
+  t.equal(third.statusCode, 409)
+  const holding = [first, second, third].filter(({ body }) => /nops_[0-9A-Za-z]{38}/.test(body))
+  t.equal(holding.length, 1)
+  t.equal(holding[0]!.headers['cache-control'], 'no-store')
+  t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys.length, 1)
+})
+
+const wrongForms: ReadonlyArray<{ when: string, fields: Record<string, string>, says: string }> = [
+  { when: 'no name', fields: { name: '   ' }, says: 'Give the key a name.' },
+  { when: 'a name of 101 characters', fields: { name: 'x'.repeat(101) }, says: 'The name must be 1 to 100 characters' },
+  { when: 'a name with a newline', fields: { name: 'a\nb' }, says: 'The name must be' },
+  { when: 'no scope', fields: { scope: '' }, says: 'Choose what the key may do.' },
+  { when: 'a scope of another world', fields: { scope: 'admin' }, says: 'Choose what the key may do.' },
+  { when: 'no expiry', fields: { expiry: '' }, says: 'Choose when the key expires.' },
+  { when: 'a past day', fields: { expiry: 'date', expiry_date: '2020-01-01' }, says: 'Choose today or a later day.' },
+  { when: 'a day that is none', fields: { expiry: 'date', expiry_date: '2999-02-31' }, says: 'Choose today or a later day.' },
+  { when: 'no day', fields: { expiry: 'date', expiry_date: '' }, says: 'Choose today or a later day.' }
+]
+
+t.test('a form with something wrong in it is shown again and says what', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const fields = createFields((await get('/settings/connected-apps/new', { cookie })).body, 'CI pipeline')
+  for (const { when, fields: wrong, says } of wrongForms) {
+    const answer = await post('/settings/connected-apps', { ...fields, ...wrong }, { cookie })
+    t.equal(answer.statusCode, 422, when)
+    t.match(answer.body, says, when)
+  }
+  t.same((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys, [])
+})
+
+t.test('a token pasted as a name is refused and not shown again', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const { token } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'real', scope: 'mcp:read' })
+  const answer = await post('/settings/connected-apps', createFields((await get('/settings/connected-apps/new', { cookie })).body, `my ${token}`), { cookie })
+  t.equal(answer.statusCode, 422)
+  t.notMatch(answer.body, token)
+})
+
+t.test('a day is the last one: the key works until it ends', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const fields = createFields((await get('/settings/connected-apps/new', { cookie })).body, 'until')
+  t.equal((await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: '2999-12-31' }, { cookie })).statusCode, 201)
+  const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })
+  t.equal(new Date(key!.expiresAt!).toISOString(), '3000-01-01T00:00:00.000Z')
+})
+
+t.test('another workspace\'s keys are neither seen nor revocable, and look like none', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const { key } = await service.create({ workspaceId: 'other', actor: 'test', name: 'theirs', scope: 'mcp:read' })
+  const cookie = sessionCookie(await signIn('acme'))
+  const { body } = await get('/settings/connected-apps?show=all', { cookie })
+  t.notMatch(body, 'theirs')
+  const theirs = await get(`/settings/connected-apps/${key.id}/revoke`, { cookie })
+  const none = await get('/settings/connected-apps/019ab000-0000-7000-8000-000000000001/revoke', { cookie })
+  t.equal(theirs.statusCode, 404)
+  t.equal(theirs.body, none.body)
+  t.equal((await post(`/settings/connected-apps/${key.id}/revoke`, { form_token: formTokenIn(body) }, { cookie })).statusCode, 404)
+  t.notMatch((await get(`/settings/connected-apps?revoked=${key.id}`, { cookie })).body, 'theirs')
+  t.match(await service.get({ workspaceId: 'other', keyId: key.id }), { status: 'active' })
+})
+
+t.test('bodies of other kinds, too large ones and broken addresses get a page that tells nothing of the inside', async (t) => {
+  const { app, signIn } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const send = async (payload: string, type: string) => await app.inject({ method: 'POST', url: '/settings/connected-apps', headers: { ...own, cookie, 'content-type': type }, payload })
+  t.match(await send('{"name":"x"}', 'application/json'), { statusCode: 415 })
+  t.match(await send('name=' + 'x'.repeat(20_000), 'application/x-www-form-urlencoded'), { statusCode: 413 })
+  for (const url of ['/settings/connected-apps?cursor=broken', '/settings/connected-apps?cursor=a&cursor=b', '/settings/connected-apps?show=all&show=active', '/settings/connected-apps/%00/revoke']) {
+    const answer = await app.inject({ url, headers: { host, cookie } })
+    t.ok(answer.statusCode < 500, `${url}: ${answer.statusCode}`)
+    t.notMatch(answer.body, /at .*\.ts|node_modules|Error:/)
+  }
+})
+
+t.test('the list goes from page to page, newest first, and shows each key once', async (t) => {
+  const { get, signIn, service } = await setup(t)
+  for (let i = 1; i <= 45; i++) await service.create({ workspaceId: 'acme', actor: 'test', name: `key ${String(i).padStart(2, '0')}`, scope: 'mcp:read' })
+  const cookie = sessionCookie(await signIn())
+  const seen: string[] = []
+  let next: string | undefined = '/settings/connected-apps'
+  while (next !== undefined) {
+    const { body }: Response = await get(next, { cookie })
+    seen.push(...Array.from(body.matchAll(/<bdi>(key \d\d)<\/bdi>/g), ([, name]) => name!))
+    next = /rel="next" href="([^"]+)"/.exec(body)?.[1]
+  }
+  t.same(seen, Array.from({ length: 45 }, (_, i) => `key ${String(45 - i).padStart(2, '0')}`))
+})
+
+t.test('assets are kept by browsers as long as they are these very ones', async (t) => {
+  const { get } = await setup(t)
+  const { body } = await get('/settings/sign-in')
+  const stylesheet = /rel="stylesheet" href="([^"]+)"/.exec(body)![1]!
+  t.match(await get(stylesheet), { statusCode: 200, headers: { 'content-type': 'text/css; charset=utf-8', 'cache-control': /immutable/ } })
+  t.match(await get(stylesheet.replace(/assets\/[^/]+/, 'assets/older')), { statusCode: 200, headers: { 'cache-control': 'no-store' } })
+  t.equal((await get('/settings/assets/older/..%2fpackage.json')).statusCode, 404)
+})
+
+t.test('while the database is away a page says so, with 503, and nobody is taken for signed out', async (t) => {
+  const { get, signIn, database } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  await database.close()
+  t.match(await get('/settings/connected-apps', { cookie }), { statusCode: 503, headers: { 'retry-after': '1' }, body: /Not available right now/ })
+})

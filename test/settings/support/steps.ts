@@ -1,0 +1,32 @@
+import type { Page } from 'playwright-core'
+import type { Force, ForcePath } from '../../../src/core/window/trust.ts'
+import { managementToken } from './pages.ts'
+
+export async function signIn (page: Page, url: string, workspaceId = 'acme'): Promise<void> {
+  await page.goto(`${url}/settings`)
+  await page.getByLabel('Management token').fill(managementToken)
+  await page.getByLabel('Workspace').fill(workspaceId)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('heading', { name: 'Connected apps' }).waitFor()
+}
+
+export async function create (page: Page, url: string, name: string): Promise<string> {
+  await page.goto(`${url}/settings/connected-apps/new`)
+  await page.getByLabel('Name').fill(name)
+  await page.getByRole('button', { name: 'Create key' }).click()
+  return await page.locator('#token').innerText()
+}
+
+/** A force that waits for the test's word. */
+export function scriptedForce () {
+  const waiting = withResolvers<ForcePath>()
+  const force: Force = { inForce: async () => await waiting.promise, announce () {} }
+  return { force, ...waiting }
+}
+
+function withResolvers<T> () {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((_resolve, _reject) => { resolve = _resolve; reject = _reject })
+  return { promise, resolve, reject }
+}
