@@ -16,6 +16,7 @@ interface McpRefusalOptions {
   readonly message: string
   readonly id?: RpcId | undefined
   readonly detail?: Readonly<Record<string, unknown>>
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** A call that goes no further: an HTTP status and a JSON-RPC error. */
@@ -25,6 +26,7 @@ export class McpRefusal extends Error {
   readonly code: number
   readonly id: RpcId | undefined
   readonly detail: Readonly<Record<string, unknown>> | undefined
+  readonly headers: Readonly<Record<string, string>>
 
   constructor (options: McpRefusalOptions) {
     super(options.message)
@@ -32,6 +34,7 @@ export class McpRefusal extends Error {
     this.code = options.code
     this.id = options.id
     this.detail = options.detail
+    this.headers = options.headers ?? {}
   }
 }
 

@@ -18,6 +18,11 @@ export class SessionSeal {
     this.#secret = secret
   }
 
+  /** With a secret made from one that is there for something else: what either is used for tells nothing about the other. */
+  static derived (secret: Uint8Array): SessionSeal {
+    return new SessionSeal({ secret: createHmac('sha256', secret).update('mcp session seal').digest() })
+  }
+
   seal (session: string, upstream: string, keyId: string): string {
     return `${session}.${this.#mac(session, upstream, keyId)}`
   }

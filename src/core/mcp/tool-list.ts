@@ -1,4 +1,4 @@
-interface ToolListRules {
+export interface ToolListRules {
   /** The tools that the key may call; every tool where this is left out. */
   readonly mayCall?: ((tool: string) => boolean) | undefined
   /** Whether the answer must say that caches may not share it (`cacheScope`, 2026-07-28). */
