@@ -2,7 +2,7 @@
 export type TroubleKind = 'replica' | 'redis' | 'postgres'
 
 /** Which figure a latency counts towards. */
-export type Situation = 'nothing broken' | 'replica dead, frozen or cut' | 'Redis away' | 'Postgres away' | 'several at once'
+export type Situation = 'nothing broken' | 'replica dead, frozen or cut' | 'Redis away' | 'Postgres away' | 'asked of the broken replica itself' | 'several at once'
 
 export interface TroubleOptions {
   readonly kind: TroubleKind
@@ -12,8 +12,6 @@ export interface TroubleOptions {
   readonly place?: number
   /** Whether the outage table lets a verification be answered 503 meanwhile. */
   readonly mayBeUnavailable?: boolean
-  /** That one replica has lost Postgres: what is asked of it itself counts as "Postgres away". */
-  readonly cutsFromPostgres?: boolean
 }
 
 interface Trouble extends TroubleOptions {
@@ -46,8 +44,8 @@ export class Troubles {
   situation (from: number, until: number, place?: number): Situation {
     const found = new Set<Situation>()
     for (const trouble of this.#between(from, until)) {
-      const own = trouble.cutsFromPostgres === true && trouble.place === place
-      found.add(own ? 'Postgres away' : situations[trouble.kind])
+      if (trouble.place !== undefined && trouble.place === place) return 'asked of the broken replica itself'
+      found.add(situations[trouble.kind])
     }
     if (found.size > 1) return 'several at once'
     const [only] = found

@@ -1,0 +1,69 @@
+import type { Fault } from './errors.ts'
+import { isScope } from './scopes.ts'
+import type { TokenFormat } from './token.ts'
+
+// Patterns are regular expressions with the `u` flag, as JSON Schema reads them.
+// Neither control characters nor lone surrogates: Postgres takes no NUL, and JSON in Postgres no lone surrogate.
+const character = '[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]'
+
+export const rules = {
+  id: { pattern: '^[A-Za-z0-9._:@-]{1,128}$', says: '1 to 128 of the characters A-Z a-z 0-9 . _ : @ -' },
+  name: { pattern: `^${character}{1,100}$`, says: '1 to 100 characters, no control characters' },
+  reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, no control characters' },
+  text: { pattern: `^${character}*$`, says: 'text without control characters' },
+  metadataBytesMax: 2048
+} as const
+
+interface Described {
+  readonly workspaceId?: string
+  readonly ownerId?: string | null | undefined
+  readonly name?: string | undefined
+  readonly scope?: string
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+  readonly reason?: string | undefined
+}
+
+interface Rule {
+  readonly pointer: string
+  readonly pattern: RegExp
+  readonly says: string
+  valueOf (described: Described): string | null | undefined
+}
+
+const table: readonly Rule[] = [
+  { pointer: '/workspace_id', pattern: new RegExp(rules.id.pattern, 'u'), says: rules.id.says, valueOf: ({ workspaceId }) => workspaceId },
+  { pointer: '/owner_id', pattern: new RegExp(rules.id.pattern, 'u'), says: rules.id.says, valueOf: ({ ownerId }) => ownerId },
+  { pointer: '/name', pattern: new RegExp(rules.name.pattern, 'u'), says: rules.name.says, valueOf: ({ name }) => name },
+  { pointer: '/reason', pattern: new RegExp(rules.reason.pattern, 'u'), says: rules.reason.says, valueOf: ({ reason }) => reason }
+]
+
+/** What is wrong with the description of a key. The same for every surface: HTTP says some of it earlier, in its schemas. */
+export function faultsOf (described: Described, tokens: TokenFormat): readonly Fault[] {
+  const faults: Fault[] = []
+  for (const { pointer, pattern, says, valueOf } of table) {
+    const value = valueOf(described)
+    if (value === undefined || value === null) continue
+    if (!pattern.test(value)) faults.push({ pointer, detail: `Must be ${says}.` })
+    else if (tokens.foundIn(value)) faults.push(tokenAt(pointer))
+  }
+  if (described.scope !== undefined && !isScope(described.scope)) faults.push({ pointer: '/scope', detail: 'Must be "mcp:read" or "mcp:write".' })
+  if (described.metadata !== undefined) faults.push(...faultsOfMetadata(described.metadata, tokens))
+  return faults
+}
+
+function faultsOfMetadata (metadata: Readonly<Record<string, string>>, tokens: TokenFormat): readonly Fault[] {
+  const text = JSON.stringify(metadata)
+  const pattern = new RegExp(rules.text.pattern, 'u')
+  const pointer = '/metadata'
+  if (Buffer.byteLength(text) > rules.metadataBytesMax) return [{ pointer, detail: `Must be at most ${rules.metadataBytesMax} bytes as JSON.` }]
+  for (const [name, value] of Object.entries(metadata)) {
+    if (typeof value !== 'string') return [{ pointer, detail: 'Must hold strings only.' }]
+    if (!pattern.test(name) || !pattern.test(value)) return [{ pointer, detail: `Must hold ${rules.text.says}.` }]
+    if (tokens.foundIn(name) || tokens.foundIn(value)) return [tokenAt(pointer)]
+  }
+  return []
+}
+
+function tokenAt (pointer: string): Fault {
+  return { pointer, detail: 'Holds something shaped like a token. Tokens are kept nowhere; if this one is real, revoke it.' }
+}

@@ -1,0 +1,119 @@
+import type { Clock } from './clock.ts'
+import type { Logger } from './logger.ts'
+
+interface LastUsedOptions {
+  readonly clock: Clock
+  readonly log: Logger
+  /**
+   * Writes down how long ago each key was last used, in milliseconds, by the database's own clock. Settles in bounded
+   * time; writing the same twice does no harm.
+   */
+  record (ages: ReadonlyMap<string, number>): Promise<void>
+  /** Milliseconds between two writes. */
+  readonly flushEveryMs: number
+  /** Keys remembered between two writes; uses of further keys are dropped, and counted. 100,000. */
+  readonly keysMax?: number
+  /** How long `close` waits for the last write, in milliseconds. 2000. */
+  readonly closeTimeoutMs?: number
+}
+
+export interface LastUsedStats {
+  readonly pending: number
+  readonly flushed: number
+  readonly dropped: number
+  readonly flushes: number
+  readonly failures: number
+}
+
+/**
+ * When each key was last used, gathered in memory and written in one statement every few seconds: never on the way of
+ * a request. What can be lost stands in docs/decisions/0012.
+ */
+export class LastUsedBatcher {
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #record: LastUsedOptions['record']
+  readonly #keysMax: number
+  readonly #closeTimeoutMs: number
+  readonly #timer: NodeJS.Timeout
+  #uses = new Map<string, number>()
+  #flushing: Promise<void> | undefined
+  #flushed = 0
+  #dropped = 0
+  #flushes = 0
+  #failures = 0
+
+  constructor ({ clock, log, record, flushEveryMs, keysMax = 100_000, closeTimeoutMs = 2000 }: LastUsedOptions) {
+    this.#clock = clock
+    this.#log = log
+    this.#record = record
+    this.#keysMax = keysMax
+    this.#closeTimeoutMs = closeTimeoutMs
+    this.#timer = setInterval(() => { this.flush() }, flushEveryMs).unref()
+  }
+
+  /** Notes a use at the monotonic time `now`. On the way of every accepted request: one write into a map. */
+  note (keyId: string, now: number): void {
+    if (this.#uses.size >= this.#keysMax && !this.#uses.has(keyId)) this.#dropped++
+    else this.#uses.set(keyId, now)
+  }
+
+  /** Writes what has been noted; joins the write under way, if there is one. Never rejects. */
+  async flush (): Promise<void> {
+    this.#flushing ??= this.#write().finally(() => { this.#flushing = undefined })
+    await this.#flushing
+  }
+
+  /** Writes what is left, within a bound: a database that does not answer keeps nobody from stopping. */
+  async close (): Promise<void> {
+    clearInterval(this.#timer)
+    let timer: NodeJS.Timeout | undefined
+    const bound = new Promise<void>((resolve) => { timer = setTimeout(resolve, this.#closeTimeoutMs) })
+    await Promise.race([this.#writeLast(), bound])
+    clearTimeout(timer)
+    if (this.#uses.size > 0) this.#log.warn({ keys: this.#uses.size }, 'last uses of keys were not written')
+  }
+
+  stats (): LastUsedStats {
+    return {
+      pending: this.#uses.size,
+      flushed: this.#flushed,
+      dropped: this.#dropped,
+      flushes: this.#flushes,
+      failures: this.#failures
+    }
+  }
+
+  async #writeLast (): Promise<void> {
+    await this.#flushing
+    await this.flush()
+  }
+
+  async #write (): Promise<void> {
+    if (this.#uses.size === 0) return
+    const uses = this.#uses
+    this.#uses = new Map()
+    try {
+      await this.#record(agesOf(uses, this.#clock.monotonicMs()))
+      this.#flushes++
+      this.#flushed += uses.size
+    } catch {
+      this.#failures++
+      this.#mergeBack(uses)
+      this.#log.warn({ keys: uses.size }, 'writing when keys were last used failed; it is tried again')
+    }
+  }
+
+  // What was noted during the failed write is newer.
+  #mergeBack (uses: ReadonlyMap<string, number>): void {
+    for (const [keyId, usedAt] of uses) {
+      if (!this.#uses.has(keyId)) this.note(keyId, usedAt)
+    }
+  }
+}
+
+function agesOf (uses: ReadonlyMap<string, number>, now: number): Map<string, number> {
+  const ages = new Map<string, number>()
+  for (const [keyId, usedAt] of uses) ages.set(keyId, Math.max(0, now - usedAt))
+  return ages
+}

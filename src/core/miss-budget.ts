@@ -1,0 +1,89 @@
+import { clientNetwork } from './client-network.ts'
+import type { Clock } from './clock.ts'
+
+/** Who asks, as far as a budget is concerned. A Fastify request is one. */
+export interface Client {
+  readonly ip: string
+  /** How many clients it speaks for: 1, or more for an internal service that asks on behalf of others. */
+  readonly speaksFor?: number
+}
+
+interface MissBudgetOptions {
+  readonly clock: Clock
+  /** Unknown tokens that one client network may present in a minute, and at once. */
+  readonly perMinute: number
+  /** Client networks remembered at most; beyond that the one longest unseen starts anew. */
+  readonly networksMax?: number
+}
+
+interface Account {
+  left: number
+  at: number
+}
+
+/**
+ * How many unknown tokens a client may still have looked up. One is taken before the lookup, so that many at once
+ * count, and given back when the token turns out to be known: only inventing tokens uses a budget up.
+ */
+export class MissBudget {
+  readonly #clock: Clock
+  readonly #perMinute: number
+  readonly #networksMax: number
+  readonly #accounts = new Map<string, Account>()
+
+  constructor ({ clock, perMinute, networksMax = 10_000 }: MissBudgetOptions) {
+    this.#clock = clock
+    this.#perMinute = perMinute
+    this.#networksMax = networksMax
+  }
+
+  get size (): number {
+    return this.#accounts.size
+  }
+
+  /** Takes one lookup from the budget. Resolves to 0 when there was one, else to the milliseconds until there is. */
+  take (client: Client): number {
+    const account = this.#accountOf(client)
+    if (account.left >= 1) {
+      account.left -= 1
+      return 0
+    }
+    return (1 - account.left) / this.#perMsOf(client)
+  }
+
+  giveBack (client: Client): void {
+    const account = this.#accountOf(client)
+    account.left = Math.min(account.left + 1, this.#mostOf(client))
+  }
+
+  #accountOf (client: Client): Account {
+    const name = nameOf(client)
+    const now = this.#clock.monotonicMs()
+    const most = this.#mostOf(client)
+    const account = this.#accounts.get(name) ?? { left: most, at: now }
+    account.left = Math.min(most, account.left + (now - account.at) * this.#perMsOf(client))
+    account.at = now
+    this.#keepLast(name, account)
+    return account
+  }
+
+  #keepLast (name: string, account: Account): void {
+    this.#accounts.delete(name)
+    this.#accounts.set(name, account)
+    if (this.#accounts.size <= this.#networksMax) return
+    const [longestUnseen] = this.#accounts.keys()
+    this.#accounts.delete(longestUnseen!)
+  }
+
+  #mostOf ({ speaksFor = 1 }: Client): number {
+    return this.#perMinute * speaksFor
+  }
+
+  #perMsOf (client: Client): number {
+    return this.#mostOf(client) / 60_000
+  }
+}
+
+function nameOf ({ ip, speaksFor = 1 }: Client): string {
+  return speaksFor === 1 ? clientNetwork(ip) : `${speaksFor} at ${clientNetwork(ip)}`
+}

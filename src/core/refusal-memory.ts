@@ -1,0 +1,63 @@
+import type { ChangeTarget } from './lookup.ts'
+import type { Digest } from './key-record.ts'
+import type { Reason } from './verdict.ts'
+
+interface RefusalMemoryOptions {
+  /** How long a refusal is spoken again without asking, in milliseconds. 0: never. At most 1000 (R6). */
+  readonly ttlMs: number
+  readonly entriesMax: number
+}
+
+interface Refusal {
+  readonly reason: Reason
+  readonly until: number
+}
+
+/**
+ * Refusals that the primary gave a moment ago, so that a client that repeats itself does not cost a statement each
+ * time. In memory only and for a moment only: anyone can invent tokens, and an absence is never logged.
+ */
+export class RefusalMemory {
+  readonly #ttlMs: number
+  readonly #entriesMax: number
+  // All entries live equally long: the first in is the first to end.
+  #refusals = new Map<Digest, Refusal>()
+
+  constructor ({ ttlMs, entriesMax }: RefusalMemoryOptions) {
+    this.#ttlMs = Math.min(ttlMs, 1000)
+    this.#entriesMax = entriesMax
+  }
+
+  get size (): number {
+    return this.#refusals.size
+  }
+
+  recall (digest: Digest, now: number): Reason | undefined {
+    const refusal = this.#refusals.get(digest)
+    if (refusal === undefined) return undefined
+    if (now < refusal.until) return refusal.reason
+    this.#refusals.delete(digest)
+    return undefined
+  }
+
+  remember (digest: Digest, reason: Reason, now: number): void {
+    if (this.#ttlMs <= 0) return
+    this.#refusals.delete(digest)
+    if (this.#refusals.size >= this.#entriesMax) this.#forgetFirst()
+    this.#refusals.set(digest, { reason, until: now + this.#ttlMs })
+  }
+
+  drop (target: ChangeTarget): void {
+    if (target.kind === 'key') this.#refusals.delete(target.digest)
+    else this.clear()
+  }
+
+  clear (): void {
+    this.#refusals = new Map()
+  }
+
+  #forgetFirst (): void {
+    const [first] = this.#refusals.keys()
+    if (first !== undefined) this.#refusals.delete(first)
+  }
+}

@@ -1,0 +1,94 @@
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
+import { isLive, lockDataFolder, readHolder, socketName, type LockHolder } from './data-folder-lock.ts'
+import { WireServer } from './wire-server.ts'
+
+// A unix socket's path ends at 108 bytes on Linux and at 104 on others.
+const socketPathBytesMax = 100
+
+export interface EmbeddedPostgres {
+  /** For any driver, of this process or another one of the same user. Any number of connections. */
+  readonly url: string
+  /** Rolls back what is under way, ends every connection and gives the folder back. */
+  stop (): Promise<void>
+}
+
+/**
+ * Postgres inside this process, its data in `dataDir`. What it has confirmed survives the end of the process, however
+ * sudden; it does not call fsync, so it may not survive the end of the machine. Throws `DataFolderInUse`.
+ */
+export async function startEmbedded ({ dataDir }: { dataDir: string }): Promise<EmbeddedPostgres> {
+  const folder = resolve(dataDir)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const socketFolder = makeSocketFolder(folder)
+  const server = new WireServer()
+  const closeServer = async () => {
+    await server.close()
+    rmSync(socketFolder, { recursive: true, force: true })
+  }
+  try {
+    // It listens before it has the lock: that is how others see that this process lives.
+    await server.listen(join(socketFolder, socketName))
+    const lock = await lockDataFolder({ folder: dataDir, path: lockPath(folder), socketFolder })
+    try {
+      removeSocketOf(lock.predecessor)
+      const session = await openSession(folder)
+      await server.serve(session)
+      return {
+        url: urlOf(socketFolder),
+        stop: async () => {
+          await closeServer()
+          await session.close()
+          lock.release()
+        }
+      }
+    } catch (error) {
+      lock.release()
+      throw error
+    }
+  } catch (error) {
+    await closeServer()
+    throw error
+  }
+}
+
+// Made under another name, for a process that ends half-way leaves half a database.
+async function openSession (folder: string): Promise<PGlite> {
+  const place = join(folder, 'postgres')
+  if (!existsSync(place)) {
+    const draft = `${place}.draft`
+    rmSync(draft, { recursive: true, force: true })
+    const session = await PGlite.create({ dataDir: draft })
+    await session.close()
+    renameSync(draft, place)
+  }
+  return await PGlite.create({ dataDir: place, relaxedDurability: false })
+}
+
+function removeSocketOf (predecessor: LockHolder | undefined): void {
+  if (predecessor !== undefined) rmSync(predecessor.socketFolder, { recursive: true, force: true })
+}
+
+/** The URL of the embedded Postgres of another process that has `dataDir` right now, if there is one. */
+export async function runningEmbeddedUrl (dataDir: string): Promise<string | undefined> {
+  const holder = readHolder(lockPath(resolve(dataDir)))
+  return holder !== undefined && await isLive(holder) ? urlOf(holder.socketFolder) : undefined
+}
+
+function lockPath (folder: string): string {
+  return join(folder, 'lock')
+}
+
+function urlOf (socketFolder: string): string {
+  return `postgres://postgres@localhost/postgres?host=${encodeURIComponent(socketFolder)}`
+}
+
+/** Where only this user gets in: whoever reaches the socket is the database's owner. */
+function makeSocketFolder (folder: string): string {
+  const inside = mkdtempSync(join(folder, 'socket-'))
+  if (Buffer.byteLength(join(inside, socketName)) <= socketPathBytesMax) return inside
+  rmSync(inside, { recursive: true })
+  return mkdtempSync(join(tmpdir(), 'navis-keys-'))
+}

@@ -1,0 +1,134 @@
+import { unavailable } from '../core/errors.ts'
+import type { AuditQuery, Created, CreateRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey } from '../core/key-store.ts'
+import type { Database } from './connect.ts'
+import { isOutage } from './outage.ts'
+import { claimRequest } from './queries/claim-request.ts'
+import { editKey } from './queries/edit-key.ts'
+import { findKey } from './queries/find-key.ts'
+import { insertKey } from './queries/insert-key.ts'
+import { listAudit } from './queries/list-audit.ts'
+import { listKeys } from './queries/list-keys.ts'
+import { pruneRequests } from './queries/prune-requests.ts'
+import { readSharedSecret } from './queries/read-shared-secret.ts'
+import { revokeKey } from './queries/revoke-key.ts'
+import { revokeWorkspace } from './queries/revoke-workspace.ts'
+
+// A database that is there answers any of these in a few milliseconds.
+const answerMs = 1500
+// A large workspace is a long statement. A frozen database is noticed before it, by a short one.
+const bulkAnswerMs = 30_000
+// What a frozen database has not answered stays in memory: more than this is refused at once.
+const callsMax = 200
+
+interface PostgresKeyStoreOptions {
+  /** Of the primary. A pool that verification does not wait for. */
+  readonly db: Database
+  /**
+   * How many warnings the server has sent on that pool. A wait for a synchronous standby that was cancelled shows in no other way:
+   * the commit answers success.
+   */
+  readonly warnings?: () => number
+}
+
+/** The keys in Postgres: every call is bounded in time, and what comes out of an outage is `unavailable`. */
+export class PostgresKeyStore implements KeyStore {
+  readonly #db: Database
+  readonly #warnings: () => number
+  #calls = 0
+
+  constructor ({ db, warnings = () => 0 }: PostgresKeyStoreOptions) {
+    this.#db = db
+    this.#warnings = warnings
+  }
+
+  async create (key: NewKey, request?: CreateRequest): Promise<Created> {
+    return await this.#change((call) => this.#db.transaction(async (tx) => {
+      const created = await createKey(tx, key, request)
+      // The caller has gone with a 503: a key must not appear later, whose token nobody was given.
+      if (call.givenUp) throw away()
+      return created
+    }).catch((error: unknown): Created => {
+      if (error instanceof ExpiryPast) return { outcome: 'expiry_past' }
+      throw error
+    }))
+  }
+
+  async find (workspaceId: string, keyId: string) {
+    return await this.#bounded(() => findKey(this.#db, workspaceId, keyId))
+  }
+
+  async list (query: KeyQuery) {
+    return await this.#bounded(() => listKeys(this.#db, query))
+  }
+
+  async edit (edit: KeyEdit) {
+    return await this.#change(() => editKey(this.#db, edit))
+  }
+
+  async revoke (change: KeyChange & { readonly reason: string | undefined }) {
+    return await this.#change(() => revokeKey(this.#db, change))
+  }
+
+  async revokeWorkspace (change: { workspaceId: string, actor: string, reason: string | undefined }) {
+    await this.sharedSecret()
+    return await this.#change(() => revokeWorkspace(this.#db, change), bulkAnswerMs)
+  }
+
+  async listAudit (query: AuditQuery) {
+    return await this.#bounded(() => listAudit(this.#db, query))
+  }
+
+  async sharedSecret () {
+    return await this.#bounded(() => readSharedSecret(this.#db))
+  }
+
+  async #change<T> (work: (call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
+    const before = this.#warnings()
+    const answer = await this.#bounded(work, limitMs)
+    if (this.#warnings() !== before) throw unavailable('It is not certain that the change is safe on the standby. Try again: repeating it does no harm.')
+    return answer
+  }
+
+  async #bounded<T> (work: (call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
+    if (this.#calls >= callsMax) throw away()
+    this.#calls++
+    const call: Call = { givenUp: false }
+    const answer = work(call).finally(() => { this.#calls-- })
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        call.givenUp = true
+        reject(away())
+      }, limitMs)
+    })
+    try {
+      return await Promise.race([answer, late])
+    } catch (error) {
+      throw isOutage(error) ? away(error) : error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+interface Call {
+  givenUp: boolean
+}
+
+async function createKey (tx: Database, key: NewKey, request: CreateRequest | undefined): Promise<Created> {
+  if (request !== undefined) {
+    const earlier = await claimRequest(tx, { workspaceId: key.workspaceId, keyId: key.id, request })
+    if (earlier !== undefined) return earlier.bodyDigest.equals(request.bodyDigest) ? { outcome: 'repeated', keyId: earlier.keyId } : { outcome: 'reused' }
+    await pruneRequests(tx)
+  }
+  const made = await insertKey(tx, key)
+  if (made !== undefined) return { outcome: 'created', key: made }
+  // Nothing was made, so the claim must not stay either.
+  throw new ExpiryPast()
+}
+
+class ExpiryPast extends Error {}
+
+function away (cause?: unknown) {
+  return unavailable('The database does not answer right now. Try again: repeating the request does no harm.', cause)
+}

@@ -1,0 +1,76 @@
+import { eq, sql } from 'drizzle-orm'
+import { digestFromBytes, type Digest, type KeyRecord } from '../../core/key-record.ts'
+import { isScope } from '../../core/scopes.ts'
+import { sealRecord } from '../../core/seal-record.ts'
+import type { Database } from '../connect.ts'
+import { keys, revocationClock } from '../schema.ts'
+
+interface Found {
+  readonly asof: number
+  readonly records: ReadonlyMap<Digest, KeyRecord>
+}
+
+/**
+ * Reads keys by their digests, and the position of the revocation clock, in one statement: one snapshot, so the rows
+ * show every change up to that position (R5). Prepared once on each connection.
+ */
+export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => Promise<Found> {
+  // As text, so that the driver need not know the array type, nor ask the server for it.
+  const digests = sql`(${sql.placeholder('digests')}::text)::bytea[]`
+  const statement = db
+    .select({
+      asof: revocationClock.seq,
+      key: {
+        id: keys.id,
+        digest: keys.digest,
+        workspaceId: keys.workspaceId,
+        ownerId: keys.ownerId,
+        name: keys.name,
+        scope: keys.scope,
+        metadata: keys.metadata,
+        createdAt: keys.createdAt,
+        expiresAt: keys.expiresAt,
+        revokedAt: keys.revokedAt
+      }
+    })
+    .from(revocationClock)
+    .leftJoin(keys, sql`${keys.digest} = any(${digests})`)
+    .where(eq(revocationClock.id, 1))
+    .prepare('navis_find_keys')
+
+  return async (wanted) => {
+    const rows = await statement.execute({ digests: byteaArray(wanted) })
+    const [first] = rows
+    // Without its clock the database cannot say anything about a key, least of all that there is none.
+    if (first === undefined) throw new Error('The revocation clock is missing from the database.')
+    const records = new Map<Digest, KeyRecord>()
+    for (const { key } of rows) {
+      if (key === null) continue
+      const record = recordOf(key)
+      records.set(record.digest, record)
+    }
+    return { asof: first.asof, records }
+  }
+}
+
+type Row = Omit<typeof keys.$inferSelect, 'hint' | 'createdBy' | 'revokedBy' | 'revokeReason'>
+
+function recordOf (row: Row): KeyRecord {
+  if (!isScope(row.scope)) throw new Error('A key in the database has a scope that this version does not know.')
+  return sealRecord({
+    id: row.id,
+    digest: digestFromBytes(row.digest),
+    workspaceId: row.workspaceId,
+    ownerId: row.ownerId,
+    name: row.name,
+    scope: row.scope,
+    metadata: row.metadata,
+    createdAt: row.createdAt.getTime(),
+    expiresAt: row.expiresAt?.getTime() ?? null,
+    revokedAt: row.revokedAt?.getTime() ?? null
+  })
+}
+
+function byteaArray (digests: readonly Digest[]): string {
+  return `{${digests.map((digest) => `\\\\x${Buffer.from(digest, 'latin1').toString('hex')}`).join(',')}}`
+}

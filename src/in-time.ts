@@ -1,0 +1,10 @@
+/** The answer, or a rejection when it takes longer than `timeoutMs`; `onTimeout` is told so. */
+export function inTime<T> (answer: Promise<T>, timeoutMs: number, onTimeout: () => void = () => {}): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      onTimeout()
+      reject(new Error(`No answer within ${timeoutMs} ms.`))
+    }, timeoutMs)
+    answer.finally(() => clearTimeout(timer)).then(resolve, reject)
+  })
+}

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Where the embedded service keeps the management token that it made for itself. */
+export function managementTokenPath (dataDir: string): string {
+  return join(dataDir, 'management-token')
+}
+
+/** The management token of a data folder; makes one the first time. Only for who holds the folder's lock. */
+export function openManagementToken (dataDir: string): string {
+  const path = managementTokenPath(dataDir)
+  try {
+    const token = readFileSync(path, 'utf8').trim()
+    if (token.length >= 32) return token
+    throw new Error(`${path} holds no token of 32 characters or more. Remove the file, and the next start makes a new one.`)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const token = randomBytes(32).toString('hex')
+  writeWhole(path, `${token}\n`)
+  return token
+}
+
+// Renamed into place when it is on the disk: a crash leaves the whole token or none.
+function writeWhole (path: string, text: string): void {
+  const draft = `${path}.draft`
+  const file = openSync(draft, 'w', 0o600)
+  try {
+    writeFileSync(file, text)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(draft, path)
+}

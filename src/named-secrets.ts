@@ -1,0 +1,59 @@
+/** A static credential and the name of who holds it, as the audit trail shows it. */
+export interface NamedSecret {
+  readonly name: string
+  readonly secret: string
+}
+
+interface Parsed {
+  readonly secrets: readonly NamedSecret[]
+  /** What is wrong with which entry; never shows one. */
+  readonly faults: readonly string[]
+}
+
+const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+// Printable ASCII that can stand in a header, a shell's quotes and this list: no space, quote, comma, backslash.
+const secret = /^[!#-&(-+\--[\]-_a-~]{32,512}$/
+
+interface Entry extends NamedSecret {
+  readonly position: number
+}
+
+interface Rule {
+  readonly say: string
+  refuses (entry: Entry, earlier: readonly Entry[], tokenPrefix: string): boolean
+}
+
+const rules: readonly Rule[] = [
+  {
+    say: 'is not of the form name=secret, with a name of letters, digits, dots, dashes and underscores (64 at most).',
+    refuses: (entry) => !name.test(entry.name) || entry.secret === ''
+  },
+  {
+    say: 'has a secret that is too short or holds a space, quote, comma, backslash or a character beyond ASCII. Use 32 to 512 characters, such as `openssl rand -hex 32` prints.',
+    refuses: (entry) => !secret.test(entry.secret)
+  },
+  {
+    say: 'has a secret that looks like a key: keys never manage keys. Use one such as `openssl rand -hex 32` prints.',
+    refuses: (entry, _earlier, tokenPrefix) => entry.secret.startsWith(tokenPrefix)
+  },
+  {
+    say: 'has the name of an earlier one. Give each a name of its own.',
+    refuses: (entry, earlier) => earlier.some(({ name }) => name === entry.name)
+  }
+]
+
+/** Reads `name=secret,name=secret`. Space around an entry is dropped; a secret may hold equals signs. */
+export function parseNamedSecrets (text: string, { tokenPrefix }: { tokenPrefix: string }): Parsed {
+  const entries = text.trim() === '' ? [] : text.split(',').map(toEntry)
+  const faults: string[] = []
+  for (const [index, entry] of entries.entries()) {
+    const broken = rules.find((rule) => rule.refuses(entry, entries.slice(0, index), tokenPrefix))
+    if (broken !== undefined) faults.push(`entry ${entry.position} ${broken.say}`)
+  }
+  return { secrets: entries.map(({ name, secret }) => ({ name, secret })), faults }
+}
+
+function toEntry (text: string, index: number): Entry {
+  const [name = '', ...rest] = text.trim().split('=')
+  return { name, secret: rest.join('='), position: index + 1 }
+}

@@ -1,0 +1,117 @@
+import { Type, type Static } from 'typebox'
+
+/*
+ * One schema a setting: its check, its default and what people are told about it. `advice` completes the sentence
+ * "NAME must be …"; `secret` settings can come from a file as well, named by NAME_FILE. docs/settings.md is printed from here.
+ */
+export const settings = Type.Object({
+  HOST: Type.String({
+    default: '127.0.0.1',
+    advice: 'the address to listen on, such as 127.0.0.1 or 0.0.0.0',
+    description: 'Address to listen on. `0.0.0.0` or `::` for every interface; put TLS in front.'
+  }),
+  PORT: Type.Integer({
+    minimum: 0,
+    maximum: 65535,
+    default: 8080,
+    advice: 'a port from 0 to 65535; 0 takes any that is free',
+    description: 'Port to listen on; 0 takes any that is free.'
+  }),
+  DATABASE_URL: Type.Optional(Type.String({
+    pattern: '^postgres(ql)?://',
+    secret: true,
+    advice: 'a URL such as postgres://user:password@host:5432/database',
+    description: 'Postgres 15 or later, the primary. Unset: an embedded Postgres in `DATA_DIR`.'
+  })),
+  REDIS_URL: Type.Optional(Type.String({
+    pattern: '^rediss?://',
+    secret: true,
+    advice: 'a URL such as redis://host:6379/0, or rediss: for TLS',
+    description: 'Redis, shared by the replicas. Unset: no Redis tier. Nothing depends on what it holds.'
+  })),
+  DATA_DIR: Type.String({
+    default: './data',
+    advice: 'the path of a folder',
+    description: 'Folder of the embedded Postgres and of the management token made for it. One process at a time. Not used with `DATABASE_URL`.'
+  }),
+  MANAGEMENT_TOKENS: Type.Optional(Type.String({
+    secret: true,
+    advice: 'name=secret, with commas between several',
+    description: 'Who may manage keys: `name=secret,…`. The name is what the audit trail shows. A secret is 32 characters or more; `openssl rand -hex 32` makes a good one. Needed with `DATABASE_URL`; without it, one is made on first start and kept in `DATA_DIR/management-token`.'
+  })),
+  SERVICE_TOKENS: Type.Optional(Type.String({
+    secret: true,
+    advice: 'name=secret, with commas between several',
+    description: 'Internal services that may verify and introspect: `name=secret,…`, as above. Unset: only management tokens may.'
+  })),
+  TRUST_WINDOW_MS: Type.Integer({
+    minimum: 1000,
+    maximum: 600_000,
+    default: 10_000,
+    advice: 'a whole number of milliseconds from 1000 to 600000',
+    description: 'For how long a replica may accept from its cache without having heard from Postgres, in milliseconds. Longer survives longer outages of Postgres; a revocation takes as long at most, and only while a replica does not answer. 1000 to 600000.'
+  }),
+  LAST_USED_FLUSH_MS: Type.Integer({
+    minimum: 100,
+    maximum: 60_000,
+    default: 5000,
+    advice: 'a whole number of milliseconds from 100 to 60000',
+    description: 'How often the times of last use are written, in milliseconds; a crash loses as much. 100 to 60000.'
+  }),
+  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+    default: 'info',
+    advice: 'one of fatal, error, warn, info, debug, trace, silent',
+    description: 'The least level that is logged: `fatal`, `error`, `warn`, `info`, `debug`, `trace`, or `silent`.'
+  }),
+  TRUSTED_PROXIES: Type.Optional(Type.String({
+    advice: 'addresses or CIDR ranges, with commas between several, and no range that holds every address',
+    description: 'Proxies whose `X-Forwarded-For` is believed: addresses or CIDR ranges, with commas. Unset: none.'
+  })),
+  UNKNOWN_TOKENS_PER_MINUTE: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 60,
+    advice: 'a whole number from 1 to 1000000',
+    description: 'Well-formed but unknown tokens that one client address may try in a minute before it gets 429. Tokens that exist never count.'
+  }),
+  MEMORY_ENTRIES_MAX: Type.Integer({
+    minimum: 1,
+    maximum: 10_000_000,
+    default: 100_000,
+    advice: 'a whole number from 1 to 10000000',
+    description: 'Keys that a process holds in memory at most. Beyond it, those not used for longest are looked up again.'
+  }),
+  TOKEN_PREFIX: Type.String({
+    pattern: '^[a-z][a-z0-9]{1,15}_$',
+    default: 'nops_',
+    advice: '2 to 16 lower-case letters or digits, the first a letter, and an underscore, such as nops_',
+    description: 'What every token starts with. Tokens with another prefix are refused from then on.'
+  }),
+  CACHE: Type.Enum(['on', 'off'], {
+    default: 'on',
+    advice: 'on or off',
+    description: '`off`: every verification reads Postgres. Revocation is just as immediate with `on`.'
+  }),
+  ACKS: Type.Enum(['on', 'off'], {
+    default: 'on',
+    advice: 'on or off',
+    description: '`off`: every revocation waits out the trust window instead of the other replicas\' acknowledgements. For tests of that path.'
+  })
+})
+
+export type Settings = Static<typeof settings>
+export type SettingName = keyof Settings
+
+/** What the schemas say beyond JSON Schema. */
+export interface SettingNotes {
+  readonly advice: string
+  readonly description: string
+  readonly secret?: boolean
+  readonly default?: string | number
+}
+
+export function notesOf (name: SettingName): SettingNotes {
+  return settings.properties[name] as unknown as SettingNotes
+}
+
+export const settingNames = Object.keys(settings.properties) as readonly SettingName[]

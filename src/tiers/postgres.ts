@@ -1,0 +1,131 @@
+import { unavailable } from '../core/errors.ts'
+import type { Digest, KeyRecord } from '../core/key-record.ts'
+import type { Entry, Lookup } from '../core/lookup.ts'
+import { assertAskedFor } from './assert-asked-for.ts'
+import { Batch } from './batch.ts'
+
+/** What one statement found: the records there are, and the position of the revocation clock that all of them show. */
+export interface FoundKeys {
+  readonly asof: number
+  readonly records: ReadonlyMap<Digest, KeyRecord>
+}
+
+interface PostgresTierOptions {
+  /** Reads keys from the primary in one statement. */
+  readonly read: (digests: readonly Digest[]) => Promise<FoundKeys>
+  /** Called when a statement has not been answered in time, so that its connection can be given up. */
+  readonly onStuck?: () => void
+  /** How long a statement, or the wait for its turn, may take, in milliseconds. 800. */
+  readonly timeoutMs?: number
+  /** Statements under way at most. 4. */
+  readonly statementsMax?: number
+  /** Keys in one statement at most. 1000. */
+  readonly digestsPerStatementMax?: number
+  /** Keys that wait for a statement at most; beyond that the answer is `unavailable`. 20,000. */
+  readonly waitingMax?: number
+}
+
+/**
+ * The authority. All keys that are asked for in one turn of the event loop, and all that come while the statements
+ * under way are as many as may be, are read by one statement. Nobody joins a statement that was already sent: so
+ * every read is a fresh one.
+ */
+export class PostgresTier implements Lookup {
+  readonly #read: PostgresTierOptions['read']
+  readonly #onStuck: () => void
+  readonly #timeoutMs: number
+  readonly #statementsMax: number
+  readonly #digestsPerStatementMax: number
+  readonly #waitingMax: number
+  #waiting: Batch[] = []
+  #waitingDigests = 0
+  #statementsUnderWay = 0
+  #isSendingSoon = false
+  #counts = { statements: 0, digests: 0, found: 0, absent: 0, failed: 0, refused: 0 }
+
+  constructor (options: PostgresTierOptions) {
+    this.#read = options.read
+    this.#onStuck = options.onStuck ?? (() => {})
+    this.#timeoutMs = options.timeoutMs ?? 800
+    this.#statementsMax = options.statementsMax ?? 4
+    this.#digestsPerStatementMax = options.digestsPerStatementMax ?? 1000
+    this.#waitingMax = options.waitingMax ?? 20_000
+  }
+
+  find (digest: Digest): Promise<Entry | undefined> {
+    return this.findFresh(digest)
+  }
+
+  async findFresh (digest: Digest): Promise<Entry | undefined> {
+    const { asof, records } = await this.#ask(digest)
+    const record = records.get(digest)
+    this.#counts[record === undefined ? 'absent' : 'found']++
+    return assertAskedFor(digest, record && { record, asof })
+  }
+
+  stats () {
+    return { ...this.#counts, statementsUnderWay: this.#statementsUnderWay, digestsWaiting: this.#waitingDigests }
+  }
+
+  #ask (digest: Digest): Promise<FoundKeys> {
+    const last = this.#waiting.at(-1)
+    if (last?.has(digest) === true) return last.answer
+    if (this.#waitingDigests >= this.#waitingMax) {
+      this.#counts.refused++
+      return Promise.reject(unavailable('Too many keys are being looked up at once. Try again.'))
+    }
+    const batch = last !== undefined && last.size < this.#digestsPerStatementMax ? last : this.#newBatch()
+    batch.add(digest)
+    this.#waitingDigests++
+    this.#sendSoon()
+    return batch.answer
+  }
+
+  #newBatch (): Batch {
+    const batch: Batch = new Batch(this.#timeoutMs, () => this.#giveUp(batch))
+    this.#waiting.push(batch)
+    return batch
+  }
+
+  // After the poll phase: by then every request that this turn has read has asked.
+  #sendSoon (): void {
+    if (this.#isSendingSoon || this.#statementsUnderWay >= this.#statementsMax) return
+    this.#isSendingSoon = true
+    setImmediate(() => {
+      this.#isSendingSoon = false
+      while (this.#waiting.length > 0 && this.#statementsUnderWay < this.#statementsMax) this.#send(this.#takeBatch())
+    })
+  }
+
+  #takeBatch (): Batch {
+    const batch = this.#waiting.shift()!
+    this.#waitingDigests -= batch.size
+    return batch
+  }
+
+  async #send (batch: Batch): Promise<void> {
+    this.#statementsUnderWay++
+    this.#counts.statements++
+    this.#counts.digests += batch.size
+    batch.isSent = true
+    try {
+      batch.resolve(await this.#read(batch.digests()))
+    } catch (error) {
+      this.#counts.failed++
+      batch.reject(unavailable('The database does not answer. Try again.', error))
+    } finally {
+      this.#statementsUnderWay--
+      this.#sendSoon()
+    }
+  }
+
+  #giveUp (batch: Batch): void {
+    if (batch.isSent) {
+      this.#onStuck()
+    } else {
+      this.#waiting = this.#waiting.filter((other) => other !== batch)
+      this.#waitingDigests -= batch.size
+    }
+    batch.reject(unavailable('The database does not answer in time. Try again.'))
+  }
+}

@@ -1,0 +1,85 @@
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { digestToBytes, type Digest, type KeyRecord } from '../core/key-record.ts'
+import type { Entry } from '../core/lookup.ts'
+import { isScope } from '../core/scopes.ts'
+import { sealRecord } from '../core/seal-record.ts'
+
+/** What binds a row in Redis to this database: the key of its HMAC, and the timeline of the primary that it was read from. */
+export interface RowSeal {
+  readonly secret: Uint8Array
+  readonly timeline: string
+}
+
+const macLength = 43
+/** Of a whole value in Redis, in bytes. The longest record that the database takes is well below. */
+export const rowBytesMax = 16_384
+
+/** Names begin with the database's own mark: services on different databases can share one Redis. */
+export function rowName (digest: Digest, secret: Uint8Array): string {
+  return `navis-keys:${fingerprint(secret)}:key:${digestToBytes(digest).toString('base64url')}`
+}
+
+/** An HMAC over digest, timeline, `asof` and record (R0), then what it covers but for the digest. */
+export function encodeRow ({ record, asof }: Entry, seal: RowSeal): string {
+  const { id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt } = record
+  const body = JSON.stringify([asof, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt])
+  return macOf(record.digest, body, seal) + body
+}
+
+/** The entry, or `undefined` for anything but a row of exactly this key, written by a replica of this database and timeline. */
+export function decodeRow (text: string, digest: Digest, seal: RowSeal): Entry | undefined {
+  if (text.length <= macLength || text.length > rowBytesMax) return undefined
+  const body = text.slice(macLength)
+  const expected = Buffer.from(macOf(digest, body, seal), 'latin1')
+  const given = Buffer.from(text.slice(0, macLength), 'latin1')
+  return timingSafeEqual(expected, given) ? parseRow(body, digest) : undefined
+}
+
+// Behind the HMAC there are only rows of our own; another version's may still look different.
+function parseRow (body: string, digest: Digest): Entry | undefined {
+  const row: unknown = parse(body)
+  if (!Array.isArray(row) || row.length !== 10) return undefined
+  const [asof, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt] = row as unknown[]
+  if (!isPosition(asof) || typeof id !== 'string' || typeof workspaceId !== 'string' || typeof name !== 'string') return undefined
+  if (!(ownerId === null || typeof ownerId === 'string') || !isScope(scope) || !isMetadata(metadata)) return undefined
+  if (!isTime(createdAt) || !isTimeOrNever(expiresAt) || !isTimeOrNever(revokedAt)) return undefined
+  const record: KeyRecord = { id, digest, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt }
+  return { record: sealRecord(record), asof }
+}
+
+function parse (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isPosition (value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function isTime (value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value)
+}
+
+function isTimeOrNever (value: unknown): value is number | null {
+  return value === null || isTime(value)
+}
+
+function isMetadata (value: unknown): value is Record<string, string> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) &&
+    Object.values(value).every((entry) => typeof entry === 'string')
+}
+
+// The purpose is part of what is signed: no hint can be passed off as a row. The digest has 32 bytes, the timeline no line feed.
+function macOf (digest: Digest, body: string, { secret, timeline }: RowSeal): string {
+  return createHmac('sha256', secret).update('navis-keys row\n').update(digest, 'latin1').update(`${timeline}\n${body}`).digest('base64url')
+}
+
+let known: { secret: Uint8Array, fingerprint: string } | undefined
+
+function fingerprint (secret: Uint8Array): string {
+  if (known?.secret !== secret) known = { secret, fingerprint: createHash('sha256').update(secret).digest('hex').slice(0, 8) }
+  return known.fingerprint
+}

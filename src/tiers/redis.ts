@@ -1,0 +1,123 @@
+import type { Redis } from 'ioredis'
+import type { Clock } from '../core/clock.ts'
+import type { Digest } from '../core/key-record.ts'
+import type { Entry, Lookup } from '../core/lookup.ts'
+import { assertAskedFor } from './assert-asked-for.ts'
+import { decodeRow, encodeRow, rowBytesMax, rowName, type RowSeal } from './redis-row.ts'
+
+interface RedisTierOptions {
+  readonly under: Lookup
+  /** A client that queues nothing, resends nothing and gives a command up after a short time (R0). */
+  readonly redis: Pick<Redis, 'getrange' | 'set'>
+  readonly clock: Clock
+  /** What rows are sealed with at this moment; `undefined` until the database has been reached: then Redis is passed by. */
+  readonly seal: () => RowSeal | undefined
+  /** How long a row stays in Redis, in milliseconds. An hour. */
+  readonly ttlMs?: number
+  /** How long Redis is passed by after it failed, in milliseconds. 1000. */
+  readonly breakMs?: number
+  /** Rows on their way into Redis at most; beyond that further ones are not written. 1000. */
+  readonly writesMax?: number
+}
+
+/**
+ * Copies that replicas share. Nothing that Redis holds, loses, delays or invents decides anything: a row counts only
+ * with the HMAC of this database, and then only as far as its `asof` carries. Redis away costs time, never an answer.
+ */
+export class RedisTier implements Lookup {
+  readonly #under: Lookup
+  readonly #redis: RedisTierOptions['redis']
+  readonly #clock: Clock
+  readonly #seal: () => RowSeal | undefined
+  readonly #ttlMs: number
+  readonly #breakMs: number
+  readonly #writesMax: number
+  #passedByUntil = -Infinity
+  #writes = 0
+  readonly #counts = { hits: 0, misses: 0, errors: 0, badRows: 0, passedBy: 0, written: 0, writesFailed: 0, writesSkipped: 0 }
+
+  constructor (options: RedisTierOptions) {
+    this.#under = options.under
+    this.#redis = options.redis
+    this.#clock = options.clock
+    this.#seal = options.seal
+    this.#ttlMs = options.ttlMs ?? 3_600_000
+    this.#breakMs = options.breakMs ?? 1000
+    this.#writesMax = options.writesMax ?? 1000
+  }
+
+  async find (digest: Digest): Promise<Entry | undefined> {
+    return await this.#ask(digest) ?? await this.findFresh(digest)
+  }
+
+  async findFresh (digest: Digest): Promise<Entry | undefined> {
+    const seal = this.#seal()
+    const entry = assertAskedFor(digest, await this.#under.findFresh(digest))
+    if (entry !== undefined && seal !== undefined) this.#write(entry, seal)
+    return entry
+  }
+
+  stats () {
+    return { ...this.#counts, writesUnderWay: this.#writes }
+  }
+
+  async #ask (digest: Digest): Promise<Entry | undefined> {
+    const seal = this.#seal()
+    if (seal === undefined || this.#isPassedBy()) {
+      this.#counts.passedBy++
+      return undefined
+    }
+    const text = await this.#read(rowName(digest, seal.secret))
+    if (text === undefined) return undefined
+    if (text === '') {
+      this.#counts.misses++
+      return undefined
+    }
+    const entry = decodeRow(text, digest, seal)
+    this.#counts[entry === undefined ? 'badRows' : 'hits']++
+    return entry
+  }
+
+  // GETRANGE: whoever can write to Redis could make us read half a gigabyte for each request with GET.
+  async #read (name: string): Promise<string | undefined> {
+    try {
+      return await this.#redis.getrange(name, 0, rowBytesMax)
+    } catch (error) {
+      this.#counts.errors++
+      // An answer that says no, such as WRONGTYPE, is one about this row alone.
+      if (!isReply(error)) this.#passBy()
+      return undefined
+    }
+  }
+
+  /** In the background. `seal` is from before the read, so that a row never passes for one of a later timeline. */
+  async #write (entry: Entry, seal: RowSeal): Promise<void> {
+    const row = encodeRow(entry, seal)
+    if (this.#writes >= this.#writesMax || this.#isPassedBy() || Buffer.byteLength(row) > rowBytesMax) {
+      this.#counts.writesSkipped++
+      return
+    }
+    this.#writes++
+    try {
+      await this.#redis.set(rowName(entry.record.digest, seal.secret), row, 'PX', this.#ttlMs)
+      this.#counts.written++
+    } catch (error) {
+      this.#counts.writesFailed++
+      if (!isReply(error)) this.#passBy()
+    } finally {
+      this.#writes--
+    }
+  }
+
+  #isPassedBy (): boolean {
+    return this.#clock.monotonicMs() < this.#passedByUntil
+  }
+
+  #passBy (): void {
+    this.#passedByUntil = this.#clock.monotonicMs() + this.#breakMs
+  }
+}
+
+function isReply (error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError'
+}

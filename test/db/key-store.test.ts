@@ -1,0 +1,236 @@
+import t, { type Test } from 'tap'
+import { sql } from 'drizzle-orm'
+import { v7 as uuidv7 } from 'uuid'
+import type { NewKey } from '../../src/core/key-store.ts'
+import { KeysError } from '../../src/core/errors.ts'
+import { TokenFormat } from '../../src/core/token.ts'
+import { connect } from '../../src/db/connect.ts'
+import { PostgresKeyStore } from '../../src/db/key-store.ts'
+import { listAuditStatement } from '../../src/db/queries/list-audit.ts'
+import { listKeysStatement } from '../../src/db/queries/list-keys.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { freshDatabase, startPostgres, until } from '../support/servers.ts'
+
+const tokens = new TokenFormat()
+
+async function setup (t: Test) {
+  const url = await freshDatabase(t)
+  const connection = connect({ url, max: 12 })
+  t.teardown(() => connection.close())
+  return { url, db: connection.db, store: new PostgresKeyStore({ db: connection.db }) }
+}
+
+function newKey (values: Partial<NewKey> = {}): NewKey {
+  const { digest, hint } = tokens.mint()
+  return { id: uuidv7(), digest, hint, workspaceId: 'acme', ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, expiresAt: null, createdBy: 'ops', ...values }
+}
+
+function request (key: string, body = 'body') {
+  return { requestDigest: Buffer.from(key.padEnd(32)), bodyDigest: Buffer.from(body.padEnd(32)) }
+}
+
+const ops = { workspaceId: 'acme', actor: 'ops' }
+const in1h = () => Date.now() + 3_600_000
+
+t.test('twenty revocations of one key at once: each has a place in the log, the first one is kept', async (t) => {
+  const { db, store } = await setup(t)
+  const key = newKey()
+  await store.create(key)
+  const all = await Promise.all(Array.from({ length: 20 }, (_, i) =>
+    store.revoke({ workspaceId: 'acme', keyId: key.id, actor: `actor ${i}`, reason: `reason ${i}` })))
+  t.strictSame(all.map((done) => done!.logged.seq).sort((a, b) => a - b), Array.from({ length: 20 }, (_, i) => i + 1))
+  const first = all.findIndex((done) => done!.logged.seq === 1)
+  t.match(await store.find('acme', key.id), { status: 'revoked', revokedBy: `actor ${first}`, revokeReason: `reason ${first}` })
+  const [log] = await db.execute(sql`select count(*)::int as rows, count(distinct digest)::int as digests from revocation_log where action = 'revoke'`)
+  t.strictSame({ ...log }, { rows: 20, digests: 1 })
+})
+
+t.test('an expiry that is moved ahead of a later one, set at the same moment, counts as earlier', async (t) => {
+  const { db, store } = await setup(t)
+  const key = newKey({ expiresAt: in1h() })
+  await store.create(key)
+  const hours = (n: number) => Date.now() + n * 3_600_000
+  let commit = () => {}
+  const held = new Promise<void>((resolve) => { commit = resolve })
+  const later = db.transaction(async (tx) => {
+    await tx.execute(sql`update keys set expires_at = ${new Date(hours(5)).toISOString()}::timestamptz where id = ${key.id}::uuid`)
+    await held
+  })
+  const edit = store.edit({ ...ops, keyId: key.id, name: undefined, expiresAt: hours(3) })
+  await until(async () => (await db.execute(sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`)).length > 0)
+  commit()
+  await later
+  t.match(await edit, { outcome: 'edited', shortened: true })
+})
+
+t.test('an edit says whether it takes anything away', async (t) => {
+  const { store } = await setup(t)
+  const never = null
+  const cases = [
+    { when: 'only the name', from: in1h(), to: undefined, shortened: false },
+    { when: 'never becomes an hour', from: never, to: in1h(), shortened: true },
+    { when: 'an hour becomes never', from: in1h(), to: never, shortened: false },
+    { when: 'an hour becomes two', from: in1h(), to: in1h() + 3_600_000, shortened: false },
+    { when: 'two hours become one', from: in1h() + 3_600_000, to: in1h(), shortened: true }
+  ]
+  for (const { when, from, to, shortened } of cases) {
+    const key = newKey({ expiresAt: from })
+    await store.create(key)
+    t.match(await store.edit({ ...ops, keyId: key.id, name: 'new name', expiresAt: to }), { outcome: 'edited', shortened, key: { name: 'new name' } }, when)
+  }
+})
+
+t.test('an edit that is refused leaves no trace', async (t) => {
+  const { db, store } = await setup(t)
+  const revoked = newKey()
+  const live = newKey()
+  await store.create(revoked)
+  await store.create(live)
+  await store.revoke({ ...ops, keyId: revoked.id, reason: undefined })
+  const traces = async () => (await db.execute(sql`select (select seq from revocation_clock) as seq, (select count(*) from audit) as audits`))[0]
+  const before = await traces()
+  t.strictSame(await store.edit({ ...ops, keyId: revoked.id, name: 'x', expiresAt: undefined }), { outcome: 'revoked' })
+  t.strictSame(await store.edit({ ...ops, keyId: live.id, name: 'x', expiresAt: Date.now() - 1 }), { outcome: 'expiry_past' })
+  t.strictSame(await store.edit({ ...ops, keyId: uuidv7(), name: 'x', expiresAt: undefined }), { outcome: 'missing' })
+  t.strictSame(await store.edit({ workspaceId: 'other', actor: 'ops', keyId: live.id, name: 'x', expiresAt: undefined }), { outcome: 'missing' })
+  t.equal(await store.revoke({ workspaceId: 'other', actor: 'ops', keyId: live.id, reason: undefined }), undefined)
+  t.strictSame(await traces(), before)
+})
+
+t.test('a whole workspace is revoked under one place in the log, and no other workspace is touched', async (t) => {
+  const { db, store } = await setup(t)
+  for (let i = 0; i < 5; i++) await store.create(newKey())
+  const foreign = newKey({ workspaceId: 'other' })
+  await store.create(foreign)
+  t.strictSame(await store.revokeWorkspace({ ...ops, reason: 'leak' }), { revoked: 5, logged: { seq: 1, windowMs: 0 } })
+  t.equal((await store.list({ workspaceId: 'acme', status: 'revoked', rowsMax: 10, after: undefined })).length, 5)
+  t.match(await store.find('other', foreign.id), { status: 'active' })
+  const log = await db.execute(sql`select seq, workspace_id, digest from revocation_log`)
+  t.strictSame(log.map((row) => ({ ...row })), [{ seq: '1', workspace_id: 'acme', digest: null }])
+  t.match((await store.revokeWorkspace({ ...ops, reason: 'leak' })), { revoked: 0, logged: { seq: 2 } })
+})
+
+t.test('revocations, edits and whole workspaces at once neither deadlock nor share a place in the log', async (t) => {
+  const { db, store } = await setup(t)
+  const keys = Array.from({ length: 12 }, () => newKey())
+  for (const key of keys) await store.create(key)
+  const changes = keys.flatMap((key, i) => [
+    store.edit({ ...ops, keyId: key.id, name: `name ${i}`, expiresAt: undefined }),
+    store.revoke({ ...ops, keyId: key.id, reason: undefined }),
+    ...(i % 3 === 0 ? [store.revokeWorkspace({ ...ops, reason: undefined })] : [])
+  ])
+  await Promise.all(changes)
+  const [log] = await db.execute(sql`select max(seq)::int = count(*)::int as dense, max(seq) = (select seq from revocation_clock) as same from revocation_log`)
+  t.strictSame({ ...log }, { dense: true, same: true })
+  t.equal((await store.list({ workspaceId: 'acme', status: 'all', rowsMax: 50, after: undefined })).every(({ status }) => status === 'revoked'), true)
+})
+
+t.test('ten requests with one Idempotency-Key at once make one key', async (t) => {
+  const { db, store } = await setup(t)
+  const all = await Promise.all(Array.from({ length: 10 }, () => store.create(newKey(), request('one'))))
+  const created = all.filter(({ outcome }) => outcome === 'created')
+  t.equal(created.length, 1)
+  const [made] = await db.execute<{ id: string }>(sql`select id from keys`)
+  t.equal(all.filter((one) => one.outcome === 'repeated' && one.keyId === made!.id).length, 9)
+  t.match(await store.create(newKey(), request('one', 'other body')), { outcome: 'reused' })
+  t.match(await store.create(newKey({ workspaceId: 'other' }), request('one')), { outcome: 'created' })
+})
+
+t.test('a create that is refused does not use its Idempotency-Key up', async (t) => {
+  const { store } = await setup(t)
+  t.match(await store.create(newKey({ expiresAt: Date.now() - 1000 }), request('one')), { outcome: 'expiry_past' })
+  t.match(await store.create(newKey(), request('one')), { outcome: 'created' })
+})
+
+t.test('after 24 hours an Idempotency-Key is new again, and old ones are cleared away a few at a time', async (t) => {
+  const { db, store } = await setup(t)
+  await store.create(newKey(), request('old'))
+  for (let i = 0; i < 25; i++) await store.create(newKey(), request(`filler ${i}`))
+  await db.execute(sql`update idempotency set created_at = created_at - interval '24 hours'`)
+  t.match(await store.create(newKey(), request('old')), { outcome: 'created' })
+  t.match(await store.create(newKey(), request('old')), { outcome: 'repeated' })
+  for (let i = 0; i < 3; i++) await store.create(newKey(), request(`new ${i}`))
+  const [left] = await db.execute(sql`select count(*)::int as rows from idempotency`)
+  t.strictSame({ ...left }, { rows: 4 })
+})
+
+t.test('a page of every list is read along an index, in a workspace of many keys among many', async (t) => {
+  const { db } = await setup(t)
+  await db.execute(sql`
+    insert into keys (id, digest, workspace_id, name, scope, hint, created_by, created_at, expires_at, revoked_at, revoked_by)
+    select gen_random_uuid(), sha256(n::text::bytea), 'workspace ' || n % 10, 'n', 'mcp:read', 'h', 'o', now() - n * interval '1 second',
+      case when n % 3 = 0 then now() - interval '1 minute' when n % 3 = 1 then now() + interval '1 day' end,
+      case when n % 4 = 0 then now() end, case when n % 4 = 0 then 'o' end
+    from generate_series(1, 60000) n`)
+  await db.execute(sql`insert into audit (id, workspace_id, action, actor, at)
+    select gen_random_uuid(), 'workspace ' || n % 10, 'key.created', 'o', now() - n * interval '1 second' from generate_series(1, 60000) n`)
+  await db.execute(sql`insert into key_usage (key_id, last_used_at) select id, now() from keys`)
+  await db.execute(sql`analyze`)
+  const after = { at: Date.now() - 20_000_000, id: uuidv7() }
+  const workspaceId = 'workspace 1'
+  const statements = [
+    ...(['all', 'active', 'expired', 'revoked'] as const).flatMap((status) => [
+      { when: `keys, ${status}, first page`, statement: listKeysStatement({ workspaceId, status, rowsMax: 51, after: undefined }) },
+      { when: `keys, ${status}, a page far down`, statement: listKeysStatement({ workspaceId, status, rowsMax: 51, after }) }
+    ]),
+    { when: 'audit, first page', statement: listAuditStatement({ workspaceId, rowsMax: 51, after: undefined }) },
+    { when: 'audit, a page far down', statement: listAuditStatement({ workspaceId, rowsMax: 51, after }) }
+  ]
+  for (const { when, statement } of statements) {
+    const rows = await db.execute<{ 'QUERY PLAN': string }>(sql`explain (analyze, buffers) ${statement}`)
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    t.notMatch(plan, /Seq Scan|Sort|Bitmap/, when)
+    t.match(plan, /Index Scan/, when)
+    const removed = Number(/Rows Removed by Filter: (\d+)/.exec(plan)?.[1] ?? 0)
+    t.ok(removed < 500, `${when}: ${removed} rows read in vain`)
+  }
+})
+
+t.test('while Postgres is frozen every call is refused as unavailable within two seconds, nothing is half done, and it heals by itself', async (t) => {
+  const server = await startPostgres(t)
+  await migrate(server.url)
+  const { db, close } = connect({ url: server.url, max: 5 })
+  t.teardown(() => close())
+  const store = new PostgresKeyStore({ db })
+  const live = newKey()
+  await store.create(live)
+  const key = newKey()
+  await server.pause()
+  const started = performance.now()
+  const calls = await Promise.allSettled([
+    store.create(key), store.create(newKey(), request('x')), store.find('acme', live.id), store.sharedSecret(),
+    store.list({ workspaceId: 'acme', status: 'all', rowsMax: 5, after: undefined }),
+    store.edit({ ...ops, keyId: live.id, name: 'n', expiresAt: undefined }),
+    store.revokeWorkspace({ workspaceId: 'other', actor: 'ops', reason: undefined }),
+    store.listAudit({ workspaceId: 'acme', rowsMax: 5, after: undefined })
+  ])
+  t.ok(performance.now() - started < 2000)
+  for (const call of calls) t.match(call, { status: 'rejected', reason: { code: 'unavailable', retryAfterS: 1 } })
+  await server.resume()
+  await until(() => store.create(newKey()), { timeoutMs: 3000 })
+  t.equal(await store.find('acme', key.id), undefined, 'what was given up is not made later')
+})
+
+t.test('while Postgres is down every call is refused as unavailable, and it heals by itself', async (t) => {
+  const server = await startPostgres(t)
+  await migrate(server.url)
+  const { db, close } = connect({ url: server.url, max: 5 })
+  t.teardown(() => close())
+  const store = new PostgresKeyStore({ db })
+  await store.create(newKey())
+  await server.stop()
+  for (let i = 0; i < 3; i++) {
+    const started = performance.now()
+    await t.rejects(store.create(newKey()), { code: 'unavailable' })
+    t.ok(performance.now() - started < 2000)
+  }
+  await server.start()
+  await until(() => store.create(newKey()), { timeoutMs: 3000 })
+})
+
+t.test('a warning of the server during a change makes its outcome unknown', async (t) => {
+  const { db } = await setup(t)
+  let warnings = 0
+  const store = new PostgresKeyStore({ db, warnings: () => warnings++ })
+  await t.rejects(store.create(newKey()), KeysError)
+})

@@ -1,0 +1,21 @@
+import type { Random } from '../random.ts'
+import type { Fault } from './fault.ts'
+import { postgresAnswersDelayed, postgresAnswersSlow, postgresHeld, postgresRefused, redisHeld, redisWritesDelayed, subscriberHeld } from './link-faults.ts'
+import { postgresFrozen, postgresKilled, postgresRestarted } from './postgres-faults.ts'
+import { redisFlushed, redisFromOldDump, redisFrozen, redisKilled, redisPoisoned } from './redis-faults.ts'
+import { frozen, joining, killed, revokerKilled, terminated, twoRevokers } from './replica-faults.ts'
+
+const joinerPlace = 4
+
+/** One of every kind, each at a place drawn anew. */
+export function allFaults (random: Random): Fault[] {
+  const place = () => 1 + random.below(3)
+  const [one = 1, other = 2] = random.shuffled([1, 2, 3])
+  return [
+    frozen(place()), killed(place()), terminated(place()), joining(joinerPlace), revokerKilled(place()), twoRevokers(one, other),
+    redisKilled(), redisFromOldDump(), redisFlushed(), redisFrozen(), redisPoisoned(),
+    redisHeld(place()), subscriberHeld(place()), redisWritesDelayed(place()),
+    postgresRestarted(), postgresKilled(), postgresFrozen(),
+    postgresHeld(place()), postgresRefused(place()), postgresAnswersDelayed(place()), postgresAnswersSlow(place())
+  ]
+}

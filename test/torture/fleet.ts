@@ -1,0 +1,224 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startPostgres, startRedis, type PostgresServer, type RedisServer, type Teardowns } from '../support/servers.ts'
+import { freePort } from '../support/server-process.ts'
+import { Changes } from './changes.ts'
+import { Checker } from './checker.ts'
+import { Churn } from './churn.ts'
+import { KeyPool } from './key-pool.ts'
+import { Latencies, waitOf } from './latencies.ts'
+import { Ledger, type TrackedKey } from './ledger.ts'
+import { Links, type RemoteLink } from './links.ts'
+import { Load } from './load.ts'
+import { Random } from './random.ts'
+import { Recorder } from './recorder.ts'
+import { Replica } from './replica.ts'
+import { ReplicaClient } from './replica-client.ts'
+import { Troubles } from './troubles.ts'
+
+export interface FleetOptions {
+  /** The built service. */
+  readonly main: string
+  readonly seed: number
+  readonly windowMs: number
+  readonly verificationsPerSecond: number
+  readonly changesPerSecond: number
+}
+
+interface Place {
+  readonly port: number
+  readonly postgres: RemoteLink
+  readonly redis: RemoteLink
+  replica: Replica | undefined
+  client: ReplicaClient | undefined
+}
+
+/** What the issue allows for healing. */
+export const healMs = 2000
+const liveKeys = 150
+const pendingMax = 48
+
+/** Three replicas with their stores and links, and a fourth place for a joiner; and everything that uses and watches them. */
+export class Fleet {
+  readonly windowMs: number
+  readonly random: Random
+  readonly postgres: PostgresServer
+  readonly redis: RedisServer
+  readonly recorder = new Recorder()
+  readonly ledger = new Ledger()
+  readonly troubles = new Troubles(() => performance.now())
+  readonly latencies: Latencies
+  readonly pool: KeyPool
+  readonly checker: Checker
+  readonly changes: Changes
+  readonly churn: Churn
+  /** What went wrong apart from the verifications. */
+  readonly faultsFound: string[] = []
+  readonly #options: FleetOptions
+  readonly #links: Links
+  readonly #places = new Map<number, Place>()
+  readonly #placeOfProcess: number[] = []
+  readonly #managementToken = randomBytes(24).toString('hex')
+  #load: Load | undefined
+  #beacons: { readonly live: TrackedKey, readonly revoked: TrackedKey } | undefined
+
+  static async start (t: Teardowns, options: FleetOptions): Promise<Fleet> {
+    const [postgres, redis] = await Promise.all([startPostgres(t), startRedis(t)])
+    const links = new Links()
+    t.teardown(() => { links.close() })
+    const fleet = new Fleet(options, { postgres, redis, links })
+    t.teardown(async () => { await fleet.#end() })
+    for (const place of [1, 2, 3, 4]) await fleet.#open(place)
+    await Promise.all([1, 2, 3].map(async (place) => { await fleet.startReplica(place) }))
+    await fleet.#begin()
+    return fleet
+  }
+
+  private constructor (options: FleetOptions, { postgres, redis, links }: { postgres: PostgresServer, redis: RedisServer, links: Links }) {
+    this.#options = options
+    this.#links = links
+    this.postgres = postgres
+    this.redis = redis
+    this.windowMs = options.windowMs
+    this.random = new Random(options.seed)
+    const { random, recorder, ledger, troubles } = this
+    this.latencies = new Latencies({ slowMs: waitOf(options.windowMs) })
+    this.pool = new KeyPool({ random })
+    this.checker = new Checker({ recorder, ledger, troubles, placeOf: (process) => this.#placeOfProcess[process] ?? 0 })
+    const common = { pool: this.pool, random, clients: () => this.clients }
+    this.changes = new Changes({ ...common, ledger, troubles, latencies: this.latencies, windowMs: options.windowMs })
+    this.churn = new Churn({ ...common, changes: this.changes, perSecond: options.changesPerSecond, keys: liveKeys, pendingMax })
+  }
+
+  /** Replicas that have been started and not been ended; a frozen one is among them. */
+  get clients (): ReplicaClient[] {
+    return [...this.#places.values()].map(({ client }) => client).filter((client) => client !== undefined)
+  }
+
+  /** Zero stale accepts, zero false refusals, every change returned, and nothing else that should not be. */
+  get isFlawless (): boolean {
+    const counts = Object.values(this.checker.counts)
+    return counts.every((count) => count === 0) && this.changes.pending === 0 && this.changes.surprises.length === 0 && this.faultsFound.length === 0
+  }
+
+  place (place: number): Place {
+    const found = this.#places.get(place)
+    if (found === undefined) throw new Error(`There is no place ${place}.`)
+    return found
+  }
+
+  replica (place: number): Replica {
+    const { replica } = this.place(place)
+    if (replica === undefined) throw new Error(`No replica runs at place ${place}.`)
+    return replica
+  }
+
+  client (place: number): ReplicaClient {
+    const { client } = this.place(place)
+    if (client === undefined) throw new Error(`No replica runs at place ${place}.`)
+    return client
+  }
+
+  async startReplica (place: number): Promise<void> {
+    const here = this.place(place)
+    const end = this.troubles.begin({ kind: 'replica', name: `replica ${place} joins`, place, mayBeUnavailable: true })
+    const replica = new Replica({ main: this.#options.main, port: here.port, settings: this.#settings(here) })
+    here.replica = replica
+    await replica.started()
+    const process = this.#placeOfProcess.push(place) - 1
+    here.client = new ReplicaClient({ port: here.port, place, process, recorder: this.recorder, managementToken: this.#managementToken })
+    end(healMs)
+  }
+
+  /** Takes the replica at this place off the list of those that are asked. */
+  release (place: number): Replica {
+    const here = this.place(place)
+    const replica = this.replica(place)
+    here.client?.close()
+    here.client = undefined
+    here.replica = undefined
+    return replica
+  }
+
+  /** Milliseconds until every replica accepts a live key, refuses a revoked one and makes a key. */
+  async untilHealed (timeoutMs = 15_000): Promise<number> {
+    const start = performance.now()
+    await Promise.all(this.clients.map(async (client) => {
+      while (!await this.#isWhole(client)) {
+        if (performance.now() - start > timeoutMs) throw new Error(`Replica ${client.place} has not healed within ${timeoutMs} ms.`)
+        await sleep(20)
+      }
+    }))
+    return performance.now() - start
+  }
+
+  /** Asks every replica about the keys that were refused last and about live ones, then lets the checker look. */
+  async lookAgain (): Promise<void> {
+    for (const client of this.clients) {
+      for (const key of [...this.pool.recent, ...this.pool.live.slice(-20)]) client.verify(key, 64)
+    }
+    await sleep(200)
+    this.checker.look()
+    this.assertOwnPorts()
+  }
+
+  assertOwnPorts (): void {
+    for (const { replica } of this.#places.values()) replica?.assertOwnsPort()
+  }
+
+  /** Every change that was asked for has returned, and nothing asks any more. */
+  async settle (): Promise<void> {
+    await this.churn.stop(waitOf(this.windowMs) + 20_000)
+    await this.#load?.stop()
+    this.checker.look()
+  }
+
+  async #begin (): Promise<void> {
+    const [live, revoked] = await this.churn.keys(2, 'torture-beacons')
+    if (live === undefined || revoked === undefined) throw new Error(`No key could be made: ${this.changes.surprises.join('\n')}`)
+    await this.changes.revoke(revoked)
+    this.#beacons = { live, revoked }
+    await this.churn.start()
+    this.#load = new Load({ pool: this.pool, random: this.random, clients: () => this.clients, perSecond: this.#options.verificationsPerSecond })
+  }
+
+  async #isWhole (client: ReplicaClient): Promise<boolean> {
+    if (this.#beacons === undefined) return false
+    const { live, revoked } = this.#beacons
+    const statuses = await Promise.all([statusOf(client, live), statusOf(client, revoked)])
+    if (statuses[0] !== 200 || statuses[1] !== 401) return false
+    const key = await this.changes.create(client, 'torture-healed')
+    if (key !== undefined) this.pool.addLive(key)
+    return key !== undefined
+  }
+
+  async #open (place: number): Promise<void> {
+    const [port, postgres, redis] = await Promise.all([freePort(), this.#links.open(this.postgres.port), this.#links.open(this.redis.port)])
+    this.#places.set(place, { port, postgres, redis, replica: undefined, client: undefined })
+  }
+
+  #settings (place: Place): Record<string, string> {
+    return {
+      DATABASE_URL: `postgres://postgres@127.0.0.1:${place.postgres.port}/postgres`,
+      REDIS_URL: `redis://127.0.0.1:${place.redis.port}/0`,
+      MANAGEMENT_TOKENS: `torture=${this.#managementToken}`,
+      TRUST_WINDOW_MS: String(this.#options.windowMs),
+      LOG_LEVEL: 'warn'
+    }
+  }
+
+  async #end (): Promise<void> {
+    await this.#load?.stop()
+    for (const [place, { replica }] of this.#places) {
+      if (replica === undefined) continue
+      this.release(place)
+      await replica.kill()
+    }
+  }
+}
+
+async function statusOf (client: ReplicaClient, key: TrackedKey): Promise<number> {
+  return await new Promise((resolve) => {
+    if (!client.verify(key, 64, ({ status }) => { resolve(status) })) resolve(0)
+  })
+}

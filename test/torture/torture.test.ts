@@ -1,0 +1,41 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { buildService } from './build.ts'
+import { Director } from './director.ts'
+import { figuresOf } from './figures.ts'
+import { Fleet, healMs } from './fleet.ts'
+import { waitOf } from './latencies.ts'
+import { postgresOutage, redisOutage } from './outages.ts'
+
+const windowMs = 2000
+
+t.setTimeout(240_000)
+
+t.test('three replicas on real stores keep the promise under every fault', async (t) => {
+  const seed = Number(process.env['TORTURE_SEED'] ?? Date.now() % 2 ** 31)
+  t.comment(`seed ${seed}`)
+  const fleet = await Fleet.start(t, { main: buildService(t), seed, windowMs, verificationsPerSecond: 400, changesPerSecond: 6 })
+  const director = new Director(fleet, (line) => { t.comment(line) })
+  await sleep(3000)
+  const redis = [await redisOutage(fleet, 3)]
+  const postgres = [await postgresOutage(fleet, 'killed')]
+  await director.everyFaultAlone()
+  await director.randomPair()
+  await fleet.settle()
+  for (const line of figuresOf(fleet, director, { redis, postgres })) t.comment(line)
+
+  t.strictSame(fleet.checker.findings.map(({ text }) => text), [], 'no stale accept, no false refusal, no 503 where nothing excuses one')
+  t.strictSame(fleet.faultsFound, [], 'every replica ended in order and healed')
+  t.strictSame(fleet.changes.surprises, [], 'management answers what the contract says')
+  t.equal(fleet.changes.pending, 0, 'every revoke returned')
+  t.ok(fleet.checker.sentAfterReturn > 5000, 'thousands of verifications were sent after a returned revoke')
+  for (const { names, healedMs } of director.scenes) t.ok(healedMs <= healMs, `healed within 2 s after: ${names}`)
+  for (const { verifications, notAnswered } of redis) t.match({ verifications: verifications > 100, notAnswered }, { verifications: true, notAnswered: 0 }, 'Redis down costs no verification')
+  for (const { within, beyond } of postgres) {
+    t.match({ asked: within.verifications > 20, ...within }, { asked: true, notAccepted: 0 }, 'Postgres down for less than D - P costs no verification of a cached key')
+    t.match({ asked: beyond.verifications > 20, ...beyond }, { asked: true, accepted: 0, refused: 0 }, 'longer is never an accept and never a refusal')
+    t.ok(beyond.slowestMs <= 1200, `and answered within a second: ${beyond.slowestMs} ms`)
+  }
+  const slowest = fleet.latencies.of({ situation: 'replica dead, frozen or cut' })
+  t.ok(slowest.count > 0 && slowest.max <= waitOf(windowMs) + 500, `a dead, frozen or cut replica holds a revoke back for W and no longer: ${slowest.max} ms`)
+})
