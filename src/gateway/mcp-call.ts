@@ -3,7 +3,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
 import type { Message } from '../core/mcp/message.ts'
 import { McpRefusal, type RpcId } from '../core/mcp/rpc-error.ts'
-import type { Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
 import type { ToolListRules } from '../core/mcp/tool-list.ts'
 import { CallGuard, CutOff } from './call-guard.ts'
@@ -71,8 +70,19 @@ export class McpCall implements OpenCall {
     this.#cutAs({ valid: false, reason: 'revoked' })
   }
 
-  recheck (): void {
-    void this.#recheck()
+  interrupt (): void {
+    if (this.#options.reply.raw.headersSent) this.cut()
+    else this.recheck()
+  }
+
+  async recheck (): Promise<void> {
+    try {
+      const verdict = await this.#options.verify()
+      if (verdict.valid) this.#watchExpiry(verdict.key)
+      else this.#cutAs(verdict)
+    } catch {
+      // Not known: whatever comes next is checked anew before it is passed on, and refused while nothing is known.
+    }
   }
 
   /** Whether it lasts as long as somebody listens: a GET stream, or `subscriptions/listen`. */
@@ -152,21 +162,11 @@ export class McpCall implements OpenCall {
     return verdict.valid
   }
 
-  async #recheck (): Promise<void> {
-    try {
-      const verdict = await this.#options.verify()
-      if (verdict.valid) this.#watchExpiry(verdict.key)
-      else this.#cutAs(verdict)
-    } catch {
-      // Not known: whatever comes next is checked anew before it is passed on, and refused while nothing is known.
-    }
-  }
-
   #watchExpiry (key: KeyRecord): void {
     clearTimeout(this.#expiry)
     const inMs = this.#options.expiresInMs(key)
     if (inMs === undefined || this.#cancel.signal.aborted) return
-    this.#expiry = setTimeout(() => { this.recheck() }, Math.min(Math.max(inMs, 50), longestTimerMs)).unref()
+    this.#expiry = setTimeout(() => this.recheck(), Math.min(Math.max(inMs, 50), longestTimerMs)).unref()
   }
 
   // Destroying the connection, unlike ending it, also drops what was written but not yet sent.

@@ -7,6 +7,8 @@ export interface OpenCall {
   readonly workspaceId: string
   /** Ends it in this very turn: nothing more of its answer is written. */
   cut (): void
+  /** Ends it in this very turn where its answer has begun; asks first where it has not. */
+  interrupt (): void
   /** Asks whether its key may still do this, and cuts it if not. */
   recheck (): void
   /** Whether it lasts as long as somebody listens. */
@@ -20,7 +22,6 @@ export class OpenCalls {
   readonly #calls = new Set<OpenCall>()
   readonly #byDigest = new Map<Digest, Set<OpenCall>>()
   readonly #byWorkspace = new Map<string, Set<OpenCall>>()
-  cut = 0
 
   get size (): number {
     return this.#calls.size
@@ -41,12 +42,10 @@ export class OpenCalls {
   /** For `TrustWindow.onDrop`. */
   drop ({ target, action }: Drop): void {
     for (const call of this.#touched(target)) {
-      if (action !== 'revoke') {
-        call.recheck()
-      } else {
-        this.cut++
-        call.cut()
-      }
+      if (action === 'revoke') call.cut()
+      // Logged when all keys of a workspace are revoked. One that was made since may be among them: its client connects again.
+      else if (target.kind === 'workspace') call.interrupt()
+      else call.recheck()
     }
   }
 

@@ -6,7 +6,7 @@ import type { ToolListRules } from '../core/mcp/tool-list.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Gateway } from './gateway.ts'
 import { McpCall, type Answer } from './mcp-call.ts'
-import { refusalOf } from './presented-token.ts'
+import { keyRefusal } from './key-refusals.ts'
 import type { ReadCall } from './read-call.ts'
 import { cancelSignal } from './upstream-agent.ts'
 import { answerHeaders, identityHeaders, passableHeaders } from './upstream-headers.ts'
@@ -30,7 +30,7 @@ export async function passOn (passage: Passage): Promise<void> {
   const scope = upstream.scopeOf(call.messages, call)
   const checked = gateway.keys.verifier.verify(visit.token, { scope })
   const verdict = checked instanceof Promise ? await checked : checked
-  if (!verdict.valid) throw refusalOf(verdict, visit.id)
+  if (!verdict.valid) throw keyRefusal(verdict, visit.id)
   send(passage, track(passage, verdict.key, scope), { ...callHeaders(request, call), ...identityHeaders(verdict.key), ...authorization })
 }
 
@@ -42,7 +42,7 @@ function track ({ gateway, upstream, request, reply, call }: Passage, key: KeyRe
     key,
     messages: call.messages,
     verify: () => gateway.keys.verifier.verify(visit.token, { scope }),
-    refuse: refusalOf,
+    refuse: keyRefusal,
     expiresInMs: (record) => gateway.expiresInMs(record),
     silenceMaxMs: gateway.answerTimeoutMs,
     toolList: toolListRules(upstream, key, call, request)
