@@ -20,8 +20,13 @@ test('what the upstream hears of a call, and what it never does', async (t) => {
   const gateway = await startGateway(t, { upstreams: `${upstream.url}?tenant=7` })
   const { token, key } = await gateway.mint('mcp:write')
   const answer = await post(`${gateway.url}?debug=1`, token, rpc('tools/call', { name: 'set', arguments: { n: 1 } }), {
-    'x-navis-key-id': 'forged', 'X-Navis-Scopes': 'mcp:admin', cookie: 'a=b', 'x-http-method-override': 'DELETE', 'x-forwarded-for': '1.2.3.4',
-    traceparent: '00-1-1-01', 'mcp-param-region': 'eu'
+    'x-navis-key-id': 'forged',
+    'X-Navis-Scopes': 'mcp:admin',
+    cookie: 'a=b',
+    'x-http-method-override': 'DELETE',
+    'x-forwarded-for': '1.2.3.4',
+    traceparent: '00-1-1-01',
+    'mcp-param-region': 'eu'
   })
   t.equal(answer.status, 200)
   t.equal(answer.headers.get('cache-control'), 'no-store, no-transform')
@@ -31,8 +36,14 @@ test('what the upstream hears of a call, and what it never does', async (t) => {
     url: '/mcp?tenant=7',
     body: '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"set","arguments":{"n":1}}}',
     headers: {
-      'x-navis-key-id': key.id, 'x-navis-workspace-id': 'ws-1', 'x-navis-owner-id': 'owner-1', 'x-navis-scopes': 'mcp:read mcp:write',
-      'content-type': 'application/json', traceparent: '00-1-1-01', 'mcp-param-region': 'eu', 'accept-encoding': 'identity'
+      'x-navis-key-id': key.id,
+      'x-navis-workspace-id': 'ws-1',
+      'x-navis-owner-id': 'owner-1',
+      'x-navis-scopes': 'mcp:read mcp:write',
+      'content-type': 'application/json',
+      traceparent: '00-1-1-01',
+      'mcp-param-region': 'eu',
+      'accept-encoding': 'identity'
     }
   })
   for (const name of ['authorization', 'cookie', 'x-http-method-override', 'x-forwarded-for']) t.notOk(name in (heard?.headers ?? {}), name)

@@ -15,7 +15,7 @@ type Answer = (request: Received, response: ServerResponse) => void
 export async function recordingUpstream (t: Teardowns, answer: Answer = answerOk) {
   const received: Received[] = []
   const server = createServer((request, response) => {
-    void read(request).then((body) => {
+    read(request).then((body) => {
       const all: Received = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body }
       received.push(all)
       answer(all, response)
