@@ -70,7 +70,7 @@ export const settings = Type.Object({
   UNKNOWN_TOKENS_PER_MINUTE: Type.Integer({
     minimum: 1,
     maximum: 1_000_000,
-    default: 60,
+    default: 600,
     advice: 'a whole number from 1 to 1000000',
     description: 'Well-formed but unknown tokens that one client address may try in a minute before it gets 429. Tokens that exist never count.'
   }),

@@ -33,7 +33,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     lastUsedFlushMs: 5000,
     logLevel: 'info',
     trustedProxies: [],
-    unknownTokensPerMinute: 60,
+    unknownTokensPerMinute: 600,
     memoryEntriesMax: 100_000,
     tokenPrefix: 'nops_',
     cache: true,

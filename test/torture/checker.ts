@@ -32,6 +32,8 @@ export class Checker {
   /** Of those, on a connection that had carried an answer before. */
   sentAfterReturnWarm = 0
   excused503 = 0
+  /** Of the replicas that were not broken themselves: an outage is to be told within a second. */
+  slowest503Ms = 0
   readonly #options: CheckerOptions
   #next = 0
 
@@ -65,8 +67,11 @@ export class Checker {
 
   #checkUnavailable (verification: Verification): void {
     const { sentAt, answeredAt, process } = verification
-    if (this.#options.troubles.excuses(sentAt, answeredAt, this.#options.placeOf(process))) this.excused503++
+    const { troubles, placeOf } = this.#options
+    const place = placeOf(process)
+    if (troubles.excuses(sentAt, answeredAt, place)) this.excused503++
     else this.#found('unexcused 503', verification)
+    if (troubles.situation(sentAt, answeredAt, place) !== 'asked of the broken replica itself') this.slowest503Ms = Math.max(this.slowest503Ms, answeredAt - sentAt)
   }
 
   #found (kind: FindingKind, verification: Verification): void {

@@ -20,7 +20,7 @@ export function figuresOf (fleet: Fleet, director: Director, outages: Outages): 
 }
 
 function verifications ({ checker, recorder }: Fleet): string[] {
-  const { counts, sentAfterReturn, sentAfterReturnWarm, byStatus, excused503 } = checker
+  const { counts, sentAfterReturn, sentAfterReturnWarm, byStatus, excused503, slowest503Ms } = checker
   const share = (100 * sentAfterReturn / Math.max(1, recorder.size)).toFixed(1)
   return [
     `verifications                    ${recorder.size}`,
@@ -28,7 +28,7 @@ function verifications ({ checker, recorder }: Fleet): string[] {
     `  by status (0: no answer)       ${[...byStatus].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`).join(', ')}`,
     `  stale accepts                  ${counts['stale accept']}`,
     `  false refusals                 ${counts['false refusal']}`,
-    `  503 that nothing excuses       ${counts['unexcused 503']} (excused: ${excused503})`,
+    `  503 that nothing excuses       ${counts['unexcused 503']} (excused: ${excused503}; the slowest of replicas not broken themselves after ${slowest503Ms.toFixed(0)} ms)`,
     `  unexpected answers             ${counts['unexpected answer']}`
   ]
 }
@@ -50,7 +50,7 @@ function latencies ({ latencies, windowMs }: Fleet): string[] {
 
 function outageLines ({ redis, postgres }: Outages): string[] {
   return [
-    ...redis.map((outage) => `Redis down for ${outage.seconds} s: ${outage.verifications} verifications, ${outage.notAnswered} of them not answered; healed in ${outage.healedMs.toFixed(0)} ms`),
+    ...redis.map((outage) => `Redis down for ${outage.seconds.toFixed(0)} s: ${outage.verifications} verifications, ${outage.notAnswered} of them not answered; healed in ${outage.healedMs.toFixed(0)} ms`),
     ...postgres.map(({ how, within, beyond, healedMs }) => `Postgres ${how}: within D - P ${within.verifications} verifications of cached keys, ${within.notAccepted} of them not accepted; ` +
       `beyond D ${beyond.verifications}: ${beyond.accepted} accepted, ${beyond.refused} live keys refused, the slowest answer after ${beyond.slowestMs.toFixed(0)} ms; healed in ${healedMs.toFixed(0)} ms`)
   ]

@@ -14,6 +14,7 @@ import { Random } from './random.ts'
 import { Recorder } from './recorder.ts'
 import { Replica } from './replica.ts'
 import { ReplicaClient } from './replica-client.ts'
+import { listensOn } from './socket-owner.ts'
 import { Troubles } from './troubles.ts'
 
 export interface FleetOptions {
@@ -164,6 +165,9 @@ export class Fleet {
 
   assertOwnPorts (): void {
     for (const { replica } of this.#places.values()) replica?.assertOwnsPort()
+    for (const { pid, port } of [this.postgres, this.redis]) {
+      if (listensOn(pid, port) === false) throw new Error(`Port ${port} is not answered by process ${pid} that was started for it.`)
+    }
   }
 
   /** Every change that was asked for has returned, and nothing asks any more. */

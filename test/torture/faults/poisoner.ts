@@ -35,8 +35,8 @@ export class Poisoner {
     const batch = this.#redis.pipeline()
     for (const name of names) {
       const value = this.#valueFor(name, names)
-      if (value === undefined) continue
-      batch.set(name, value, 'PX', ttlMs)
+      if (value === undefined) batch.del(name).rpush(name, 'not a string').pexpire(name, ttlMs)
+      else batch.set(name, value, 'PX', ttlMs)
       this.poisoned++
     }
     this.#hints(batch)
@@ -55,6 +55,7 @@ export class Poisoner {
     this.#subscriber.disconnect()
   }
 
+  /** Undefined: not even a string. */
   #valueFor (name: string, names: readonly string[]): Buffer | string | undefined {
     const own = this.#first.get(name) ?? Buffer.alloc(0)
     const other = this.#first.get(this.#random.pick(names)) ?? own
@@ -108,5 +109,9 @@ function altered (value: Buffer, random: Random): Buffer {
 
 /** Reads well, claims to be newer than any revocation and never to expire; its HMAC is no longer right. */
 function rejuvenated (value: Buffer): string {
-  return value.toString('latin1').replace(/("?asof"?\s*:\s*)\d+/i, '$19007199254740991').replace(/("?(?:revoked|expires)_?at"?\s*:\s*)[^,}]+/gi, '$1null')
+  const text = value.toString()
+  const start = text.indexOf('[')
+  if (start < 0) return text
+  const row = JSON.parse(text.slice(start)) as unknown[]
+  return text.slice(0, start) + JSON.stringify([Number.MAX_SAFE_INTEGER, ...row.slice(1, -2), null, null])
 }

@@ -1,0 +1,34 @@
+import type { Config } from '../config.ts'
+import type { Scope } from '../core/scopes.ts'
+import { toWireKey } from '../routes/wire.ts'
+import { withKeys } from './with-keys.ts'
+
+export interface CreateFlags {
+  readonly workspace: string
+  readonly name: string
+  readonly scope: Scope
+  readonly owner?: string
+  /** Milliseconds since the epoch. */
+  readonly expires?: number
+  readonly metadata?: Readonly<Record<string, string>>
+  readonly json?: true
+}
+
+export async function createKey (config: Config, { workspace, name, scope, owner, expires, metadata, json }: CreateFlags): Promise<void> {
+  const { key, token } = await withKeys(config, { mayBeNew: true }, async ({ service }) => await service.create({
+    workspaceId: workspace,
+    actor: 'cli',
+    name,
+    scope,
+    ownerId: owner,
+    expiresAt: expires,
+    metadata
+  }))
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ ...toWireKey(key), token }, null, 2)}\n`)
+    return
+  }
+  const end = key.expiresAt === null ? 'never expires' : `expires ${new Date(key.expiresAt).toISOString()}`
+  process.stderr.write(`Made "${key.name}" (${key.hint}) for workspace ${key.workspaceId}: ${key.scope}, ${end}, id ${key.id}. The token is shown this once:\n`)
+  process.stdout.write(`${token}\n`)
+}

@@ -1,0 +1,62 @@
+import { CommanderError } from 'commander'
+import { KeysError, type Fault } from '../core/errors.ts'
+
+interface Problem {
+  readonly type: 'about:blank'
+  readonly title: string
+  readonly code: string
+  readonly detail: string
+  readonly errors?: readonly Fault[]
+}
+
+/** 2 for a command line that cannot be understood, 0 for `--help`, 1 for everything else. */
+export function exitCodeOf (error: unknown): number {
+  if (error instanceof CommanderError) return isHelp(error) ? 0 : 2
+  return 1
+}
+
+export function isHelp (error: unknown): boolean {
+  return error instanceof CommanderError && ['commander.helpDisplayed', 'commander.version'].includes(error.code)
+}
+
+/** The failure as an RFC 9457 document, without a status: nobody spoke HTTP. */
+export function problemOf (error: unknown): Problem {
+  if (error instanceof CommanderError) {
+    const detail = error.code === 'commander.help' ? 'A command is missing.' : error.message.replace(/^error: /, '')
+    return { type: 'about:blank', title: 'Usage', code: 'invalid_request', detail: `${detail} (navis-keys --help)` }
+  }
+  if (error instanceof KeysError) {
+    const { code, message, faults, extra } = error
+    const detail = code === 'unavailable' ? `${message} ${whichDatabase(error)}` : message
+    return { type: 'about:blank', title: 'Refused', code, detail, ...faults.length > 0 && { errors: faults }, ...extra }
+  }
+  return { type: 'about:blank', title: 'Failed', code: 'internal', detail: detailOf(error) }
+}
+
+/** The same for people, on a line or a few. */
+export function sentenceOf (error: unknown): string {
+  const { detail, errors = [] } = problemOf(error)
+  return ['navis-keys: ' + detail, ...errors.map(({ pointer, detail }) => `  ${pointer}: ${detail}`)].join('\n')
+}
+
+// The message of a database error holds the statement's parameters, the one of a URL error the URL with its password:
+// only a code is shown, and the messages of errors that were written to be shown.
+function detailOf (error: unknown): string {
+  if (!(error instanceof Error)) return 'Something failed that was not foreseen.'
+  if (['ConfigError', 'UnfitDatabase', 'DataFolderInUse', 'NoData'].includes(error.name)) return error.message
+  return codeIn(error) === undefined
+    ? `Something failed that was not foreseen (${error.name}).`
+    : `The database cannot be used. ${whichDatabase(error)}`
+}
+
+function whichDatabase (error: Error): string {
+  const code = codeIn(error.cause ?? error)
+  return `DATABASE_URL, or else DATA_DIR, names it${code === undefined ? '' : `; its error was ${code}`}.`
+}
+
+function codeIn (error: unknown): string | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if ('code' in at && typeof at.code === 'string') return at.code
+  }
+  return undefined
+}

@@ -1,0 +1,34 @@
+import type { Config } from '../config.ts'
+import type { KeyStatus, ManagedKey } from '../core/key-record.ts'
+import { toWireKey } from '../routes/wire.ts'
+import { table } from './table.ts'
+import { withKeys } from './with-keys.ts'
+
+export interface ListFlags {
+  readonly workspace: string
+  readonly status: KeyStatus | 'all'
+  readonly limit: number
+  readonly cursor?: string
+  readonly json?: true
+}
+
+export async function listKeys (config: Config, { workspace, status, limit, cursor, json }: ListFlags): Promise<void> {
+  const { keys, nextCursor } = await withKeys(config, { mayBeNew: false }, async ({ service }) => {
+    return await service.list({ workspaceId: workspace, status, limit, cursor })
+  })
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ keys: keys.map(toWireKey), next_cursor: nextCursor }, null, 2)}\n`)
+    return
+  }
+  if (keys.length === 0) process.stderr.write(`No ${status === 'all' ? '' : `${status} `}keys in workspace ${workspace}.\n`)
+  else process.stdout.write(table(['ID', 'HINT', 'NAME', 'SCOPE', 'STATUS', 'CREATED', 'EXPIRES', 'LAST USED'], keys.map(row)))
+  if (nextCursor !== null) process.stderr.write(`There are more: --cursor ${nextCursor}\n`)
+}
+
+function row ({ id, hint, name, scope, status, createdAt, expiresAt, lastUsedAt }: ManagedKey): string[] {
+  return [id, hint, name, scope, status, minute(createdAt), expiresAt === null ? 'never' : minute(expiresAt), lastUsedAt === null ? 'never' : minute(lastUsedAt)]
+}
+
+function minute (time: number): string {
+  return `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')}Z`
+}

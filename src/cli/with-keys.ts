@@ -1,0 +1,31 @@
+import type { Config } from '../config.ts'
+import { silentLogger } from '../core/logger.ts'
+import { openKeys, type Keys } from '../open-keys.ts'
+import { openDatabase } from './open-database.ts'
+
+interface Options {
+  readonly mayBeNew: boolean
+}
+
+/** Hands out the engine on the configured database, and closes both whatever happens. */
+export async function withKeys<T> (config: Config, { mayBeNew }: Options, act: (keys: Keys) => Promise<T>): Promise<T> {
+  const database = await openDatabase(config, { mayBeNew })
+  try {
+    const { redisUrl, trustWindowMs, tokenPrefix, acks } = config
+    const keys = await openKeys({
+      databaseUrl: database.url,
+      ...redisUrl !== undefined && { redisUrl },
+      trustWindowMs,
+      tokenPrefix,
+      acks,
+      log: silentLogger
+    })
+    try {
+      return await act(keys)
+    } finally {
+      await keys.close()
+    }
+  } finally {
+    await database.close()
+  }
+}

@@ -1,0 +1,34 @@
+import type { AddressInfo } from 'node:net'
+
+interface GreetingOptions {
+  readonly address: AddressInfo
+  readonly dataDir: string
+  /** `undefined` when the settings name the management tokens, and none was made. */
+  readonly tokenPath: string | undefined
+}
+
+/** What people read who have started the service in a terminal, without settings. The command in it works when pasted. */
+export function greeting ({ address, dataDir, tokenPath }: GreetingOptions): string {
+  const url = urlOf(address)
+  const lines = [`Navis Keys listens on ${url}, with its data in ${dataDir}.`]
+  if (tokenPath !== undefined) {
+    const token = `"Authorization: Bearer $(cat ${quoted(tokenPath)})"`
+    lines.push(
+      `The management token is in ${tokenPath}. To make a key:`,
+      '',
+      `curl ${url}/v1/workspaces/demo/keys -H ${token} -H 'Content-Type: application/json' -d '{"name":"first","scope":"mcp:read"}'`
+    )
+  }
+  return `\n${lines.join('\n')}\n\n`
+}
+
+// Nobody can connect to the address that stands for all of them.
+function urlOf ({ address, family, port }: AddressInfo): string {
+  const reachable = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
+  return `http://${family === 'IPv6' && reachable === address ? `[${reachable}]` : reachable}:${port}`
+}
+
+// The command is pasted into the folder where the service was started.
+function quoted (path: string): string {
+  return /^[A-Za-z0-9_./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+}

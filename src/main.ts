@@ -1,0 +1,110 @@
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from './app.ts'
+import { ConfigError, readConfig, type Config } from './config.ts'
+import type { Logger } from './core/logger.ts'
+import { bootDatabase } from './db/boot.ts'
+import { DataFolderInUse } from './db/data-folder-lock.ts'
+import { startEmbedded } from './db/embedded.ts'
+import { UnfitDatabase } from './db/migrate.ts'
+import { greeting } from './greeting.ts'
+import { managementTokenPath, openManagementToken } from './management-token.ts'
+import { createLogger } from './plugins/logging.ts'
+import { Scrubber } from './plugins/scrubber.ts'
+
+// For load balancers, to see that this replica is not ready any more and to send nothing else.
+const unreadyMs = 1000
+// A request that still runs then is cut off: a revocation may wait for longer than a process may take to end.
+const drainMs = 6000
+const shutdownMs = 9500
+
+const stopping = new AbortController()
+/** What has to be undone before the process ends; the last first. */
+const endings: Array<() => Promise<void>> = []
+let app: FastifyInstance | undefined
+
+closeWithGrace({ delay: shutdownMs, logger: false, onTimeout: () => { process.exit(1) } }, async ({ err, signal }) => {
+  if (err !== undefined) complain(err)
+  stopping.abort(new Error('The service is stopping.'))
+  // Whoever presses Ctrl-C has no load balancer.
+  if (signal === 'SIGTERM') await sayUnready()
+  await started
+  await endAll()
+})
+
+const started = run()
+
+async function run (): Promise<void> {
+  try {
+    await start(readConfig(process.env))
+  } catch (error) {
+    if (stopping.signal.aborted) return
+    complain(error)
+    await endAll()
+    process.exit(1)
+  }
+}
+
+async function start (settings: Config): Promise<void> {
+  const config = settings.databaseUrl === undefined ? await startOwnDatabase(settings) : settings
+  await bootDatabase({ url: config.databaseUrl ?? '', log: loggerOf(config), signal: stopping.signal })
+  stopping.signal.throwIfAborted()
+  app = await buildApp({ config })
+  endings.push(closeApp)
+  await app.listen({ host: config.host, port: config.port })
+  if (settings.databaseUrl === undefined) greet(settings, app.server.address() as AddressInfo)
+}
+
+/** The embedded database, and a management token for it when the settings name none. */
+async function startOwnDatabase (config: Config): Promise<Config> {
+  const { url, stop } = await startEmbedded({ dataDir: config.dataDir })
+  endings.push(stop)
+  const managementTokens = config.managementTokens.length > 0
+    ? config.managementTokens
+    : [{ name: 'admin', secret: openManagementToken(config.dataDir) }]
+  return { ...config, databaseUrl: url, managementTokens }
+}
+
+async function sayUnready (): Promise<void> {
+  if (app === undefined) return
+  app.drain()
+  await sleep(unreadyMs)
+}
+
+async function closeApp (): Promise<void> {
+  const cutOff = setTimeout(() => { app?.server.closeAllConnections() }, drainMs)
+  await app?.close()
+  clearTimeout(cutOff)
+}
+
+async function endAll (): Promise<void> {
+  for (let end = endings.pop(); end !== undefined; end = endings.pop()) await end()
+}
+
+function greet ({ dataDir, managementTokens }: Config, address: AddressInfo): void {
+  const tokenPath = managementTokens.length > 0 ? undefined : managementTokenPath(dataDir)
+  process.stderr.write(greeting({ address, dataDir, tokenPath }))
+}
+
+// For the time before there is an app, which has one of its own.
+function loggerOf ({ logLevel, tokenPrefix, databaseUrl }: Config): Logger {
+  return createLogger({ level: logLevel, scrubber: new Scrubber({ tokenPrefix, secrets: [], urls: [databaseUrl] }) })
+}
+
+/** In a sentence, where it is the operator who can do something about it; never with the parameters of a query. */
+function complain (error: unknown): void {
+  process.stderr.write(`navis-keys: ${sentenceOf(error)}\n`)
+}
+
+function sentenceOf (error: unknown): string {
+  if (error instanceof ConfigError || error instanceof UnfitDatabase || error instanceof DataFolderInUse) return error.message
+  const { code, port, path, cause } = error as NodeJS.ErrnoException & { port?: number }
+  if (code === 'EADDRINUSE') return `Port ${port} is in use by another process. Stop that one, or set PORT to another port.`
+  if (code === 'EACCES' && port !== undefined) return `Port ${port} is not open to this user. Set PORT to one above 1023.`
+  if (code === 'EADDRNOTAVAIL') return 'HOST is no address of this machine.'
+  if ((code === 'EACCES' || code === 'EROFS' || code === 'ENOSPC') && path !== undefined) return `${path} cannot be written (${code}). Check DATA_DIR, its rights and its disk.`
+  if (error instanceof Error && 'query' in error) return `A query failed while starting: ${cause instanceof Error ? cause.message : 'no cause given'}`
+  return error instanceof Error ? error.stack ?? error.message : String(error)
+}

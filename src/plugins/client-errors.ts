@@ -1,0 +1,33 @@
+import type { Socket } from 'node:net'
+import { STATUS_CODES } from 'node:http'
+import { KeysError, type ErrorCode } from '../core/errors.ts'
+import { meanings, problemDocument, problemType } from './problem-document.ts'
+
+const refusals: Readonly<Record<string, { code: ErrorCode, detail: string }>> = {
+  HPE_HEADER_OVERFLOW: { code: 'headers_too_large', detail: 'All headers together may have 16 KiB at most.' },
+  ERR_HTTP_REQUEST_TIMEOUT: { code: 'request_timeout', detail: 'The request did not arrive in time. Send it in one go.' }
+}
+const unreadable = { code: 'invalid_request', detail: 'This is not an HTTP/1.1 request that can be read.' } as const
+
+/**
+ * Answers what the HTTP parser refuses before there is a request. The error holds the bytes that came in: it is neither shown nor logged.
+ */
+export function refuseAtSocket (error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || socket.destroyed) {
+    socket.destroy()
+    return
+  }
+  const { code, detail } = refusals[error.code ?? ''] ?? unreadable
+  const { status } = meanings[code]
+  const body = problemDocument(new KeysError(code, { detail }))
+  socket.end([
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `Content-Type: ${problemType}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    'X-Content-Type-Options: nosniff',
+    'Connection: close',
+    '',
+    body
+  ].join('\r\n'))
+}

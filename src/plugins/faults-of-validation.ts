@@ -1,0 +1,44 @@
+import type { FastifySchemaValidationError } from 'fastify'
+import type { Fault } from '../core/errors.ts'
+import { rules } from '../core/key-rules.ts'
+
+const faultsMax = 20
+const saidByPattern = new Map<unknown, string>(Object.values(rules).flatMap((rule) => typeof rule === 'object' ? [[rule.pattern, rule.says]] : []))
+
+/** What a validator found, with a JSON pointer each. Names that a client made up are shown only where they can be no secret. */
+export function faultsOfValidation (errors: readonly FastifySchemaValidationError[]): readonly Fault[] {
+  const faults = errors.flatMap(faultsOf)
+  const seen = new Set<string>()
+  return faults.filter(({ pointer }) => !seen.has(pointer) && seen.add(pointer)).slice(0, faultsMax)
+}
+
+function faultsOf ({ keyword, instancePath, params, message = 'is not valid' }: FastifySchemaValidationError): Fault[] {
+  const at = pointerTo(instancePath)
+  if (keyword === 'required') return names(params['requiredProperties']).map((name) => ({ pointer: `${at}/${name}`, detail: 'Must be there.' }))
+  if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties') {
+    return names(params['additionalProperties'] ?? params['unevaluatedProperties']).map((name) => ({
+      pointer: pointerTo(`${instancePath}/${name}`), detail: 'Is not known here. Leave it out.'
+    }))
+  }
+  if (keyword === 'boolean') return []
+  const said = saidByPattern.get(String(params['pattern'] ?? ''))
+  return [{ pointer: at, detail: said === undefined ? `${sentence(message)}.` : `Must be ${said}.` }]
+}
+
+function names (value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : []
+}
+
+function sentence (message: string): string {
+  return message.charAt(0).toUpperCase() + message.slice(1)
+}
+
+// Anyone can put a token into the name of a field: a name is repeated only if it is short and plain, else its parent is pointed at.
+function pointerTo (path: string): string {
+  const shown: string[] = []
+  for (const part of path.split('/').slice(1)) {
+    if (!/^[A-Za-z0-9_.-]{1,31}$/.test(part)) break
+    shown.push(part)
+  }
+  return shown.map((part) => `/${part}`).join('')
+}

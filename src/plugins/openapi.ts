@@ -1,0 +1,53 @@
+import swagger from '@fastify/swagger'
+import fp from 'fastify-plugin'
+import { Type } from 'typebox'
+import { problemSchema, problemType } from './problem-document.ts'
+
+interface Answer {
+  readonly description: string
+  readonly content: Readonly<Record<string, { readonly schema: object }>>
+}
+
+const says: Readonly<Record<number, string>> = {
+  400: 'The request is not as it has to be; `errors` says what.',
+  401: 'No credential, or one that is not known.',
+  403: 'The credential does not allow this.',
+  404: 'Not there, or not yours.',
+  409: 'The state of the key does not allow this.',
+  413: 'The body is too large.',
+  415: 'The content type is not supported here.',
+  422: 'The Idempotency-Key was used for another body.',
+  429: 'Too many unknown tokens from this address.',
+  503: 'Not known right now; `Retry-After` says when to try again.'
+}
+
+/** The error answers of a route, for its `response` schema. */
+export function problemAnswers (...statuses: number[]): Record<number, Answer> {
+  return Object.fromEntries(statuses.map((status) => [status, {
+    description: says[status] ?? 'A problem.',
+    content: { [problemType]: { schema: Type.Ref('Problem') } }
+  }]))
+}
+
+/** The description of every route that comes after it. */
+export const openapi = fp(async (app) => {
+  app.addSchema(problemSchema)
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Navis Keys',
+        version: '1',
+        description: 'API keys for MCP clients, scripts and internal services: cached verification with immediate revocation.'
+      },
+      components: {
+        securitySchemes: {
+          management: { type: 'http', scheme: 'bearer', description: 'A management token: may manage keys, verify and introspect.' },
+          service: { type: 'http', scheme: 'bearer', description: 'A service token: may verify and introspect.' },
+          key: { type: 'http', scheme: 'bearer', description: 'A key of a client.' }
+        }
+      }
+    },
+    refResolver: { buildLocalReference: (schema, _base, _fragment, i) => String(schema['$id'] ?? `def-${i}`) }
+  })
+}, { name: 'openapi', fastify: '5.x' })

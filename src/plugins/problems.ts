@@ -1,0 +1,65 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
+import { isOutage } from '../db/outage.ts'
+import { faultsOfValidation } from './faults-of-validation.ts'
+import { allowedMethods, type RouteMap } from './allowed-methods.ts'
+import { meanings, problemDocument, problemType } from './problem-document.ts'
+
+/** Turns whatever goes wrong into problem+json (RFC 9457). What nobody foresaw is an opaque 500 whose cause is only logged. */
+export const problems = fp(async (app) => {
+  const routes: RouteMap = new Map()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = routes.get(url) ?? new Set()
+    for (const one of [method].flat()) methods.add(one)
+    routes.set(url, methods)
+  })
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = allowedMethods(routes, request.url)
+    if (allowed.length === 0) throw new KeysError('not_found', { detail: 'There is nothing at this path. /openapi.json lists what there is.' })
+    reply.header('allow', allowed.join(', '))
+    throw new KeysError('method_not_allowed', { detail: 'This path does not know this method. The Allow header lists those that it knows.' })
+  })
+}, { name: 'problems', fastify: '5.x' })
+
+/** Also for what Fastify refuses before any route is found, such as a broken URL. */
+export function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = toKeysError(error, request.id)
+  if (problem.code === 'internal') request.log.error({ err: error }, 'unforeseen error')
+  else if (problem.code === 'unavailable') request.log.warn({ err: problem.cause }, 'unavailable')
+  if (problem.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="navis-keys"')
+  if (problem.retryAfterS !== undefined) reply.header('retry-after', String(problem.retryAfterS))
+  reply.code(meanings[problem.code].status).header('cache-control', 'no-store').type(problemType).serializer(asIs).send(problemDocument(problem))
+}
+
+function toKeysError (error: unknown, requestId: string): KeysError {
+  if (error instanceof KeysError) return error
+  if (isOutage(error)) return unavailable('A store that is needed for the answer is away right now. Try again.', error)
+  const foreseen = fromFramework(error as Partial<FastifyError>)
+  return foreseen ?? new KeysError('internal', {
+    detail: 'Something went wrong inside. "request_id" finds it in the logs.', extra: { request_id: requestId }
+  })
+}
+
+const details: Readonly<Record<string, { code: ErrorCode, detail: string }>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'Send the body with the one content type that this path takes; /openapi.json names it.' },
+  FST_ERR_CTP_BODY_TOO_LARGE: { code: 'body_too_large', detail: 'A body may have 16 KiB at most.' },
+  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid_request', detail: 'The body is empty. Send a JSON object, or leave the content type out.' },
+  FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_request', detail: 'The body is not valid JSON.' },
+  FST_ERR_BAD_URL: { code: 'invalid_request', detail: 'The path is not a valid URL path. Percent-encode what needs it.' },
+  FST_ERR_MAX_PARAM_LENGTH: { code: 'not_found', detail: 'There is nothing at this path: a part of it is too long.' }
+}
+
+function fromFramework ({ code = '', statusCode = 500, validation, validationContext }: Partial<FastifyError>): KeysError | undefined {
+  if (validation !== undefined) {
+    return new KeysError('invalid_request', { detail: `Something in the ${places[validationContext ?? ''] ?? 'request'} is not as it has to be; "errors" says what.`, faults: faultsOfValidation(validation) })
+  }
+  const known = details[code]
+  if (known !== undefined) return new KeysError(known.code, { detail: known.detail })
+  if (statusCode >= 400 && statusCode < 500) return new KeysError('invalid_request', { detail: 'The request cannot be read. Check its body against its content type and length.' })
+  return undefined
+}
+
+const places: Readonly<Record<string, string>> = { body: 'body', querystring: 'query string', params: 'path', headers: 'headers' }
+const asIs = (document: unknown) => document as string

@@ -1,0 +1,95 @@
+import type { FastifyReply } from 'fastify'
+import { KeysError, unavailable } from '../core/errors.ts'
+import type { Scope } from '../core/scopes.ts'
+import type { Reason } from '../core/verdict.ts'
+import { meanings, problemDocument, problemType } from './problem-document.ts'
+
+/** A whole answer: it needs no error handler, no serializer and no settings of the application that it is given in. */
+export interface Refusal {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+const realm = 'Bearer realm="navis-keys"'
+
+/** In the words of RFC 6750, section 3; the body as RFC 9457 has it. */
+function unauthorized (title: string, code: Reason, detail: string): Refusal {
+  return refusal({ status: 401, title, code, detail, challenge: `${realm}, error="invalid_token", error_description="${detail}"` })
+}
+
+function refusal ({ status, title, code, detail, challenge }: {
+  status: number
+  title: string
+  code: Reason | 'unauthenticated'
+  detail: string
+  challenge: string
+}): Refusal {
+  return Object.freeze({
+    status,
+    headers: Object.freeze({ 'content-type': problemType, 'cache-control': 'no-store', 'www-authenticate': challenge }),
+    body: JSON.stringify({ type: `urn:navis-keys:problem:${code}`, title, status, detail, code })
+  })
+}
+
+export const refusals = {
+  // RFC 6750, section 3.1: who sent no credentials is told of no error.
+  noToken: refusal({
+    status: 401,
+    title: 'No token',
+    code: 'unauthenticated',
+    detail: 'Send an API key: Authorization: Bearer <token>.',
+    challenge: realm
+  }),
+  tokenInQuery: unauthorized('Token in the query string', 'malformed',
+    'A token in a query string is never accepted, because logs keep it. Send it in the Authorization header, and revoke this one.'),
+  twoHeaders: unauthorized('Two Authorization headers', 'malformed',
+    'There is more than one Authorization header. Send one.'),
+  malformedHeader: unauthorized('Malformed Authorization header', 'malformed',
+    'The Authorization header is malformed. Send the word Bearer, one space and one token.')
+}
+
+const refusedTokens: Readonly<Record<Exclude<Reason, 'insufficient_scope'>, Refusal>> = {
+  malformed: unauthorized('Malformed token', 'malformed',
+    'The token is malformed: a part is missing or mistyped. Copy the whole token again.'),
+  unknown: unauthorized('Unknown token', 'unknown',
+    'The token is unknown here. Check that it was made for this service, or make a new key.'),
+  revoked: unauthorized('Revoked key', 'revoked',
+    'The key was revoked. Make a new key in the settings of the workspace.'),
+  expired: unauthorized('Expired key', 'expired',
+    'The key has expired. Make a new key in the settings of the workspace.')
+}
+
+const tooLittleScope: Readonly<Record<Scope, Refusal>> = {
+  'mcp:read': insufficientScope('mcp:read'),
+  'mcp:write': insufficientScope('mcp:write')
+}
+
+function insufficientScope (scope: Scope): Refusal {
+  const detail = `The key lacks the scope ${scope}. Use a key that has it.`
+  return refusal({
+    status: 403,
+    title: 'Insufficient scope',
+    code: 'insufficient_scope',
+    detail,
+    challenge: `${realm}, error="insufficient_scope", error_description="${detail}", scope="${scope}"`
+  })
+}
+
+export function refusalFor (reason: Reason, scope: Scope | undefined): Refusal {
+  return reason === 'insufficient_scope' ? tooLittleScope[scope ?? 'mcp:read'] : refusedTokens[reason]
+}
+
+/** What is answered when verification rejected, and there is no verdict: the token may well be good. */
+export function failureFor (thrown: unknown): Refusal {
+  const error = thrown instanceof KeysError ? thrown : unavailable('The answer is not known right now. Try again.', thrown)
+  return {
+    status: meanings[error.code].status,
+    headers: { 'content-type': problemType, 'cache-control': 'no-store', 'retry-after': String(error.retryAfterS ?? 1) },
+    body: problemDocument(error)
+  }
+}
+
+export function refuseRequest (reply: FastifyReply, { status, headers, body }: Refusal): void {
+  reply.code(status).headers(headers).send(body)
+}

@@ -1,0 +1,60 @@
+const redacted = '[redacted]'
+
+interface ScrubberOptions {
+  readonly tokenPrefix: string
+  /** Texts that must never be seen: management and service secrets. */
+  readonly secrets: readonly string[]
+  /** URLs whose passwords must never be seen. */
+  readonly urls?: ReadonlyArray<string | undefined>
+}
+
+/**
+ * Knows secrets by value: anything shaped like a token and every configured secret, wherever in a text they stand, also where the
+ * underscore is percent-encoded or escaped as JSON does.
+ */
+export class Scrubber {
+  readonly #anything: RegExp
+  readonly #configured: RegExp | undefined
+
+  constructor ({ tokenPrefix, secrets, urls = [] }: ScrubberOptions) {
+    const spellings = [...secrets, ...urls.flatMap(passwordsOf)].filter((secret) => secret !== '').flatMap(spellingsOf)
+    const configured = [...new Set(spellings)].sort((a, b) => b.length - a.length).map(escaped)
+    const token = `${escaped(tokenPrefix.slice(0, -1))}(?:_|%(?:25)*5[fF]|\\\\+u005[fF])[0-9A-Za-z]{38}`
+    this.#anything = new RegExp([...configured, token, '(?<=://[^\\s:/@"]*:)[^\\s/@"]+(?=@)'].join('|'), 'g')
+    this.#configured = configured.length === 0 ? undefined : new RegExp(configured.join('|'))
+  }
+
+  scrub (text: string): string {
+    return text.replace(this.#anything, redacted)
+  }
+
+  /** Whether there is anything in `text` that must not be seen. */
+  finds (text: string): boolean {
+    return text.search(this.#anything) !== -1
+  }
+
+  /** Whether there is a configured secret in `text`. */
+  findsSecret (text: string): boolean {
+    return this.#configured?.test(text) === true
+  }
+}
+
+function spellingsOf (secret: string): string[] {
+  return [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)]
+}
+
+function passwordsOf (url: string | undefined): string[] {
+  if (url === undefined || !URL.canParse(url)) return []
+  const { password } = new URL(url)
+  // Short ones are words that logs are full of, and where they stand in a URL they are known by their place.
+  if (password.length < 8) return []
+  try {
+    return [password, decodeURIComponent(password)]
+  } catch {
+    return [password]
+  }
+}
+
+function escaped (text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+}

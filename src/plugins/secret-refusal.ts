@@ -1,0 +1,36 @@
+import fp from 'fastify-plugin'
+import type { onRequestHookHandler, preValidationHookHandler } from 'fastify'
+import { KeysError } from '../core/errors.ts'
+import type { Scrubber } from './scrubber.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Refuses a credential in the query string: URLs end up in logs and histories everywhere. */
+    refuseQueryCredentials: onRequestHookHandler
+    /** Refuses a configured secret in what would be stored. */
+    refuseStoredSecrets: preValidationHookHandler
+  }
+}
+
+export const secretRefusal = fp<{ scrubber: Scrubber }>(async (app, { scrubber }) => {
+  app.decorate('refuseQueryCredentials', (request, _reply, done) => {
+    const at = request.url.indexOf('?')
+    done(at !== -1 && holdsCredential(request.url.slice(at), scrubber) ? queryCredential() : undefined)
+  })
+  app.decorate('refuseStoredSecrets', (request, _reply, done) => {
+    const text = JSON.stringify([request.params, request.query, request.body])
+    done(scrubber.findsSecret(text) ? storedSecret() : undefined)
+  })
+}, { name: 'secret-refusal', fastify: '5.x' })
+
+function holdsCredential (query: string, scrubber: Scrubber): boolean {
+  return /[?&](?:access_token|token)=/i.test(query) || scrubber.finds(query)
+}
+
+function queryCredential (): KeysError {
+  return new KeysError('invalid_request', { detail: 'There is a credential in the query string, where logs keep it. Send it in the Authorization header, and revoke or change it.' })
+}
+
+function storedSecret (): KeysError {
+  return new KeysError('invalid_request', { detail: 'The request holds a management or service token outside the Authorization header. Nothing was stored.' })
+}

@@ -1,0 +1,26 @@
+import { randomBytes } from 'node:crypto'
+import scalar from '@scalar/fastify-api-reference'
+import type { FastifyPluginAsync } from 'fastify'
+
+/** `/openapi.json`, and pages made of it that load nothing from elsewhere. */
+export const documentRoutes: FastifyPluginAsync = async (app) => {
+  app.addHook('onRequest', app.refuseQueryCredentials)
+
+  app.get('/openapi.json', { schema: { hide: true } }, async function openapi () {
+    return app.swagger()
+  })
+
+  const nonce = randomBytes(16).toString('base64')
+  app.addHook('onSend', async (_request, reply) => {
+    if (!String(reply.getHeader('content-type')).startsWith('text/html')) return
+    reply.header('content-security-policy', [
+      "default-src 'none'", `script-src 'self' 'nonce-${nonce}'`, "style-src 'self' 'unsafe-inline'", "img-src 'self' data:",
+      "font-src 'self' data:", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"
+    ].join('; '))
+    reply.header('referrer-policy', 'no-referrer')
+  })
+  await app.register(scalar, {
+    routePrefix: '/docs',
+    configuration: { url: '/openapi.json', pageTitle: 'Navis Keys', nonce, withDefaultFonts: false, hideClientButton: true, telemetry: false } as object
+  })
+}

@@ -1,0 +1,101 @@
+import { METHODS } from 'node:http'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { KeysError } from '../core/errors.ts'
+import type { KeyRecord } from '../core/key-record.ts'
+import { isScope, scopes, type Scope } from '../core/scopes.ts'
+import type { Verdict } from '../core/verdict.ts'
+import { bearerToken } from '../plugins/bearer.ts'
+import { problemAnswers } from '../plugins/openapi.ts'
+import { failureFor, refusalFor, refuseRequest } from '../plugins/refusals.ts'
+
+const path = '/forward-auth'
+
+/**
+ * Answers proxies about the token that a client presented to them: nginx `auth_request`, Traefik ForwardAuth, Caddy
+ * `forward_auth`, Envoy `ext_authz`. Everything happens in `onRequest`, so a body of any type is never read. What a
+ * proxy tells of the original request (`X-Forwarded-Uri` and the like) decides nothing: a client may have written it.
+ */
+export const forwardAuthRoutes: FastifyPluginAsync = async (app) => {
+  const { verifier, tokens } = app.apiKeys
+
+  const answer = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
+    const scope = wantedScope(request)
+    if (scope instanceof KeysError) return done(scope)
+    const token = bearerToken(request.raw, tokens)
+    if (typeof token !== 'string') return refuseRequest(reply, token)
+    const verdict = verifier.verify(token, { scope, client: request })
+    if (!(verdict instanceof Promise)) return tell(reply, verdict)
+    verdict.then((late) => { tell(reply, late) }, (error: unknown) => { refuseRequest(reply, failureFor(error)) })
+  }
+
+  const onlyGet = { tags: ['verification'], security: [{ key: [] }], summary: 'May this request pass? For proxies; any method', response: answers }
+  for (const url of [path, `${path}/*`]) {
+    app.route({ method: allMethods(app), url, onRequest: answer, exposeHeadRoute: false, schema: { ...onlyGet, hide: url !== path }, handler })
+  }
+}
+
+const answers = {
+  200: { description: 'It may. `x-auth-key-id`, `x-auth-workspace-id`, `x-auth-owner-id` and `x-auth-scopes` say whose it is.', type: 'null' },
+  ...problemAnswers(400, 401, 403, 429, 503)
+}
+
+// Never reached: each request has been answered before its body would be read.
+function handler (): never {
+  throw new Error('A request went past the hook that answers it.')
+}
+
+/** Also what WebDAV and others use, since a proxy asks with the method that its client chose. CONNECT never becomes a request here. */
+function allMethods (app: FastifyInstance): string[] {
+  for (const method of METHODS) {
+    if (method !== 'CONNECT' && !app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  }
+  return app.supportedMethods
+}
+
+/**
+ * The scope that is asked for. On the path itself the query is the proxy's configuration, and a scope that does not exist
+ * is a mistake in it, which must not let anybody in. Below it, Envoy has put the client's own path and query: there a
+ * foreign `scope` is the application's, and one of ours can only ask for more.
+ */
+function wantedScope (request: FastifyRequest): Scope | undefined | KeysError {
+  const { scope } = request.query as { scope?: string | string[] }
+  if (scope === undefined) return undefined
+  if (isScope(scope)) return scope
+  const asked = [scope].flat()
+  const isBelow = request.url.startsWith(`${path}/`)
+  if (!isBelow || asked.some((one) => one.startsWith('mcp:') && !isScope(one))) return unknownScope()
+  return asked.includes('mcp:write') ? 'mcp:write' : asked.find(isScope)
+}
+
+function unknownScope (): KeysError {
+  return new KeysError('invalid_request', {
+    detail: 'There is no such scope. Ask for mcp:read or for mcp:write, once.',
+    faults: [{ pointer: '/scope', detail: 'Must be mcp:read or mcp:write.' }]
+  })
+}
+
+function tell (reply: FastifyReply, verdict: Verdict): void {
+  if (!verdict.valid) return refuseRequest(reply, refusalFor(verdict.reason, verdict.scope))
+  reply.code(200).headers(headersOf(verdict.key)).send()
+}
+
+// All four, always: a proxy that copies only what it finds would let through what the client sent under the same name.
+function headersOf ({ id, workspaceId, ownerId, scope }: KeyRecord): Record<string, string> {
+  return {
+    'cache-control': 'no-store',
+    'x-auth-key-id': id,
+    'x-auth-workspace-id': safe(workspaceId),
+    'x-auth-owner-id': ownerId === null ? '' : safe(ownerId),
+    'x-auth-scopes': scopesInHeader[scope]
+  }
+}
+
+const scopesInHeader: Readonly<Record<Scope, string>> = {
+  'mcp:read': scopes['mcp:read'].implies.join(' '),
+  'mcp:write': scopes['mcp:write'].implies.join(' ')
+}
+
+// Ids are made of these characters when keys are made here; rows may have been written otherwise.
+function safe (id: string): string {
+  return /^[A-Za-z0-9._:@-]*$/.test(id) ? id : encodeURIComponent(id)
+}

@@ -1,0 +1,78 @@
+import formbody from '@fastify/formbody'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type, type Static } from 'typebox'
+import type { KeyRecord } from '../core/key-record.ts'
+import { isScope, scopes } from '../core/scopes.ts'
+import { problemAnswers } from '../plugins/openapi.ts'
+import { serviceClient } from './service-client.ts'
+
+interface IntrospectOptions {
+  /** What `iss` says. Default: the origin that the request was sent to. */
+  readonly issuer?: string | undefined
+}
+
+const active = Type.Object({
+  active: Type.Literal(true),
+  scope: Type.String({ description: 'All scopes that the key has, separated by spaces.' }),
+  sub: Type.String({ description: 'The owner; of a key without one, its id.' }),
+  client_id: Type.String({ description: 'The id of the key.' }),
+  workspace_id: Type.String(),
+  exp: Type.Optional(Type.Integer({ description: 'Seconds since the epoch; absent: never.' })),
+  iat: Type.Integer(),
+  iss: Type.String(),
+  token_type: Type.Literal('Bearer')
+})
+
+const inactive = Type.Object({ active: Type.Literal(false) })
+
+/** The same question as `/v1/verify`, in the words of RFC 7662, for software that already speaks them. */
+export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = async (app, { issuer }) => {
+  const { verifier } = app.apiKeys
+  app.removeAllContentTypeParsers()
+  await app.register(formbody)
+  app.addHook('onRequest', app.requireService)
+  app.addHook('onRequest', app.refuseQueryCredentials)
+
+  app.post('/v1/introspect', {
+    schema: {
+      tags: ['verification'],
+      security: [{ service: [] }, { management: [] }],
+      operationId: 'introspect',
+      summary: 'OAuth 2.0 token introspection (RFC 7662)',
+      consumes: ['application/x-www-form-urlencoded'],
+      body: Type.Object({
+        token: Type.String({ minLength: 1 }),
+        token_type_hint: Type.Optional(Type.String({ description: 'Makes no difference: there is one type of token here.' })),
+        scope: Type.Optional(Type.String({ description: 'Scopes that are needed, separated by spaces; a key without one of them is not active for the asker.' }))
+      }, { additionalProperties: false }),
+      response: {
+        200: Type.Union([active, inactive], { title: 'Introspection', description: 'What the token is good for.' }),
+        ...problemAnswers(400, 401, 403, 413, 415, 429, 503)
+      }
+    }
+  }, async function introspect (request, reply) {
+    const { token, scope = '' } = request.body
+    reply.header('cache-control', 'no-store')
+    const verdict = await verifier.verify(token, { client: serviceClient(request) })
+    if (!verdict.valid || !hasAll(verdict.key, scope)) return { active: false as const }
+    return toIntrospection(verdict.key, issuer ?? `${request.protocol}://${request.host}`)
+  })
+}
+
+function hasAll (key: KeyRecord, wanted: string): boolean {
+  return wanted.split(' ').every((scope) => scope === '' || (isScope(scope) && scopes[key.scope].implies.includes(scope)))
+}
+
+function toIntrospection ({ id, ownerId, workspaceId, scope, createdAt, expiresAt }: KeyRecord, issuer: string): Static<typeof active> {
+  return {
+    active: true,
+    scope: scopes[scope].implies.join(' '),
+    sub: ownerId ?? id,
+    client_id: id,
+    workspace_id: workspaceId,
+    ...(expiresAt === null ? {} : { exp: Math.floor(expiresAt / 1000) }),
+    iat: Math.floor(createdAt / 1000),
+    iss: issuer,
+    token_type: 'Bearer'
+  }
+}

@@ -1,0 +1,73 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type, type Static } from 'typebox'
+import type { Verdict } from '../core/verdict.ts'
+import { scopes } from '../core/scopes.ts'
+import { problemAnswers } from '../plugins/openapi.ts'
+import { serviceClient } from './service-client.ts'
+import { metadataSchema, scopeSchema, toWireTime } from './wire.ts'
+
+const accepted = Type.Object({
+  valid: Type.Literal(true),
+  key: Type.Object({
+    id: Type.String({ format: 'uuid' }),
+    workspace_id: Type.String(),
+    owner_id: Type.Union([Type.String(), Type.Null()]),
+    name: Type.String(),
+    scope: scopeSchema,
+    scopes: Type.Array(scopeSchema, { description: '`scope` and what it implies.' }),
+    expires_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description: 'null: never.' }),
+    metadata: metadataSchema
+  })
+})
+
+const refused = Type.Object({
+  valid: Type.Literal(false),
+  reason: Type.Enum(['malformed', 'unknown', 'revoked', 'expired', 'insufficient_scope'])
+})
+
+/** Tells internal services about a token that was presented to them. */
+export const verifyRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { verifier } = app.apiKeys
+  app.addHook('onRequest', app.requireService)
+  app.addHook('onRequest', app.refuseQueryCredentials)
+
+  app.post('/v1/verify', {
+    schema: {
+      tags: ['verification'],
+      security: [{ service: [] }, { management: [] }],
+      operationId: 'verify',
+      summary: 'Whose token is this, and may it do that? A refusal is an answer, not an error',
+      body: Type.Object({
+        token: Type.String({ description: 'As it was presented, whatever it looks like.' }),
+        scope: Type.Optional(scopeSchema)
+      }, { additionalProperties: false }),
+      response: {
+        200: Type.Union([accepted, refused], { title: 'Verdict', description: 'The verdict.' }),
+        ...problemAnswers(400, 401, 403, 413, 415, 429, 503)
+      }
+    }
+  }, async function verify (request, reply) {
+    const { token, scope } = request.body
+    const verdict = await verifier.verify(token, { scope, client: serviceClient(request) })
+    reply.header('cache-control', 'no-store')
+    return toWireVerdict(verdict)
+  })
+}
+
+function toWireVerdict (verdict: Verdict): Static<typeof accepted> | Static<typeof refused> {
+  if (!verdict.valid) return { valid: false, reason: verdict.reason }
+  const { id, workspaceId, ownerId, name, scope, metadata, expiresAt } = verdict.key
+  return {
+    valid: true,
+    key: {
+      id,
+      workspace_id: workspaceId,
+      owner_id: ownerId,
+      name,
+      scope,
+      scopes: [...scopes[scope].implies],
+      expires_at: expiresAt === null ? null : toWireTime(expiresAt),
+      metadata: { ...metadata }
+    }
+  }
+}

@@ -1,0 +1,20 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { KeysError } from '../core/errors.ts'
+
+const paths = [
+  '/.well-known/oauth-authorization-server',
+  '/.well-known/oauth-authorization-server/*',
+  '/.well-known/oauth-protected-resource',
+  '/.well-known/oauth-protected-resource/*',
+  '/.well-known/openid-configuration',
+  '/.well-known/openid-configuration/*'
+]
+
+/** MCP clients look here before they use a static header; anything but a JSON 404 makes them start an OAuth flow that does not exist. */
+export const wellKnownRoutes: FastifyPluginAsync = async (app) => {
+  for (const path of paths) {
+    app.get(path, { schema: { hide: true } }, async function noOAuth () {
+      throw new KeysError('not_found', { detail: 'There is no OAuth here. Send "Authorization: Bearer <key>" with a key.' })
+    })
+  }
+}

@@ -1,0 +1,23 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
+
+export interface Outcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the built command line as a process of its own, with these settings and no others. */
+export async function runCli (args: readonly string[], env: Readonly<Record<string, string>>): Promise<Outcome> {
+  if (!existsSync(cli)) throw new Error('dist/cli.js is missing: run `npm run build` first.')
+  const child = spawn(process.execPath, [cli, ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.on('data', (text) => { stdout += String(text) })
+  child.stderr.on('data', (text) => { stderr += String(text) })
+  const code = await new Promise<number | null>((resolve, reject) => { child.on('close', resolve).on('error', reject) })
+  return { code, stdout, stderr }
+}

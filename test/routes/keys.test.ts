@@ -1,0 +1,260 @@
+import t from 'tap'
+import { connect } from '../../src/db/connect.ts'
+import { sql } from 'drizzle-orm'
+import { startPostgres, until } from '../support/servers.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { management, service, setupApp } from './setup.ts'
+
+const soon = () => new Date(Date.now() + 3_600_000).toISOString()
+const keys = '/v1/workspaces/acme/keys'
+const fields = { name: 'laptop', scope: 'mcp:write' }
+
+t.test('a key is made, shown without its token, verified, renamed, revoked; the audit says who did what', async (t) => {
+  const { ask } = await setupApp(t, { redis: true })
+  const expires = soon()
+  const made = await ask('POST', keys, { payload: { ...fields, owner_id: 'ada@example.com', expires_at: expires, metadata: { team: 'blue' } } })
+  t.equal(made.status, 201)
+  const { token, ...key } = made.body
+  t.match(token, /^nops_[0-9A-Za-z]{38}$/)
+  t.equal(made.headers.location, `${keys}/${key.id}`)
+  t.equal(made.headers['cache-control'], 'no-store')
+  t.strictSame(key, {
+    id: key.id, workspace_id: 'acme', owner_id: 'ada@example.com', name: 'laptop', scope: 'mcp:write', hint: `${token.slice(5, 9)}…${token.slice(-4)}`,
+    status: 'active', metadata: { team: 'blue' }, created_at: key.created_at, created_by: 'ops', expires_at: expires, last_used_at: null,
+    revoked_at: null, revoked_by: null, revoke_reason: null
+  })
+  t.match(key.id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/)
+  t.strictSame((await ask('GET', `${keys}/${key.id}`)).body, key)
+  const verify = () => ask('POST', '/v1/verify', { headers: { authorization: `Bearer ${service}` }, payload: { token } })
+  t.match((await verify()).body, { valid: true, key: { id: key.id, scopes: ['mcp:read', 'mcp:write'] } })
+
+  t.match(await ask('PATCH', `${keys}/${key.id}`, { payload: { name: 'desktop', expires_at: null } }), { status: 200, body: { name: 'desktop', expires_at: null } })
+  t.strictSame(await ask('DELETE', `${keys}/${key.id}`, { payload: { reason: 'lost' } }).then(({ status, body }) => [status, body]), [204, undefined])
+  t.match((await verify()).body, { valid: false, reason: 'revoked' })
+  t.equal((await ask('DELETE', `${keys}/${key.id}`)).status, 204)
+  t.match((await ask('GET', `${keys}/${key.id}`)).body, { status: 'revoked', revoked_by: 'ops', revoke_reason: 'lost' })
+  t.match(await ask('PATCH', `${keys}/${key.id}`, { payload: { name: 'x' } }), { status: 409, body: { code: 'key_revoked' } })
+
+  const audit = await ask('GET', '/v1/workspaces/acme/audit')
+  t.strictSame(audit.body.entries.map((entry: { action: string, actor: string, key_id: string }) => [entry.action, entry.actor, entry.key_id]), [
+    ['key.revoked_again', 'ops', key.id], ['key.revoked', 'ops', key.id], ['key.changed', 'ops', key.id], ['key.created', 'ops', key.id]
+  ])
+  t.strictSame(audit.body.entries[1].details, { reason: 'lost' })
+})
+
+t.test('an earlier expiry is in force when it returns', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id, token } = await create()
+  const verify = () => ask('POST', '/v1/verify', { payload: { token } })
+  t.match((await verify()).body, { valid: true })
+  const near = Date.now() + 400
+  t.match(await ask('PATCH', `${keys}/${id}`, { payload: { expires_at: new Date(near).toISOString() } }), { status: 200, body: { status: 'active' } })
+  t.match((await verify()).body, { valid: true })
+  await until(() => Date.now() > near + 50)
+  t.match((await verify()).body, { valid: false, reason: 'expired' })
+  t.match((await ask('GET', `${keys}/${id}`)).body, { status: 'expired' })
+})
+
+t.test('all keys of a workspace are revoked at once, and those made later live', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const before = [await create(), await create()]
+  const other = await create({}, 'other')
+  const isValid = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body.valid
+  for (const { token } of [...before, other]) t.equal(await isValid(token), true)
+  t.match(await ask('POST', `${keys}/revoke-all`, { payload: { reason: 'left' } }), { status: 200, body: { revoked: 2 } })
+  for (const { token } of before) t.equal(await isValid(token), false)
+  t.equal(await isValid(other.token), true)
+  t.equal(await isValid((await create()).token), true)
+})
+
+t.test('a list is read page by page, newest first, by status; each cursor is good for its own list only', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const ids: string[] = []
+  for (let i = 0; i < 5; i++) ids.unshift((await create()).id)
+  await ask('DELETE', `${keys}/${ids[2]}`)
+  const walk = async (query: string) => {
+    const seen: string[] = []
+    let cursor: string | null = ''
+    while (cursor !== null) {
+      const { body } = await ask('GET', `${keys}?limit=2${query}${cursor === '' ? '' : `&cursor=${cursor}`}`)
+      seen.push(...body.keys.map(({ id }: { id: string }) => id))
+      cursor = body.next_cursor
+    }
+    return seen
+  }
+  t.strictSame(await walk('&status=all'), ids)
+  t.strictSame(await walk(''), ids.filter((_, i) => i !== 2))
+  t.strictSame(await walk('&status=revoked'), [ids[2]])
+  t.strictSame(await walk('&status=expired'), [])
+  const { next_cursor: cursor } = (await ask('GET', `${keys}?limit=2&status=all`)).body
+  const twisted = `${cursor.slice(0, 5)}${cursor[5] === 'A' ? 'B' : 'A'}${cursor.slice(6)}`
+  for (const [when, path] of [
+    ['tampered with', `${keys}?status=all&cursor=${twisted}`],
+    ['of another status', `${keys}?cursor=${cursor}`],
+    ['of another workspace', `/v1/workspaces/other/keys?status=all&cursor=${cursor}`],
+    ['of another list', `/v1/workspaces/acme/audit?cursor=${cursor}`],
+    ['made up', `${keys}?cursor=abc`]
+  ] as const) {
+    t.match(await ask('GET', path), { status: 400, body: { code: 'invalid_cursor' } }, when)
+  }
+})
+
+t.test('an Idempotency-Key makes one key, and what it was is nowhere to be read', async (t) => {
+  const { ask, url } = await setupApp(t)
+  const once = (payload: object) => ask('POST', keys, { payload, headers: { 'idempotency-key': 'order 66' } })
+  const all = await Promise.all([once(fields), once(fields), once(fields)])
+  t.strictSame(all.map(({ status }) => status).sort(), [201, 409, 409])
+  const { id } = all.find(({ status }) => status === 201)!.body
+  const repeated = await once({ scope: 'mcp:write', name: 'laptop' })
+  t.match(repeated, { status: 409, body: { code: 'already_created', key_id: id } })
+  t.notOk(JSON.stringify(repeated.body).includes('nops_'))
+  t.match(await once({ ...fields, name: 'other' }), { status: 422, body: { code: 'idempotency_key_reused' } })
+  const { db, close } = connect({ url })
+  t.teardown(() => close())
+  t.notOk(JSON.stringify(await db.execute(sql`select i::text from idempotency i`)).includes('order'))
+})
+
+t.test('another workspace\'s key looks exactly like none', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id } = await create()
+  const none = '01920000-0000-7000-8000-000000000000'
+  for (const [method, payload] of [['GET'], ['PATCH', { name: 'x' }], ['DELETE']] as const) {
+    const foreign = await ask(method, `/v1/workspaces/other/keys/${id}`, payload === undefined ? {} : { payload })
+    t.equal(foreign.status, 404)
+    for (const made of [none, 'no-uuid', '1']) {
+      const { body, status } = await ask(method, `/v1/workspaces/other/keys/${made}`, payload === undefined ? {} : { payload })
+      t.strictSame({ body, status }, { body: foreign.body, status: 404 })
+    }
+  }
+})
+
+t.test('bad input is refused with a pointer to what is wrong', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id, token } = await create()
+  const refused: Array<{ when: string, method?: string, path?: string, body: object, pointer: string }> = [
+    { when: 'no name', body: { scope: 'mcp:read' }, pointer: '/name' },
+    { when: 'an empty name', body: { ...fields, name: '' }, pointer: '/name' },
+    { when: 'a name of 101 characters', body: { ...fields, name: 'x'.repeat(101) }, pointer: '/name' },
+    { when: 'a name with a NUL', body: { ...fields, name: 'a\u0000b' }, pointer: '/name' },
+    { when: 'a name with half a character', body: { ...fields, name: 'a\ud800b' }, pointer: '/name' },
+    { when: 'a number for a name', body: { ...fields, name: 7 }, pointer: '/name' },
+    { when: 'a token for a name', body: { ...fields, name: `my ${token}` }, pointer: '/name' },
+    { when: 'an unknown scope', body: { ...fields, scope: 'mcp:admin' }, pointer: '/scope' },
+    { when: 'an unknown field', body: { ...fields, admin: true }, pointer: '/admin' },
+    { when: 'a field that is named like a token', body: { ...fields, [token]: 1 }, pointer: '' },
+    { when: 'an expiry in the past', body: { ...fields, expires_at: '2020-01-01T00:00:00Z' }, pointer: '/expires_at' },
+    { when: 'an expiry that is no time', body: { ...fields, expires_at: 'tomorrow' }, pointer: '/expires_at' },
+    { when: 'an expiry on a day that is none', body: { ...fields, expires_at: '2099-02-30T00:00:00Z' }, pointer: '/expires_at' },
+    { when: 'an expiry in a leap second', body: { ...fields, expires_at: '2099-12-31T23:59:60Z' }, pointer: '/expires_at' },
+    { when: 'an owner with a space', body: { ...fields, owner_id: 'a b' }, pointer: '/owner_id' },
+    { when: 'nested metadata', body: { ...fields, metadata: { a: { b: 'c' } } }, pointer: '/metadata/a' },
+    { when: 'metadata of more than 2 KiB', body: { ...fields, metadata: { a: 'x'.repeat(2048) } }, pointer: '/metadata' },
+    { when: 'metadata with a NUL', body: { ...fields, metadata: { a: '\u0000' } }, pointer: '/metadata' },
+    { when: 'metadata with a token in a name', body: { ...fields, metadata: { [token]: 'x' } }, pointer: '/metadata' },
+    { when: 'nothing to change', method: 'PATCH', path: `${keys}/${id}`, body: {}, pointer: '' },
+    { when: 'an expiry that is moved into the past', method: 'PATCH', path: `${keys}/${id}`, body: { expires_at: '2020-01-01T00:00:00Z' }, pointer: '/expires_at' },
+    { when: 'a scope that is to change', method: 'PATCH', path: `${keys}/${id}`, body: { scope: 'mcp:write' }, pointer: '/scope' },
+    { when: 'a reason with a token', method: 'DELETE', path: `${keys}/${id}`, body: { reason: token }, pointer: '/reason' },
+    { when: 'a list for a body', body: [], pointer: '' }
+  ]
+  for (const { when, method = 'POST', path = keys, body, pointer } of refused) {
+    const answer = await ask(method, path, { payload: body })
+    t.equal(answer.status, 400, when)
+    t.equal(answer.headers['content-type'], 'application/problem+json', when)
+    t.match(answer.body, { code: 'invalid_request', status: 400, title: String, detail: String, type: String }, when)
+    t.ok(answer.body.errors?.some((fault: { pointer: string }) => fault.pointer === pointer), `${when}: ${JSON.stringify(answer.body.errors)}`)
+    t.notOk(JSON.stringify(answer.body).includes(token), when)
+  }
+  for (const query of ['limit=0', 'limit=201', 'limit=x', 'limit=1&limit=2', 'status=dead', 'offset=3', `cursor=${'a'.repeat(300)}`]) {
+    t.match(await ask('GET', `${keys}?${query}`), { status: 400, body: { code: 'invalid_request' } }, query)
+  }
+  t.match(await ask('GET', '/v1/workspaces/a%20b/keys'), { status: 400, body: { errors: [{ pointer: '/workspace_id' }] } })
+  t.equal((await ask('GET', `/v1/workspaces/${'w'.repeat(128)}/keys`)).status, 200)
+  t.equal((await ask('GET', '/v1/workspaces/a.b:c@d-e/keys')).status, 200)
+  t.equal((await ask('POST', keys, { payload: { name: '\u{1F511}'.repeat(100), scope: 'mcp:read' } })).status, 201, 'a hundred characters, however long each is')
+})
+
+t.test('bodies that are no JSON object of ours are refused by their form', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id } = await create()
+  const post = (payload: string, type: string) => ask('POST', keys, { payload, headers: { 'content-type': type } })
+  const json = 'application/json'
+  const refused = [
+    { when: 'broken', body: '{"name": ', type: json, status: 400, code: 'invalid_request' },
+    { when: 'empty', body: '', type: json, status: 400, code: 'invalid_request' },
+    { when: 'deep', body: '{"a":'.repeat(2000) + '1' + '}'.repeat(2000), type: json, status: 400, code: 'invalid_request' },
+    { when: 'with __proto__', body: '{"name":"x","scope":"mcp:read","__proto__":{"a":1}}', type: json, status: 400, code: 'invalid_request' },
+    { when: 'with constructor.prototype', body: '{"name":"x","scope":"mcp:read","metadata":{"constructor":{"prototype":{}}}}', type: json, status: 400, code: 'invalid_request' },
+    { when: 'text', body: 'name=x', type: 'text/plain', status: 415, code: 'unsupported_media_type' },
+    { when: 'a form', body: 'name=x&scope=mcp:read', type: 'application/x-www-form-urlencoded', status: 415, code: 'unsupported_media_type' },
+    { when: 'of more than 16 KiB', body: JSON.stringify({ name: 'x'.repeat(20_000) }), type: json, status: 413, code: 'body_too_large' }
+  ]
+  for (const { when, body, type, status, code } of refused) {
+    t.match(await post(body, type), { status, body: { code, status }, headers: { 'content-type': 'application/problem+json' } }, when)
+  }
+  t.equal((await post(JSON.stringify(fields), 'application/json; charset=utf-8')).status, 201, 'a charset is fine')
+  t.equal((await ask('DELETE', `${keys}/${id}`, { payload: '', headers: { 'content-type': json } })).status, 204, 'a DELETE may name the type of a body that it does not send')
+})
+
+t.test('what is not there is a 404, a method that is not known a 405 with Allow', async (t) => {
+  const { ask } = await setupApp(t)
+  t.match(await ask('GET', '/v2/nothing'), { status: 404, body: { code: 'not_found' } })
+  t.match(await ask('PUT', keys), { status: 405, body: { code: 'method_not_allowed' }, headers: { allow: 'GET, HEAD, POST' } })
+  t.match(await ask('DELETE', '/livez'), { status: 405, headers: { allow: 'GET, HEAD' } })
+  t.match(await ask('GET', '/v1/%zz'), { status: 400, body: { code: 'invalid_request' } })
+  for (const path of ['oauth-authorization-server', 'oauth-protected-resource', 'oauth-protected-resource/mcp', 'openid-configuration']) {
+    t.match(await ask('GET', `/.well-known/${path}`, { headers: { authorization: '' } }), { status: 404, body: { code: 'not_found' } }, path)
+  }
+})
+
+t.test('only a management token manages, whatever shape the header has', async (t) => {
+  const { app, create } = await setupApp(t)
+  const { token } = await create()
+  const cases = [
+    { when: 'no header', header: undefined, status: 401, code: 'unauthenticated' },
+    { when: 'an empty header', header: '', status: 401, code: 'unauthenticated' },
+    { when: 'the scheme alone', header: 'Bearer', status: 401, code: 'unauthenticated' },
+    { when: 'the scheme and a space', header: 'Bearer ', status: 401, code: 'unauthenticated' },
+    { when: 'no scheme', header: management, status: 401, code: 'unauthenticated' },
+    { when: 'Basic', header: `Basic ${Buffer.from(`ops:${management}`).toString('base64')}`, status: 401, code: 'unauthenticated' },
+    { when: 'a longer secret', header: `Bearer ${management}0`, status: 401, code: 'unauthenticated' },
+    { when: 'a shorter secret', header: `Bearer ${management.slice(0, -1)}`, status: 401, code: 'unauthenticated' },
+    { when: 'two secrets', header: `Bearer ${management}, Bearer ${management}`, status: 401, code: 'unauthenticated' },
+    { when: 'a service token', header: `Bearer ${service}`, status: 403, code: 'forbidden' },
+    { when: 'a key', header: `Bearer ${token}`, status: 403, code: 'forbidden' },
+    { when: 'what looks like a key', header: 'Bearer nops_x', status: 403, code: 'forbidden' },
+    { when: 'lower case', header: `bearer ${management}`, status: 200 },
+    { when: 'upper case', header: `BEARER ${management}`, status: 200 }
+  ]
+  for (const { when, header, status, code } of cases) {
+    const answer = await app.inject({ method: 'GET', url: keys, headers: header === undefined ? {} : { authorization: header } })
+    t.equal(answer.statusCode, status, when)
+    if (code !== undefined) t.equal(answer.json().code, code, when)
+    t.equal(answer.headers['www-authenticate'], status === 401 ? 'Bearer realm="navis-keys"' : undefined, when)
+  }
+  for (const query of [`access_token=${token}`, `x=${token}`, `x=${token.replace('_', '%5F')}`, `x=${management}`]) {
+    const answer = await app.inject({ method: 'GET', url: `${keys}?${query}`, headers: { authorization: `Bearer ${management}` } })
+    t.equal(answer.statusCode, 400, query.slice(0, 12))
+    t.notOk(answer.body.includes(token) || answer.body.includes(management))
+  }
+})
+
+t.test('while Postgres is frozen, management and readiness answer 503 within two seconds, and all heals', async (t) => {
+  const server = await startPostgres(t)
+  await migrate(server.url)
+  const { ask, create } = await setupApp(t, { databaseUrl: server.url, environment: { TRUST_WINDOW_MS: '2000' } })
+  const { id } = await create()
+  await server.pause()
+  const started = performance.now()
+  const answers = await Promise.all([
+    ask('POST', keys, { payload: fields }), ask('GET', keys), ask('GET', `${keys}/${id}`), ask('PATCH', `${keys}/${id}`, { payload: { name: 'x' } }),
+    ask('DELETE', `${keys}/${id}`), ask('POST', `${keys}/revoke-all`), ask('GET', '/v1/workspaces/acme/audit')
+  ])
+  for (const answer of answers) t.match(answer, { status: 503, body: { code: 'unavailable' }, headers: { 'retry-after': '1' } })
+  t.match(await ask('GET', '/readyz'), { status: 503, body: { status: 'not_ready', postgres: 'down' } })
+  t.equal((await ask('GET', '/livez')).status, 200)
+  t.ok(performance.now() - started < 3500)
+  await server.resume()
+  await until(async () => (await ask('GET', '/readyz')).status === 200)
+  t.equal((await ask('POST', keys, { payload: fields })).status, 201)
+})

@@ -1,0 +1,20 @@
+import t from 'tap'
+import { simulate } from './simulate.ts'
+
+const seeds = 2000
+const steps = 200
+
+t.test(`in ${seeds} worlds of ${steps} steps nothing that a returned change took away is accepted, and every change returns`, async (t) => {
+  const figures = { fast: 0, slow: 0 }
+  for (let seed = 0; seed < seeds; seed++) {
+    try {
+      simulate(seed, { steps, figures })
+    } catch (error) {
+      t.comment(`Again: npm run simulate -- --seed ${seed} --steps ${steps}`)
+      throw error
+    }
+  }
+  t.comment(`${figures.fast} changes returned by the fast path, ${figures.slow} by the slow one`)
+  t.ok(figures.fast > seeds, 'the fast path is walked in these worlds')
+  t.ok(figures.slow > seeds, 'and so is the slow one')
+})
