@@ -48,7 +48,8 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
     bodyLimit: 16 * 1024,
     routerOptions: { maxParamLength: 512 },
     http: { maxHeaderSize: 16 * 1024 },
-    connectionTimeout: 60_000,
+    // A revocation may wait the whole window out, with nothing on the wire.
+    connectionTimeout: Math.max(60_000, config.trustWindowMs * 1.1 + 10_000),
     requestTimeout: 15_000,
     keepAliveTimeout: 72_000,
     clientErrorHandler: refuseAtSocket,

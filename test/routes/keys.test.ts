@@ -19,9 +19,21 @@ t.test('a key is made, shown without its token, verified, renamed, revoked; the 
   t.equal(made.headers.location, `${keys}/${key.id}`)
   t.equal(made.headers['cache-control'], 'no-store')
   t.strictSame(key, {
-    id: key.id, workspace_id: 'acme', owner_id: 'ada@example.com', name: 'laptop', scope: 'mcp:write', hint: `${token.slice(5, 9)}…${token.slice(-4)}`,
-    status: 'active', metadata: { team: 'blue' }, created_at: key.created_at, created_by: 'ops', expires_at: expires, last_used_at: null,
-    revoked_at: null, revoked_by: null, revoke_reason: null
+    id: key.id,
+    workspace_id: 'acme',
+    owner_id: 'ada@example.com',
+    name: 'laptop',
+    scope: 'mcp:write',
+    hint: `${token.slice(5, 9)}…${token.slice(-4)}`,
+    status: 'active',
+    metadata: { team: 'blue' },
+    created_at: key.created_at,
+    created_by: 'ops',
+    expires_at: expires,
+    last_used_at: null,
+    revoked_at: null,
+    revoked_by: null,
+    revoke_reason: null
   })
   t.match(key.id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/)
   t.strictSame((await ask('GET', `${keys}/${key.id}`)).body, key)

@@ -6,7 +6,7 @@ import { until } from './until.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 interface ChildOptions {
-  /** A TypeScript file, from the project's root. */
+  /** From the project's root: a TypeScript file, or one that `npm run build` has made. */
   readonly file: string
   readonly args?: readonly string[]
   /** The whole environment, beside PATH: no setting of this machine leaks into the test. */
@@ -22,8 +22,8 @@ export class Child {
   readonly #ended: Promise<void>
 
   constructor (t: Teardowns, { file, args = [], env = {}, cwd = root }: ChildOptions) {
-    const loader = import.meta.resolve('@tapjs/typescript/import')
-    this.process = spawn(process.execPath, ['--import', loader, `${root}${file}`, ...args], {
+    const loader = file.endsWith('.ts') ? ['--import', import.meta.resolve('@tapjs/typescript/import')] : []
+    this.process = spawn(process.execPath, [...loader, `${root}${file}`, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], TS_NODE_TRANSPILE_ONLY: '1', ...env },
       stdio: ['pipe', 'pipe', 'pipe']

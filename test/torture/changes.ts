@@ -48,6 +48,7 @@ export class Changes {
   /** Answers that the contract does not know here. */
   readonly surprises: string[] = []
   #pending = 0
+  #givenUp = false
 
   constructor (options: ChangesOptions) {
     this.#options = options
@@ -56,6 +57,11 @@ export class Changes {
   /** Changes that have been asked for and have not returned yet. */
   get pending (): number {
     return this.#pending
+  }
+
+  /** The run is over, whatever has not returned: what is under way rejects. */
+  giveUp (): void {
+    this.#givenUp = true
   }
 
   /** Undefined when the replica did not make it. */
@@ -131,9 +137,12 @@ export class Changes {
           latencies.add(troubles.situation(answer.sentAt, answer.answeredAt, client.place), answer.answeredAt - answer.sentAt)
           return answer.answeredAt
         }
-        this.#note(answer, restriction)
+        // The request came too late for its own expiry; the retry revokes.
+        const late = answer.status === 400 && Date.parse(String(asked.body?.['expires_at'])) <= Date.now()
+        if (!late) this.#note(answer, restriction)
       }
       await sleep(retryMs)
+      if (this.#givenUp) throw new Error(`A change (${restriction}) had not returned when the run was given up.`)
       if (retry === undefined) continue
       asked = retry
       for (const key of keys) ledger.restricting(key, restriction, performance.now())

@@ -146,7 +146,7 @@ export class Fleet {
     const start = performance.now()
     await Promise.all(this.clients.map(async (client) => {
       while (!await this.#isWhole(client)) {
-        if (performance.now() - start > timeoutMs) throw new Error(`Replica ${client.place} has not healed within ${timeoutMs} ms.`)
+        if (performance.now() - start > timeoutMs) throw new Error(`Replica ${client.place} has not healed within ${timeoutMs} ms; it logged last:\n${this.place(client.place).replica?.log}`)
         await sleep(20)
       }
     }))
@@ -212,6 +212,7 @@ export class Fleet {
   }
 
   async #end (): Promise<void> {
+    this.churn.abandon()
     await this.#load?.stop()
     for (const [place, { replica }] of this.#places) {
       if (replica === undefined) continue

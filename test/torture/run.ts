@@ -66,6 +66,7 @@ try {
 }
 ending ??= endAll()
 await ending
+process.exit()
 
 function commit (): string {
   try {

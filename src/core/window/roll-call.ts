@@ -109,7 +109,7 @@ export class RollCall {
   }
 
   async #call (): Promise<void> {
-    const { store, clock, scheduler, log } = this.#options
+    const { store, clock, scheduler, log, acks } = this.#options
     this.#cancelCall()
     this.#calling = true
     this.#again = false
@@ -117,7 +117,7 @@ export class RollCall {
     try {
       const members = await within(scheduler, callTimeoutMs, (signal) => store.members(signal))
       this.#roll = { sentAt, answeredAt: clock.monotonicMs(), members }
-      this.#settle(this.#roll)
+      this.#settle(acks ? this.#roll : undefined)
     } catch (error) {
       log.warn(failureOf(error), 'the members of the trust window could not be read')
     }

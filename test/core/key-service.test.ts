@@ -1,0 +1,66 @@
+import t, { type Test } from 'tap'
+import { KeyService } from '../../src/core/key-service.ts'
+import { TokenFormat } from '../../src/core/token.ts'
+import type { CommittedChange, ForcePath, LoggedChange } from '../../src/core/window/trust.ts'
+import { connect } from '../../src/db/connect.ts'
+import { PostgresKeyStore } from '../../src/db/key-store.ts'
+import { freshDatabase, until } from '../support/servers.ts'
+
+/** A window that comes to be in force only when the test says so. */
+async function setup (t: Test) {
+  const { db, close } = connect({ url: await freshDatabase(t) })
+  t.teardown(() => close())
+  const waits: Array<{ change: CommittedChange, end (path: ForcePath): void }> = []
+  const announced: LoggedChange[] = []
+  const service = new KeyService({
+    store: new PostgresKeyStore({ db }),
+    clock: { monotonicMs: () => 42 },
+    tokens: new TokenFormat(),
+    force: {
+      inForce: (change) => new Promise((resolve) => { waits.push({ change, end: resolve }) }),
+      announce: (change) => { announced.push(change) }
+    }
+  })
+  const hour = Date.now() + 3_600_000
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'ops', name: 'a key', scope: 'mcp:read', expiresAt: hour })
+  return { service, waits, announced, hour, id: { workspaceId: 'acme', keyId: key.id, actor: 'ops' } }
+}
+
+/** Whether `call` has returned before the window let it, and what it waited for. */
+async function waitedFor (call: Promise<unknown>, waits: Array<{ change: CommittedChange, end (path: ForcePath): void }>) {
+  let returned = false
+  const done = call.then(() => { returned = true })
+  await until(() => waits.length > 0)
+  const early = returned
+  const { change, end } = waits.shift()!
+  end('slow')
+  await done
+  return { early, action: change.action, target: change.target.kind, seq: change.seq, committedAt: change.committedAt }
+}
+
+t.test('what takes something away returns when it is in force, a repeat too, each with a place in the log of its own', async (t) => {
+  const { service, waits, announced, hour, id } = await setup(t)
+  const expected = { early: false, committedAt: 42 }
+  t.strictSame(await waitedFor(service.update({ ...id, expiresAt: hour - 1000 }), waits), { ...expected, action: 'change', target: 'key', seq: 1 })
+  t.strictSame(await waitedFor(service.revoke(id), waits), { ...expected, action: 'revoke', target: 'key', seq: 2 })
+  t.strictSame(await waitedFor(service.revoke(id), waits), { ...expected, action: 'revoke', target: 'key', seq: 3 })
+  t.strictSame(await waitedFor(service.revokeWorkspace(id), waits), { ...expected, action: 'change', target: 'workspace', seq: 4 })
+  t.strictSame(announced, [])
+})
+
+t.test('what takes nothing away is announced and waits for nobody', async (t) => {
+  const { service, waits, announced, hour, id } = await setup(t)
+  await service.update({ ...id, name: 'new' })
+  await service.update({ ...id, expiresAt: hour + 1000 })
+  await service.update({ ...id, expiresAt: null })
+  t.strictSame(announced.map(({ action, seq }) => [action, seq]), [['change', 1], ['change', 2], ['change', 3]])
+  t.strictSame(waits, [])
+})
+
+t.test('a revoked key stays as it is', async (t) => {
+  const { service, waits, id } = await setup(t)
+  await waitedFor(service.revoke({ ...id, reason: 'lost' }), waits)
+  await t.rejects(service.update({ ...id, expiresAt: null }), { code: 'key_revoked' })
+  await waitedFor(service.revoke({ ...id, actor: 'other', reason: 'again' }), waits)
+  t.match(await service.get(id), { status: 'revoked', revokedBy: 'ops', revokeReason: 'lost' })
+})

@@ -1,0 +1,18 @@
+import t from 'tap'
+import { readdirSync, readFileSync } from 'node:fs'
+
+// Node's own modules, its own files, and makers of ids and bounded maps: nothing that knows of HTTP, SQL or Redis.
+const allowed = /^(?:node:|\.|uuid$|lru-cache$)/
+
+t.test('core imports no framework and no driver', async (t) => {
+  const folder = new URL('../../src/core/', import.meta.url)
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+  t.ok(files.length > 10)
+  for (const file of files) {
+    const imported = [...readFileSync(new URL(file, folder), 'utf8').matchAll(/(?:from|import\() ?'([^']+)'/g)].map(([, name]) => name!)
+    for (const name of imported) {
+      t.match(name, allowed, `${file} imports ${name}`)
+      if (name.startsWith('.')) t.match(new URL(name, new URL(file, folder)).pathname, /\/src\/core\//, `${file} stays in core with ${name}`)
+    }
+  }
+})

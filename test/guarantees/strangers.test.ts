@@ -1,0 +1,66 @@
+import t from 'tap'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { setupApp, service } from '../routes/setup.ts'
+
+// Reviewed: none of these says anything about a key that the asker did not bring.
+const open = new Set([
+  '/livez', '/readyz', '/metrics', '/openapi.json', '/docs', '/docs/', '/docs/js/scalar.js',
+  '/.well-known/oauth-authorization-server', '/.well-known/oauth-authorization-server/*', '/.well-known/oauth-protected-resource',
+  '/.well-known/oauth-protected-resource/*', '/.well-known/openid-configuration', '/.well-known/openid-configuration/*'
+])
+const forServices = new Set(['/v1/verify', '/v1/introspect'])
+
+t.test('every route refuses strangers, and all but verification refuse services and keys, unless it is on the reviewed list', async (t) => {
+  const { app, create } = await setupApp(t)
+  const { token } = await create()
+  const routes = routesOf(app.printRoutes({ commonPrefix: false, includeHooks: false }))
+  t.ok(routes.length > 15, 'the routes were found')
+  for (const { method, pattern } of routes) {
+    if (open.has(pattern)) continue
+    const url = pattern.replace(/:[a-z_]+/g, 'x').replace(/\/?\*$/, '/x')
+    const asked = async (authorization?: string) => (await app.inject({ method: method as 'GET', url, headers: authorization === undefined ? {} : { authorization } })).statusCode
+    t.equal(await asked(), 401, `${method} ${pattern} without a credential`)
+    t.equal(await asked(`Bearer ${'x'.repeat(43)}`), 401, `${method} ${pattern} with a wrong one`)
+    if (pattern.startsWith('/forward-auth')) continue
+    t.equal(await asked(`Bearer ${token}`), 403, `${method} ${pattern} with a key`)
+    if (!forServices.has(pattern)) t.equal(await asked(`Bearer ${service}`), 403, `${method} ${pattern} with a service token`)
+  }
+})
+
+t.test('docs/openapi.json is what the service says of itself', async (t) => {
+  const { ask } = await setupApp(t)
+  const { body } = await ask('GET', '/openapi.json')
+  const file = new URL('../../docs/openapi.json', import.meta.url)
+  if (process.env['UPDATE_OPENAPI'] === '1') writeFileSync(file, `${JSON.stringify(body, null, 2)}\n`)
+  t.strictSame(body, JSON.parse(readFileSync(file, 'utf8')), 'UPDATE_OPENAPI=1 prints it anew')
+  for (const [path, methods] of Object.entries<Record<string, { responses: object, security?: unknown, operationId: string }>>(body.paths)) {
+    for (const [method, operation] of Object.entries(methods)) {
+      t.ok(!path.startsWith('/v1/') || operation.operationId, `${method} ${path} has a name`)
+      t.ok(!path.startsWith('/v1/') || operation.security, `${method} ${path} names its credential`)
+    }
+  }
+})
+
+t.test('the pages of /docs load nothing from elsewhere', async (t) => {
+  const { app } = await setupApp(t)
+  const { body, headers } = await app.inject({ url: '/docs/' })
+  t.match(headers['content-security-policy'], /default-src 'none'/)
+  t.strictSame([...body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, address]) => address).filter((address) => /^(https?:)?\/\//.test(address!)), [])
+  const script = /src="(js\/[^"]+)"/.exec(body)?.[1]
+  t.equal((await app.inject({ url: `/docs/${script}` })).statusCode, 200)
+})
+
+/** `METHOD pattern` of every route, from Fastify's own list. */
+function routesOf (tree: string): Array<{ method: string, pattern: string }> {
+  const stack: string[] = []
+  return tree.split('\n').flatMap((line) => {
+    const match = /^([│ ]*)(?:├──|└──) (.*?)(?: \(([A-Z, -]+)\))?$/.exec(line)
+    if (match === null) return []
+    const depth = match[1]!.length / 4
+    stack.length = depth
+    stack[depth] = match[2]!
+    // The tree shows "/x/*" as "*" under "/x".
+    const pattern = stack.join('').replace(/([^/])\*$/, '$1/*')
+    return (match[3] ?? '').split(', ').filter((method) => method !== '' && method !== 'HEAD').map((method) => ({ method, pattern }))
+  })
+}

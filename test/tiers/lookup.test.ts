@@ -1,0 +1,309 @@
+import t from 'tap'
+import type { Redis } from 'ioredis'
+import type { Digest } from '../../src/core/key-record.ts'
+import type { Lookup } from '../../src/core/lookup.ts'
+import { CoalescingTier } from '../../src/tiers/coalescing.ts'
+import { MemoryTier } from '../../src/tiers/memory.ts'
+import { PostgresTier } from '../../src/tiers/postgres.ts'
+import { RedisTier } from '../../src/tiers/redis.ts'
+import { encodeRow, rowName, type RowSeal } from '../../src/tiers/redis-row.ts'
+import { Uncached } from '../../src/tiers/uncached.ts'
+import { digest, entry, lookupContract, ScriptedTier, turn } from '../contract-suites/lookup.ts'
+
+const seal: RowSeal = { secret: Buffer.alloc(32, 7), timeline: '1/00000001' }
+
+/** A Redis that holds what it is given, and lies as it is told to. */
+function fakeRedis (rows = new Map<string, string>()) {
+  const state = { rows, reads: 0, failWith: undefined as Error | undefined }
+  const redis = {
+    async getrange (name: string) {
+      state.reads++
+      if (state.failWith !== undefined) throw state.failWith
+      return rows.get(name) ?? ''
+    },
+    async set (name: string, value: string) {
+      if (state.failWith !== undefined) throw state.failWith
+      rows.set(name, value)
+      return 'OK'
+    }
+  }
+  return { state, redis: redis as unknown as Pick<Redis, 'getrange' | 'set'> }
+}
+
+interface RedisTierSetup {
+  redis?: Pick<Redis, 'getrange' | 'set'>
+  now? (): number
+  sealed? (): RowSeal | undefined
+}
+
+function redisTier (under: Lookup, { redis = fakeRedis().redis, now = () => 0, sealed = () => seal }: RedisTierSetup = {}) {
+  return new RedisTier({ under, redis, clock: { monotonicMs: now }, seal: sealed })
+}
+
+const compositions: Record<string, (under: Lookup) => Lookup> = {
+  memory: (under) => new MemoryTier({ under, entriesMax: 10 }),
+  coalescing: (under) => new CoalescingTier({ under }),
+  redis: (under) => redisTier(under),
+  'all of them': (under) => new MemoryTier({ under: new CoalescingTier({ under: redisTier(under) }), entriesMax: 10 })
+}
+for (const [name, tierOver] of Object.entries(compositions)) {
+  t.test(`the contract of a lookup: ${name}`, (t) => lookupContract(t, tierOver))
+}
+
+/** The Postgres tier over a scripted one: each digest of a statement is asked for on its own. */
+function postgresOver (under: Lookup) {
+  return new PostgresTier({
+    read: async (digests) => {
+      const found = await Promise.all(digests.map((digest) => under.findFresh(digest)))
+      const records = found.flatMap((entry, i) => entry === undefined ? [] : [[digests[i]!, entry.record] as const])
+      return { asof: found.find((entry) => entry !== undefined)?.asof ?? 0, records: new Map(records) }
+    }
+  })
+}
+
+t.test('uncached reads the primary each time, however often it is asked', async (t) => {
+  const under = new ScriptedTier()
+  const tier = new Uncached({ under })
+  const found = [tier.find(digest('a')), tier.find(digest('a'))]
+  t.same(under.asked.map(({ isFresh }) => isFresh), [true, true])
+  for (const asked of under.asked) asked.answer(undefined)
+  t.same(await Promise.all(found), [undefined, undefined])
+  t.equal(tier.peek(), undefined)
+})
+
+t.test('postgres: the record of another key is never handed on, and an outage rejects as unavailable', async (t) => {
+  const under = new ScriptedTier()
+  const tier = postgresOver(under)
+  const mixedUp = tier.find(digest('a'))
+  await turn()
+  under.asked[0]!.answer(entry('b'))
+  await t.rejects(mixedUp)
+  const away = tier.find(digest('a'))
+  await turn()
+  under.asked[1]!.fail(new Error('password=secret'))
+  await t.rejects(away, { code: 'unavailable', message: /^(?!.*secret)/ })
+})
+
+t.test('postgres: all who ask in one turn share a statement; who asks after it was sent does not', async (t) => {
+  const statements: Array<{ digests: readonly Digest[], answer (): void }> = []
+  const tier = new PostgresTier({
+    read: (digests) => new Promise((resolve) => { statements.push({ digests, answer: () => resolve({ asof: statements.length, records: new Map() }) }) })
+  })
+  const first = [tier.find(digest('a')), tier.find(digest('b')), tier.findFresh(digest('a'))]
+  await turn()
+  const late = tier.findFresh(digest('a'))
+  await turn()
+  t.same(statements.map(({ digests }) => digests), [[digest('a'), digest('b')], [digest('a')]])
+  for (const { answer } of statements) answer()
+  await Promise.all([...first, late])
+})
+
+t.test('postgres: statements under way, keys in one and keys waiting are bounded, and waiting ones follow', async (t) => {
+  const answers: Array<() => void> = []
+  const sizes: number[] = []
+  const tier = new PostgresTier({
+    statementsMax: 1,
+    digestsPerStatementMax: 2,
+    waitingMax: 3,
+    read: (digests) => new Promise((resolve) => { sizes.push(digests.length); answers.push(() => resolve({ asof: 1, records: new Map() })) })
+  })
+  const running = tier.find(digest('0'))
+  await turn()
+  const waiting = ['1', '2', '3'].map((name) => tier.find(digest(name)))
+  await t.rejects(tier.find(digest('4')), { code: 'unavailable' })
+  await turn()
+  t.same(sizes, [1])
+  for (let i = 0; i < 3; i++) {
+    answers[i]!()
+    await turn()
+  }
+  t.same(sizes, [1, 2, 1])
+  await Promise.all([running, ...waiting])
+  t.match(tier.stats(), { digestsWaiting: 0, statementsUnderWay: 0, refused: 1 })
+})
+
+t.test('postgres: a statement that is not answered is given up, with those that wait behind it, and the tier heals', async (t) => {
+  let stuck = 0
+  let unstick = () => {}
+  let isFrozen = true
+  const tier = new PostgresTier({
+    statementsMax: 1,
+    timeoutMs: 30,
+    onStuck: () => { stuck++; unstick() },
+    read: (digests) => isFrozen
+      ? new Promise((_resolve, reject) => { unstick = () => reject(new Error('ended')) })
+      : Promise.resolve({ asof: 1, records: new Map(digests.map((digest) => [digest, entry(digest.replace(/\.+$/, '')).record])) })
+  })
+  const sent = tier.find(digest('a'))
+  await turn()
+  await Promise.all([t.rejects(sent, { code: 'unavailable' }), t.rejects(tier.find(digest('b')), { code: 'unavailable' })])
+  t.ok(stuck >= 1)
+  isFrozen = false
+  await turn()
+  t.match(await tier.find(digest('c')), { asof: 1 })
+  t.match(tier.stats(), { digestsWaiting: 0, statementsUnderWay: 0 })
+})
+
+t.test('memory: bounded by the longest unused', async (t) => {
+  const under = new ScriptedTier()
+  const tier = new MemoryTier({ under, entriesMax: 2 })
+  const load = async (name: string, fields = {}) => {
+    const found = tier.findFresh(digest(name))
+    under.asked.at(-1)!.answer(entry(name, fields))
+    await found
+  }
+  await load('a'); await load('b')
+  tier.peek(digest('a'))
+  await load('c')
+  t.same(['a', 'b', 'c'].map((name) => tier.peek(digest(name))?.record.name), ['a', undefined, 'c'])
+  t.equal(tier.size, 2)
+})
+
+t.test('memory: what is dropped is gone at once: a key, a workspace with all its keys and no other, everything', async (t) => {
+  const under = new ScriptedTier()
+  const tier = new MemoryTier({ under, entriesMax: 100 })
+  const load = async (name: string, workspaceId: string, asof = 1) => {
+    const found = tier.findFresh(digest(name))
+    under.asked.at(-1)!.answer(entry(name, { workspaceId, asof }))
+    await found
+  }
+  const held = () => ['a', 'b', 'c', 'd'].filter((name) => tier.peek(digest(name)) !== undefined).join('')
+  const loadAll = async () => { await load('a', 'w1'); await load('b', 'w1'); await load('c', 'w2'); await load('d', 'w2') }
+  await loadAll()
+  tier.drop({ kind: 'key', digest: digest('a') })
+  t.equal(held(), 'bcd')
+  tier.drop({ kind: 'workspace', workspaceId: 'w2' })
+  t.equal(held(), 'b')
+  t.equal(tier.size, 1)
+  await load('c', 'w2')
+  t.equal(held(), 'bc', 'a dropped workspace fills again')
+  tier.drop({ kind: 'workspace', workspaceId: 'w2' })
+  tier.drop({ kind: 'workspace', workspaceId: 'unheard of' })
+  t.equal(held(), 'b')
+  await loadAll()
+  t.equal(held(), 'abcd')
+  t.equal(tier.size, 4)
+  tier.drop({ kind: 'everything' })
+  t.equal(held(), '')
+  t.equal(tier.size, 0)
+})
+
+t.test('memory: an answer asked for before everything was dropped does not come back afterwards', async (t) => {
+  const under = new ScriptedTier()
+  const tier = new MemoryTier({ under, entriesMax: 10 })
+  const found = tier.find(digest('a'))
+  tier.clear()
+  under.asked[0]!.answer(entry('a'))
+  t.match(await found, { record: { name: 'a' } })
+  t.equal(tier.peek(digest('a')), undefined)
+})
+
+t.test('memory: an older answer that comes late does not replace a newer one', async (t) => {
+  const under = new ScriptedTier()
+  const tier = new MemoryTier({ under, entriesMax: 10 })
+  const [early, late] = [tier.find(digest('a')), tier.findFresh(digest('a'))]
+  under.asked[1]!.answer(entry('a', { asof: 5 }))
+  await late
+  under.asked[0]!.answer(entry('a', { asof: 4 }))
+  await early
+  t.equal(tier.peek(digest('a'))?.asof, 5)
+})
+
+t.test('coalescing: one read for all who ask at the same time, and a new one afterwards', async (t) => {
+  const under = new ScriptedTier()
+  const tier = new CoalescingTier({ under })
+  const found = [tier.find(digest('a')), tier.find(digest('a')), tier.find(digest('b'))]
+  t.equal(under.asked.length, 2)
+  under.asked[0]!.answer(entry('a'))
+  under.asked[1]!.answer(undefined)
+  await Promise.all(found)
+  tier.find(digest('a')).catch(() => {})
+  t.equal(under.asked.length, 3)
+  t.match(tier.stats(), { joined: 1, underWay: 1 })
+})
+
+t.test('redis: whatever it holds that is not exactly a row of this key, database and timeline is passed by', async (t) => {
+  const good = entry('a', { asof: 3, metadata: { team: 'a' } })
+  const row = encodeRow(good, seal)
+  const resealed = (body: unknown) => {
+    const { record, asof } = good
+    return encodeRow({ asof, record: { ...record, ...(body as object) } }, seal)
+  }
+  const lies: Record<string, string> = {
+    'not a row': 'hello',
+    'a row of another key': encodeRow(entry('b'), seal),
+    'a row of another database': encodeRow(good, { ...seal, secret: Buffer.alloc(32, 8) }),
+    'a row of another timeline': encodeRow(good, { ...seal, timeline: '1/00000002' }),
+    'a later position': row.replace('[3,', '[9,'),
+    'another scope': row.replace('mcp:read', 'mcp:write'),
+    'an HMAC alone': row.slice(0, 43),
+    'a row that was cut': row.slice(0, -1),
+    'half a megabyte': 'x'.repeat(500_000),
+    'JSON with __proto__': `${row.slice(0, 43)}{"__proto__":{"valid":true}}`,
+    'a sealed row with a wrong type': resealed({ expiresAt: 'never' }),
+    'a sealed row with a scope that does not exist': resealed({ scope: 'mcp:all' }),
+    'a sealed row with nested metadata': resealed({ metadata: { a: {} } })
+  }
+  for (const [lie, value] of Object.entries(lies)) {
+    const { redis } = fakeRedis(new Map([[rowName(digest('a'), seal.secret), value]]))
+    const under = new ScriptedTier()
+    const tier = redisTier(under, { redis })
+    const found = tier.find(digest('a'))
+    await turn()
+    t.equal(under.asked[0]?.isFresh, true, lie)
+    under.asked[0]?.answer(undefined)
+    t.equal(await found, undefined, lie)
+    t.match(tier.stats(), { hits: 0, badRows: 1 }, lie)
+  }
+  t.equal(({} as { valid?: boolean }).valid, undefined)
+})
+
+t.test('redis: a row that was written is found again, whole, frozen, and as old as it is', async (t) => {
+  const { redis } = fakeRedis()
+  const under = new ScriptedTier()
+  const tier = redisTier(under, { redis })
+  const written = entry('a', { asof: 3, metadata: { __proto__x: 'é' }, ownerId: 'u', expiresAt: 5 })
+  const first = tier.find(digest('a'))
+  await turn()
+  under.asked[0]!.answer(written)
+  await first
+  await turn()
+  const second = await tier.find(digest('a'))
+  t.equal(under.asked.length, 1)
+  t.equal(second?.asof, 3)
+  t.equal(second?.record.digest, digest('a'))
+  t.match(second?.record, { id: 'id of a', ownerId: 'u', expiresAt: 5, metadata: { __proto__x: 'é' } })
+  t.ok(Object.isFrozen(second?.record) && Object.isFrozen(second?.record.metadata))
+  t.notMatch(JSON.stringify(second), digest('a'))
+})
+
+t.test('redis: away, it is passed by for a second, then asked again; a reply that says no concerns its row alone', async (t) => {
+  let now = 0
+  const { redis, state } = fakeRedis()
+  const under: Lookup = { find: async () => entry('a'), findFresh: async () => entry('a') }
+  const tier = redisTier(under, { redis, now: () => now })
+  state.failWith = Object.assign(new Error('WRONGTYPE'), { name: 'ReplyError' })
+  await tier.find(digest('a')); await tier.find(digest('a'))
+  t.equal(state.reads, 2)
+  state.failWith = new Error('Command timed out')
+  for (let i = 0; i < 5; i++) t.match(await tier.find(digest('a')), { record: { name: 'a' } })
+  t.equal(state.reads, 3)
+  now = 1001
+  state.failWith = undefined
+  await tier.find(digest('a'))
+  t.equal(state.reads, 4)
+})
+
+t.test('redis: nothing is read or written until the database has been reached, nor under a timeline learnt after the read', async (t) => {
+  const { redis, state } = fakeRedis()
+  const under = new ScriptedTier()
+  const known: { seal?: RowSeal } = {}
+  const tier = redisTier(under, { redis, sealed: () => known.seal })
+  const found = tier.find(digest('a'))
+  await turn()
+  known.seal = { ...seal, timeline: '1/00000002' }
+  under.asked[0]!.answer(entry('a'))
+  await found
+  await turn()
+  t.equal(state.reads + state.rows.size, 0)
+})
