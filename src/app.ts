@@ -6,6 +6,7 @@ import { apiKeys } from './plugins/api-keys.ts'
 import { refuseAtSocket } from './plugins/client-errors.ts'
 import { draining } from './plugins/draining.ts'
 import { accessLog, createLogger, requestId } from './plugins/logging.ts'
+import { mcpGateway } from './plugins/mcp-gateway.ts'
 import { metrics } from './plugins/metrics.ts'
 import { openapi } from './plugins/openapi.ts'
 import { problems, sendProblem } from './plugins/problems.ts'
@@ -34,10 +35,10 @@ export interface AppOptions {
 
 /** The service: every plugin and every route, in order. */
 export async function buildApp ({ config, keys, logDestination }: AppOptions): Promise<FastifyInstance> {
-  const { managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl } = config
+  const { managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl, gateway } = config
   const scrubber = new Scrubber({
     tokenPrefix,
-    secrets: [...managementTokens, ...serviceTokens].map(({ secret }) => secret),
+    secrets: [...[...managementTokens, ...serviceTokens].map(({ secret }) => secret), ...gateway?.upstreams.map(({ token = '' }) => token) ?? []],
     urls: [databaseUrl, redisUrl]
   })
   const app = Fastify({
@@ -72,6 +73,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
   await app.register(forwardAuthRoutes)
+  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys })
   await app.register(operationRoutes)
   await app.register(documentRoutes)
   await app.register(wellKnownRoutes)

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import envSchema from 'env-schema'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
+import { readGatewayConfig } from './gateway-config.ts'
+import type { GatewayOptions } from './gateway/gateway.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
 
 export type { NamedSecret }
@@ -27,6 +29,8 @@ export interface Config {
   readonly tokenPrefix: string
   readonly cache: boolean
   readonly acks: boolean
+  /** Absent: no MCP server is behind this service. */
+  readonly gateway?: GatewayOptions
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -51,6 +55,8 @@ export function readConfig (environment: Environment): Config {
     faults.push(...parsed.faults.map((fault) => `${name}: ${fault}`))
     return parsed.secrets
   }
+  const { gateway, faults: gatewayFaults } = readGatewayConfig(values)
+  faults.push(...gatewayFaults)
   const config: Config = {
     host: values.HOST,
     port: values.PORT,
@@ -67,7 +73,8 @@ export function readConfig (environment: Environment): Config {
     memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
     tokenPrefix: values.TOKEN_PREFIX,
     cache: values.CACHE === 'on',
-    acks: values.ACKS === 'on'
+    acks: values.ACKS === 'on',
+    ...(gateway === undefined ? {} : { gateway })
   }
   faults.push(...faultsBetween(config, values))
   if (faults.length > 0) throw new ConfigError(faults)

@@ -53,6 +53,8 @@ export class McpCall implements OpenCall {
     this.digest = options.key.digest
     this.workspaceId = options.key.workspaceId
     this.#watchExpiry(options.key)
+    // From here on the upstream's own limits hold, not those for clients that are slow to ask.
+    options.request.raw.socket.setTimeout(0)
     options.reply.raw.once('close', () => { this.#end() })
   }
 
@@ -134,7 +136,6 @@ export class McpCall implements OpenCall {
     this.#guard = guard
     // An event stream may be silent for long; its client waits for the headers to know that it is open.
     if (isEventStream) reply.raw.once('pipe', () => { reply.raw.flushHeaders() })
-    reply.raw.socket?.setTimeout(0)
     return guard
   }
 

@@ -3,8 +3,10 @@ import type { FastifyPluginAsync } from 'fastify'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { Gateway, type GatewayOptions } from '../gateway/gateway.ts'
 import type { Keys } from '../open-keys.ts'
+import { mcpMetrics } from './mcp-metrics.ts'
 import { jwks } from '../routes/jwks.ts'
 import { mcp } from '../routes/mcp.ts'
+import { noOAuth } from '../routes/no-oauth.ts'
 
 export interface McpGatewayOptions extends GatewayOptions {
   readonly keys: Pick<Keys, 'verifier' | 'window' | 'tokens'>
@@ -16,11 +18,13 @@ const retireAfterMs = 4000
 /** MCP servers behind `/mcp` and `/mcp/{name}`, for keys. Everything about it stays in its own scope. */
 export const mcpGateway: FastifyPluginAsync<McpGatewayOptions> = async (app, options) => {
   const { keys, clock = systemClock, ...settings } = options
-  const gateway = await Gateway.open(settings, { keys, clock, log: app.log })
+  const observe = app.hasDecorator('metricsRegistry') ? mcpMetrics(app.metricsRegistry, () => gateway.openCalls.size) : undefined
+  const gateway = await Gateway.open({ observe, ...settings }, { keys, clock, log: app.log })
   // The plugin's own way to connect does not check certificates unless told to; ours does.
   const undici = { request: gateway.agent.request.bind(gateway.agent) } as FastifyReplyFromOptions['undici']
   await app.register(replyFrom, { undici, disableRequestLogging: true } as FastifyReplyFromOptions)
   await app.register(mcp, { gateway })
+  await app.register(noOAuth)
   if (gateway.callerTokens !== undefined) await app.register(jwks, { callerTokens: gateway.callerTokens })
 
   app.addHook('preClose', async () => {

@@ -23,6 +23,7 @@ function serve (app: FastifyInstance, gateway: Gateway, upstream: Upstream): voi
     method: ['POST', 'GET', 'DELETE'],
     url: upstream.path,
     exposeHeadRoute: false,
+    schema: { tags: ['mcp'], summary: `The MCP server "${upstream.name}", for keys (streamable HTTP)`, security: [{ key: [] }] },
     onRequest: async function enter (request, reply) {
       request.mcpVisit = new Visit({ gateway, upstream, request, reply })
       welcomeOrigin(gateway, request, reply)
@@ -36,6 +37,7 @@ function serve (app: FastifyInstance, gateway: Gateway, upstream: Upstream): voi
   app.route({
     method: 'OPTIONS',
     url: upstream.path,
+    schema: { hide: true },
     handler: async function preflight (request, reply) {
       return answerPreflight(gateway, request, reply)
     }
@@ -43,6 +45,7 @@ function serve (app: FastifyInstance, gateway: Gateway, upstream: Upstream): voi
   app.route({
     method: ['HEAD', 'PUT', 'PATCH'],
     url: upstream.path,
+    schema: { hide: true },
     handler: async function refuseMethod (_request, reply) {
       reply.header('allow', 'POST, GET, DELETE')
       throw methodNotAllowed('POST, GET or DELETE')
