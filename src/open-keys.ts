@@ -84,6 +84,7 @@ export interface Keys {
 }
 
 const healthTimeoutMs = 1000
+const closeTimeoutMs = 2000
 
 /**
  * Puts the engine together and joins the trust window. Rejects when Postgres cannot be reached: that may be tried
@@ -96,8 +97,9 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
   const template = options.redis ?? (options.redisUrl === undefined ? undefined : new Redis(options.redisUrl, { lazyConnect: true }))
   const redis = template && hotRedis(template, log)
   const bus = template && new RedisHintBus({ redis: template, rowName })
+  const windowStore = new PostgresWindowStore({ connect: databases.connectWindow })
   const window = new TrustWindow({
-    store: new PostgresWindowStore({ connect: databases.connectWindow }),
+    store: windowStore,
     bus,
     clock,
     windowMs: options.trustWindowMs ?? 10_000,
@@ -143,7 +145,7 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
       await lastUsed.close()
       await window.leave()
       redis?.disconnect()
-      await databases.close()
+      await Promise.all([databases.close(), inTime(windowStore.close(), closeTimeoutMs).catch(() => {})])
     }
   }
 }

@@ -7,6 +7,8 @@ import { WireServer } from './wire-server.ts'
 
 // A unix socket's path ends at 108 bytes on Linux and at 104 on others.
 const socketPathBytesMax = 100
+// The 160 MB that PGlite would take by itself are for larger databases: the file system remembers the rest.
+const startParams = [...PGlite.defaultStartParams, '-c', 'shared_buffers=32MB']
 
 export interface EmbeddedPostgres {
   /** For any driver, of this process or another one of the same user. Any number of connections. */
@@ -60,11 +62,11 @@ async function openSession (folder: string): Promise<PGlite> {
   if (!existsSync(place)) {
     const draft = `${place}.draft`
     rmSync(draft, { recursive: true, force: true })
-    const session = await PGlite.create({ dataDir: draft })
+    const session = await PGlite.create({ dataDir: draft, startParams })
     await session.close()
     renameSync(draft, place)
   }
-  return await PGlite.create({ dataDir: place, relaxedDurability: false })
+  return await PGlite.create({ dataDir: place, startParams, relaxedDurability: false })
 }
 
 function removeSocketOf (predecessor: LockHolder | undefined): void {

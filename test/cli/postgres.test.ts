@@ -5,6 +5,9 @@ import { startService } from '../proxies/service.ts'
 import { freshDatabase, freshRedis } from '../support/servers.ts'
 import { runCli, type Outcome } from './run-cli.ts'
 
+// Some sixty processes, one after the other.
+t.setTimeout(240_000)
+
 const tokenLine = /^nops_[0-9A-Za-z]{38}\n$/
 const create = ['keys', 'create', '--workspace', 'acme', '--name', 'laptop', '--scope', 'mcp:read']
 
@@ -166,14 +169,12 @@ t.test('without Redis that is set, everything works', async (t) => {
 })
 
 t.test('a database that is away is a failure, told without the password', async (t) => {
-  for (const args of [create, ['migrate'], ['keys', 'list', '--workspace', 'acme']]) {
-    for (const json of [[], ['--json']]) {
-      const { code, stdout, stderr } = await runCli([...args, ...json], { DATABASE_URL: 'postgres://someone:s3cr3t-pass@127.0.0.1:1/nowhere' })
-      t.equal(code, 1, stderr)
-      t.equal(stdout, '')
-      t.notMatch(stderr, /s3cr3t-pass/)
-      t.match(stderr, /DATABASE_URL/)
-    }
+  for (const args of [create, ['migrate'], ['keys', 'list', '--workspace', 'acme', '--json']]) {
+    const { code, stdout, stderr } = await runCli(args, { DATABASE_URL: 'postgres://someone:s3cr3t-pass@127.0.0.1:1/nowhere' })
+    t.equal(code, 1, stderr)
+    t.equal(stdout, '')
+    t.notMatch(stderr, /s3cr3t-pass/)
+    t.match(stderr, /DATABASE_URL/)
   }
 })
 

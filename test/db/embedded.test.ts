@@ -39,6 +39,11 @@ t.test('one embedded Postgres, many connections', async (t) => {
     t.match(await pool(t, embedded)`select seq from revocation_clock`, [{ seq: '0' }])
   })
 
+  await t.test('keeps its buffers small', async (t) => {
+    const [row] = await pool(t, embedded)`select pg_size_bytes(current_setting('shared_buffers')) / 1e6 as megabytes`
+    t.ok(Number(row?.['megabytes']) < 50, `${row?.['megabytes']} MB`)
+  })
+
   await t.test('gives every one of many connections its own answers, prepared or not', async (t) => {
     const sql = pool(t, embedded, 30)
     const answers = await Promise.all(Array.from({ length: 600 }, async (_, n) => {

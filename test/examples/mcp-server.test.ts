@@ -11,7 +11,7 @@ import { freshDatabase, freshRedis, until } from '../support/servers.ts'
 
 const example = fileURLToPath(new URL('../../examples/mcp-server/server.js', import.meta.url))
 
-async function startExample (t: Test, env: Readonly<Record<string, string>>): Promise<URL> {
+async function startExample (t: Test, env: Readonly<Record<string, string>>): Promise<{ url: URL, server: ServerProcess }> {
   const server = new ServerProcess({ name: 'mcp-server' })
   t.teardown(async () => { await server.remove() })
   const port = await freePort()
@@ -23,13 +23,13 @@ async function startExample (t: Test, env: Readonly<Record<string, string>>): Pr
     args: [`--env-file=${file}`, example],
     ready: async () => (await fetch(url, { method: 'POST' })).status === 401
   })
-  return url
+  return { url, server }
 }
 
 async function setup (t: Test) {
   const env = { DATABASE_URL: await freshDatabase(t), REDIS_URL: await freshRedis(t) }
   const service = await startService(t, env)
-  return { service, url: await startExample(t, env) }
+  return { service, ...await startExample(t, env) }
 }
 
 interface McpClient {
@@ -127,7 +127,7 @@ async function post (url: URL, token: string | undefined, body: unknown, headers
 
 t.test('the MCP server of the example', async (t) => {
   const scene = await setup(t)
-  const { service, url } = scene
+  const { service, url, server } = scene
 
   for (const generation of generations) {
     await t.test(`a read key reads, a write key writes, a revoked key does neither, with ${generation.name}`, (t) => provesTheMainJob(t, generation, scene))
@@ -206,5 +206,11 @@ t.test('the MCP server of the example', async (t) => {
     const foreign = await service.create({ scope: 'mcp:read', workspace: 'globex' })
     await until(async () => (await (await post(url, own.token, listNotes)).text()).includes('ours alone'))
     t.notMatch(await (await post(url, foreign.token, listNotes)).text(), /ours alone/)
+  })
+
+  await t.test('it ends when asked to, and holds nothing open', async (t) => {
+    process.kill(server.pid, 'SIGTERM')
+    await until(() => !server.running, { timeoutMs: 10_000 })
+    t.notOk(server.running)
   })
 })

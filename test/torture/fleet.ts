@@ -42,6 +42,7 @@ const pendingMax = 48
 /** Three replicas with their stores and links, and a fourth place for a joiner; and everything that uses and watches them. */
 export class Fleet {
   readonly windowMs: number
+  /** For the faults. How often the load and the changes draw depends on time, so they have their own. */
   readonly random: Random
   readonly postgres: PostgresServer
   readonly redis: RedisServer
@@ -82,7 +83,8 @@ export class Fleet {
     this.redis = redis
     this.windowMs = options.windowMs
     this.random = new Random(options.seed)
-    const { random, recorder, ledger, troubles } = this
+    const random = new Random(options.seed).fork()
+    const { recorder, ledger, troubles } = this
     this.latencies = new Latencies({ slowMs: waitOf(options.windowMs) })
     this.pool = new KeyPool({ random })
     this.checker = new Checker({ recorder, ledger, troubles, placeOf: (process) => this.#placeOfProcess[process] ?? 0 })
@@ -183,7 +185,7 @@ export class Fleet {
     await this.changes.revoke(revoked)
     this.#beacons = { live, revoked }
     await this.churn.start()
-    this.#load = new Load({ pool: this.pool, random: this.random, clients: () => this.clients, perSecond: this.#options.verificationsPerSecond })
+    this.#load = new Load({ pool: this.pool, random: new Random(this.#options.seed).fork(), clients: () => this.clients, perSecond: this.#options.verificationsPerSecond })
   }
 
   async #isWhole (client: ReplicaClient): Promise<boolean> {

@@ -6,6 +6,11 @@ export class Random {
     this.#state = seed >>> 0
   }
 
+  /** Randomness of its own for another consumer, so that who draws how often changes nothing for the others. */
+  fork (): Random {
+    return new Random(this.next() * 2 ** 32)
+  }
+
   /** In [0, 1). */
   next (): number {
     this.#state = (this.#state + 0x6D2B79F5) >>> 0

@@ -61,7 +61,9 @@ export class Replica {
   }
 
   assertOwnsPort (): void {
-    if (!this.isRunning || listensOn(this.pid, this.port) === false) throw new Error(`Port ${this.port} is not answered by process ${this.pid} that was started for it.`)
+    const { exitCode, signalCode } = this.#child
+    if (!this.isRunning) throw new Error(`Process ${this.pid}, the replica on port ${this.port}, ended by itself (${exitCode ?? signalCode}):\n${this.log}`)
+    if (listensOn(this.pid, this.port) === false) throw new Error(`Port ${this.port} is not answered by process ${this.pid} that was started for it.`)
   }
 
   freeze (): void { process.kill(this.pid, 'SIGSTOP') }

@@ -85,13 +85,17 @@ export class TrustWindow implements Trust, Force {
     await this.opened().catch(() => {})
   }
 
-  /** Shuts the window at once and for good; resolves when the membership is given up, or could not be. */
+  /**
+   * Shuts the window at once and for good; resolves when the membership is given up, or could not be, and the store and
+   * the bus are closed. A change that still waits then waits its window out.
+   */
   async leave (): Promise<void> {
     this.#rollCall.stopKeeping()
     this.#dispatch({ kind: 'leave' })
     await this.#joining
     await this.#leaving
-    await this.#bus.close()
+    this.#renewal?.abort()
+    await Promise.all([this.#bus.close(), this.#options.store.close()])
   }
 
   judge (entry: Entry, now: number): Standing {

@@ -15,8 +15,9 @@ interface Found {
  * show every change up to that position (R5). Prepared once on each connection.
  */
 export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => Promise<Found> {
-  // As text, so that the driver need not know the array type, nor ask the server for it.
-  const digests = sql`(${sql.placeholder('digests')}::text)::bytea[]`
+  // As text, so that the driver need not know the array type, nor ask the server for it. In a subquery, so that it is
+  // read once: as a bare expression a sequential scan reads it again for each row, 200 ms for 300 keys.
+  const digests = sql`((select (${sql.placeholder('digests')}::text)::bytea[])::bytea[])`
   const statement = db
     .select({
       asof: revocationClock.seq,

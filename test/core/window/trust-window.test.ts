@@ -194,3 +194,23 @@ t.test('a listener that throws keeps no other listener from dropping what it hol
   window.announce({ ...change, seq: change.seq + 1 })
   t.equal(dropped.length, 1)
 })
+
+t.test('leaving closes its connections, and takes its time limit even when Postgres is frozen', async (t) => {
+  const { url, sql } = await setup(t)
+  const { window } = open(t, url)
+  await window.start()
+  const connections = async () => (await sql<[{ count: number }]>`select count(*)::int from pg_stat_activity where datname = current_database()`)[0].count
+  t.ok(await connections() >= 3)
+  await window.leave()
+  await until(async () => await connections() <= 2)
+
+  const server = await startPostgres(t)
+  await migrate(server.url)
+  const frozen = open(t, server.url)
+  await frozen.window.start()
+  server.pause()
+  const startedAt = systemClock.monotonicMs()
+  await frozen.window.leave()
+  t.ok(systemClock.monotonicMs() - startedAt < 4000)
+  server.resume()
+})

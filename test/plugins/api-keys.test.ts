@@ -1,0 +1,124 @@
+import { connect } from 'node:net'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import Fastify from 'fastify'
+import { Redis } from 'ioredis'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import { openKeys, apiKeys, type ApiKeysOptions } from '../../src/plugins/api-keys.ts'
+import { freshDatabase, freshRedis } from '../support/servers.ts'
+
+/** An application of somebody else's, which knows nothing of the service. */
+async function setup (t: Test, options: Partial<ApiKeysOptions> = {}) {
+  const app = Fastify()
+  await app.register(apiKeys, { databaseUrl: await freshDatabase(t), redisUrl: await freshRedis(t), ...options })
+  app.get('/things', { onRequest: app.requireScope('mcp:read') }, async (request) => request.apiKey)
+  app.post('/things', { onRequest: app.requireScope('mcp:write') }, async (request) => ({ by: request.apiKey.id }))
+  app.get('/open', async (request) => request.apiKey.id)
+  t.teardown(() => app.close())
+  const make = async (scope: 'mcp:read' | 'mcp:write') => await app.apiKeys.service.create({ workspaceId: 'w1', actor: 'test', name: 'n', scope })
+  const get = async (authorization?: string, url = '/things') => await app.inject({ url, headers: authorization === undefined ? {} : { authorization } })
+  return { app, make, get }
+}
+
+t.test('a route behind a scope knows the key; it is frozen and prints no digest', async (t) => {
+  const { app, make, get } = await setup(t)
+  const { key, token } = await make('mcp:read')
+  const answer = await get(`Bearer ${token}`)
+  t.match(answer.json(), { id: key.id, workspaceId: 'w1', scope: 'mcp:read' })
+  t.notOk('digest' in answer.json())
+  t.equal((await app.inject({ method: 'POST', url: '/things', headers: { authorization: `Bearer ${token}` } })).statusCode, 403)
+  await app.apiKeys.service.revoke({ workspaceId: 'w1', keyId: key.id, actor: 'test' })
+  const refused = await get(`Bearer ${token}`)
+  t.equal(refused.statusCode, 401)
+  t.match(refused.json(), { code: 'revoked', status: 401 })
+  t.match(refused.headers, { 'www-authenticate': /error="invalid_token"/, 'cache-control': 'no-store' })
+})
+
+t.test('an Authorization header in every shape', async (t) => {
+  const { app, make, get } = await setup(t)
+  const { token } = await make('mcp:read')
+  const shapes: Array<{ header: string | undefined, status: number, code?: string }> = [
+    { header: `bearer ${token}`, status: 200 },
+    { header: `BEARER   ${token}`, status: 200 },
+    { header: undefined, status: 401, code: 'unauthenticated' },
+    { header: '', status: 401, code: 'unauthenticated' },
+    { header: 'Basic dXNlcjpwYXNz', status: 401, code: 'unauthenticated' },
+    { header: 'Bearer', status: 401, code: 'malformed' },
+    { header: 'Bearer ', status: 401, code: 'malformed' },
+    { header: token, status: 401, code: 'malformed' },
+    { header: `Basic ${token}`, status: 401, code: 'malformed' },
+    { header: `Bearer: ${token}`, status: 401, code: 'malformed' },
+    { header: `Bearer\t${token}`, status: 401, code: 'malformed' },
+    { header: `Bearer "${token}"`, status: 401, code: 'malformed' },
+    { header: `Bearer ${token} ${token}`, status: 401, code: 'malformed' },
+    { header: `Bearer ${token}, Bearer ${token}`, status: 401, code: 'malformed' },
+    { header: `Bearer ${token.toUpperCase()}`, status: 401, code: 'malformed' },
+    { header: `Bearer ${'x'.repeat(10_000)}`, status: 401, code: 'malformed' }
+  ]
+  for (const { header, status, code } of shapes) {
+    const answer = await get(header)
+    const shape = header?.replaceAll(token, '<token>').slice(0, 40) ?? 'none'
+    t.equal(answer.statusCode, status, shape)
+    if (code !== undefined) t.match(answer.json(), { code }, shape)
+    t.notMatch(answer.body + JSON.stringify(answer.headers), token, shape)
+  }
+  t.equal((await get(undefined, `/things?token=${token}`)).statusCode, 401)
+  t.equal((await get(`Bearer ${token}`, '/things?token=csrf')).statusCode, 200, 'a parameter of the application\'s own')
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as { port: number }
+  t.equal(await rawStatus(port, [`authorization: Bearer ${token}`]), 200)
+  t.equal(await rawStatus(port, [`authorization: Bearer ${token}`, 'Authorization: Bearer other']), 401, 'two headers')
+})
+
+t.test('request.apiKey on an unverified request, and a scope that does not exist, are mistakes that say so', async (t) => {
+  const { app, get } = await setup(t)
+  const answer = await get(undefined, '/open')
+  t.equal(answer.statusCode, 500)
+  t.match(answer.json().message, /requireScope/)
+  t.throws(() => app.requireScope('mcp:admin' as 'mcp:read'), /mcp:read/)
+})
+
+t.test('clients that are handed in are used, left as they were, and left open', async (t) => {
+  const client = postgres(await freshDatabase(t), { max: 4 })
+  const redis = new Redis(await freshRedis(t))
+  t.teardown(async () => { await client.end(); redis.disconnect() })
+  const app = Fastify()
+  await app.register(apiKeys, { db: drizzle(client), redis })
+  const { token } = await app.apiKeys.service.create({ workspaceId: 'w1', actor: 'test', name: 'n', scope: 'mcp:read' })
+  t.match(await app.apiKeys.verifier.verify(token), { valid: true })
+  t.match(await app.apiKeys.health(), { postgres: 'up', redis: 'up', window: 'open' })
+  await app.close()
+  t.same((await client`select count(*)::int as n from window_members where dead_at is null`)[0], { n: 0 })
+  t.equal(await redis.ping(), 'PONG')
+})
+
+t.test('Redis away at the start is tolerated; Postgres away is told so', async (t) => {
+  const keys = await openKeys({ databaseUrl: await freshDatabase(t), redisUrl: 'redis://127.0.0.1:1' })
+  t.teardown(() => keys.close())
+  const { token } = await keys.service.create({ workspaceId: 'w1', actor: 'test', name: 'n', scope: 'mcp:read' })
+  t.match(await keys.verifier.verify(token), { valid: true })
+  t.match(await keys.health(), { redis: 'down', postgres: 'up' })
+  await t.rejects(openKeys({ databaseUrl: 'postgres://127.0.0.1:1/x' }), { code: 'unavailable' })
+  await t.rejects(openKeys({}), /databaseUrl/)
+})
+
+t.test('an empty database is made ready; two replicas share it; CACHE=off answers the same', async (t) => {
+  const databaseUrl = await freshDatabase(t, { migrated: false })
+  const [one, other] = [await openKeys({ databaseUrl }), await openKeys({ databaseUrl, cache: false })]
+  t.teardown(async () => { await one.close(); await other.close() })
+  const { token, key } = await one.service.create({ workspaceId: 'w1', actor: 'test', name: 'n', scope: 'mcp:read' })
+  for (const keys of [one, other]) t.match(await keys.verifier.verify(token), { valid: true })
+  t.match(other.verifier.verify(token), Promise, 'nothing is remembered')
+  await other.service.revoke({ workspaceId: 'w1', keyId: key.id, actor: 'test' })
+  for (const keys of [one, other]) t.same(await keys.verifier.verify(token), { valid: false, reason: 'revoked' })
+})
+
+async function rawStatus (port: number, headers: readonly string[]): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write(['GET /things HTTP/1.1', 'host: x', 'connection: close', ...headers, '', ''].join('\r\n'))
+    })
+    let text = ''
+    socket.setEncoding('latin1').on('data', (part) => { text += part }).on('end', () => resolve(Number(text.split(' ')[1]))).on('error', reject)
+  })
+}
