@@ -4,6 +4,7 @@ import type { Logger } from '../core/logger.ts'
 import { silentPolicy } from '../core/mcp/policy.ts'
 import { SessionSeal } from '../core/mcp/session-seal.ts'
 import { unavailable } from '../core/errors.ts'
+import type { Scope } from '../core/scopes.ts'
 import type { Keys } from '../open-keys.ts'
 import type { CallReport } from './call-report.ts'
 import { OpenCalls } from './open-calls.ts'
@@ -88,6 +89,12 @@ export class Gateway {
   /** How long until `key` expires by the database's clock, in milliseconds; `undefined`: never. */
   expiresInMs (key: KeyRecord): number | undefined {
     return key.expiresAt === null ? undefined : key.expiresAt - this.keys.window.databaseTime(this.clock.monotonicMs())
+  }
+
+  async scopeOfTool (upstreamName: string, tool: string): Promise<Scope> {
+    const upstream = this.upstreams.find(({ name }) => name === upstreamName)
+    await upstream?.settled([tool])
+    return upstream?.scopeOfTool(tool) ?? 'mcp:write'
   }
 
   async close (): Promise<void> {
