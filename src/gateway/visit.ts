@@ -24,6 +24,10 @@ const decisions: Readonly<Record<number, Decision>> = {
   401: 'unauthenticated', 403: 'insufficient_scope', 429: 'unavailable', 502: 'upstream_failed', 503: 'unavailable', 504: 'upstream_failed'
 }
 
+function decisionOf ({ status, detail }: McpRefusal): Decision {
+  return detail?.['code'] === 'forbidden_origin' ? 'refused' : decisions[status] ?? 'refused'
+}
+
 /** One request at the gateway, from its headers to the report about it. */
 export class Visit {
   readonly #options: VisitOptions
@@ -48,17 +52,16 @@ export class Visit {
   }
 
   refused (refusal: McpRefusal): void {
-    this.#refused ??= decisions[refusal.status] ?? 'refused'
+    this.#refused ??= decisionOf(refusal)
   }
 
   #report (): void {
     const { gateway, upstream, request, reply } = this.#options
-    const { cut } = { cut: this.call?.decision === 'cut' }
     const common = {
       key_id: this.key?.id,
       workspace_id: this.key?.workspaceId,
       upstream: upstream.name,
-      decision: cut ? 'cut' : this.#refused ?? this.call?.decision ?? 'refused',
+      decision: this.call?.decision === 'cut' ? 'cut' : this.#refused ?? this.call?.decision ?? 'refused',
       status: reply.statusCode,
       duration_ms: Math.round((gateway.clock.monotonicMs() - this.#startedAt) * 10) / 10
     } as const
