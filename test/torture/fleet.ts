@@ -162,7 +162,20 @@ export class Fleet {
     }
     await sleep(200)
     this.checker.look()
+    await this.#replaceDead()
     this.assertOwnPorts()
+  }
+
+  /** A replica that ended by itself is a finding; the run goes on with another in its place. */
+  async #replaceDead (): Promise<void> {
+    for (const [number, { replica }] of this.#places) {
+      if (replica === undefined || replica.isRunning) continue
+      this.faultsFound.push(`replica ${number} ended by itself (${replica.ending}); it logged last:\n${replica.log.slice(-1500)}`)
+      const end = this.troubles.begin({ kind: 'replica', name: `replica ${number} ended by itself` })
+      await this.release(number).kill()
+      await this.startReplica(number)
+      end(waitOf(this.windowMs))
+    }
   }
 
   assertOwnPorts (): void {

@@ -47,6 +47,10 @@ export class Replica {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
+  get ending (): number | NodeJS.Signals | null {
+    return this.#child.exitCode ?? this.#child.signalCode
+  }
+
   /** The last of what it logged. */
   get log (): string {
     return readFileSync(join(this.#dir, 'log'), 'utf8').slice(-4000)
@@ -61,8 +65,7 @@ export class Replica {
   }
 
   assertOwnsPort (): void {
-    const { exitCode, signalCode } = this.#child
-    if (!this.isRunning) throw new Error(`Process ${this.pid}, the replica on port ${this.port}, ended by itself (${exitCode ?? signalCode}):\n${this.log}`)
+    if (!this.isRunning) throw new Error(`Process ${this.pid}, the replica on port ${this.port}, ended by itself (${this.ending}):\n${this.log}`)
     if (listensOn(this.pid, this.port) === false) throw new Error(`Port ${this.port} is not answered by process ${this.pid} that was started for it.`)
   }
 

@@ -1,6 +1,6 @@
 import type { Random } from '../random.ts'
 import type { Fault } from './fault.ts'
-import { postgresAnswersDelayed, postgresAnswersSlow, postgresHeld, postgresRefused, redisHeld, redisWritesDelayed, subscriberHeld } from './link-faults.ts'
+import { postgresAnswersDelayed, postgresAnswersLateThenCut, postgresAnswersSlow, postgresHeld, postgresRefused, redisHeld, redisWritesDelayed, subscriberHeld } from './link-faults.ts'
 import { postgresFrozen, postgresKilled, postgresRestarted } from './postgres-faults.ts'
 import { redisFlushed, redisFromOldDump, redisFrozen, redisKilled, redisPoisoned } from './redis-faults.ts'
 import { frozen, joining, killed, revokerKilled, terminated, twoRevokers } from './replica-faults.ts'
@@ -16,6 +16,6 @@ export function allFaults (random: Random): Fault[] {
     redisKilled(), redisFromOldDump(), redisFlushed(), redisFrozen(), redisPoisoned(),
     redisHeld(place()), subscriberHeld(place()), redisWritesDelayed(place()),
     postgresRestarted(), postgresKilled(), postgresFrozen(),
-    postgresHeld(place()), postgresRefused(place()), postgresAnswersDelayed(place()), postgresAnswersSlow(place())
+    postgresHeld(place()), postgresRefused(place()), postgresAnswersDelayed(place()), postgresAnswersSlow(place()), postgresAnswersLateThenCut(place())
   ]
 }

@@ -1,5 +1,5 @@
-import type { Fleet } from '../fleet.ts'
-import { healMs } from '../fleet.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { healMs, type Fleet } from '../fleet.ts'
 import type { Fault } from './fault.ts'
 
 /** Redis' writes arrive this late at most; by contract of the issue 30 s, shorter windows shorter. */
@@ -74,6 +74,33 @@ export function postgresAnswersSlow (place: number): Fault {
       return async () => {
         await Promise.all([postgres.heal(), redis.heal()])
         end(delayMs + healMs)
+      }
+    }
+  }
+}
+
+/** A renewal waits for its answer for a second; this much later it still counts. */
+const lateAnswerMs = 850
+
+/**
+ * The last answer that arrives was sent long before it, and after it nothing comes: a window counted from the arrival
+ * would outlive the wait of every revoke that was committed in between.
+ */
+export function postgresAnswersLateThenCut (place: number): Fault {
+  return {
+    kind: "Postgres's answers to one replica late, then none at all, no hints",
+    holds: [`postgres link ${place}`, `redis link ${place}`],
+    lasts: 'long',
+    async strike (fleet) {
+      const { postgres, redis } = fleet.place(place)
+      const end = fleet.troubles.begin({ kind: 'replica', name: `Postgres's answers to replica ${place} late, then none`, place, mayBeUnavailable: true })
+      await redis.refuse()
+      await postgres.delay({ toClientMs: lateAnswerMs })
+      await sleep(fleet.random.between(3, 4) * lateAnswerMs)
+      await postgres.hold()
+      return async () => {
+        await Promise.all([postgres.heal(), redis.heal()])
+        end(lateAnswerMs + healMs)
       }
     }
   }

@@ -1,0 +1,84 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { freshDatabase, until, type Teardowns } from '../support/servers.ts'
+import { freePort } from '../support/server-process.ts'
+import { allowedInContext, copiedFromContext, execForm, readStages, textsOf } from './dockerfile.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const stages = readStages()
+const final = stages.at(-1) ?? []
+
+t.test('the image is built in two stages, and the second takes only what has been built from the first', async (t) => {
+  t.equal(stages.length, 2)
+  t.same(textsOf(final, 'COPY').filter((text) => text.startsWith('--from')), ['--from=builder /app/dist ./dist'])
+  t.match(readFileSync(join(root, 'Dockerfile'), 'utf8'), /^ARG BASE=node:24-slim$/m)
+})
+
+t.test('everything that is copied is let into the context of the build, and no folder of secrets or data', async (t) => {
+  t.same([...new Set(stages.flatMap(copiedFromContext))].map((name) => name.replace('./', '')).sort(), allowedInContext().sort())
+})
+
+t.test('its final stage installs production dependencies only and runs no script of a package', async (t) => {
+  const installs = textsOf(final, 'RUN').filter((text) => /\bnpm (ci|install|i)\b/.test(text))
+  t.equal(installs.length, 1)
+  t.match(installs[0], /\bnpm ci --omit=dev --ignore-scripts\b/)
+})
+
+t.test('it runs as a user who is not root, named by number, who owns the data folder alone', async (t) => {
+  const user = textsOf(final, 'USER').at(-1) ?? ''
+  t.match(user, /^[1-9]\d*:[1-9]\d*$/)
+  t.match(textsOf(final, 'RUN').join(), new RegExp(`chown ${user} /data$`))
+  t.same(textsOf(final, 'VOLUME'), ['/data'])
+  t.equal(final.filter(({ name }) => name !== 'CMD').findLastIndex(({ name }) => name === 'RUN' || name === 'COPY') <
+    final.findIndex(({ name }) => name === 'USER'), true, 'the code belongs to root')
+})
+
+t.test('what the image holds starts without dev dependencies, is healthy by the own word of the image, and ends on SIGTERM with status 0', async (t) => {
+  const tree = productionTree(t)
+  t.notOk(existsSync(join(tree, 'node_modules/typescript')))
+  const before = readdirSync(tree, { recursive: true }).length
+  const port = await freePort()
+  const env = { PORT: String(port), DATABASE_URL: await freshDatabase(t, { migrated: false }), MANAGEMENT_TOKENS: `tests=${'s'.repeat(40)}` }
+  const service = run(t, { tree, command: textsOf(final, 'CMD').at(-1), env })
+  await until(async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok, { timeoutMs: 60_000, giveUp: () => service.exitCode !== null })
+
+  const health = textsOf(final, 'HEALTHCHECK').at(-1)
+  t.same(await once(run(t, { tree, command: health, env }), 'exit'), [0, null])
+  service.kill('SIGTERM')
+  t.same(await once(service, 'exit'), [0, null])
+  t.same(await once(run(t, { tree, command: health, env }), 'exit'), [1, null], 'and is not healthy without the service')
+  t.equal(readdirSync(tree, { recursive: true }).length, before, 'it has written nothing beside its code')
+})
+
+/** The files of the image: what the final stage copies, and the installed packages that are not for development only. */
+function productionTree (t: Teardowns): string {
+  const tree = mkdtempSync(join(tmpdir(), 'navis-image-'))
+  t.teardown(() => { rmSync(tree, { recursive: true, force: true, maxRetries: 5 }) })
+  for (const name of [...copiedFromContext(final), 'dist', ...productionPackages()]) {
+    cpSync(join(root, name), join(tree, name), { recursive: true })
+  }
+  return tree
+}
+
+function productionPackages (): string[] {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { dev?: boolean }> }
+  // A nested package comes along with the one that holds it.
+  return Object.entries(packages).flatMap(([path, { dev }]) => path.lastIndexOf('node_modules/') === 0 && dev !== true && existsSync(join(root, path)) ? [path] : [])
+}
+
+function run (t: Teardowns, { tree, command, env }: { tree: string, command: string | undefined, env: Record<string, string> }): ChildProcess {
+  const [program, ...args] = execForm(command ?? '')
+  if (program !== 'node') throw new Error(`The image runs ${program}, not node.`)
+  const child = spawn(process.execPath, args, {
+    cwd: tree,
+    env: { PATH: process.env['PATH'], NODE_ENV: 'production', HOST: '127.0.0.1', LOG_LEVEL: 'warn', ...env },
+    stdio: ['ignore', 'ignore', 'inherit']
+  })
+  t.teardown(() => { child.kill('SIGKILL') })
+  return child
+}
