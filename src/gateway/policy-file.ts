@@ -1,4 +1,4 @@
-import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { PolicyRefused, readPolicies, silentPolicy, type Policies, type UpstreamPolicy } from '../core/mcp/policy.ts'
 import type { Logger } from '../core/logger.ts'
 
@@ -17,13 +17,17 @@ interface PolicyFileOptions {
  */
 export class PolicyFile {
   readonly #options: PolicyFileOptions
+  readonly #looking: NodeJS.Timeout
+  #seen: string
   #policies: Policies
 
   constructor (options: PolicyFileOptions) {
     this.#options = options
+    // Before it is read: a change in between is then seen as one.
+    this.#seen = versionOf(options.path)
     this.#policies = this.#read()
     // Looked at by its path: configuration mounted into a container changes by a link that is moved, which events miss.
-    watchFile(options.path, { interval: options.lookEveryMs ?? 2000, persistent: false }, this.#onChange)
+    this.#looking = setInterval(() => { this.#look() }, options.lookEveryMs ?? 2000).unref()
   }
 
   of (upstream: string): UpstreamPolicy {
@@ -31,15 +35,19 @@ export class PolicyFile {
   }
 
   close (): void {
-    unwatchFile(this.#options.path, this.#onChange)
+    clearInterval(this.#looking)
   }
 
-  readonly #onChange = (): void => {
+  #look (): void {
+    const { path, log } = this.#options
+    const version = versionOf(path)
+    if (version === this.#seen) return
+    this.#seen = version
     try {
       this.#policies = this.#read()
-      this.#options.log.info({ file: this.#options.path }, 'the MCP policy was read anew')
+      log.info({ file: path }, 'the MCP policy was read anew')
     } catch (error) {
-      this.#options.log.error({ file: this.#options.path, reason: (error as Error).message }, 'the MCP policy cannot be used; the last good one stays in force')
+      log.error({ file: path, reason: (error as Error).message }, 'the MCP policy cannot be used; the last good one stays in force')
     }
   }
 
@@ -52,4 +60,9 @@ export class PolicyFile {
       throw new PolicyRefused(`MCP_POLICY_FILE names a file that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'}).`)
     }
   }
+}
+
+function versionOf (path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? 'none' : `${found.ino} ${found.size} ${found.mtimeNs}`
 }
