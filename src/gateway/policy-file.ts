@@ -63,6 +63,10 @@ export class PolicyFile {
 }
 
 function versionOf (path: string): string {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return found === undefined ? 'none' : `${found.ino} ${found.size} ${found.mtimeNs}`
+  try {
+    const { ino, size, mtimeNs } = statSync(path, { bigint: true })
+    return `${ino} ${size} ${mtimeNs}`
+  } catch {
+    return 'none'
+  }
 }
