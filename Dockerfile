@@ -1,5 +1,5 @@
 # Build: docker build -t navis-keys .
-# Run:   docker run -p 8080:8080 -v navis-keys:/data --read-only --tmpfs /tmp navis-keys
+# Run:   docker run -p 8080:8080 -v navis-keys:/data --read-only navis-keys
 ARG BASE=node:24-slim
 
 FROM ${BASE} AS builder

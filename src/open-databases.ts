@@ -1,4 +1,3 @@
-import { sql } from 'drizzle-orm'
 import type { Sql } from 'postgres'
 import { unavailable } from './core/errors.ts'
 import { connect, type Database } from './db/connect.ts'
@@ -17,12 +16,11 @@ type Usage = Pool<(ages: ReadonlyMap<string, number>) => Promise<void>>
 /** The ways to Postgres, apart from each other, so that none waits behind another. */
 export interface Databases {
   readonly lookups: Lookups
-  readonly management: Database
+  readonly management: Pool<Database>
   /** Warnings that the server has sent on the connections of `management`. */
   warnings (): number
   connectWindow (): OwnConnection
   recordUsage (ages: ReadonlyMap<string, number>): Promise<void>
-  ping (): Promise<unknown>
   close (): Promise<void>
 }
 
@@ -47,20 +45,20 @@ function ownDatabases (url: string): Databases {
   let warnings = 0
   const lookups: Lookups = new ReplaceablePool({ url, max: lookupConnections, prepare: prepareFindKeys })
   const usage: Usage = new ReplaceablePool({ url, max: 1, prepare: prepareUsage })
-  const management = connect({
+  const management: Pool<Database> = new ReplaceablePool({
     url,
     max: managementConnections,
+    prepare: (db) => db,
     onnotice: ({ severity }) => { if (severity === 'WARNING') warnings++ }
   })
   return {
     lookups,
-    management: management.db,
+    management,
     warnings: () => warnings,
     connectWindow: () => connect({ url, max: 1 }),
     recordUsage: (ages) => boundedUsage(usage, ages),
-    ping: () => management.db.execute(sql`select 1`),
     async close () {
-      await Promise.all([lookups.close(), usage.close(), management.sql.end({ timeout: 2 })])
+      await Promise.all([lookups.close(), usage.close(), management.close()])
     }
   }
 }
@@ -69,11 +67,10 @@ function borrowedDatabases (db: HostDatabase): Databases {
   const usage = borrowedPool(db, prepareUsage)
   return {
     lookups: borrowedPool(db, prepareFindKeys),
-    management: db,
+    management: borrowedPool<Database>(db, (host) => host),
     warnings: () => 0,
     connectWindow: () => ({ sql: withoutEnd(db.$client), async close () {} }),
     recordUsage: (ages) => boundedUsage(usage, ages),
-    ping: () => db.execute(sql`select 1`),
     async close () {}
   }
 }

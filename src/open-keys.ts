@@ -120,10 +120,10 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
     ...(guards === undefined ? {} : { guards })
   })
   window.onDrop(({ target }) => {
-    tiers.lookup.drop(target)
+    tiers.drop(target)
     verifier.forget(target)
   })
-  const store = new PostgresKeyStore({ db: databases.management, warnings: databases.warnings })
+  const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings })
   const service = new KeyService({ store, force: window, clock, tokens })
   await window.start()
 
@@ -135,7 +135,7 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
     tokens,
     async health () {
       const [postgres, redisHealth] = await Promise.all([
-        isUp(databases.ping()),
+        isUp(store.ping()),
         redis === undefined ? 'unused' as const : isUp(redis.ping())
       ])
       return { postgres, redis: redisHealth, window: window.isOpen ? 'open' : 'shut' }

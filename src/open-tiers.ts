@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from './core/clock.ts'
-import type { MemoryLookup } from './core/lookup.ts'
+import type { ChangeTarget, MemoryLookup } from './core/lookup.ts'
 import type { TrustWindow } from './core/window/trust-window.ts'
 import type { Lookups } from './open-databases.ts'
 import { CoalescingTier } from './tiers/coalescing.ts'
@@ -27,11 +27,19 @@ interface TiersOptions {
   readonly entriesMax: number
 }
 
-export function openTiers ({ lookups, redis, window, clock, cache, entriesMax }: TiersOptions): { lookup: MemoryLookup, stats (): TiersStats } {
+interface Tiers {
+  readonly lookup: MemoryLookup
+  /** Drops what is held, and lets nobody join what is under way, of whatever a change concerns. */
+  drop (target: ChangeTarget): void
+  stats (): TiersStats
+}
+
+export function openTiers ({ lookups, redis, window, clock, cache, entriesMax }: TiersOptions): Tiers {
   const postgres = new PostgresTier({ read: (digests) => lookups.queries(digests), onStuck: () => lookups.replace() })
   if (!cache) {
     return {
       lookup: new Uncached({ under: postgres }),
+      drop () {},
       stats: () => ({ memory: undefined, coalescing: undefined, redis: undefined, postgres: postgres.stats() })
     }
   }
@@ -40,6 +48,10 @@ export function openTiers ({ lookups, redis, window, clock, cache, entriesMax }:
   const memory = new MemoryTier({ under: coalescing, entriesMax })
   return {
     lookup: memory,
+    drop (target) {
+      memory.drop(target)
+      if (target.kind === 'everything') coalescing.clear()
+    },
     stats: () => ({ memory: memory.stats(), coalescing: coalescing.stats(), redis: shared?.stats(), postgres: postgres.stats() })
   }
 }

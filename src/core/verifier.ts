@@ -102,21 +102,28 @@ export class Verifier {
   }
 
   async #ask (digest: Digest, held: Entry | undefined, scope: Scope | undefined, client: Client | undefined): Promise<Verdict> {
+    let era = this.#trust.era
     let entry = held ?? await this.#find(digest, client)
     let isFresh = false
     for (let round = 0; round < roundsMax; round++) {
-      if (entry === undefined) return await this.#refuseAsUnknown(digest)
-      if (!this.#guards.checkedInOneTurn) await this.#checkInTwoTurns(entry)
-      const now = this.#clock.monotonicMs()
-      const verdict = this.#conclude(entry, scope, now)
-      if (verdict !== undefined) return verdict
-      const standing = this.#trust.judge(entry, now)
-      if (standing === 'shut') {
-        await this.#trust.opened()
-        continue
+      // A replica that is cut from the primary may miss keys that exist; it says so only while its window is open.
+      if (entry === undefined) await this.#trust.opened()
+      else if (!this.#guards.checkedInOneTurn) await this.#checkInTwoTurns(entry)
+      // What was asked for before everything became void may be of a history that is no more.
+      if (era === this.#trust.era) {
+        if (entry === undefined) return this.#refuseAndRemember('unknown', digest)
+        const now = this.#clock.monotonicMs()
+        const verdict = this.#conclude(entry, scope, now)
+        if (verdict !== undefined) return verdict
+        const standing = this.#trust.judge(entry, now)
+        if (standing === 'shut') {
+          await this.#trust.opened()
+          continue
+        }
+        if (standing === 'current' && isFresh) return this.#refuseAndRemember(this.#reasonOf(entry, scope, now), digest)
+        if (standing === 'stale') this.#counts.staleCaught++
       }
-      if (standing === 'current' && isFresh) return this.#refuseAndRemember(entry, digest, scope, now)
-      if (standing === 'stale') this.#counts.staleCaught++
+      era = this.#trust.era
       entry = await this.#lookup.findFresh(digest)
       isFresh = true
     }
@@ -143,16 +150,12 @@ export class Verifier {
     }
   }
 
-  // A replica that is cut from the primary may miss keys that exist; it says so only while its window is open.
-  async #refuseAsUnknown (digest: Digest): Promise<Verdict> {
-    await this.#trust.opened()
-    this.#refusals.remember(digest, 'unknown', this.#clock.monotonicMs())
-    return this.#refuse('unknown')
+  #reasonOf (entry: Entry, scope: Scope | undefined, now: number): Reason {
+    return refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope }) ?? 'expired'
   }
 
-  #refuseAndRemember (entry: Entry, digest: Digest, scope: Scope | undefined, now: number): Verdict {
-    const reason = refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope }) ?? 'expired'
-    this.#refusals.remember(digest, reason, now)
+  #refuseAndRemember (reason: Reason, digest: Digest): Verdict {
+    this.#refusals.remember(digest, reason, this.#clock.monotonicMs())
     return this.#refuse(reason)
   }
 

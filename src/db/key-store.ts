@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, CreateRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey } from '../core/key-store.ts'
 import type { Database } from './connect.ts'
@@ -12,9 +13,13 @@ import { pruneRequests } from './queries/prune-requests.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { revokeKey } from './queries/revoke-key.ts'
 import { revokeWorkspace } from './queries/revoke-workspace.ts'
+import type { Pool } from './replaceable-pool.ts'
 
 // A database that is there answers any of these in a few milliseconds.
 const answerMs = 1500
+const pingMs = 1000
+// Calls beside the one that was not answered may be slow only.
+const drainMs = 1500
 // A large workspace is a long statement. A frozen database is noticed before it, by a short one.
 const bulkAnswerMs = 30_000
 // What a frozen database has not answered stays in memory: more than this is refused at once.
@@ -22,7 +27,7 @@ const callsMax = 200
 
 interface PostgresKeyStoreOptions {
   /** Of the primary. A pool that verification does not wait for. */
-  readonly db: Database
+  readonly pool: Pool<Database>
   /**
    * How many warnings the server has sent on that pool. A wait for a synchronous standby that was cancelled shows in no other way:
    * the commit answers success.
@@ -32,17 +37,18 @@ interface PostgresKeyStoreOptions {
 
 /** The keys in Postgres: every call is bounded in time, and what comes out of an outage is `unavailable`. */
 export class PostgresKeyStore implements KeyStore {
-  readonly #db: Database
+  readonly #pool: Pool<Database>
   readonly #warnings: () => number
   #calls = 0
+  #bulkCalls = 0
 
-  constructor ({ db, warnings = () => 0 }: PostgresKeyStoreOptions) {
-    this.#db = db
+  constructor ({ pool, warnings = () => 0 }: PostgresKeyStoreOptions) {
+    this.#pool = pool
     this.#warnings = warnings
   }
 
   async create (key: NewKey, request?: CreateRequest): Promise<Created> {
-    return await this.#change((call) => this.#db.transaction(async (tx) => {
+    return await this.#change((db, call) => db.transaction(async (tx) => {
       const created = await createKey(tx, key, request)
       // The caller has gone with a 503: a key must not appear later, whose token nobody was given.
       if (call.givenUp) throw away()
@@ -54,50 +60,62 @@ export class PostgresKeyStore implements KeyStore {
   }
 
   async find (workspaceId: string, keyId: string) {
-    return await this.#bounded(() => findKey(this.#db, workspaceId, keyId))
+    return await this.#bounded((db) => findKey(db, workspaceId, keyId))
   }
 
   async list (query: KeyQuery) {
-    return await this.#bounded(() => listKeys(this.#db, query))
+    return await this.#bounded((db) => listKeys(db, query))
   }
 
   async edit (edit: KeyEdit) {
-    return await this.#change(() => editKey(this.#db, edit))
+    return await this.#change((db) => editKey(db, edit))
   }
 
   async revoke (change: KeyChange & { readonly reason: string | undefined }) {
-    return await this.#change(() => revokeKey(this.#db, change))
+    return await this.#change((db) => revokeKey(db, change))
   }
 
   async revokeWorkspace (change: { workspaceId: string, actor: string, reason: string | undefined }) {
     await this.sharedSecret()
-    return await this.#change(() => revokeWorkspace(this.#db, change), bulkAnswerMs)
+    this.#bulkCalls++
+    try {
+      return await this.#change((db) => revokeWorkspace(db, change), bulkAnswerMs)
+    } finally {
+      this.#bulkCalls--
+    }
   }
 
   async listAudit (query: AuditQuery) {
-    return await this.#bounded(() => listAudit(this.#db, query))
+    return await this.#bounded((db) => listAudit(db, query))
   }
 
   async sharedSecret () {
-    return await this.#bounded(() => readSharedSecret(this.#db))
+    return await this.#bounded((db) => readSharedSecret(db))
   }
 
-  async #change<T> (work: (call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
+  /** Rejects when the database does not answer right now. */
+  async ping (): Promise<void> {
+    await this.#bounded((db) => db.execute(sql`select 1`), pingMs)
+  }
+
+  async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
     const before = this.#warnings()
     const answer = await this.#bounded(work, limitMs)
     if (this.#warnings() !== before) throw unavailable('It is not certain that the change is safe on the standby. Try again: repeating it does no harm.')
     return answer
   }
 
-  async #bounded<T> (work: (call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
+  async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
     if (this.#calls >= callsMax) throw away()
     this.#calls++
     const call: Call = { givenUp: false }
-    const answer = work(call).finally(() => { this.#calls-- })
+    const db = this.#pool.queries
+    const answer = work(db, call).finally(() => { this.#calls-- })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
         call.givenUp = true
+        this.#giveUp(db)
         reject(away())
       }, limitMs)
     })
@@ -108,6 +126,11 @@ export class PostgresKeyStore implements KeyStore {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  // A link that was cut without a word looks alive; only the first of the calls that notice it replaces the pool.
+  #giveUp (db: Database): void {
+    if (db === this.#pool.queries) this.#pool.replace(this.#bulkCalls > 0 ? bulkAnswerMs : drainMs)
   }
 }
 

@@ -1,10 +1,14 @@
+import type { Notice } from 'postgres'
 import { connect, type Database } from './connect.ts'
 
 /** Where queries are made ready: on a pool of our own, or on a database that the host application owns. */
 export interface Pool<T> {
   readonly queries: T
-  /** Gives up the connections that do not answer: their queries reject, the next ones get new connections. */
-  replace (): void
+  /**
+   * Gives up the connections that do not answer: the next queries get new ones. Those under way may be answered for
+   * another `drainMs` (0), then they reject.
+   */
+  replace (drainMs?: number): void
   close (): Promise<void>
 }
 
@@ -12,6 +16,8 @@ interface ReplaceablePoolOptions<T> {
   readonly url: string
   readonly max: number
   readonly prepare: (db: Database) => T
+  /** Told of every notice and warning that the server sends. */
+  onnotice? (notice: Notice): void
 }
 
 /**
@@ -33,11 +39,11 @@ export class ReplaceablePool<T> implements Pool<T> {
     return this.#queries
   }
 
-  replace (): void {
+  replace (drainMs = 0): void {
     const { sql } = this.#pool
     this.#pool = connect(this.#options)
     this.#queries = this.#options.prepare(this.#pool.db)
-    sql.end({ timeout: 0 }).catch(() => {})
+    sql.end({ timeout: drainMs / 1000 }).catch(() => {})
   }
 
   async close (): Promise<void> {

@@ -25,9 +25,16 @@ export class CoalescingTier implements Lookup {
       this.#joined++
       return underWay
     }
-    const found = this.#findAlone(digest)
+    const found = assertedFind(digest, this.#under).finally(() => {
+      if (this.#underWay.get(digest) === found) this.#underWay.delete(digest)
+    })
     this.#underWay.set(digest, found)
     return found
+  }
+
+  /** From now on nobody joins a read that is under way: it may be of a history that is no more. */
+  clear (): void {
+    this.#underWay.clear()
   }
 
   async findFresh (digest: Digest): Promise<Entry | undefined> {
@@ -37,12 +44,8 @@ export class CoalescingTier implements Lookup {
   stats (): { joined: number, underWay: number } {
     return { joined: this.#joined, underWay: this.#underWay.size }
   }
+}
 
-  async #findAlone (digest: Digest): Promise<Entry | undefined> {
-    try {
-      return assertAskedFor(digest, await this.#under.find(digest))
-    } finally {
-      this.#underWay.delete(digest)
-    }
-  }
+async function assertedFind (digest: Digest, under: Lookup): Promise<Entry | undefined> {
+  return assertAskedFor(digest, await under.find(digest))
 }

@@ -4,6 +4,7 @@ import { TokenFormat } from '../../src/core/token.ts'
 import type { CommittedChange, ForcePath, LoggedChange } from '../../src/core/window/trust.ts'
 import { connect } from '../../src/db/connect.ts'
 import { PostgresKeyStore } from '../../src/db/key-store.ts'
+import { borrowedPool } from '../../src/db/replaceable-pool.ts'
 import { freshDatabase, until } from '../support/servers.ts'
 
 /** A window that comes to be in force only when the test says so. */
@@ -13,7 +14,7 @@ async function setup (t: Test) {
   const waits: Array<{ change: CommittedChange, end (path: ForcePath): void }> = []
   const announced: LoggedChange[] = []
   const service = new KeyService({
-    store: new PostgresKeyStore({ db }),
+    store: new PostgresKeyStore({ pool: borrowedPool(db, (host) => host) }),
     clock: { monotonicMs: () => 42 },
     tokens: new TokenFormat(),
     force: {

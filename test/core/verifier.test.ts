@@ -22,6 +22,7 @@ function setup ({ perMinute = 100, timeoutMs = 900, guards = allGuards }: { perM
   const window = {
     judge: (_entry: Entry): Standing => 'current',
     opened: async (): Promise<void> => {},
+    era: 0,
     databaseTime: () => time.database
   }
   const clock = { monotonicMs: () => time.now }
@@ -29,7 +30,7 @@ function setup ({ perMinute = 100, timeoutMs = 900, guards = allGuards }: { perM
   const verifier = new Verifier({
     format,
     lookup: memory,
-    trust: { judge: (entry) => window.judge(entry), opened: () => window.opened(), databaseTime: () => window.databaseTime() },
+    trust: { judge: (entry) => window.judge(entry), opened: () => window.opened(), databaseTime: () => window.databaseTime(), get era () { return window.era } },
     clock,
     refusals,
     budget: new MissBudget({ clock, perMinute }),
@@ -150,6 +151,36 @@ t.test('a refusal is remembered for a second at most, for few tokens, and not pa
     await other
   }
   t.equal(refusals.size, 2)
+})
+
+t.test('an answer that was asked for before everything became void, and comes after it, decides nothing: neither for a key nor against one', async (t) => {
+  for (const answered of ['a key', 'no key'] as const) {
+    const { verifier, token, digest, answer, window, memory } = setup()
+    const verdict = verifier.verify(token)
+    await turn()
+    window.era++
+    memory.drop({ kind: 'everything' })
+    await answer(answered === 'a key' ? rowOf(digest, {}, 100) : undefined)
+    await turn()
+    t.equal(memory.peek(digest), undefined)
+    await answer(answered === 'a key' ? rowOf(digest, { revokedAt: 1 }, 90) : rowOf(digest))
+    t.match(await verdict, answered === 'a key' ? { valid: false, reason: 'revoked' } : { valid: true })
+  }
+})
+
+t.test('everything becomes void while the window is waited for: what was read before is read again', async (t) => {
+  const { verifier, token, digest, answer, window } = setup()
+  let open = () => {}
+  window.judge = () => 'shut'
+  window.opened = () => new Promise((resolve) => { open = resolve })
+  const verdict = verifier.verify(token)
+  await answer(rowOf(digest, {}, 100))
+  await turn()
+  window.era++
+  window.judge = () => 'current'
+  open()
+  await answer(rowOf(digest, { revokedAt: 1 }, 90))
+  t.match(await verdict, { valid: false, reason: 'revoked' })
 })
 
 t.test('while the window is shut nothing is accepted nor called unknown: it is waited for, then judged again', async (t) => {

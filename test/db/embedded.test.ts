@@ -134,7 +134,7 @@ t.test('a process that is killed loses nothing that was confirmed, and the next 
   let confirmed = 0
   for (let round = 0; round < 3; round++) {
     const child = new Child(t, { file: writer, args: [dataDir] })
-    await until(() => (child.stdout.match(/wrote/g) ?? []).length > 100 + round * 37, { timeoutMs: 30_000 })
+    await until(() => (child.stdout.match(/wrote/g) ?? []).length > 100 + round * 37, { timeoutMs: 60_000 })
     await child.kill()
     confirmed = Math.max(confirmed, ...child.stdout.trim().split('\n').flatMap((line) => line.startsWith('wrote ') ? [Number(line.slice(6))] : []))
     const written = child.stdout.split('\n').slice(0, -1).flatMap((line) => line.startsWith('wrote ') ? [Number(line.slice(6))] : [])
@@ -153,7 +153,7 @@ t.test('a process that is killed loses nothing that was confirmed, and the next 
 t.test('a process that is killed while it makes the database does not spoil the folder', async (t) => {
   const dataDir = freshFolder(t)
   const child = new Child(t, { file: writer, args: [dataDir, '--idle'] })
-  await until(() => existsSync(join(dataDir, 'postgres.draft', 'base')), { timeoutMs: 20_000 })
+  await until(() => existsSync(join(dataDir, 'postgres.draft', 'base')), { timeoutMs: 60_000 })
   await child.kill()
   const embedded = await startEmbedded({ dataDir })
   t.match(await pool(t, embedded)`select 1 as one`, [{ one: 1 }])

@@ -6,10 +6,11 @@ import { KeysError } from '../../src/core/errors.ts'
 import { TokenFormat } from '../../src/core/token.ts'
 import { connect } from '../../src/db/connect.ts'
 import { PostgresKeyStore } from '../../src/db/key-store.ts'
+import { borrowedPool, ReplaceablePool } from '../../src/db/replaceable-pool.ts'
 import { listAuditStatement } from '../../src/db/queries/list-audit.ts'
 import { listKeysStatement } from '../../src/db/queries/list-keys.ts'
 import { migrate } from '../../src/db/migrate.ts'
-import { freshDatabase, startPostgres, until } from '../support/servers.ts'
+import { freshDatabase, startPostgres, startProxy, until } from '../support/servers.ts'
 
 const tokens = new TokenFormat()
 
@@ -17,7 +18,7 @@ async function setup (t: Test) {
   const url = await freshDatabase(t)
   const connection = connect({ url, max: 12 })
   t.teardown(() => connection.close())
-  return { url, db: connection.db, store: new PostgresKeyStore({ db: connection.db }) }
+  return { url, db: connection.db, store: new PostgresKeyStore({ pool: borrowedPool(connection.db, (db) => db) }) }
 }
 
 function newKey (values: Partial<NewKey> = {}): NewKey {
@@ -191,7 +192,7 @@ t.test('while Postgres is frozen every call is refused as unavailable within two
   await migrate(server.url)
   const { db, close } = connect({ url: server.url, max: 5 })
   t.teardown(() => close())
-  const store = new PostgresKeyStore({ db })
+  const store = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host) })
   const live = newKey()
   await store.create(live)
   const key = newKey()
@@ -211,12 +212,78 @@ t.test('while Postgres is frozen every call is refused as unavailable within two
   t.equal(await store.find('acme', key.id), undefined, 'what was given up is not made later')
 })
 
+t.test('a link that is cut without a word: every call is refused in time, nothing is half done, and it works within two seconds of coming back', async (t) => {
+  const { db, url } = await setup(t)
+  const address = new URL(url)
+  const proxy = await startProxy(t, { to: Number(address.port) })
+  address.port = String(proxy.port)
+  const pool = new ReplaceablePool({ url: address.href, max: 4, prepare: (one) => one })
+  t.teardown(() => pool.close())
+  const store = new PostgresKeyStore({ pool })
+  const refused = async (calls: ReadonlyArray<Promise<unknown>>) => {
+    const started = performance.now()
+    for (const call of await Promise.allSettled(calls)) t.match(call, { status: 'rejected', reason: { code: 'unavailable' } })
+    t.ok(performance.now() - started < 2000)
+  }
+  const healed = async () => {
+    const started = performance.now()
+    await until(() => store.create(newKey({ name: 'healed' })), { timeoutMs: 4000 })
+    t.ok(performance.now() - started < 2000, `${Math.round(performance.now() - started)} ms`)
+  }
+  const live = newKey()
+  await store.create(live)
+  const calls = () => [
+    store.create(newKey({ name: 'lost' })), store.create(newKey({ name: 'lost' }), request(`${Math.random()}`)), store.list({ workspaceId: 'acme', status: 'all', rowsMax: 5, after: undefined }),
+    store.edit({ ...ops, keyId: live.id, name: 'edited', expiresAt: undefined }), store.revokeWorkspace({ ...ops, reason: undefined }), store.ping()
+  ]
+  await Promise.all(Array.from({ length: 4 }, () => store.find('acme', live.id)))
+
+  proxy.cut()
+  await refused(calls())
+  await refused(calls())
+  proxy.heal()
+  await healed()
+
+  await Promise.all(Array.from({ length: 4 }, () => store.find('acme', live.id)))
+  proxy.lose()
+  await refused([store.ping(), ...Array.from({ length: 4 }, () => store.find('acme', live.id))])
+  await healed()
+  const [left] = await db.execute(sql`select (select count(*)::int from keys where name = 'lost') as keys, (select count(*)::int from idempotency) as claims`)
+  t.strictSame({ ...left }, { keys: 0, claims: 0 })
+})
+
+t.test('a call that is not answered takes no other one with it', async (t) => {
+  const { db, url } = await setup(t)
+  const pool = new ReplaceablePool({ url, max: 4, prepare: (one) => one })
+  t.teardown(() => pool.close())
+  const store = new PostgresKeyStore({ pool })
+  const [live, other] = [newKey(), newKey({ workspaceId: 'other' })]
+  await store.create(live)
+  await store.create(other)
+  let commit = () => {}
+  const held = new Promise<void>((resolve) => { commit = resolve })
+  let lock = () => {}
+  const locked = new Promise<void>((resolve) => { lock = resolve })
+  const locks = db.transaction(async (tx) => {
+    await tx.execute(sql`select from keys where workspace_id = 'other' for update`)
+    lock()
+    await held
+  })
+  await locked
+  const bulk = store.revokeWorkspace({ workspaceId: 'other', actor: 'ops', reason: undefined })
+  await t.rejects(store.revoke({ workspaceId: 'other', keyId: other.id, actor: 'ops', reason: undefined }), { code: 'unavailable' })
+  t.match(await store.find('acme', live.id), { status: 'active' }, 'on connections that are new')
+  commit()
+  await locks
+  t.match(await bulk, { revoked: 1 })
+})
+
 t.test('while Postgres is down every call is refused as unavailable, and it heals by itself', async (t) => {
   const server = await startPostgres(t)
   await migrate(server.url)
   const { db, close } = connect({ url: server.url, max: 5 })
   t.teardown(() => close())
-  const store = new PostgresKeyStore({ db })
+  const store = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host) })
   await store.create(newKey())
   await server.stop()
   for (let i = 0; i < 3; i++) {
@@ -231,6 +298,6 @@ t.test('while Postgres is down every call is refused as unavailable, and it heal
 t.test('a warning of the server during a change makes its outcome unknown', async (t) => {
   const { db } = await setup(t)
   let warnings = 0
-  const store = new PostgresKeyStore({ db, warnings: () => warnings++ })
+  const store = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host), warnings: () => warnings++ })
   await t.rejects(store.create(newKey()), KeysError)
 })

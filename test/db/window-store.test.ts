@@ -8,6 +8,7 @@ import type { Renewal } from '../../src/core/window/store.ts'
 import { connect } from '../../src/db/connect.ts'
 import { startEmbedded } from '../../src/db/embedded.ts'
 import { PostgresKeyStore } from '../../src/db/key-store.ts'
+import { borrowedPool } from '../../src/db/replaceable-pool.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { PostgresWindowStore } from '../../src/db/window-store.ts'
 import { freshDatabase, until } from '../support/servers.ts'
@@ -101,7 +102,7 @@ t.test('a renewal is a write: a primary that cannot commit refuses it', async (t
 t.test('however many changes commit at once, a renewal never sees one without all that came before it', async (t) => {
   const { db, store, id, renew } = await setup(t)
   await store.join(id, 10_000, never)
-  const keys = new PostgresKeyStore({ db, warnings: () => 0 })
+  const keys = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host), warnings: () => 0 })
   const over = new AbortController()
   const changes = Promise.all(Array.from({ length: 40 }, (_, i) => keys.revokeWorkspace({ workspaceId: `w${i}`, actor: 'test', reason: undefined }))).finally(() => { over.abort() })
   let applied = 0

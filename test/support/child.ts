@@ -40,7 +40,7 @@ export class Child {
   }
 
   /** The first match in what it has printed, as soon as it has. */
-  async printed (pattern: RegExp, { timeoutMs = 20_000 } = {}): Promise<RegExpExecArray> {
+  async printed (pattern: RegExp, { timeoutMs = 60_000 } = {}): Promise<RegExpExecArray> {
     let match: RegExpExecArray | null = null
     await until(() => {
       match = pattern.exec(this.output)

@@ -37,6 +37,11 @@ export class TcpProxy {
     this.#cut = true
   }
 
+  /** As `cut`, for good, for the connections that there are: what a firewall does that has forgotten them. */
+  lose (): void {
+    for (const lane of this.#lanes) lane.lose()
+  }
+
   /** Every connection is reset, and so is each new one, until `heal`. */
   drop (): void {
     this.#dropped = true
@@ -98,6 +103,7 @@ class Lane {
   readonly #held: () => boolean
   readonly #waiting: Array<{ due: number, pass: () => void }> = []
   #timer: NodeJS.Timeout | undefined
+  #isLost = false
 
   constructor ({ from, to, held, delayMs }: LaneOptions) {
     this.#from = from
@@ -115,7 +121,7 @@ class Lane {
 
   pump (): void {
     clearTimeout(this.#timer)
-    while (!this.#held()) {
+    while (!this.#held() && !this.#isLost) {
       const first = this.#waiting[0]
       if (first === undefined) return
       const waitMs = first.due - performance.now()
@@ -126,6 +132,10 @@ class Lane {
       this.#waiting.shift()
       first.pass()
     }
+  }
+
+  lose (): void {
+    this.#isLost = true
   }
 
   reset (): void {

@@ -222,6 +222,21 @@ t.test('coalescing: one read for all who ask at the same time, and a new one aft
   t.match(tier.stats(), { joined: 1, underWay: 1 })
 })
 
+t.test('coalescing: after everything was dropped nobody joins a read from before, nor is the new one given up when that ends', async (t) => {
+  const under = new ScriptedTier()
+  const tier = new CoalescingTier({ under })
+  const before = tier.find(digest('a'))
+  tier.clear()
+  const after = [tier.find(digest('a'))]
+  under.asked[0]!.answer(entry('a', { asof: 100 }))
+  t.match(await before, { asof: 100 })
+  after.push(tier.find(digest('a')))
+  t.equal(under.asked.length, 2)
+  under.asked[1]!.answer(entry('a', { asof: 90 }))
+  t.match(await Promise.all(after), [{ asof: 90 }, { asof: 90 }])
+  t.equal(tier.stats().underWay, 0)
+})
+
 t.test('redis: whatever it holds that is not exactly a row of this key, database and timeline is passed by', async (t) => {
   const good = entry('a', { asof: 3, metadata: { team: 'a' } })
   const row = encodeRow(good, seal)

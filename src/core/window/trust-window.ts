@@ -53,6 +53,7 @@ export class TrustWindow implements Trust, Force {
   readonly #openWaiters = new Set<() => void>()
   readonly #counts = { renewals: { answered: 0, failed: 0, late: 0 }, joins: 0, hints: 0 }
   #state: WindowState
+  #era = 0
   #id: string | undefined
   #rowSecret: Uint8Array | undefined
   #renewal: AbortController | undefined
@@ -100,6 +101,10 @@ export class TrustWindow implements Trust, Force {
 
   judge (entry: Entry, now: number): Standing {
     return judge(this.#state, entry, now)
+  }
+
+  get era (): number {
+    return this.#era
   }
 
   databaseTime (now: number): number {
@@ -159,6 +164,7 @@ export class TrustWindow implements Trust, Force {
   #dispatch (event: WindowEvent): void {
     const now = this.#options.clock.monotonicMs()
     const [state, effects] = step(this.#state, event, now)
+    if (state.timeline !== this.#state.timeline || effects.some(({ kind }) => kind === 'dropAll')) this.#era++
     this.#state = state
     for (const effect of effects) this.#carryOut(effect, now)
     if (this.#openWaiters.size > 0 && this.isOpen) {

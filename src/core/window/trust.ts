@@ -32,6 +32,8 @@ export type ForcePath = 'fast' | 'slow'
 export interface Trust {
   /** The final check (R6). `now` is a fresh reading of the monotonic clock, taken after the last await. */
   judge (entry: Entry, now: number): Standing
+  /** Changes whenever all that was read before is void: positions read in one era say nothing in another (R7). */
+  readonly era: number
   /** The latest that the database's clock can show at `now`, in milliseconds since the epoch. */
   databaseTime (now: number): number
   /** Resolves once the window is open, joining one shared renewal; rejects with `unavailable` after a second. */

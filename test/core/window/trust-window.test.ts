@@ -114,6 +114,7 @@ t.test('a silent replica holds a change up for its window and no longer, and the
   await one.window.start()
   await other.window.start()
   const before = other.window.snapshot().applied
+  const era = other.window.era
   proxy.cut()
   const change = await revoke()
   t.equal(await one.window.inForce(change), 'slow')
@@ -126,6 +127,7 @@ t.test('a silent replica holds a change up for its window and no longer, and the
   t.not(other.window.judge({ record, asof: before }, systemClock.monotonicMs()), 'current')
   t.ok(other.window.snapshot().joins >= 2, 'it was fenced, and is someone else now')
   t.ok(other.drops.some((drop) => drop.action === 'reset'))
+  t.not(other.window.era, era, 'what it read before is void')
 })
 
 t.test('leaving shuts the window at once and is not waited for', async (t) => {
