@@ -6,6 +6,7 @@ import { apiKeys } from './plugins/api-keys.ts'
 import { refuseAtSocket } from './plugins/client-errors.ts'
 import { draining } from './plugins/draining.ts'
 import { accessLog, createLogger, requestId } from './plugins/logging.ts'
+import { mcpGateway } from './plugins/mcp-gateway.ts'
 import { metrics } from './plugins/metrics.ts'
 import { openapi } from './plugins/openapi.ts'
 import { problems, sendProblem } from './plugins/problems.ts'
@@ -36,10 +37,14 @@ export interface AppOptions {
 
 /** The service: every plugin and every route, in order. */
 export async function buildApp ({ config, keys, logDestination }: AppOptions): Promise<FastifyInstance> {
-  const { managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl } = config
+  const { managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl, gateway } = config
   const scrubber = new Scrubber({
     tokenPrefix,
-    secrets: [...[...managementTokens, ...serviceTokens].map(({ secret }) => secret), ...pageSecrets(config.pages)],
+    secrets: [
+      ...[...managementTokens, ...serviceTokens].map(({ secret }) => secret),
+      ...pageSecrets(config.pages),
+      ...gateway?.upstreams.map(({ token = '' }) => token) ?? []
+    ],
     urls: [databaseUrl, redisUrl]
   })
   const app = Fastify({
@@ -73,6 +78,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(auditRoutes)
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
+  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys })
   await app.register(forwardAuthRoutes)
   await app.register(operationRoutes)
   await app.register(documentRoutes)

@@ -3,6 +3,8 @@ import { isIP } from 'node:net'
 import envSchema from 'env-schema'
 import { readPagesConfig, type PagesConfig } from './pages-config.ts'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
+import { readGatewayConfig } from './gateway-config.ts'
+import type { GatewayOptions } from './gateway/gateway.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
 
 export type { NamedSecret }
@@ -30,6 +32,8 @@ export interface Config {
   readonly acks: boolean
   /** The settings page. */
   readonly pages: PagesConfig
+  /** Absent: no MCP server is behind this service. */
+  readonly gateway?: GatewayOptions
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -56,6 +60,8 @@ export function readConfig (environment: Environment): Config {
   }
   const { pages, faults: pageFaults } = readPagesConfig(values)
   faults.push(...pageFaults)
+  const { gateway, faults: gatewayFaults } = readGatewayConfig(values)
+  faults.push(...gatewayFaults)
   const config: Config = {
     host: values.HOST,
     port: values.PORT,
@@ -73,7 +79,8 @@ export function readConfig (environment: Environment): Config {
     tokenPrefix: values.TOKEN_PREFIX,
     cache: values.CACHE === 'on',
     acks: values.ACKS === 'on',
-    pages
+    pages,
+    ...(gateway === undefined ? {} : { gateway })
   }
   faults.push(...faultsBetween(config, values))
   if (faults.length > 0) throw new ConfigError(faults)

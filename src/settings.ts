@@ -159,6 +159,52 @@ export const settings = Type.Object({
     default: 28_800_000,
     advice: 'a whole number of milliseconds from 60000 to 604800000',
     description: 'A session of the settings page ends this long after signing in, in milliseconds; so does whatever the provider said of the person.'
+  }),
+  MCP_UPSTREAM_URL: Type.Optional(Type.String({
+    advice: 'the http: or https: URL of an MCP server',
+    description: 'The MCP server behind `/mcp`. Unset, with `MCP_UPSTREAMS`: no gateway. See [gateway.md](gateway.md).'
+  })),
+  MCP_UPSTREAMS: Type.Optional(Type.String({
+    advice: 'name=url, with commas between several',
+    description: 'More MCP servers, each behind `/mcp/{name}`: `name=url,…`.'
+  })),
+  MCP_UPSTREAM_TOKEN: Type.Optional(Type.String({
+    secret: true,
+    advice: '8 or more characters of printable ASCII without spaces',
+    description: 'Bearer token that the gateway itself presents to `MCP_UPSTREAM_URL`.'
+  })),
+  MCP_UPSTREAM_TOKENS: Type.Optional(Type.String({
+    secret: true,
+    advice: 'name=token, with commas between several',
+    description: 'The same for `MCP_UPSTREAMS`: `name=token,…`.'
+  })),
+  MCP_SIGNING_KEYS: Type.Optional(Type.String({
+    pattern: '-----BEGIN ',
+    secret: true,
+    advice: 'one or more P-256 private keys in PEM, such as `openssl ecparam -name prime256v1 -genkey -noout` prints',
+    description: 'P-256 private keys in PEM. Upstreams without a token of their own get a JWT of one minute (ES256, signed with the first) that says who calls; `/.well-known/jwks.json` shows the public keys of all.'
+  })),
+  MCP_POLICY_FILE: Type.Optional(Type.String({
+    advice: 'the path of a JSON file',
+    description: 'Which tools only read, by upstream. Unset: every tool writes. Read anew when it changes.'
+  })),
+  MCP_ALLOWED_ORIGINS: Type.Optional(Type.String({
+    advice: 'origins such as https://app.example.com, with commas between several',
+    description: 'Web pages that may call the gateway from a browser, by origin. Unset: none.'
+  })),
+  MCP_ANSWER_TIMEOUT_MS: Type.Integer({
+    minimum: 1000,
+    maximum: 3_600_000,
+    default: 120_000,
+    advice: 'a whole number of milliseconds from 1000 to 3600000',
+    description: 'How long an MCP server may take to begin an answer, or fall silent in the middle of a JSON one, in milliseconds. Event streams may be silent for ever.'
+  }),
+  MCP_BODY_BYTES_MAX: Type.Integer({
+    minimum: 1024,
+    maximum: 67_108_864,
+    default: 4_194_304,
+    advice: 'a whole number of bytes from 1024 to 67108864',
+    description: 'The largest MCP message or batch that is read, in bytes. It is held in memory while it is judged.'
   })
 })
 

@@ -4,6 +4,8 @@ import { expose } from './exposition.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Where plugins with figures of their own register them. */
+    readonly metricsRegistry: Registry
     /** Everything that is measured, in Prometheus' text format. */
     metrics (): Promise<string>
   }
@@ -27,5 +29,6 @@ export const metrics = fp(async (app) => {
     done()
   })
   app.addHook('onClose', async () => { registry.clear() })
+  app.decorate('metricsRegistry', registry)
   app.decorate('metrics', async () => await registry.metrics() + expose(app.apiKeys.stats(), app.apiKeys.window.snapshot()))
 }, { name: 'metrics', dependencies: ['api-keys'], fastify: '5.x' })

@@ -2,6 +2,7 @@ import { METHODS } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { KeysError } from '../core/errors.ts'
 import type { KeyRecord } from '../core/key-record.ts'
+import { claimOfHeaders } from '../core/mcp/header-scope.ts'
 import { isScope, scopes, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { bearerToken } from '../plugins/bearer.ts'
@@ -21,6 +22,12 @@ export const forwardAuthRoutes: FastifyPluginAsync = async (app) => {
   const answer = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
     const scope = wantedScope(request)
     if (scope instanceof KeysError) return done(scope)
+    const { mcp } = request.query as { mcp?: string | string[] }
+    if (mcp === undefined) return judge(request, reply, scope)
+    mcpScope(app, request, [mcp].flat()).then((needed) => { judge(request, reply, scope === 'mcp:write' ? scope : needed) }, done)
+  }
+
+  const judge = (request: FastifyRequest, reply: FastifyReply, scope: Scope | undefined): void => {
     const token = bearerToken(request.raw, tokens)
     if (typeof token !== 'string') return refuseRequest(reply, token)
     const verdict = verifier.verify(token, { scope, client: request })
@@ -65,6 +72,18 @@ function wantedScope (request: FastifyRequest): Scope | undefined | KeysError {
   const isBelow = request.url.startsWith(`${path}/`)
   if (!isBelow || asked.some((one) => one.startsWith('mcp:') && !isScope(one))) return unknownScope()
   return asked.includes('mcp:write') ? 'mcp:write' : asked.find(isScope)
+}
+
+/**
+ * `?mcp=1`, or `?mcp={upstream}`: read or write by the headers of an MCP call. Below the path a client can add a name, so a tool
+ * reads only where every upstream named says so.
+ */
+async function mcpScope (app: FastifyInstance, request: FastifyRequest, upstreams: readonly string[]): Promise<Scope> {
+  const claim = claimOfHeaders(request.headers)
+  if ('scope' in claim) return claim.scope
+  if (!app.hasDecorator('mcpToolScope')) return 'mcp:write'
+  const needed = await Promise.all(upstreams.map((upstream) => app.mcpToolScope(upstream === '1' ? 'default' : upstream, claim.tool)))
+  return needed.every((scope) => scope === 'mcp:read') ? 'mcp:read' : 'mcp:write'
 }
 
 function unknownScope (): KeysError {

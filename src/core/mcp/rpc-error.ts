@@ -1,0 +1,56 @@
+/** JSON-RPC 2.0, and MCP 2026-07-28 "Error Codes": a code of our own lies outside the range that JSON-RPC reserves. */
+export const rpcCodes = {
+  parse: -32700,
+  invalidRequest: -32600,
+  invalidParams: -32602,
+  headerMismatch: -32020,
+  unsupportedVersion: -32022
+} as const
+
+export type RpcId = string | number
+
+interface McpRefusalOptions {
+  readonly status: number
+  readonly code: number
+  /** For the agent that reads it: why, and what to do. Never holds what was sent. */
+  readonly message: string
+  readonly id?: RpcId | undefined
+  readonly detail?: Readonly<Record<string, unknown>>
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A call that goes no further: an HTTP status and a JSON-RPC error. */
+export class McpRefusal extends Error {
+  override readonly name = 'McpRefusal'
+  readonly status: number
+  readonly code: number
+  readonly id: RpcId | undefined
+  readonly detail: Readonly<Record<string, unknown>> | undefined
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor (options: McpRefusalOptions) {
+    super(options.message)
+    this.status = options.status
+    this.code = options.code
+    this.id = options.id
+    this.detail = options.detail
+    this.headers = options.headers ?? {}
+  }
+}
+
+/** The body of a refusal. Without an `id` where none is known, as the transport's "error response that has no id". */
+export function rpcErrorBody ({ code, message, id, detail }: Pick<McpRefusal, 'code' | 'message' | 'id' | 'detail'>): object {
+  return {
+    jsonrpc: '2.0',
+    ...(id === undefined ? {} : { id }),
+    error: { code, message, ...(detail === undefined ? {} : { data: detail }) }
+  }
+}
+
+export function invalidRequest (message: string, id?: RpcId): McpRefusal {
+  return new McpRefusal({ status: 400, code: rpcCodes.invalidRequest, message, id })
+}
+
+export function headerMismatch (message: string, id?: RpcId): McpRefusal {
+  return new McpRefusal({ status: 400, code: rpcCodes.headerMismatch, message, id })
+}

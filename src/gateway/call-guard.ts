@@ -1,0 +1,58 @@
+import { Transform, type TransformCallback } from 'node:stream'
+
+/** Whether the key may still have what it asked for; at once when memory can tell. Rejects when that is not known. */
+export type StillAllowed = () => boolean | Promise<boolean>
+
+/** A key lost its right in the middle of an answer. */
+export class CutOff extends Error {
+  override readonly name = 'CutOff'
+}
+
+interface CallGuardOptions {
+  readonly stillAllowed: StillAllowed
+  /** How long the upstream may be silent, in milliseconds. None: for ever, as event streams are. */
+  readonly silenceMaxMs: number | undefined
+}
+
+/** Passes an answer on, piece by piece, each only after the final check of its key (WINDOW R6, R12). */
+export class CallGuard extends Transform {
+  readonly #stillAllowed: StillAllowed
+  readonly #silence: NodeJS.Timeout | undefined
+  bytes = 0
+
+  constructor ({ stillAllowed, silenceMaxMs }: CallGuardOptions) {
+    super()
+    this.#stillAllowed = stillAllowed
+    if (silenceMaxMs !== undefined) {
+      this.#silence = setTimeout(() => { this.destroy(new Error('The upstream fell silent in the middle of an answer.')) }, silenceMaxMs)
+    }
+  }
+
+  override _transform (chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#silence?.refresh()
+    const allowed = this.#stillAllowed()
+    if (typeof allowed === 'boolean') {
+      this.#pass(allowed, chunk, done)
+    } else {
+      allowed.then((is) => { this.#pass(is, chunk, done) }, done)
+    }
+  }
+
+  override _destroy (error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#silence)
+    done(error)
+  }
+
+  override _flush (done: TransformCallback): void {
+    clearTimeout(this.#silence)
+    done()
+  }
+
+  #pass (allowed: boolean, chunk: Buffer, done: TransformCallback): void {
+    // Cut while the answer to the check was under way: the pieces that wait go with it.
+    if (this.destroyed) return
+    this.bytes += chunk.length
+    if (allowed) done(null, chunk)
+    else done(new CutOff('The key was revoked or has expired.'))
+  }
+}

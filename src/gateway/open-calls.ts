@@ -1,0 +1,79 @@
+import type { Digest } from '../core/key-record.ts'
+import type { Drop } from '../core/window/trust-window.ts'
+
+/** A call under way, from just before the upstream hears of it until the last byte of its answer. */
+export interface OpenCall {
+  readonly digest: Digest
+  readonly workspaceId: string
+  /** Ends it in this very turn: nothing more of its answer is written. */
+  cut (): void
+  /** Ends it in this very turn where its answer has begun; asks first where it has not. */
+  interrupt (): void
+  /** Asks whether its key may still do this, and cuts it if not. */
+  recheck (): void
+  /** Whether it lasts as long as somebody listens. */
+  readonly isEndless: boolean
+  /** Ends it because the process stops. */
+  retire (): void
+}
+
+/** All calls under way, so that a revocation ends those of its key before it is acknowledged (WINDOW R12). */
+export class OpenCalls {
+  readonly #calls = new Set<OpenCall>()
+  readonly #byDigest = new Map<Digest, Set<OpenCall>>()
+  readonly #byWorkspace = new Map<string, Set<OpenCall>>()
+
+  get size (): number {
+    return this.#calls.size
+  }
+
+  /** Answers how to take the call out again. */
+  add (call: OpenCall): () => void {
+    this.#calls.add(call)
+    put(this.#byDigest, call.digest, call)
+    put(this.#byWorkspace, call.workspaceId, call)
+    return () => {
+      this.#calls.delete(call)
+      take(this.#byDigest, call.digest, call)
+      take(this.#byWorkspace, call.workspaceId, call)
+    }
+  }
+
+  /** For `TrustWindow.onDrop`. */
+  drop ({ target, action }: Drop): void {
+    for (const call of this.#touched(target)) {
+      if (action === 'revoke') call.cut()
+      // Logged when all keys of a workspace are revoked. One that was made since may be among them: its client connects again.
+      else if (target.kind === 'workspace') call.interrupt()
+      else call.recheck()
+    }
+  }
+
+  retireEndless (): void {
+    for (const call of [...this.#calls]) if (call.isEndless) call.retire()
+  }
+
+  retireAll (): void {
+    for (const call of [...this.#calls]) call.retire()
+  }
+
+  #touched (target: Drop['target']): OpenCall[] {
+    switch (target.kind) {
+      case 'key': return [...this.#byDigest.get(target.digest) ?? []]
+      case 'workspace': return [...this.#byWorkspace.get(target.workspaceId) ?? []]
+      case 'everything': return [...this.#calls]
+    }
+  }
+}
+
+function put<Name> (sets: Map<Name, Set<OpenCall>>, name: Name, call: OpenCall): void {
+  const set = sets.get(name) ?? new Set()
+  set.add(call)
+  sets.set(name, set)
+}
+
+function take<Name> (sets: Map<Name, Set<OpenCall>>, name: Name, call: OpenCall): void {
+  const set = sets.get(name)
+  set?.delete(call)
+  if (set?.size === 0) sets.delete(name)
+}

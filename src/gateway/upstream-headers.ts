@@ -1,0 +1,39 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { KeyRecord } from '../core/key-record.ts'
+import { scopes } from '../core/scopes.ts'
+
+type Headers = Record<string, string>
+
+// What a client may say to an upstream, beside what the gateway says itself. A list of what passes, not of what does not:
+// tokens, cookies, forged x-navis-*, method overrides and whatever is invented next stay here.
+const passedUp = ['accept', 'accept-language', 'last-event-id', 'user-agent', 'traceparent', 'tracestate', 'baggage']
+const passedDown = ['content-type', 'content-encoding', 'mcp-protocol-version', 'retry-after', 'x-accel-buffering']
+
+/** The headers for the upstream that come from the client. */
+export function passableHeaders (headers: IncomingHttpHeaders): Headers {
+  const passed: Headers = { accept: 'application/json, text/event-stream' }
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value === 'string' && (passedUp.includes(name) || name.startsWith('mcp-param-'))) passed[name] = value
+  }
+  return passed
+}
+
+/** Who calls. */
+export function identityHeaders (key: KeyRecord): Headers {
+  return {
+    'x-navis-key-id': key.id,
+    'x-navis-workspace-id': key.workspaceId,
+    ...(key.ownerId === null ? {} : { 'x-navis-owner-id': key.ownerId }),
+    'x-navis-scopes': scopes[key.scope].implies.join(' ')
+  }
+}
+
+/** The headers of an upstream's answer that a client may see. Every answer is for one key alone. */
+export function answerHeaders (headers: IncomingHttpHeaders): Headers {
+  const passed: Headers = { 'cache-control': 'no-store, no-transform' }
+  for (const name of passedDown) {
+    const value = headers[name]
+    if (typeof value === 'string') passed[name] = value
+  }
+  return passed
+}

@@ -1,0 +1,22 @@
+import type { FastifyPluginAsync } from 'fastify'
+
+const body = JSON.stringify({
+  error: 'access_denied',
+  error_description: 'There is no OAuth here, only keys. Either the key that was sent is not good, or it has mcp:read and the call needs mcp:write: ask a person for a key with "Read + Write".'
+})
+
+/**
+ * Where clients that know no other way out of a 401 or 403 try to register (RFC 7591). mcp-remote shows its user what it
+ * gets here, in the place of the refusal that it came from.
+ */
+export const noOAuth: FastifyPluginAsync = async (app) => {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { bodyLimit: 16 * 1024 }, (_request, payload, done) => {
+    payload.resume()
+    done(null)
+  })
+  app.post('/register', { schema: { hide: true } }, async function refuseToRegister (_request, reply) {
+    reply.code(404).headers({ 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
+    return body
+  })
+}
