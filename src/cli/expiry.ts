@@ -1,10 +1,17 @@
+import { isTime } from '../core/key-rules.ts'
+
 const unitsMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
 
 /**
  * When a key ends, in milliseconds since the epoch: `30d` from now (also `m`, `h`, `w`), a day (`2027-01-01`, its first moment in
- * UTC) or RFC 3339 (`2027-01-01T08:00:00+01:00`). `undefined` for anything else.
+ * UTC) or RFC 3339 (`2027-01-01T08:00:00+01:00`). `undefined` for anything else, and for times that no key can end at.
  */
 export function parseExpiry (text: string, nowMs: number): number | undefined {
+  const time = timeOf(text, nowMs)
+  return time !== undefined && isTime(time) ? time : undefined
+}
+
+function timeOf (text: string, nowMs: number): number | undefined {
   const [, count, unit = ''] = /^([1-9]\d{0,5})([mhdw])$/.exec(text) ?? []
   if (count !== undefined) return nowMs + Number(count) * (unitsMs[unit] ?? NaN)
   const [, day] = /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2}))?$/i.exec(text) ?? []

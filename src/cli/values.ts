@@ -10,7 +10,7 @@ export function id (text: string): string {
 
 export function expiry (text: string): number {
   const time = parseExpiry(text, Date.now())
-  if (time === undefined) throw new InvalidArgumentError('Give 30d (also m, h, w), 2027-01-01, or RFC 3339 with an offset.')
+  if (time === undefined) throw new InvalidArgumentError('Give 30d (also m, h, w), 2027-01-01, or RFC 3339 with an offset; 9999 is the last year.')
   return time
 }
 
@@ -23,6 +23,7 @@ export function rowCount (text: string): number {
 /** Adds `k=v` to what came before; called once for each. */
 export function metadata (text: string, before: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
   const [name = '', ...rest] = text.split('=')
+  if (name === '__proto__') throw new InvalidArgumentError('The name __proto__ is not taken.')
   if (name === '' || rest.length === 0) throw new InvalidArgumentError('Give name=value.')
   return Object.fromEntries([...Object.entries(before ?? {}), [name, rest.join('=')]])
 }

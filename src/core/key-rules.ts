@@ -4,14 +4,19 @@ import type { TokenFormat } from './token.ts'
 
 // Patterns are regular expressions with the `u` flag, as JSON Schema reads them.
 // Neither control characters nor lone surrogates: Postgres takes no NUL, and JSON in Postgres no lone surrogate.
-const character = '[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]'
+const character = '[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]'
+// A name that nobody can see is none.
+const visible = '[\\p{L}\\p{N}\\p{P}\\p{S}]'
 
 export const rules = {
-  id: { pattern: '^[A-Za-z0-9._:@-]{1,128}$', says: '1 to 128 of the characters A-Z a-z 0-9 . _ : @ -' },
-  name: { pattern: `^${character}{1,100}$`, says: '1 to 100 characters, no control characters' },
+  // In a path, clients and proxies take . and .. for something else.
+  id: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@-]{1,128}$', says: '1 to 128 of the characters A-Z a-z 0-9 . _ : @ -, and not dots alone' },
+  name: { pattern: `^(?=.*${visible})${character}{1,100}$`, says: '1 to 100 characters, one of them visible, no control characters' },
   reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, no control characters' },
   text: { pattern: `^${character}*$`, says: 'text without control characters' },
-  metadataBytesMax: 2048
+  metadataBytesMax: 2048,
+  /** Milliseconds since the epoch: the last that four digits of a year can show. */
+  expiresAtMax: 253_402_300_799_999
 } as const
 
 interface Described {
@@ -19,6 +24,7 @@ interface Described {
   readonly ownerId?: string | null | undefined
   readonly name?: string | undefined
   readonly scope?: string
+  readonly expiresAt?: number | null | undefined
   readonly metadata?: Readonly<Record<string, string>> | undefined
   readonly reason?: string | undefined
 }
@@ -47,8 +53,14 @@ export function faultsOf (described: Described, tokens: TokenFormat): readonly F
     else if (tokens.foundIn(value)) faults.push(tokenAt(pointer))
   }
   if (described.scope !== undefined && !isScope(described.scope)) faults.push({ pointer: '/scope', detail: 'Must be "mcp:read" or "mcp:write".' })
+  if (!isTime(described.expiresAt ?? 1)) faults.push({ pointer: '/expires_at', detail: 'Must be a time from 1970 to 9999 (UTC).' })
   if (described.metadata !== undefined) faults.push(...faultsOfMetadata(described.metadata, tokens))
   return faults
+}
+
+/** Whether the database and every answer can show it. */
+export function isTime (ms: number): boolean {
+  return ms > 0 && ms <= rules.expiresAtMax
 }
 
 function faultsOfMetadata (metadata: Readonly<Record<string, string>>, tokens: TokenFormat): readonly Fault[] {
@@ -57,6 +69,7 @@ function faultsOfMetadata (metadata: Readonly<Record<string, string>>, tokens: T
   const pointer = '/metadata'
   if (Buffer.byteLength(text) > rules.metadataBytesMax) return [{ pointer, detail: `Must be at most ${rules.metadataBytesMax} bytes as JSON.` }]
   for (const [name, value] of Object.entries(metadata)) {
+    if (name === '__proto__') return [{ pointer, detail: 'Must not have the name __proto__.' }]
     if (typeof value !== 'string') return [{ pointer, detail: 'Must hold strings only.' }]
     if (!pattern.test(name) || !pattern.test(value)) return [{ pointer, detail: `Must hold ${rules.text.says}.` }]
     if (tokens.foundIn(name) || tokens.foundIn(value)) return [tokenAt(pointer)]

@@ -115,7 +115,7 @@ export class KeyService {
 
   /** An earlier expiry is in force on every replica when this returns, like a revocation. */
   async update ({ workspaceId, keyId, actor, name, expiresAt }: UpdateKey): Promise<ManagedKey> {
-    this.#assertSound({ name })
+    this.#assertSound({ name, expiresAt })
     if (!isUuid(keyId)) throw noSuchKey()
     const edited = await this.#store.edit({ workspaceId, keyId, actor, name, expiresAt })
     if (edited.outcome !== 'edited') throw refusedEdits[edited.outcome]()
@@ -177,11 +177,12 @@ function keyTarget (digest: Digest): ChangeTarget {
   return { kind: 'key', digest }
 }
 
-function requestOf ({ idempotencyKey, workspaceId, name, scope, expiresAt, ownerId, metadata }: CreateKey): CreateRequest | undefined {
+// Whoever makes keys has a space of their own: what one has asked for is nothing that another may learn or run into.
+function requestOf ({ idempotencyKey, actor, workspaceId, name, scope, expiresAt, ownerId, metadata }: CreateKey): CreateRequest | undefined {
   if (idempotencyKey === undefined) return undefined
   const sorted = Object.entries(metadata ?? {}).sort(([a], [b]) => a < b ? -1 : 1)
   return {
-    requestDigest: hash('sha256', idempotencyKey, 'buffer'),
+    requestDigest: hash('sha256', JSON.stringify([actor, idempotencyKey]), 'buffer'),
     bodyDigest: hash('sha256', JSON.stringify([workspaceId, name, scope, expiresAt ?? null, ownerId ?? null, sorted]), 'buffer')
   }
 }

@@ -58,6 +58,30 @@ t.test('what takes nothing away is announced and waits for nobody', async (t) =>
   t.strictSame(waits, [])
 })
 
+t.test('an Idempotency-Key is its sender\'s own: two who send an equal one see nothing of each other', async (t) => {
+  const { service } = await setup(t)
+  const wanted = { workspaceId: 'acme', name: 'a key', scope: 'mcp:read', idempotencyKey: '1' } as const
+  const { key } = await service.create({ ...wanted, actor: 'ops' })
+  const other = await service.create({ ...wanted, actor: 'dev', name: 'another' })
+  t.not(other.key.id, key.id)
+  await t.rejects(service.create({ ...wanted, actor: 'ops' }), { code: 'already_created', extra: { key_id: key.id } })
+})
+
+t.test('metadata with the name that JavaScript keeps for itself is refused on every surface', async (t) => {
+  const { service } = await setup(t)
+  const metadata = JSON.parse('{"__proto__":"x"}')
+  await t.rejects(service.create({ workspaceId: 'acme', actor: 'cli', name: 'a key', scope: 'mcp:read', metadata }), { code: 'invalid_request', faults: [{ pointer: '/metadata' }] })
+})
+
+t.test('an id that a path would swallow names neither a workspace nor an owner', async (t) => {
+  const { service } = await setup(t)
+  const wanted = { actor: 'ops', name: 'a key', scope: 'mcp:read' } as const
+  for (const dots of ['.', '..', '...']) {
+    await t.rejects(service.create({ ...wanted, workspaceId: dots }), { faults: [{ pointer: '/workspace_id' }] })
+    await t.rejects(service.create({ ...wanted, workspaceId: 'acme', ownerId: dots }), { faults: [{ pointer: '/owner_id' }] })
+  }
+})
+
 t.test('a revoked key stays as it is', async (t) => {
   const { service, waits, id } = await setup(t)
   await waitedFor(service.revoke({ ...id, reason: 'lost' }), waits)

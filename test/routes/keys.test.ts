@@ -158,6 +158,14 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
     { when: 'an expiry that is no time', body: { ...fields, expires_at: 'tomorrow' }, pointer: '/expires_at' },
     { when: 'an expiry on a day that is none', body: { ...fields, expires_at: '2099-02-30T00:00:00Z' }, pointer: '/expires_at' },
     { when: 'an expiry in a leap second', body: { ...fields, expires_at: '2099-12-31T23:59:60Z' }, pointer: '/expires_at' },
+    { when: 'an expiry before all time', body: { ...fields, expires_at: '0000-01-01T00:00:00Z' }, pointer: '/expires_at' },
+    { when: 'an expiry in the year 10000', body: { ...fields, expires_at: '9999-12-31T23:59:59.999-12:00' }, pointer: '/expires_at' },
+    { when: 'an expiry that is moved before all time', method: 'PATCH', path: `${keys}/${id}`, body: { expires_at: '0000-01-01T00:00:00Z' }, pointer: '/expires_at' },
+    { when: 'an expiry that is moved into the year 10000', method: 'PATCH', path: `${keys}/${id}`, body: { expires_at: '9999-12-31T23:59:59.999-12:00' }, pointer: '/expires_at' },
+    { when: 'a name of white space', body: { ...fields, name: ' \u00a0' }, pointer: '/name' },
+    { when: 'a name of zero width', body: { ...fields, name: '\u200b\u200d\ufeff' }, pointer: '/name' },
+    { when: 'a name with a control character of Latin-1', body: { ...fields, name: 'a\u009bb' }, pointer: '/name' },
+    { when: 'an owner of two dots', body: { ...fields, owner_id: '..' }, pointer: '/owner_id' },
     { when: 'an owner with a space', body: { ...fields, owner_id: 'a b' }, pointer: '/owner_id' },
     { when: 'nested metadata', body: { ...fields, metadata: { a: { b: 'c' } } }, pointer: '/metadata/a' },
     { when: 'metadata of more than 2 KiB', body: { ...fields, metadata: { a: 'x'.repeat(2048) } }, pointer: '/metadata' },
@@ -181,7 +189,9 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
     t.match(await ask('GET', `${keys}?${query}`), { status: 400, body: { code: 'invalid_request' } }, query)
   }
   t.match(await ask('GET', '/v1/workspaces/a%20b/keys'), { status: 400, body: { errors: [{ pointer: '/workspace_id' }] } })
+  t.match(await ask('GET', '/v1/workspaces/.../keys'), { status: 400, body: { errors: [{ pointer: '/workspace_id' }] } })
   t.equal((await ask('GET', `/v1/workspaces/${'w'.repeat(128)}/keys`)).status, 200)
+  t.match(await ask('POST', keys, { payload: { ...fields, expires_at: '9999-12-31T23:59:59.999Z' } }), { status: 201, body: { expires_at: '9999-12-31T23:59:59.999Z' } })
   t.equal((await ask('GET', '/v1/workspaces/a.b:c@d-e/keys')).status, 200)
   t.equal((await ask('POST', keys, { payload: { name: '\u{1F511}'.repeat(100), scope: 'mcp:read' } })).status, 201, 'a hundred characters, however long each is')
 })
