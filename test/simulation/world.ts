@@ -39,6 +39,7 @@ export class Violation extends Error {}
 export const windowMs = 1000
 const callEveryMs = 20
 const keepEveryMs = windowMs / 4
+const callTimeoutMs = 300
 
 /**
  * Replicas that run the real protocol over a model of Postgres, of the network and of time. Every cache is a liar:
@@ -390,7 +391,7 @@ export class World {
       if (replica.calls === call) replica.isCalling = false
       this.#take(replica, { sentAt, answeredAt: replica.clock(this.#time), members })
     })
-    replica.after(this.#time, 300, () => {
+    replica.after(this.#time, callTimeoutMs, () => {
       if (replica.calls === call) replica.isCalling = false
     })
   }
@@ -398,7 +399,7 @@ export class World {
   #take (replica: ModelReplica, roll: Roll): void {
     this.#settle(replica, roll)
     replica.known = new Set(roll.members.map((member) => member.id))
-    const { sightings, silent } = sight(replica.sightings, roll, this.guards)
+    const { sightings, silent } = sight(replica.sightings, roll, { guards: this.guards, gapMaxMs: callTimeoutMs + keepEveryMs })
     replica.sightings = sightings
     for (const { id, renewals } of silent) {
       const expected = this.guards.reapedIfSilent ? renewals : undefined

@@ -45,6 +45,7 @@ export class RollCall {
   readonly #waiting = new Set<Waiting>()
   readonly #latencies = new Latencies()
   readonly #pauseMaxMs: number
+  readonly #keepEveryMs: number
   #roll: Roll | undefined
   #calling = false
   #again = false
@@ -61,6 +62,7 @@ export class RollCall {
   constructor (options: RollCallOptions) {
     this.#options = options
     this.#pauseMaxMs = renewalPeriodMs(options.windowMs) / 2
+    this.#keepEveryMs = Math.min(1000, options.windowMs / 4)
   }
 
   /** Resolves when the change is in force: every living member has acknowledged it, or every older window has ended. */
@@ -160,8 +162,7 @@ export class RollCall {
   #keepLater (): void {
     this.#cancelKeeping()
     if (!this.#keeping) return
-    const everyMs = Math.min(1000, this.#options.windowMs / 4)
-    this.#cancelKeeping = this.#options.scheduler.after(everyMs, () => { this.#keep() })
+    this.#cancelKeeping = this.#options.scheduler.after(this.#keepEveryMs, () => { this.#keep() })
   }
 
   async #keep (): Promise<void> {
@@ -178,7 +179,7 @@ export class RollCall {
 
   async #reap (roll: Roll): Promise<void> {
     const { store, scheduler, guards, log } = this.#options
-    const { sightings, silent } = sight(this.#sightings, roll, guards)
+    const { sightings, silent } = sight(this.#sightings, roll, { guards, gapMaxMs: callTimeoutMs + this.#keepEveryMs })
     this.#sightings = sightings
     for (const { id, renewals } of silent) {
       const expected = guards.reapedIfSilent ? renewals : undefined

@@ -31,7 +31,7 @@ t.test('a wait ends when every living member has acknowledged, as read after the
 })
 
 t.test('a member is silent when it was not seen to renew for W of its own window, counted from the answer', async (t) => {
-  const see = (before: typeof noSightings, sentAt: number, renewals: number) => sight(before, { sentAt, answeredAt: sentAt + 40, members: [member({ renewals })] }, allGuards)
+  const see = (before: typeof noSightings, sentAt: number, renewals: number) => sight(before, { sentAt, answeredAt: sentAt + 40, members: [member({ renewals })] }, { guards: allGuards, gapMaxMs: Infinity })
   const first = see(noSightings, 0, 1)
   t.strictSame(first.silent, [])
   t.strictSame(see(first.sightings, W + 39, 1).silent, [], 'the last renewal may be as young as the answer')
@@ -39,4 +39,14 @@ t.test('a member is silent when it was not seen to renew for W of its own window
   const renewed = see(first.sightings, W + 40, 2)
   t.strictSame(renewed.silent, [])
   t.strictSame(see(renewed.sightings, W + 100, 2).silent, [], 'counted anew from the last change')
+})
+
+t.test('after an outage that is longer than W nobody is silent for not having renewed in it', async (t) => {
+  const see = (before: typeof noSightings, sentAt: number) => sight(before, { sentAt, answeredAt: sentAt + 40, members: [member()] }, { guards: allGuards, gapMaxMs: 1250 })
+  const first = see(noSightings, 0)
+  const back = see(first.sightings, 10_000)
+  t.strictSame(back.silent, [], 'nobody could renew')
+  t.strictSame(see(back.sightings, 11_000).silent, [], 'W has begun anew')
+  t.strictSame(see(see(back.sightings, 11_000).sightings, 10_040 + W).silent.map(({ id }) => id), ['one'], 'who does not come back is counted out')
+  t.strictSame(see(first.sightings, 40 + 1250).silent.map(({ id }) => id), ['one'], 'a slow answer is no outage')
 })
