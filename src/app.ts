@@ -17,6 +17,7 @@ import { staticAuth } from './plugins/static-auth.ts'
 import { strictRequests } from './plugins/strict-requests.ts'
 import { pageSecrets } from './pages-config.ts'
 import { auditRoutes } from './routes/audit.ts'
+import { decodableUrl } from './routes/decodable-url.ts'
 import { documentRoutes } from './routes/documents.ts'
 import { forwardAuthRoutes } from './routes/forward-auth.ts'
 import { introspectRoutes } from './routes/introspect.ts'
@@ -51,6 +52,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
     loggerInstance: createLogger({ level: config.logLevel, scrubber, ...(logDestination === undefined ? {} : { destination: logDestination }) }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
+    rewriteUrl: decodableUrl,
     trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
     bodyLimit: 16 * 1024,
     routerOptions: { maxParamLength: 512 },

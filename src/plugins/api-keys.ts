@@ -45,6 +45,8 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, options:
   const keys = options.keys ?? await openKeys({ log: app.log, ...options })
   const { verifier, tokens } = keys
 
+  // Node leaves out the headers beyond a count, a second Authorization among them; their bytes are bounded anyway.
+  app.server.maxHeadersCount ??= 0
   app.decorate('apiKeys', keys)
   app.decorateRequest(verified, undefined)
   app.decorateRequest('apiKey', {

@@ -7,7 +7,7 @@ import { isScope, scopes, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { bearerToken } from '../plugins/bearer.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { failureFor, refusalFor, refuseRequest } from '../plugins/refusals.ts'
+import { failureFor, refusalFor, refusals, refuseRequest } from '../plugins/refusals.ts'
 
 const path = '/forward-auth'
 
@@ -21,7 +21,11 @@ export const forwardAuthRoutes: FastifyPluginAsync = async (app) => {
 
   const answer = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
     const scope = wantedScope(request)
-    if (scope instanceof KeysError) return done(scope)
+    if (scope instanceof KeysError) {
+      // A token among the parameters that are not known gets the answer that it gets everywhere.
+      const { tokenInQuery } = refusals
+      return bearerToken(request.raw, tokens) === tokenInQuery ? refuseRequest(reply, tokenInQuery) : done(scope)
+    }
     const { mcp } = request.query as { mcp?: string | string[] }
     if (mcp === undefined) return judge(request, reply, scope)
     mcpScope(app, request, [mcp].flat()).then((needed) => { judge(request, reply, scope === 'mcp:write' ? scope : needed) }, done)
@@ -60,16 +64,17 @@ function allMethods (app: FastifyInstance): string[] {
 }
 
 /**
- * The scope that is asked for. On the path itself the query is the proxy's configuration, and a scope that does not exist
- * is a mistake in it, which must not let anybody in. Below it, Envoy has put the client's own path and query: there a
+ * The scope that is asked for. On the path itself the query is the proxy's configuration, and a scope that does not exist,
+ * or another spelling of `scope`, is a mistake in it, which must not let anybody in. Below it, Envoy has put the client's own path and query: there a
  * foreign `scope` is the application's, and one of ours can only ask for more.
  */
 function wantedScope (request: FastifyRequest): Scope | undefined | KeysError {
-  const { scope } = request.query as { scope?: string | string[] }
+  const { scope, ...others } = request.query as { scope?: string | string[] }
+  const isBelow = request.url.startsWith(`${path}/`)
+  if (!isBelow && Object.keys(others).some((name) => !known.has(name))) return unknownParameter()
   if (scope === undefined) return undefined
   if (isScope(scope)) return scope
   const asked = [scope].flat()
-  const isBelow = request.url.startsWith(`${path}/`)
   if (!isBelow || asked.some((one) => one.startsWith('mcp:') && !isScope(one))) return unknownScope()
   return asked.includes('mcp:write') ? 'mcp:write' : asked.find(isScope)
 }
@@ -84,6 +89,12 @@ async function mcpScope (app: FastifyInstance, request: FastifyRequest, upstream
   if (!app.hasDecorator('mcpToolScope')) return 'mcp:write'
   const needed = await Promise.all(upstreams.map((upstream) => app.mcpToolScope(upstream === '1' ? 'default' : upstream, claim.tool)))
   return needed.every((scope) => scope === 'mcp:read') ? 'mcp:read' : 'mcp:write'
+}
+
+const known = new Set(['scope', 'mcp'])
+
+function unknownParameter (): KeysError {
+  return new KeysError('invalid_request', { detail: 'There is a parameter in the query that is not known here. There are "scope" and "mcp"; mind the case.' })
 }
 
 function unknownScope (): KeysError {

@@ -1,5 +1,6 @@
 import { METHODS, request as httpRequest } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { verificationApp } from './verification-app.ts'
 
@@ -15,7 +16,12 @@ async function setup (t: Test, options?: { unknownTokensPerMinute?: number }) {
         response.setEncoding('utf8').on('data', (part) => { text += part }).on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: text }))
       }).on('error', reject).end(body)
     })
-  return { ask, ...rest }
+  const askWith = async (...lines: string[]) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(['GET /forward-auth HTTP/1.1', 'Host: x', 'Connection: close', ...lines, '', ''].join('\r\n'))
+    return Number((await text(socket)).split(' ')[1])
+  }
+  return { ask, askWith, ...rest }
 }
 
 t.test('a good key is let through with whose it is, for every method that node parses', async (t) => {
@@ -28,6 +34,14 @@ t.test('a good key is let through with whose it is, for every method that node p
     })
   }
   t.match((await ask('/forward-auth/a/b?x=1', writing.token)).headers, { 'x-auth-owner-id': '', 'x-auth-scopes': 'mcp:read mcp:write' })
+})
+
+t.test('however many headers there are, each counts', async (t) => {
+  const { askWith, reading } = await setup(t)
+  const good = `Authorization: Bearer ${reading.token}`
+  const many = new Array<string>(1100).fill('a:b')
+  t.equal(await askWith(good, ...many, 'Authorization: Bearer other'), 401, 'a second one, far behind')
+  t.equal(await askWith(...many, good), 200, 'the only one, far behind')
 })
 
 t.test('a body of any type and length is not read', async (t) => {
@@ -65,9 +79,21 @@ t.test('a scope that does not exist lets nobody in, and a client can only ask fo
   t.equal((await ask('/forward-auth?scope=mcp:wirte', writing.token)).status, 400, 'mistyped in the proxy\'s configuration')
   t.equal((await ask('/forward-auth?scope=', writing.token)).status, 400, 'left empty there')
   t.equal((await ask('/forward-auth?scope=mcp:read&scope=mcp:write', reading.token)).status, 400, 'given twice there')
+  for (const query of ['Scope=mcp:write', 'scope[]=mcp:write', 'scope%5B%5D=mcp:write', 'scopes=', 'scope=mcp:read&x', '__proto__=mcp:write']) {
+    t.equal((await ask(`/forward-auth?${query}`, writing.token)).status, 400, query)
+  }
+  t.equal((await ask('/forward-auth/x?Scope=mcp:write', reading.token)).status, 200, 'the application\'s own, too')
   t.equal((await ask('/forward-auth/x?scope=mcp:wirte', writing.token)).status, 400, 'mistyped below')
   t.equal((await ask('/forward-auth/search?scope=all', reading.token)).status, 200, 'the application\'s own parameter')
   t.equal((await ask('/forward-auth/x?scope=mcp:write&scope=mcp:read', reading.token)).status, 403, 'the greater of two')
+})
+
+t.test('the path that a client chose need be none that can be decoded', async (t) => {
+  const { ask, reading } = await setup(t)
+  for (const path of ['/100%', '/%e9', '/a%2', '/%zz?x=%']) {
+    t.equal((await ask(`/forward-auth${path}`, reading.token)).status, 200, path)
+    t.equal((await ask(`/forward-auth${path}`)).status, 401, path)
+  }
 })
 
 t.test('a token in the query is refused, also beside a good header, and X-Forwarded-Uri decides nothing', async (t) => {

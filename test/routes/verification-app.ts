@@ -8,6 +8,7 @@ import { Scrubber } from '../../src/plugins/scrubber.ts'
 import { secretRefusal } from '../../src/plugins/secret-refusal.ts'
 import { staticAuth } from '../../src/plugins/static-auth.ts'
 import { strictRequests } from '../../src/plugins/strict-requests.ts'
+import { decodableUrl } from '../../src/routes/decodable-url.ts'
 import { forwardAuthRoutes } from '../../src/routes/forward-auth.ts'
 import { introspectRoutes } from '../../src/routes/introspect.ts'
 import { verifyRoutes } from '../../src/routes/verify.ts'
@@ -18,7 +19,7 @@ export const serviceToken = 'a-service-token-of-at-least-32-characters'
 /** The verification routes on real stores, with a reading and a writing key in workspace `w1`. */
 export async function verificationApp (t: Test, { unknownTokensPerMinute }: { unknownTokensPerMinute?: number } = {}) {
   const keys = await openKeys({ databaseUrl: await freshDatabase(t), redisUrl: await freshRedis(t), unknownTokensPerMinute })
-  const app = Fastify({ bodyLimit: 16 * 1024 })
+  const app = Fastify({ bodyLimit: 16 * 1024, rewriteUrl: decodableUrl })
   const secrets = [{ name: 'gateway', secret: serviceToken }]
   await app.register(problems)
   await app.register(strictRequests)
