@@ -5,14 +5,20 @@ import { rules } from '../core/key-rules.ts'
 const faultsMax = 20
 const saidByPattern = new Map<unknown, string>(Object.values(rules).flatMap((rule) => typeof rule === 'object' ? [[rule.pattern, rule.says]] : []))
 
-/** What a validator found, with a JSON pointer each. Names that a client made up are shown only where they can be no secret. */
-export function faultsOfValidation (errors: readonly FastifySchemaValidationError[]): readonly Fault[] {
-  const faults = errors.flatMap(faultsOf)
+/** What a validator found, with a JSON pointer each; `members` are those that a body may have. Names that a client made up are shown only where they can be no secret. */
+export function faultsOfValidation (errors: readonly FastifySchemaValidationError[], members: readonly string[] = []): readonly Fault[] {
+  const telling = errors.filter((error) => !isOfOtherBranch(error))
+  const faults = (telling.length > 0 ? telling : errors).flatMap((error) => faultsOf(error, members))
   const seen = new Set<string>()
   return faults.filter(({ pointer }) => !seen.has(pointer) && seen.add(pointer)).slice(0, faultsMax)
 }
 
-function faultsOf ({ keyword, instancePath, params, message = 'is not valid' }: FastifySchemaValidationError): Fault[] {
+// Whoever sent something did not mean the branch of nothing, and that no branch fits says nothing beside why.
+function isOfOtherBranch ({ keyword, params }: FastifySchemaValidationError): boolean {
+  return keyword === 'anyOf' || (keyword === 'type' && (params['type'] === 'null' || params['type'] === 'undefined'))
+}
+
+function faultsOf ({ keyword, instancePath, params, message = 'is not valid' }: FastifySchemaValidationError, members: readonly string[]): Fault[] {
   const at = pointerTo(instancePath)
   if (keyword === 'required') return names(params['requiredProperties']).map((name) => ({ pointer: `${at}/${name}`, detail: 'Must be there.' }))
   if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties') {
@@ -21,6 +27,8 @@ function faultsOf ({ keyword, instancePath, params, message = 'is not valid' }: 
     }))
   }
   if (keyword === 'boolean') return []
+  if (keyword === 'enum') return [{ pointer: at, detail: `Must be one of ${names(params['allowedValues']).join(', ')}.` }]
+  if (keyword === 'minProperties') return [{ pointer: at, detail: `Must have at least one of the members ${members.join(', ')}.` }]
   const said = saidByPattern.get(String(params['pattern'] ?? ''))
   return [{ pointer: at, detail: said === undefined ? `${sentence(message)}.` : `Must be ${said}.` }]
 }

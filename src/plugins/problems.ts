@@ -25,7 +25,7 @@ export const problems = fp(async (app) => {
 
 /** Also for what Fastify refuses before any route is found, such as a broken URL. */
 export function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = toKeysError(error, request.id)
+  const problem = toKeysError(error, request)
   if (problem.code === 'internal') request.log.error({ err: error }, 'unforeseen error')
   else if (problem.code === 'unavailable') request.log.warn({ err: problem.cause }, 'unavailable')
   if (problem.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="navis-keys"')
@@ -33,12 +33,12 @@ export function sendProblem (error: unknown, request: FastifyRequest, reply: Fas
   reply.code(meanings[problem.code].status).header('cache-control', 'no-store').type(problemType).serializer(asIs).send(problemDocument(problem))
 }
 
-function toKeysError (error: unknown, requestId: string): KeysError {
+function toKeysError (error: unknown, request: FastifyRequest): KeysError {
   if (error instanceof KeysError) return error
   if (isOutage(error)) return unavailable('A store that is needed for the answer is away right now. Try again.', error)
-  const foreseen = fromFramework(error as Partial<FastifyError>)
+  const foreseen = fromFramework(error as Partial<FastifyError>, request)
   return foreseen ?? new KeysError('internal', {
-    detail: 'Something went wrong inside. "request_id" finds it in the logs.', extra: { request_id: requestId }
+    detail: 'Something went wrong inside. "request_id" finds it in the logs.', extra: { request_id: request.id }
   })
 }
 
@@ -51,14 +51,19 @@ const details: Readonly<Record<string, { code: ErrorCode, detail: string }>> = {
   FST_ERR_MAX_PARAM_LENGTH: { code: 'not_found', detail: 'There is nothing at this path: a part of it is too long.' }
 }
 
-function fromFramework ({ code = '', statusCode = 500, validation, validationContext }: Partial<FastifyError>): KeysError | undefined {
+function fromFramework ({ code = '', statusCode = 500, validation, validationContext }: Partial<FastifyError>, request: FastifyRequest): KeysError | undefined {
   if (validation !== undefined) {
-    return new KeysError('invalid_request', { detail: `Something in the ${places[validationContext ?? ''] ?? 'request'} is not as it has to be; "errors" says what.`, faults: faultsOfValidation(validation) })
+    return new KeysError('invalid_request', { detail: `Something in the ${places[validationContext ?? ''] ?? 'request'} is not as it has to be; "errors" says what.`, faults: faultsOfValidation(validation, membersOf(request)) })
   }
   const known = details[code]
   if (known !== undefined) return new KeysError(known.code, { detail: known.detail })
   if (statusCode >= 400 && statusCode < 500) return new KeysError('invalid_request', { detail: 'The request cannot be read. Check its body against its content type and length.' })
   return undefined
+}
+
+function membersOf ({ routeOptions }: FastifyRequest): string[] {
+  const { properties = {} } = (routeOptions.schema?.body ?? {}) as { properties?: object }
+  return Object.keys(properties)
 }
 
 const places: Readonly<Record<string, string>> = { body: 'body', querystring: 'query string', params: 'path', headers: 'headers' }

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type, type Static } from 'typebox'
 import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, scopes } from '../core/scopes.ts'
+import { formRefusal } from '../plugins/body-form.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { serviceClient } from './service-client.ts'
 
@@ -30,6 +31,7 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
   const { verifier } = app.apiKeys
   app.removeAllContentTypeParsers()
   await app.register(formbody)
+  app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request), payload) })
   app.addHook('onRequest', app.requireService)
   app.addHook('onRequest', app.refuseQueryCredentials)
 

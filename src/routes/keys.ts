@@ -115,6 +115,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.delete('/v1/workspaces/:workspace_id/keys/:key_id', {
+    config: { bodyMayBeLeftOut: true },
     schema: {
       tags,
       security,
@@ -133,6 +134,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/v1/workspaces/:workspace_id/keys/revoke-all', {
+    config: { bodyMayBeLeftOut: true },
     schema: {
       tags,
       security,

@@ -77,8 +77,8 @@ t.test('an id that a path would swallow names neither a workspace nor an owner',
   const { service } = await setup(t)
   const wanted = { actor: 'ops', name: 'a key', scope: 'mcp:read' } as const
   for (const dots of ['.', '..', '...']) {
-    await t.rejects(service.create({ ...wanted, workspaceId: dots }), { faults: [{ pointer: '/workspace_id' }] })
-    await t.rejects(service.create({ ...wanted, workspaceId: 'acme', ownerId: dots }), { faults: [{ pointer: '/owner_id' }] })
+    await t.rejects(service.create({ ...wanted, workspaceId: dots }), { code: 'invalid_request', faults: [{ pointer: '/workspace_id' }] })
+    await t.rejects(service.create({ ...wanted, workspaceId: 'acme', ownerId: dots }), { code: 'invalid_request', faults: [{ pointer: '/owner_id' }] })
   }
 })
 

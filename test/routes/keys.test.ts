@@ -1,3 +1,5 @@
+import { connect as connectSocket, type AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { sql } from 'drizzle-orm'
@@ -185,7 +187,7 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
     t.ok(answer.body.errors?.some((fault: { pointer: string }) => fault.pointer === pointer), `${when}: ${JSON.stringify(answer.body.errors)}`)
     t.notOk(JSON.stringify(answer.body).includes(token), when)
   }
-  for (const query of ['limit=0', 'limit=201', 'limit=x', 'limit=1&limit=2', 'status=dead', 'offset=3', `cursor=${'a'.repeat(300)}`]) {
+  for (const query of ['limit=0', 'limit=201', 'limit=x', 'limit=2.5', 'limit=0x10', 'limit=1e2', 'limit=%201', 'limit=', 'limit=1&limit=2', 'status=dead', 'offset=3', `cursor=${'a'.repeat(300)}`]) {
     t.match(await ask('GET', `${keys}?${query}`), { status: 400, body: { code: 'invalid_request' } }, query)
   }
   t.match(await ask('GET', '/v1/workspaces/a%20b/keys'), { status: 400, body: { errors: [{ pointer: '/workspace_id' }] } })
@@ -214,8 +216,41 @@ t.test('bodies that are no JSON object of ours are refused by their form', async
   for (const { when, body, type, status, code } of refused) {
     t.match(await post(body, type), { status, body: { code, status }, headers: { 'content-type': 'application/problem+json' } }, when)
   }
-  t.equal((await post(JSON.stringify(fields), 'application/json; charset=utf-8')).status, 201, 'a charset is fine')
+  for (const type of ['; charset=utf-8', ';charset="UTF-8"', '; version=1; charset=utf-8', ';']) t.equal((await post(JSON.stringify(fields), json + type)).status, 201, type)
+  for (const type of ['; charset=utf-16', '; charset=iso-8859-1', '; charset', '; charset=', '; charset=utf-8; charset=utf-7', '; =x', ' x', '; a="b', ', text/plain']) {
+    t.match(await post(JSON.stringify(fields), json + type), { status: 415, body: { code: 'unsupported_media_type' } }, type)
+  }
+  t.match(await ask('POST', keys, { payload: fields, headers: { 'content-encoding': 'gzip' } }), { status: 415, body: { detail: /Content-Encoding/ } })
+  t.match(await ask('POST', keys, { payload: Buffer.concat([Buffer.from('{"scope":"mcp:read","name":"'), Buffer.from([0xe9]), Buffer.from('"}')]), headers: { 'content-type': json } }), { status: 400, body: { detail: /UTF-8/ } })
+  t.equal((await ask('POST', `${keys}/revoke-all`, { payload: '', headers: { 'content-type': json } })).status, 200, 'so may the revocation of all')
   t.equal((await ask('DELETE', `${keys}/${id}`, { payload: '', headers: { 'content-type': json } })).status, 204, 'a DELETE may name the type of a body that it does not send')
+})
+
+t.test('two content types are one too many', async (t) => {
+  const { app } = await setupApp(t)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  for (const [first, second] of [['application/json', 'text/plain'], ['application/json', 'application/json'], ['text/plain', 'application/json']] as const) {
+    const socket = connectSocket(port, '127.0.0.1')
+    const body = JSON.stringify(fields)
+    socket.write([`POST ${keys} HTTP/1.1`, 'Host: x', 'Connection: close', `Authorization: Bearer ${management}`, `Content-Type: ${first}`, `Content-Type: ${second}`, `Content-Length: ${body.length}`, '', body].join('\r\n'))
+    t.match(await text(socket), /^HTTP\/1.1 415 /, `${first}, ${second}`)
+  }
+})
+
+t.test('a fault says what to do', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id } = await create()
+  const faultsOf = async (method: string, path: string, payload: unknown) => (await ask(method, path, { payload: payload as object })).body.errors
+  t.strictSame(await faultsOf('POST', keys, { ...fields, scope: 'all' }), [{ pointer: '/scope', detail: 'Must be one of mcp:read, mcp:write.' }])
+  t.strictSame(await faultsOf('PATCH', `${keys}/${id}`, {}), [{ pointer: '', detail: 'Must have at least one of the members name, expires_at.' }])
+  for (const [method, path] of [['DELETE', `${keys}/${id}`], ['POST', `${keys}/revoke-all`]] as const) {
+    t.strictSame(await faultsOf(method, path, { reason: 5 }), [{ pointer: '/reason', detail: 'Must be string.' }])
+    t.strictSame(await faultsOf(method, path, { why: 'x' }), [{ pointer: '/why', detail: 'Is not known here. Leave it out.' }])
+  }
+  for (const member of ['"__proto__":{}', '"constructor":{"prototype":{}}']) {
+    t.match(await ask('POST', keys, { payload: `{${member}}`, headers: { 'content-type': 'application/json' } }), { status: 400, body: { detail: /__proto__, or constructor/ } })
+  }
 })
 
 t.test('what is not there is a 404, a method that is not known a 405 with Allow', async (t) => {

@@ -38,6 +38,9 @@ t.test('verify and introspect refuse strangers, keys, and bodies that are not as
   }
   for (const body of [{}, { token: 1 }, { token: 'x', scope: 'all' }, { token: 'x', more: 1 }]) t.equal((await verify(body)).statusCode, 400)
   t.equal((await introspect('{"token":"x"}', { 'content-type': 'application/json' })).statusCode, 415)
+  for (const headers of [{ 'content-encoding': 'gzip' }, { 'content-type': 'application/x-www-form-urlencoded; charset=utf-16' }, { 'content-type': 'application/x-www-form-urlencoded; charset' }]) {
+    t.equal((await introspect('token=x', headers)).statusCode, 415, JSON.stringify(headers))
+  }
   for (const form of ['', 'token=', 'token=a&token=b', 'token=a&more=1', 'scope=mcp:read']) t.equal((await introspect(form)).statusCode, 400, form)
 })
 
