@@ -1,14 +1,18 @@
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
+import { makeDataFolder } from './data-folder.ts'
 import { isLive, lockDataFolder, readHolder, socketName, type LockHolder } from './data-folder-lock.ts'
+import { DurableFiles, syncPath, syncTree } from './durable-files.ts'
 import { WireServer } from './wire-server.ts'
 
 // A unix socket's path ends at 108 bytes on Linux and at 104 on others.
 const socketPathBytesMax = 100
 // The 160 MB that PGlite would take by itself are for larger databases: the file system remembers the rest.
-const startParams = [...PGlite.defaultStartParams, '-c', 'shared_buffers=32MB']
+const draftParams = [...PGlite.defaultStartParams, '-c', 'shared_buffers=32MB']
+// -F is no fsync at all, and of the ways to have one PGlite hands on this one alone.
+const startParams = [...draftParams.filter((param) => param !== '-F'), '-c', 'fsync=on', '-c', 'wal_sync_method=fsync']
 
 export interface EmbeddedPostgres {
   /** For any driver, of this process or another one of the same user. Any number of connections. */
@@ -18,12 +22,12 @@ export interface EmbeddedPostgres {
 }
 
 /**
- * Postgres inside this process, its data in `dataDir`. What it has confirmed survives the end of the process, however
- * sudden; it does not call fsync, so it may not survive the end of the machine. Throws `DataFolderInUse`.
+ * Postgres inside this process, its data in `dataDir`. What it has confirmed is on the disk, as far as the system's
+ * fsync is true. Throws `DataFolderInUse` and `UnfitDataFolder`.
  */
 export async function startEmbedded ({ dataDir }: { dataDir: string }): Promise<EmbeddedPostgres> {
   const folder = resolve(dataDir)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeDataFolder(folder)
   const socketFolder = makeSocketFolder(folder)
   const server = new WireServer()
   const closeServer = async () => {
@@ -62,11 +66,13 @@ async function openSession (folder: string): Promise<PGlite> {
   if (!existsSync(place)) {
     const draft = `${place}.draft`
     rmSync(draft, { recursive: true, force: true })
-    const session = await PGlite.create({ dataDir: draft, startParams })
+    const session = await PGlite.create({ dataDir: draft, startParams: draftParams })
     await session.close()
+    syncTree(draft)
     renameSync(draft, place)
+    syncPath(folder)
   }
-  return await PGlite.create({ dataDir: place, startParams, relaxedDurability: false })
+  return await PGlite.create({ fs: new DurableFiles(place), startParams, relaxedDurability: false })
 }
 
 function removeSocketOf (predecessor: LockHolder | undefined): void {

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -127,6 +128,41 @@ t.test('a data folder with a path too long for a socket works as well, and other
   t.equal(await runningEmbeddedUrl(dataDir), embedded.url)
   await embedded.stop()
   t.notOk(existsSync(socketFolderOf(embedded)))
+})
+
+t.test('what is confirmed has reached the disk', { skip: process.platform !== 'linux' && 'only Linux names the file of a descriptor' }, async (t) => {
+  const synced: string[] = []
+  const { fsyncSync } = fs
+  t.teardown(() => {
+    fs.fsyncSync = fsyncSync
+    syncBuiltinESMExports()
+  })
+  fs.fsyncSync = (descriptor) => {
+    fsyncSync(descriptor)
+    synced.push(fs.readlinkSync(`/proc/self/fd/${descriptor}`))
+  }
+  syncBuiltinESMExports()
+  const dataDir = freshFolder(t)
+  const embedded = await startEmbedded({ dataDir })
+  t.teardown(embedded.stop)
+  t.ok(synced.some((path) => path.endsWith('/global/pg_control')), 'the database as it was made')
+  t.ok(synced.includes(dataDir), 'and the name it was given')
+  const sql = pool(t, embedded)
+  await sql`create table numbers (n int)`
+  for (const n of [1, 2, 3]) {
+    synced.length = 0
+    await sql`insert into numbers values (${n})`
+    t.match(synced.find((path) => path.includes('/pg_wal/')), /postgres\/pg_wal\/[0-9A-F]{24}$/, `commit ${n}`)
+  }
+  synced.length = 0
+  await sql`checkpoint`
+  t.ok(synced.some((path) => path.includes('/base/')), 'a checkpoint syncs the tables before it forgets the log')
+})
+
+t.test('a data folder that cannot be one is refused in a sentence, at once', async (t) => {
+  for (const dataDir of ['/proc/x', '/proc/x/y', '/etc/hostname', '/etc/hostname/x']) {
+    await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /^DATA_DIR: .* Set DATA_DIR to a folder/ }, dataDir)
+  }
 })
 
 t.test('a process that is killed loses nothing that was confirmed, and the next one takes over', async (t) => {
