@@ -7,6 +7,7 @@ import { ConfigError, readConfig, type Config } from './config.ts'
 import type { Logger } from './core/logger.ts'
 import { bootDatabase } from './db/boot.ts'
 import { DataFolderInUse } from './db/data-folder-lock.ts'
+import { UnfitDataFolder } from './db/data-folder.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { migrateEmbedded } from './db/migrate-embedded.ts'
 import { migrate, UnfitDatabase } from './db/migrate.ts'
@@ -22,6 +23,8 @@ const unreadyMs = 1000
 const drainMs = 6000
 const lastWordsMs = 300
 const shutdownMs = 9500
+
+const unwritable = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOENT', 'ENOTDIR', 'EISDIR'])
 
 const stopping = new AbortController()
 /** What has to be undone before the process ends; the last first. */
@@ -52,6 +55,7 @@ async function run (): Promise<void> {
 
 async function start (settings: Config): Promise<void> {
   const config = settings.databaseUrl === undefined ? await startOwnDatabase(settings) : settings
+  stopping.signal.throwIfAborted()
   const log = loggerOf(config)
   const url = config.databaseUrl ?? ''
   const keys = await bootDatabase({
@@ -112,12 +116,12 @@ function complain (error: unknown): void {
 }
 
 function sentenceOf (error: unknown): string {
-  if (error instanceof ConfigError || error instanceof UnfitDatabase || error instanceof DataFolderInUse) return error.message
-  const { code, port, path, cause } = error as NodeJS.ErrnoException & { port?: number }
+  if (error instanceof ConfigError || error instanceof UnfitDatabase || error instanceof DataFolderInUse || error instanceof UnfitDataFolder) return error.message
+  const { code = '', port, path, syscall, cause } = error as NodeJS.ErrnoException & { port?: number }
   if (code === 'EADDRINUSE') return `Port ${port} is in use by another process. Stop that one, or set PORT to another port.`
   if (code === 'EACCES' && port !== undefined) return `Port ${port} is not open to this user. Set PORT to one above 1023.`
-  if (code === 'EADDRNOTAVAIL') return 'HOST is no address of this machine.'
-  if ((code === 'EACCES' || code === 'EROFS' || code === 'ENOSPC') && path !== undefined) return `${path} cannot be written (${code}). Check DATA_DIR, its rights and its disk.`
+  if (code === 'EADDRNOTAVAIL' || syscall === 'getaddrinfo') return `HOST is no address of this machine (${code}). Set HOST to one of its addresses, or to 0.0.0.0 for all of them.`
+  if (unwritable.has(code) && path !== undefined) return `${path} cannot be written (${code}). Check DATA_DIR, its rights and its disk.`
   if (error instanceof Error && 'query' in error) return `A query failed while starting: ${cause instanceof Error ? cause.message : 'no cause given'}`
   return error instanceof Error ? error.stack ?? error.message : String(error)
 }
