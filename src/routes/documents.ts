@@ -21,6 +21,18 @@ export const documentRoutes: FastifyPluginAsync = async (app) => {
   })
   await app.register(scalar, {
     routePrefix: '/docs',
-    configuration: { url: '/openapi.json', pageTitle: 'Navis Keys', nonce, withDefaultFonts: false, hideClientButton: true, telemetry: false } as object
+    configuration: {
+      url: '/openapi.json',
+      pageTitle: 'Navis Keys',
+      nonce,
+      withDefaultFonts: false,
+      telemetry: false,
+      // What follows would lead people, and the document, to somebody else's service.
+      hideClientButton: true,
+      showDeveloperTools: 'never',
+      showToolbar: 'never',
+      agent: { disabled: true },
+      mcp: { disabled: true }
+    } as object
   })
 }
