@@ -8,6 +8,7 @@ import { silentLogger, type Logger } from './core/logger.ts'
 import { MissBudget } from './core/miss-budget.ts'
 import { RefusalMemory } from './core/refusal-memory.ts'
 import { TokenFormat } from './core/token.ts'
+import { Trickle } from './core/trickle.ts'
 import { Verifier } from './core/verifier.ts'
 import type { VerifierStats } from './core/verifier-counts.ts'
 import type { Guards } from './core/window/guards.ts'
@@ -45,7 +46,7 @@ export interface KeysOptions {
   readonly acks?: boolean | undefined
   /** Keys held in memory at most. 100,000. */
   readonly memoryEntriesMax?: number | undefined
-  /** Tokens that do not exist that one client address (IPv6: one /64) may present in a minute; beyond, 429. 600. */
+  /** Tokens that do not exist that one client address (IPv6: one /64) may present in a minute; beyond, 429, and keys that exist are looked up in turn. 600. */
   readonly unknownTokensPerMinute?: number | undefined
   /** Shaped like pino. Silence. */
   readonly log?: Logger | undefined
@@ -116,6 +117,7 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
     clock,
     refusals: new RefusalMemory({ ttlMs: cache ? 1000 : 0, entriesMax: 10_000 }),
     budget: new MissBudget({ clock, perMinute: options.unknownTokensPerMinute ?? 600 }),
+    trickle: new Trickle(),
     lastUsed,
     ...(guards === undefined ? {} : { guards })
   })

@@ -72,7 +72,7 @@ export const settings = Type.Object({
     maximum: 1_000_000,
     default: 600,
     advice: 'a whole number from 1 to 1000000',
-    description: 'Well-formed but unknown tokens that one client address may try in a minute before it gets 429. Tokens that exist never count.'
+    description: 'Well-formed but unknown tokens that one client address (IPv6: one /64) may try in a minute before it gets 429. Tokens that exist never count, and are looked up in turn from then on. Behind a proxy set `TRUSTED_PROXIES`: else all clients are one address.'
   }),
   MEMORY_ENTRIES_MAX: Type.Integer({
     minimum: 1,

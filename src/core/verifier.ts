@@ -6,6 +6,7 @@ import type { Client, MissBudget } from './miss-budget.ts'
 import type { RefusalMemory } from './refusal-memory.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
+import type { Trickle } from './trickle.ts'
 import { refusalOf, refuse, type Reason, type Verdict } from './verdict.ts'
 import { VerifierCounts, type VerifierStats } from './verifier-counts.ts'
 import { allGuards, type Guards } from './window/guards.ts'
@@ -25,6 +26,8 @@ interface VerifierOptions {
   readonly clock: Clock
   readonly refusals: RefusalMemory
   readonly budget: MissBudget
+  /** For clients whose budget is spent. */
+  readonly trickle: Trickle
   readonly lastUsed: { note (keyId: string, now: number): void }
   /** The longest that a verification takes before it is given up as `unavailable`, in milliseconds. 900. */
   readonly timeoutMs?: number
@@ -43,6 +46,7 @@ export class Verifier {
   readonly #clock: Clock
   readonly #refusals: RefusalMemory
   readonly #budget: MissBudget
+  readonly #trickle: Trickle
   readonly #lastUsed: VerifierOptions['lastUsed']
   readonly #timeoutMs: number
   readonly #guards: Guards
@@ -55,6 +59,7 @@ export class Verifier {
     this.#clock = options.clock
     this.#refusals = options.refusals
     this.#budget = options.budget
+    this.#trickle = options.trickle
     this.#lastUsed = options.lastUsed
     this.#timeoutMs = options.timeoutMs ?? 900
     this.#guards = options.guards ?? allGuards
@@ -63,7 +68,7 @@ export class Verifier {
   /**
    * The verdict on a token: at once when memory can answer, else as a promise, so that a hit costs none. Never throws;
    * the promise rejects with `unavailable` when the answer is not known right now, within a second, and with
-   * `too_many_unknown_tokens` when the client has used up its budget.
+   * `too_many_unknown_tokens` when the client has used up its budget and there is no place, or no key, for this token.
    */
   verify (token: string, { scope, client }: Presentation = {}): Verdict | Promise<Verdict> {
     const digest = this.#format.parse(token)
@@ -133,13 +138,7 @@ export class Verifier {
   async #find (digest: Digest, client: Client | undefined): Promise<Entry | undefined> {
     if (client === undefined) return await this.#lookup.find(digest)
     const waitMs = this.#budget.take(client)
-    if (waitMs > 0) {
-      this.#counts.budgetRefused++
-      throw new KeysError('too_many_unknown_tokens', {
-        detail: 'Too many tokens that do not exist came from this address. Wait, then present a token that does.',
-        retryAfterS: Math.ceil(waitMs / 1000)
-      })
-    }
+    if (waitMs > 0) return await this.#findInTrickle(digest, client, waitMs)
     let isUnknown = false
     try {
       const entry = await this.#lookup.find(digest)
@@ -148,6 +147,17 @@ export class Verifier {
     } finally {
       if (!isUnknown) this.#budget.giveBack(client)
     }
+  }
+
+  // Keys that exist get through a flood of others from the same address; that others do not exist is not told any more.
+  async #findInTrickle (digest: Digest, client: Client, waitMs: number): Promise<Entry> {
+    const entry = await this.#trickle.join(client)?.then(() => this.#lookup.find(digest))
+    if (entry !== undefined) return entry
+    this.#counts.budgetRefused++
+    throw new KeysError('too_many_unknown_tokens', {
+      detail: 'Too many tokens that do not exist came from this address. Try again later, with a token that does.',
+      retryAfterS: Math.ceil(waitMs / 1000)
+    })
   }
 
   #reasonOf (entry: Entry, scope: Scope | undefined, now: number): Reason {

@@ -4,17 +4,19 @@ import { RefusalMemory } from '../../src/core/refusal-memory.ts'
 import { TokenFormat } from '../../src/core/token.ts'
 import type { Digest, KeyRecord } from '../../src/core/key-record.ts'
 import type { Entry } from '../../src/core/lookup.ts'
+import { Trickle } from '../../src/core/trickle.ts'
 import { Verifier } from '../../src/core/verifier.ts'
 import { allGuards, type Guards } from '../../src/core/window/guards.ts'
 import type { Standing } from '../../src/core/window/trust.ts'
 import { unavailable } from '../../src/core/errors.ts'
 import { MemoryTier } from '../../src/tiers/memory.ts'
 import { ScriptedTier, turn } from '../contract-suites/lookup.ts'
+import { until } from '../support/until.ts'
 
 const format = new TokenFormat()
 
 /** A verifier over a scripted tier, with a window that says of entries what the test tells it to. */
-function setup ({ perMinute = 100, timeoutMs = 900, guards = allGuards }: { perMinute?: number, timeoutMs?: number, guards?: Guards } = {}) {
+function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900, guards = allGuards }: { perMinute?: number, perNetworkMax?: number, timeoutMs?: number, guards?: Guards } = {}) {
   const time = { now: 0, database: 1_000_000 }
   const under = new ScriptedTier()
   const memory = new MemoryTier({ under, entriesMax: 10 })
@@ -34,6 +36,7 @@ function setup ({ perMinute = 100, timeoutMs = 900, guards = allGuards }: { perM
     clock,
     refusals,
     budget: new MissBudget({ clock, perMinute }),
+    trickle: new Trickle({ everyMs: 1, perNetworkMax }),
     lastUsed: { note: (id) => { uses.push(id) } },
     timeoutMs,
     guards
@@ -237,6 +240,21 @@ t.test('the budget counts unknown tokens alone, refuses the rest without a looku
   t.match(await unknown({ ip: '2001:db8:0:1::1' }), { reason: 'unknown' })
   time.now = 30_000
   t.match(await unknown(), { reason: 'unknown' })
+})
+
+t.test('behind an address whose budget is spent, keys that exist get through, as many as there are places; no place, no lookup', async (t) => {
+  const { verifier, token, digest, under } = setup({ perMinute: 0, perNetworkMax: 2 })
+  const client = { ip: '192.0.2.1' }
+  const [good, invented, late] = [token, format.mint().token, format.mint().token].map((one) => verifier.verify(one, { client }) as Promise<unknown>)
+  const refusal = { code: 'too_many_unknown_tokens' }
+  await t.rejects(late!, refusal)
+  await until(() => under.asked.length === 2)
+  under.asked[0]!.answer(rowOf(digest))
+  under.asked[1]!.answer(undefined)
+  t.match(await good, { valid: true })
+  await t.rejects(invented!, refusal)
+  t.match(verifier.verify(token, { client }), { valid: true })
+  t.equal(under.asked.length, 2)
 })
 
 t.test('M_SPLITCHECK: the entry and everything else are judged in the same turn as the accept', async (t) => {

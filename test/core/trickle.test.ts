@@ -1,0 +1,19 @@
+import t from 'tap'
+import { Trickle } from '../../src/core/trickle.ts'
+
+t.test('a round takes so many of a network and so many of all; the next one takes as many again, together', async (t) => {
+  const trickle = new Trickle({ everyMs: 1, perNetworkMax: 2, perRoundMax: 3 })
+  for (let round = 0; round < 2; round++) {
+    let gone = 0
+    const join = (ip: string) => trickle.join({ ip })?.then(() => { gone++ })
+    const joined = [join('192.0.2.1'), join('192.0.2.1')]
+    t.equal(join('192.0.2.1'), undefined, 'the network has its share')
+    joined.push(join('192.0.2.2'))
+    t.equal(join('192.0.2.3'), undefined, 'the round is full')
+    t.ok(joined.every((place) => place !== undefined))
+    t.equal(gone, 0)
+    await joined[0]
+    await joined[2]
+    t.equal(gone, 3, 'all in one turn')
+  }
+})
