@@ -15,6 +15,7 @@ import { secretRefusal } from './plugins/secret-refusal.ts'
 import { securityHeaders } from './plugins/security-headers.ts'
 import { staticAuth } from './plugins/static-auth.ts'
 import { strictRequests } from './plugins/strict-requests.ts'
+import { untrustedProxy } from './plugins/untrusted-proxy.ts'
 import { pageSecrets } from './pages-config.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { decodableUrl } from './routes/decodable-url.ts'
@@ -67,6 +68,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
 
   await app.register(problems)
   await app.register(accessLog)
+  await app.register(untrustedProxy)
   await app.register(securityHeaders)
   await app.register(strictRequests)
   await app.register(openapi)
