@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import type { CreateFlags } from './cli/create-key.ts'
 import { exitCodeOf, isHelp, problemOf, sentenceOf } from './cli/failure.ts'
@@ -80,9 +81,15 @@ const migrate = command('migrate')
 
 const program = command('navis-keys')
   .description('Makes, lists and revokes API keys, on the database of the service.')
+  .version(version(), '--version', 'print the version')
   .addHelpText('after', settingsHelp)
   .addCommand(command('keys').description('Make, list and revoke keys.').addCommand(create).addCommand(list).addCommand(revoke))
   .addCommand(migrate)
+
+function version (): string {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  return version
+}
 
 // Who has the database needs no management token; the setting is demanded of the service alone.
 async function settings (): Promise<Config> {

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { v7 as uuidv7, validate as isUuid } from 'uuid'
 import type { Clock } from './clock.ts'
 import { CursorSeal } from './cursor.ts'
-import { KeysError } from './errors.ts'
+import { KeysError, unavailable } from './errors.ts'
 import type { Digest, KeyStatus, ManagedKey } from './key-record.ts'
 import { faultsOf } from './key-rules.ts'
 import type { AuditEntry, CreateRequest, KeyStore, LogPosition } from './key-store.ts'
@@ -76,7 +76,7 @@ export class KeyService {
   async create (wanted: CreateKey): Promise<{ key: ManagedKey, token: string }> {
     this.#assertSound(wanted)
     const { token, digest, hint } = this.#tokens.mint()
-    const created = await this.#store.create({
+    const created = await this.#made(wanted, {
       id: uuidv7(),
       digest,
       hint,
@@ -87,7 +87,7 @@ export class KeyService {
       metadata: wanted.metadata ?? {},
       expiresAt: wanted.expiresAt ?? null,
       createdBy: wanted.actor
-    }, requestOf(wanted))
+    })
     switch (created.outcome) {
       case 'created': return { key: created.key, token }
       case 'repeated': throw alreadyCreated(created.keyId)
@@ -153,6 +153,16 @@ export class KeyService {
     const entries = rows.slice(0, limit)
     const last = rows.length > limit ? entries.at(-1) : undefined
     return { entries, nextCursor: last === undefined ? null : seal.seal(last, name) }
+  }
+
+  // Repeating does no harm where a key can be known again. Elsewhere the one whose token nobody got may be there.
+  async #made (wanted: CreateKey, key: Parameters<KeyStore['create']>[0]): ReturnType<KeyStore['create']> {
+    try {
+      return await this.#store.create(key, requestOf(wanted))
+    } catch (error) {
+      if (wanted.idempotencyKey !== undefined || !(error instanceof KeysError) || error.code !== 'unavailable') throw error
+      throw unavailable('It is not certain that the key was made. List the keys and revoke it if it is there, then try again; an Idempotency-Key makes repeating safe.', error.cause)
+    }
   }
 
   // The clock is read after the commit's answer (R8 b); later than needed only waits longer.

@@ -28,7 +28,7 @@ export const draining = fp(async (app) => {
   })
   app.decorate('refuseUnanswered', () => {
     for (const [request, reply] of unanswered) {
-      if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service is stopping before the request was done with. Try again: repeating it does no harm.'), request, reply.header('connection', 'close'))
+      if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service is stopping before the request was done with. Try again.'), request, reply.header('connection', 'close'))
     }
   })
   app.addHook('preClose', async () => { isDraining = true })
