@@ -35,10 +35,11 @@ export class Director {
     const [first] = faults
     const second = faults.find((fault) => first !== undefined && first.holds.every((hold) => !fault.holds.includes(hold)))
     if (first === undefined || second === undefined) return
-    await this.play([first, second])
+    // What is done to a replica may need the others' stores to begin with.
+    await this.play([first, second].sort((one, other) => Number(ofReplica(other)) - Number(ofReplica(one))))
   }
 
-  /** Strikes one after the other, lets them last, heals them in any order, and looks until all is whole. */
+  /** Strikes one after the other, lets them last, heals them in any order and none behind another, and looks until all is whole. */
   async play (faults: readonly Fault[]): Promise<Scene> {
     const fleet = this.#fleet
     const names = faults.map(({ kind }) => kind).join(' + ')
@@ -50,12 +51,11 @@ export class Director {
       await sleep(fleet.random.between(0, 300))
     }
     await sleep(Math.max(...faults.map((fault) => this.#lastingMs(fault))))
-    const [last, ...earlier] = fleet.random.shuffled(heals)
-    for (const heal of earlier) {
+    // At the same time: a replica comes back only once its link to Postgres does.
+    await Promise.all(heals.map(async (heal) => {
+      await sleep(heals.length > 1 ? fleet.random.between(0, 300) : 0)
       await heal()
-      await sleep(fleet.random.between(0, 300))
-    }
-    await last?.()
+    }))
     const healedMs = await fleet.untilHealed().catch((error: Error) => {
       fleet.faultsFound.push(`after ${names}: ${error.message}`)
       return NaN
@@ -77,4 +77,8 @@ export class Director {
     const { 'stale accept': stale, 'false refusal': refused, 'unexcused 503': unavailable } = checker.counts
     return `${recorder.size} verifications, ${stale} stale, ${refused} false refusals, ${unavailable} unexcused 503; ${changes.pending} changes pending`
   }
+}
+
+function ofReplica ({ holds }: Fault): boolean {
+  return holds.some((hold) => hold.startsWith('replica '))
 }
