@@ -97,7 +97,7 @@ async function startServers () {
   // In a group of its own: Ctrl-C must reach it only through its standard input, after tap has ended.
   const child = spawn(process.execPath, [...loader, join(root, 'test/support/shared-servers.ts')], {
     cwd: root,
-    env: { ...process.env, TS_NODE_TRANSPILE_ONLY: '1' },
+    env: { ...process.env, TS_NODE_TRANSPILE_ONLY: '1', TEST_PROGRAMS: process.argv.length > 2 ? '' : 'all' },
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit']
   })

@@ -29,6 +29,13 @@ export function requireProgram (name: ProgramName): string {
   return installed
 }
 
+/** Installs what is missing of all of them, one after the other: two installations at once would lock each other out. */
+export function provideAll (): void {
+  for (const name of Object.keys(programs) as ProgramName[]) {
+    if (findProgram(name) === undefined) install(programs[name])
+  }
+}
+
 function findProgram (name: ProgramName): string | undefined {
   const folders = [...postgresFolders(), ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
   return folders.map((folder) => join(folder, name)).find(isExecutable)

@@ -1,11 +1,14 @@
 import { once } from 'node:events'
 import { PostgresServer } from './postgres.ts'
+import { provideAll } from './programs.ts'
 import { RedisServer } from './redis.ts'
 
 /*
  * The servers of a whole test run. A process of its own: it ends them when its standard input closes, and that
  * closes however the process that holds it comes to its end.
  */
+// Before any test: the files that need a program run at the same time, and have a time limit.
+if (process.env['TEST_PROGRAMS'] === 'all') provideAll()
 const [postgres, redis] = await Promise.all([PostgresServer.start(), RedisServer.start()])
 process.stdout.write(`${JSON.stringify({ TEST_DATABASE_URL: postgres.url, TEST_REDIS_URL: redis.url })}\n`)
 process.stdin.resume()
