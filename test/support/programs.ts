@@ -14,6 +14,7 @@ const programs = {
   initdb: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   'redis-server': { packages: ['redis-server'], advice: 'Install Redis 7 or later (Debian: apt-get install redis-server).' },
   nginx: { packages: ['nginx-light'], advice: 'Install nginx (Debian: apt-get install nginx-light).' },
+  wrk: { packages: ['wrk'], advice: 'Install wrk (Debian: apt-get install wrk).' },
   chromium: { packages: ['chromium'], advice: 'Install Chromium (Debian: apt-get install chromium).' }
 } as const satisfies Record<string, Program>
 

@@ -1,0 +1,109 @@
+import { Redis } from 'ioredis'
+import type { Contender } from './support/interleave.ts'
+import { Program } from './support/program.ts'
+import type { RequestShape } from './support/load.ts'
+
+export const serviceToken = 'bench_service_token_0123456789abcdef'
+
+export const plain: RequestShape = { path: '/' }
+export const forwardAuthShape: RequestShape = { path: '/forward-auth?scope=mcp:read' }
+export const verifyShape: RequestShape = {
+  method: 'POST',
+  path: '/v1/verify',
+  header: null,
+  headers: { authorization: `Bearer ${serviceToken}`, 'content-type': 'application/json' },
+  body: '{"token":"TOKEN","scope":"mcp:read"}'
+}
+
+/** A database with keys in it, and their tokens. */
+export interface Keys {
+  readonly databaseUrl: string
+  readonly tokensFile: string
+}
+
+interface Common extends Keys {
+  readonly name: string
+  readonly title: string
+  readonly sequential?: boolean
+}
+
+/** A Fastify application without us; `hook`: it reads the header of each request. */
+export function bare ({ name, title, tokensFile, hook = false }: Omit<Common, 'databaseUrl'> & { readonly hook?: boolean }): Contender {
+  return {
+    name,
+    title,
+    tokensFile,
+    shape: plain,
+    async start (t) {
+      const program = await Program.startFile(t, 'bare.ts', { name, env: hook ? { HOOK: 'header' } : {} })
+      return { url: program.urlOf(''), pids: [program.pid] }
+    }
+  }
+}
+
+/** The same application behind our plugin. */
+export function plugin ({ name, title, databaseUrl, tokensFile, sequential = false, redisUrl, settings = {}, before }: Common & {
+  readonly redisUrl?: string | undefined
+  readonly settings?: Readonly<Record<string, string>>
+  readonly before?: () => Promise<void>
+}): Contender {
+  return {
+    name,
+    title,
+    tokensFile,
+    sequential,
+    shape: plain,
+    async start (t) {
+      const program = await Program.startFile(t, 'plugin.ts', {
+        name,
+        env: { DATABASE_URL: databaseUrl, ...redisUrl === undefined ? {} : { REDIS_URL: redisUrl }, ...settings }
+      })
+      return { url: program.urlOf(''), pids: [program.pid], ...before === undefined ? {} : { before } }
+    }
+  }
+}
+
+/** The whole service, as `npm start` runs it, asked at one of its routes. */
+export function service ({ name, title, databaseUrl, tokensFile, redisUrl, shape, settings = {} }: Common & {
+  readonly redisUrl: string
+  readonly shape: RequestShape
+  readonly settings?: Readonly<Record<string, string>>
+}): Contender {
+  return {
+    name,
+    title,
+    tokensFile,
+    shape,
+    async start (t) {
+      const program = await Program.startService(t, { name, env: serviceSettings({ databaseUrl, redisUrl, settings }) })
+      return { url: program.urlOf(''), pids: [program.pid] }
+    }
+  }
+}
+
+export function serviceSettings ({ databaseUrl, redisUrl, settings = {} }: {
+  readonly databaseUrl: string
+  readonly redisUrl: string
+  readonly settings?: Readonly<Record<string, string>>
+}): Record<string, string> {
+  return {
+    DATABASE_URL: databaseUrl,
+    REDIS_URL: redisUrl,
+    MANAGEMENT_TOKENS: `bench=${managementToken}`,
+    SERVICE_TOKENS: `bench=${serviceToken}`,
+    LOG_LEVEL: 'warn',
+    ...settings
+  }
+}
+
+export const managementToken = 'bench_management_token_0123456789abcdef'
+
+/** Empties one of the run's Redis databases. */
+export async function flush (redisUrl: string): Promise<void> {
+  const redis = new Redis(redisUrl)
+  try {
+    await redis.flushdb()
+  } finally {
+    redis.disconnect()
+  }
+}

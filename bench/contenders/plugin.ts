@@ -1,0 +1,15 @@
+import Fastify from 'fastify'
+import { apiKeys } from 'navis-keys'
+import { answer, serve, setting } from './serve.ts'
+
+const app = Fastify()
+
+await app.register(apiKeys, {
+  databaseUrl: setting('DATABASE_URL'),
+  redisUrl: process.env['REDIS_URL'],
+  memoryEntriesMax: Number(process.env['MEMORY_ENTRIES_MAX'] ?? 100_000),
+  cache: process.env['CACHE'] !== 'off'
+})
+
+app.get('/', { onRequest: app.requireScope('mcp:read') }, (_request, reply) => { reply.send(answer) })
+await serve(app)

@@ -1,0 +1,15 @@
+import type { FastifyInstance } from 'fastify'
+
+/** The route that every contender protects: what it costs beyond authentication is the same for all of them. */
+export const answer = { hello: 'world' }
+
+/** Listens where the bench asks it to. */
+export async function serve (app: FastifyInstance): Promise<void> {
+  await app.listen({ host: setting('HOST'), port: Number(setting('PORT')) })
+}
+
+export function setting (name: string): string {
+  const value = process.env[name]
+  if (value === undefined) throw new Error(`${name} is not set.`)
+  return value
+}

@@ -1,0 +1,63 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { Bench } from './bench.ts'
+import { throughput } from './scenarios/throughput.ts'
+import { machineLine } from './support/machine.ts'
+import { isReached, printSection, type Section } from './support/section.ts'
+
+/** In the order of the report. */
+const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
+  throughput
+}
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: Object.keys(scenarios).join(',') },
+    generations: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+    shrink: { type: 'string', default: '1' },
+    // Puts what was measured into bench/README.md, in the place of what stood there.
+    save: { type: 'boolean', default: false }
+  }
+})
+
+const start = performance.now()
+const tell = (line: string) => { console.error(`[${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s] ${line}`) }
+const [generations, rounds, seconds, shrink] = [values.generations, values.rounds, values.seconds, values.shrink].map(Number) as [number, number, number, number]
+const names = values.only.split(',')
+const strange = names.filter((name) => !Object.hasOwn(scenarios, name))
+if (strange.length > 0) throw new Error(`There is no scenario ${strange.join(', ')}. There are: ${Object.keys(scenarios).join(', ')}.`)
+
+let bench: Bench | undefined
+let ending: Promise<void> | undefined
+const end = () => { ending ??= bench?.end() ?? Promise.resolve(); return ending }
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => { end().finally(() => { process.exit(130) }) })
+}
+
+try {
+  bench = await Bench.start({ generations, rounds, seconds, shrink }, tell)
+  for (const name of names) {
+    tell(name)
+    const section = await scenarios[name]!(bench)
+    const text = `${printSection(section)}\n\n${machineLine()}; ${generations} generations of ${rounds} rounds of ${seconds} s`
+    console.log(`${text}\n`)
+    if (values.save) save(name, text)
+    for (const goal of section.goals) if (!isReached(goal)) tell(`not reached: ${goal.what}`)
+  }
+} catch (error) {
+  console.error(error)
+  process.exitCode = 1
+}
+await end()
+process.exit()
+
+/** Each section stands between two comments that carry its name; the prose around them is written by hand. */
+function save (name: string, text: string): void {
+  const file = new URL('README.md', import.meta.url)
+  const [from, to] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
+  const before = readFileSync(file, 'utf8')
+  if (!before.includes(from) || !before.includes(to)) throw new Error(`bench/README.md has no place for ${name}.`)
+  writeFileSync(file, `${before.slice(0, before.indexOf(from) + from.length)}\n${text}\n${before.slice(before.indexOf(to))}`)
+}

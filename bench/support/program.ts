@@ -1,0 +1,105 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { freePort, ServerProcess } from '../../test/support/server-process.ts'
+import type { Teardowns } from '../../test/support/servers.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** What is measured runs on the first core; what measures it, and the stores, on the second. */
+export const servingCore = 0
+export const otherCore = 1
+
+interface ProgramOptions {
+  /** For its temporary folder. */
+  readonly name: string
+  /** `argv` without the part that pins it. `%PORT%` is replaced. */
+  readonly command: readonly string[]
+  /** The whole environment, beside PATH. `PORT` and `HOST` are added. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Asked until it answers anything at all. `/`. */
+  readonly readyPath?: string
+  readonly core?: number
+}
+
+/** A process that is measured: pinned to one core, with a port, an environment and a folder of its own. */
+export class Program {
+  readonly port: number
+  readonly #process: ServerProcess
+
+  private constructor (port: number, process: ServerProcess) {
+    this.port = port
+    this.#process = process
+  }
+
+  static async start (t: Teardowns, { name, command, env = {}, readyPath = '/', core = servingCore }: ProgramOptions): Promise<Program> {
+    const port = await freePort()
+    const process_ = new ServerProcess({ name: `bench-${name}` })
+    const program = new Program(port, process_)
+    t.teardown(() => program.stop())
+    const words = { ...env, PATH: process.env['PATH'] ?? '', HOST: '127.0.0.1', PORT: String(port), HOME: process_.dir }
+    await process_.start({
+      command: 'taskset',
+      args: ['-c', String(core), 'env', '-i', ...Object.entries(words).map(([key, value]) => `${key}=${value}`), ...command.map((word) => word.replaceAll('%PORT%', String(port)))],
+      ready: async () => (await fetch(program.urlOf(readyPath), { signal: AbortSignal.timeout(5000) })).status > 0
+    })
+    return program
+  }
+
+  /** A TypeScript file of `bench/`, run as the tests run theirs; what it imports of the service is the build in `dist/`. */
+  static startFile (t: Teardowns, file: string, options: Omit<ProgramOptions, 'command'> & { readonly nodeOptions?: readonly string[] }): Promise<Program> {
+    const loader = ['--import', import.meta.resolve('@tapjs/typescript/import')]
+    return Program.start(t, {
+      ...options,
+      env: { TS_NODE_TRANSPILE_ONLY: '1', TS_NODE_CWD: root, NODE_ENV: 'production', ...options.env },
+      command: [process.execPath, ...options.nodeOptions ?? [], ...loader, `${root}bench/contenders/${file}`]
+    })
+  }
+
+  /** The built service, as `npm start` runs it. */
+  static startService (t: Teardowns, options: Omit<ProgramOptions, 'command'> & { readonly nodeOptions?: readonly string[] }): Promise<Program> {
+    return Program.start(t, {
+      readyPath: '/livez',
+      ...options,
+      env: { NODE_ENV: 'production', ...options.env },
+      command: [process.execPath, ...options.nodeOptions ?? [], `${root}dist/main.js`]
+    })
+  }
+
+  get pid (): number {
+    return this.#process.pid
+  }
+
+  get dir (): string {
+    return this.#process.dir
+  }
+
+  urlOf (path: string): string {
+    return `http://127.0.0.1:${this.port}${path}`
+  }
+
+  /** Microseconds that the process, its threads and its children have spent on a core. */
+  cpuUs (): number {
+    return cpuUsOf(this.pid)
+  }
+
+  async stop (): Promise<void> {
+    await this.#process.kill()
+    await this.#process.remove()
+  }
+}
+
+/** Microseconds on a core of all threads of a process and of its children. From `schedstat`: the ticks of `stat` are 10 ms. */
+export function cpuUsOf (pid: number): number {
+  let ns = 0
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
+  }
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return ns / 1000 + (children === '' ? 0 : children.split(' ').reduce((sum, child) => sum + cpuUsOf(Number(child)), 0))
+}
+
+/** Resident memory of a process, in bytes. */
+export function residentBytesOf (pid: number): number {
+  const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kilobytes) * 1024
+}
