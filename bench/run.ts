@@ -1,13 +1,19 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
+import { latency } from './scenarios/latency.ts'
+import { memory } from './scenarios/memory.ts'
+import { manyKeys } from './scenarios/many-keys.ts'
 import { throughput } from './scenarios/throughput.ts'
 import { machineLine } from './support/machine.ts'
 import { isReached, printSection, type Section } from './support/section.ts'
 
 /** In the order of the report. */
 const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
-  throughput
+  throughput,
+  'many-keys': manyKeys,
+  latency,
+  memory
 }
 
 const { values } = parseArgs({
