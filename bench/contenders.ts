@@ -34,6 +34,7 @@ export function bare ({ name, title, tokensFile, hook = false }: Omit<Common, 'd
     title,
     tokensFile,
     shape: plain,
+    authenticates: false,
     async start (t) {
       const program = await Program.startFile(t, 'bare.ts', { name, env: hook ? { HOOK: 'header' } : {} })
       return { url: program.urlOf(''), pids: [program.pid] }

@@ -1,5 +1,6 @@
 import type { Teardowns } from '../../test/support/servers.ts'
 import type { Bench } from '../bench.ts'
+import { assertHonest } from './assert-honest.ts'
 import { loadAllGood, type LoadOptions, type RequestShape } from './load.ts'
 import { cpuUsOf } from './program.ts'
 
@@ -14,6 +15,8 @@ export interface Contender {
   readonly tokensFile: string
   /** Every token in turn, each round going on where the one before ended. Else at random. */
   readonly sequential?: boolean
+  /** `false`: it lets everybody through, on purpose. Else it is measured only once it has refused strangers. */
+  readonly authenticates?: boolean
   /** A new process, ready for requests. */
   start (t: Teardowns): Promise<Running>
 }
@@ -54,7 +57,11 @@ export async function interleave (bench: Bench, contenders: readonly Contender[]
   for (let generation = 0; generation < generations; generation++) {
     await bench.scope(async (t) => {
       const runnings = new Map<Contender, Running>()
-      for (const contender of contenders) runnings.set(contender, await contender.start(t))
+      for (const contender of contenders) {
+        const running = await contender.start(t)
+        if (contender.authenticates !== false) await assertHonest(contender, running.url)
+        runnings.set(contender, running)
+      }
       for (const contender of contenders) await one(contender, runnings.get(contender)!, Math.min(warmUpSeconds, seconds))
       for (let round = 0; round < rounds; round++) {
         for (let i = 0; i < contenders.length; i++) {
