@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, ServerProcess } from '../../test/support/server-process.ts'
 import type { Teardowns } from '../../test/support/servers.ts'
@@ -12,8 +13,10 @@ export const otherCore = 1
 interface ProgramOptions {
   /** For its temporary folder. */
   readonly name: string
-  /** `argv` without the part that pins it. `%PORT%` is replaced. */
+  /** `argv` without the part that pins it. `%PORT%` and `%DIR%`, its temporary folder, are replaced. */
   readonly command: readonly string[]
+  /** Written into its folder before it starts, by name; with the same replaced. */
+  readonly files?: Readonly<Record<string, string>>
   /** The whole environment, beside PATH. `PORT` and `HOST` are added. */
   readonly env?: Readonly<Record<string, string>>
   /** Asked until it answers anything at all. `/`. */
@@ -31,15 +34,17 @@ export class Program {
     this.#process = process
   }
 
-  static async start (t: Teardowns, { name, command, env = {}, readyPath = '/', core = servingCore }: ProgramOptions): Promise<Program> {
+  static async start (t: Teardowns, { name, command, files = {}, env = {}, readyPath = '/', core = servingCore }: ProgramOptions): Promise<Program> {
     const port = await freePort()
     const process_ = new ServerProcess({ name: `bench-${name}` })
     const program = new Program(port, process_)
     t.teardown(() => program.stop())
+    const filled = (text: string) => text.replaceAll('%PORT%', String(port)).replaceAll('%DIR%', process_.dir)
+    for (const [file, text] of Object.entries(files)) writeFileSync(join(process_.dir, file), filled(text), { mode: 0o600 })
     const words = { ...env, PATH: process.env['PATH'] ?? '', HOST: '127.0.0.1', PORT: String(port), HOME: process_.dir }
     await process_.start({
       command: 'taskset',
-      args: ['-c', String(core), 'env', '-i', ...Object.entries(words).map(([key, value]) => `${key}=${value}`), ...command.map((word) => word.replaceAll('%PORT%', String(port)))],
+      args: ['-c', String(core), 'env', '-i', ...Object.entries(words).map(([key, value]) => `${key}=${value}`), ...command.map(filled)],
       ready: async () => (await fetch(program.urlOf(readyPath), { signal: AbortSignal.timeout(5000) })).status > 0
     })
     return program
