@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import { apiKeys } from 'navis-keys'
 import { answer, serve, setting } from './serve.ts'
 
-const app = Fastify()
+const app = Fastify({ trustProxy: process.env['TRUST_PROXY'] === '1' })
 
 await app.register(apiKeys, {
   databaseUrl: setting('DATABASE_URL'),
@@ -12,4 +12,5 @@ await app.register(apiKeys, {
 })
 
 app.get('/', { onRequest: app.requireScope('mcp:read') }, (_request, reply) => { reply.send(answer) })
+app.get('/stats', (_request, reply) => { reply.send(app.apiKeys.stats()) })
 await serve(app)

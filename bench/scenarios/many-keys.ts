@@ -1,0 +1,84 @@
+import type { Bench } from '../bench.ts'
+import { bare, forwardAuthShape, plugin, service } from '../contenders.ts'
+import { askEveryKey } from '../support/ask-every-key.ts'
+import { comparisonTable, ratioOf } from '../support/compare.ts'
+import { inRounds } from '../support/in-rounds.ts'
+import type { Contender, Measurement } from '../support/interleave.ts'
+import { keysStats } from '../support/keys-stats.ts'
+import { loadAllGood } from '../support/load.ts'
+import { cpuUsOf } from '../support/program.ts'
+import { number, type Section, type Table } from '../support/section.ts'
+import { seedKeys } from '../support/seed.ts'
+import { startContenders } from '../support/start-contenders.ts'
+
+/** A contender that is asked for one of the two sets of keys. */
+interface Asked {
+  readonly name: string
+  readonly contender: Contender
+  readonly count: number
+}
+
+const surfaces = { bare: 'bare Fastify', plugin: '**our plugin**', 'forward-auth': '**our `/forward-auth`**' }
+
+/** What a hit costs when no cache of the processor holds the keys any more. */
+export async function manyKeys (bench: Bench): Promise<Section> {
+  const [few, many] = [bench.count(1000), bench.count(100_000)]
+  const cases = [...await askedFor(bench, few), ...await askedFor(bench, many)]
+  const contenders = cases.map(({ contender }) => contender)
+  // Two thirds of a usual measurement: asking for every key beforehand takes the rest of the time.
+  const seconds = Math.max(1, Math.round(bench.options.seconds * 2 / 3))
+  let seed = 0
+
+  const measurements = await inRounds(bench, cases, async (t, generation) => {
+    const runnings = await startContenders(t, contenders)
+    for (const { contender, count } of cases) await askEveryKey({ ...contender, url: runnings.get(contender)!.url, count })
+    return async ({ contender, count }): Promise<Measurement> => {
+      const { url, pids: [pid] } = runnings.get(contender)!
+      if (contender.name.startsWith('plugin')) await assertInMemory(url, count)
+      const before = cpuUsOf(pid!)
+      const { perSecond, p50Us, p99Us, requests } = await loadAllGood({ ...contender, url, seconds, seed: ++seed })
+      return { generation, perSecond, cpuUs: (cpuUsOf(pid!) - before) / requests, p50Us, p99Us }
+    }
+  })
+
+  const besides: Table = {
+    columns: ['contender', `from ${written(many)} keys beside from ${written(few)} (= 1)`],
+    rows: Object.entries(surfaces).map(([surface, title]) => {
+      const { median, min, max } = ratioOf(measurements, nameOf(surface, many), nameOf(surface, few))
+      return [title, `${number(median)} [${number(min)}-${number(max)}]`]
+    })
+  }
+  return {
+    title: 'Many keys in memory',
+    about: `The same from ${written(few)} keys and from ${written(many)}, drawn at random, every one in memory before the first round. ` +
+      'Bare Fastify looks at no token: what it loses is what many different requests cost wrk, the sockets and the parser. ' +
+      '64 connections that send as fast as they are answered.',
+    tables: [comparisonTable(contenders, measurements, nameOf('bare', many)), besides],
+    goals: []
+  }
+}
+
+async function askedFor (bench: Bench, count: number): Promise<Asked[]> {
+  const databaseUrl = await bench.database()
+  const keys = { databaseUrl, tokensFile: await seedKeys({ databaseUrl, count, dir: bench.dir, workspaceId: 'many-keys' }) }
+  const redisUrl = bench.redisUrl(2)
+  const namesOf = (surface: keyof typeof surfaces) => ({ name: nameOf(surface, count), title: `${surfaces[surface]}, ${written(count)} keys` })
+  return [
+    bare({ ...namesOf('bare'), ...keys }),
+    plugin({ ...namesOf('plugin'), ...keys, redisUrl }),
+    service({ ...namesOf('forward-auth'), ...keys, redisUrl, shape: forwardAuthShape })
+  ].map((contender) => ({ name: contender.name, contender, count }))
+}
+
+function nameOf (surface: string, count: number): string {
+  return `${surface} from ${written(count)}`
+}
+
+function written (count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+async function assertInMemory (url: string, count: number): Promise<void> {
+  const { memory } = await keysStats(url)
+  if (memory?.entries !== count) throw new Error(`${memory?.entries} of ${count} keys are in memory.`)
+}

@@ -1,0 +1,7 @@
+import type { KeysStats } from '../../src/open-keys.ts'
+
+/** What a process of `contenders/plugin.ts` says of itself. */
+export async function keysStats (url: string): Promise<KeysStats> {
+  const response = await fetch(`${url}/stats`, { signal: AbortSignal.timeout(5000) })
+  return await response.json() as KeysStats
+}
