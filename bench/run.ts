@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
+import { flood } from './scenarios/flood.ts'
 import { latency } from './scenarios/latency.ts'
 import { memory } from './scenarios/memory.ts'
 import { manyKeys } from './scenarios/many-keys.ts'
@@ -13,6 +14,7 @@ const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = 
   throughput,
   'many-keys': manyKeys,
   latency,
+  flood,
   memory
 }
 

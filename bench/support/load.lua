@@ -7,11 +7,18 @@
 --   BENCH_HEADERS  further headers, `name: value`, one a line
 --   BENCH_BODY     a body, with TOKEN where the token goes; empty: no body
 --   BENCH_ORDER    random, or sequential from BENCH_FROM on
+--   BENCH_ADDRESSES each request comes from one of so many addresses, as X-Forwarded-For says; 0: it says nothing
 --   BENCH_THINK_MS mean pause of a connection between an answer and its next request; 0: none
 local env = os.getenv
 local tokens, requests, at = {}, {}, 0
 local order = env("BENCH_ORDER") or "random"
+local addresses = tonumber(env("BENCH_ADDRESSES") or "0")
 local think = tonumber(env("BENCH_THINK_MS") or "0")
+
+local function any_address()
+  local i = math.random(addresses)
+  return string.format("10.%d.%d.%d", math.floor(i / 65536), math.floor(i / 256) % 256, i % 256)
+end
 
 local function request_for(token)
   local headers, body = {}, env("BENCH_BODY") or ""
@@ -21,6 +28,7 @@ local function request_for(token)
   end
   local header = env("BENCH_HEADER") or "authorization"
   if header ~= "" then headers[header] = (env("BENCH_SCHEME") or "Bearer ") .. token end
+  if addresses > 0 then headers["x-forwarded-for"] = any_address() end
   if body == "" then body = nil else body = body:gsub("TOKEN", token) end
   return wrk.format(env("BENCH_METHOD") or "GET", env("BENCH_PATH") or "/", headers, body)
 end
@@ -29,7 +37,7 @@ function init(args)
   math.randomseed(tonumber(env("BENCH_SEED") or "1"))
   for token in io.lines(env("BENCH_TOKENS")) do tokens[#tokens + 1] = token end
   -- Made beforehand where they fit: the load must never be what is measured.
-  if #tokens <= 200000 then
+  if #tokens <= 200000 and addresses == 0 then
     for i, token in ipairs(tokens) do requests[i] = request_for(token) end
   end
   at = tonumber(env("BENCH_FROM") or "0") % #tokens

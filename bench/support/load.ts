@@ -32,6 +32,8 @@ export interface LoadOptions {
   readonly from?: number
   /** Mean pause of a connection between an answer and its next request, in milliseconds. 0. */
   readonly thinkMs?: number
+  /** Each request comes from one of so many addresses, drawn at random, as `X-Forwarded-For` says. 0: it says nothing. */
+  readonly addresses?: number
   readonly seed?: number
 }
 
@@ -52,7 +54,7 @@ export interface LoadResult {
 
 /** Loads one address with wrk, one thread on the core that is not measured. Rejects when wrk could not send. */
 export async function load (options: LoadOptions): Promise<LoadResult> {
-  const { url, shape, tokensFile, seconds, connections = 64, order = 'random', from = 0, thinkMs = 0, seed = 1 } = options
+  const { url, shape, tokensFile, seconds, connections = 64, order = 'random', from = 0, thinkMs = 0, addresses = 0, seed = 1 } = options
   const child = spawn('taskset', ['-c', String(otherCore), requireProgram('wrk'), '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '5s', '-s', script, url], {
     env: {
       PATH: process.env['PATH'],
@@ -66,6 +68,7 @@ export async function load (options: LoadOptions): Promise<LoadResult> {
       BENCH_ORDER: order,
       BENCH_FROM: String(from),
       BENCH_THINK_MS: String(thinkMs),
+      BENCH_ADDRESSES: String(addresses),
       BENCH_SEED: String(seed)
     },
     stdio: ['ignore', 'pipe', 'pipe']
