@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
+import { cold } from './scenarios/cold.ts'
 import { flood } from './scenarios/flood.ts'
 import { latency } from './scenarios/latency.ts'
 import { memory } from './scenarios/memory.ts'
@@ -12,6 +13,7 @@ import { isReached, printSection, type Section } from './support/section.ts'
 /** In the order of the report. */
 const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
   throughput,
+  cold,
   'many-keys': manyKeys,
   latency,
   flood,
