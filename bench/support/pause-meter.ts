@@ -4,8 +4,8 @@ import { constants, monitorEventLoopDelay, performance, PerformanceObserver, typ
 export interface Pauses {
   /** The longest time between two ticks beyond what was expected. */
   readonly longestMs: number
-  /** How much of that one the thread had something to do and no core to do it on. */
-  readonly withoutCoreMs: number
+  /** The longest, when the time is left out that the thread was ready to run while other threads had its core. */
+  readonly longestOnCoreMs: number
   /** The longest that a timer of 1 ms came late. */
   readonly loopDelayMs: number
   readonly minorGcMs: number
@@ -21,7 +21,7 @@ export class PauseMeter {
   #last = performance.now()
   #lastWaitedMs = waitedMs()
   #longestMs = 0
-  #withoutCoreMs = 0
+  #longestOnCoreMs = 0
   #minorGcMs = 0
   #majorGcMs = 0
 
@@ -38,10 +38,8 @@ export class PauseMeter {
     const now = performance.now()
     const waited = waitedMs()
     const pauseMs = now - this.#last - this.#expectedMs
-    if (pauseMs > this.#longestMs) {
-      this.#longestMs = pauseMs
-      this.#withoutCoreMs = waited - this.#lastWaitedMs
-    }
+    this.#longestMs = Math.max(this.#longestMs, pauseMs)
+    this.#longestOnCoreMs = Math.max(this.#longestOnCoreMs, pauseMs - (waited - this.#lastWaitedMs))
     this.#last = now
     this.#lastWaitedMs = waited
   }
@@ -53,7 +51,7 @@ export class PauseMeter {
     this.#observer.disconnect()
     return {
       longestMs: this.#longestMs,
-      withoutCoreMs: this.#withoutCoreMs,
+      longestOnCoreMs: this.#longestOnCoreMs,
       loopDelayMs: this.#delay.max / 1e6,
       minorGcMs: this.#minorGcMs,
       majorGcMs: this.#majorGcMs
