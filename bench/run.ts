@@ -4,8 +4,9 @@ import { Bench } from './bench.ts'
 import { cold } from './scenarios/cold.ts'
 import { flood } from './scenarios/flood.ts'
 import { latency } from './scenarios/latency.ts'
-import { memory } from './scenarios/memory.ts'
+import { lists } from './scenarios/lists.ts'
 import { manyKeys } from './scenarios/many-keys.ts'
+import { memory } from './scenarios/memory.ts'
 import { throughput } from './scenarios/throughput.ts'
 import { machineLine } from './support/machine.ts'
 import { isReached, printSection, type Section } from './support/section.ts'
@@ -17,7 +18,8 @@ const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = 
   'many-keys': manyKeys,
   latency,
   flood,
-  memory
+  memory,
+  lists
 }
 
 const { values } = parseArgs({

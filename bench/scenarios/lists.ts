@@ -1,0 +1,179 @@
+import postgres from 'postgres'
+import type { Bench } from '../bench.ts'
+import { managementToken, serviceSettings } from '../contenders.ts'
+import { atATime } from '../support/at-a-time.ts'
+import { Client } from '../support/client.ts'
+import { percentileOf } from '../support/percentile.ts'
+import { Program } from '../support/program.ts'
+import { number, type Goal, type Section, type Table } from '../support/section.ts'
+import { seedHistory } from '../support/seed-history.ts'
+import { medianOf, summaryOf } from '../support/statistics.ts'
+
+const statuses = ['active', 'expired', 'revoked', 'all'] as const
+type Status = typeof statuses[number]
+
+/** Whose list: of the small workspace, or of the large one at its beginning or far into it. */
+const places = ['small', 'first', 'deep'] as const
+type Place = typeof places[number]
+
+interface Page {
+  rows: number
+  readonly ms: number[]
+}
+
+type Pages = ReadonlyMap<Status, Readonly<Record<Place, Page>>>
+
+interface Creates {
+  readonly large: number[]
+  readonly small: number[]
+}
+
+const smallKeys = 100
+const smallWorkspaces = 1000
+const requestsPerRound = 20
+const pagesDeep = 300
+const walkMs = 10_000
+
+export async function lists (bench: Bench): Promise<Section> {
+  const many = bench.count(1_000_000)
+  const databaseUrl = await seeded(bench, many)
+  const pages: Pages = new Map(statuses.map((status) => [status, { small: { rows: 0, ms: [] }, first: { rows: 0, ms: [] }, deep: { rows: 0, ms: [] } }]))
+  const createMs: Creates = { large: [], small: [] }
+  const createsPerSecond: Creates = { large: [], small: [] }
+  const redisUrl = bench.redisUrl(4)
+
+  for (let generation = 0; generation < bench.options.generations; generation++) {
+    await bench.scope(async (t) => {
+      const program = await Program.startService(t, { name: 'lists', env: serviceSettings({ databaseUrl, redisUrl }) })
+      const client = new Client(t, { url: program.urlOf(''), credential: managementToken })
+      const cursors = new Map<Status, readonly string[]>()
+      for (const status of statuses) cursors.set(status, await cursorsOf(bench, client, status))
+      await listInRounds(bench, client, cursors, pages)
+      await createInRounds(bench, client, generation, createMs, createsPerSecond)
+    })
+  }
+
+  return {
+    title: 'A workspace with a million keys',
+    about: `The whole service, one process. In one database: a workspace of ${number(many)} keys and ${number(bench.count(smallWorkspaces))} of ${smallKeys}, all made evenly over 700 days, every tenth revoked, every tenth made to expire after 90 days, each with a last use. \`GET /v1/workspaces/{id}/keys?limit=50\` one after another, the three kinds of page by turns; "deep" is behind a cursor drawn at random from those of the later half of ${pagesDeep} pages of 200 (of as many as there are, or as can be walked in ${walkMs / 1000} s). Times are the client's, with a connection that stays open. Where a small workspace has fewer rows than a page, its answer is smaller. Creates go by turns to the large workspace and to one small one after another.`,
+    tables: [pageTable(pages), createTable(createMs, createsPerSecond)],
+    goals: statuses.flatMap((status) => goalsOf(status, pages))
+  }
+}
+
+async function seeded (bench: Bench, many: number): Promise<string> {
+  const databaseUrl = await bench.database()
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} })
+  try {
+    await seedHistory({ sql, workspaceId: 'large', count: many })
+    await seedHistory({ sql, workspaceId: 'small', count: bench.count(smallWorkspaces) * smallKeys, keysPerWorkspace: smallKeys })
+    await sql`vacuum analyze`
+  } finally {
+    await sql.end({ timeout: 5 })
+  }
+  bench.tell(`${many} keys are in one workspace`)
+  return databaseUrl
+}
+
+/** Of the later half of the pages that were walked. */
+async function cursorsOf (bench: Bench, client: Client, status: Status): Promise<readonly string[]> {
+  const cursors: string[] = []
+  const end = performance.now() + walkMs
+  for (let page = 0; page < pagesDeep && performance.now() < end; page++) {
+    const { body } = await client.ask('GET', `${pathOf('large', status)}&limit=200${cursorPart(cursors.at(-1))}`)
+    // A page of 50 must be left behind it.
+    if (body.next_cursor === null || body.keys.length < 200) break
+    cursors.push(body.next_cursor)
+  }
+  if (cursors.length === 0) throw new Error(`The list of ${status} keys has one page.`)
+  if (cursors.length < pagesDeep) bench.tell(`only ${cursors.length} pages of ${status} keys were walked`)
+  return cursors.slice(cursors.length >> 1)
+}
+
+async function listInRounds (bench: Bench, client: Client, cursors: ReadonlyMap<Status, readonly string[]>, pages: Pages): Promise<void> {
+  // The first round is not counted: connections open, statements are planned, code is compiled.
+  for (let round = -1; round < bench.options.rounds; round++) {
+    for (let i = 0; i < requestsPerRound; i++) {
+      for (const status of statuses) {
+        for (let k = 0; k < places.length; k++) {
+          const place = places[(i + k) % places.length]!
+          const behind = place === 'deep' ? oneOf(cursors.get(status)!) : undefined
+          const { body, ms } = await client.ask('GET', `${pathOf(place === 'small' ? 'small' : 'large', status)}&limit=50${cursorPart(behind)}`)
+          const page = pages.get(status)![place]
+          page.rows = body.keys.length
+          if (round >= 0) page.ms.push(ms)
+        }
+      }
+    }
+  }
+  bench.tell('pages were listed')
+}
+
+async function createInRounds (bench: Bench, client: Client, generation: number, createMs: Creates, createsPerSecond: Creates): Promise<void> {
+  // Never the one whose list is measured, and so few in each that all remain small.
+  let next = generation
+  const create = async (size: keyof Creates) => {
+    next = next % (bench.count(smallWorkspaces) - 1) + 1
+    const workspaceId = size === 'large' ? 'large' : `small-${next}`
+    return (await client.ask('POST', `/v1/workspaces/${workspaceId}/keys`, { name: 'Bench key', scope: 'mcp:read' })).ms
+  }
+  for (let round = -1; round < bench.options.rounds; round++) {
+    for (let i = 0; i < requestsPerRound; i++) {
+      for (const size of ['large', 'small'] as const) {
+        const ms = await create(size)
+        if (round >= 0) createMs[size].push(ms)
+      }
+    }
+    for (const size of round % 2 === 0 ? ['large', 'small'] as const : ['small', 'large'] as const) {
+      const { perSecond } = await atATime({ workers: 8, seconds: bench.options.seconds / 3, one: () => create(size) })
+      if (round >= 0) createsPerSecond[size].push(perSecond)
+    }
+  }
+}
+
+function pageTable (pages: Pages): Table {
+  const cells = (page: Page) => [number(percentileOf(page.ms, 0.5)), number(percentileOf(page.ms, 0.99))]
+  return {
+    columns: ['status', `rows: of ${smallKeys} / of many`, `of ${smallKeys}: p50, ms`, 'p99', 'of many, first page: p50', 'p99', 'deep: p50', 'p99', 'first / small', 'deep / small'],
+    rows: statuses.map((status) => {
+      const { small, first, deep } = pages.get(status)!
+      return [status, `${small.rows} / ${first.rows}`, ...cells(small), ...cells(first), ...cells(deep), number(ratio(first, small)), number(ratio(deep, small))]
+    })
+  }
+}
+
+function createTable (createMs: Creates, createsPerSecond: Creates): Table {
+  return {
+    columns: ['create in', 'one after another: p50, ms', 'p99', 'per second', '8 at a time, per second'],
+    rows: (['small', 'large'] as const).map((size) => {
+      const ms = createMs[size]
+      const { median, min, max } = summaryOf(createsPerSecond[size])
+      const oneByOne = 1000 * ms.length / ms.reduce((sum, one) => sum + one, 0)
+      return [`a ${size} workspace`, ...[percentileOf(ms, 0.5), percentileOf(ms, 0.99), oneByOne].map(number), `${number(median)} [${number(min)}-${number(max)}]`]
+    })
+  }
+}
+
+function goalsOf (status: Status, pages: Pages): Goal[] {
+  const { small, first, deep } = pages.get(status)!
+  return [
+    { what: `first page of ${status} keys beside that of ${smallKeys}, medians`, atMost: 3, reached: ratio(first, small) },
+    { what: `a page of ${status} keys deep inside`, atMost: 3, reached: ratio(deep, small) }
+  ]
+}
+
+function ratio (page: Page, beside: Page): number {
+  return medianOf(page.ms) / medianOf(beside.ms)
+}
+
+function pathOf (workspaceId: string, status: Status): string {
+  return `/v1/workspaces/${workspaceId}/keys?status=${status}`
+}
+
+function cursorPart (cursor: string | undefined): string {
+  return cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`
+}
+
+function oneOf<T> (values: readonly T[]): T {
+  return values[Math.floor(Math.random() * values.length)]!
+}
