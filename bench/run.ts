@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
+import { changes } from './scenarios/changes.ts'
 import { cold } from './scenarios/cold.ts'
 import { flood } from './scenarios/flood.ts'
 import { latency } from './scenarios/latency.ts'
@@ -19,7 +20,8 @@ const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = 
   latency,
   flood,
   memory,
-  lists
+  lists,
+  changes
 }
 
 const { values } = parseArgs({
