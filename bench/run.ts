@@ -4,6 +4,7 @@ import { Bench } from './bench.ts'
 import { changes } from './scenarios/changes.ts'
 import { cold } from './scenarios/cold.ts'
 import { flood } from './scenarios/flood.ts'
+import { lastUsed } from './scenarios/last-used.ts'
 import { latency } from './scenarios/latency.ts'
 import { lists } from './scenarios/lists.ts'
 import { manyKeys } from './scenarios/many-keys.ts'
@@ -21,7 +22,8 @@ const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = 
   flood,
   memory,
   lists,
-  changes
+  changes,
+  'last-used': lastUsed
 }
 
 const { values } = parseArgs({

@@ -38,4 +38,8 @@ export class TokenFile {
     }
     return tokens
   }
+
+  async close (): Promise<void> {
+    await this.#file.close()
+  }
 }
