@@ -9,6 +9,7 @@ import { latency } from './scenarios/latency.ts'
 import { lists } from './scenarios/lists.ts'
 import { manyKeys } from './scenarios/many-keys.ts'
 import { memory } from './scenarios/memory.ts'
+import { replicas } from './scenarios/replicas.ts'
 import { throughput } from './scenarios/throughput.ts'
 import { machineLine } from './support/machine.ts'
 import { isReached, printSection, type Section } from './support/section.ts'
@@ -23,7 +24,8 @@ const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = 
   memory,
   lists,
   changes,
-  'last-used': lastUsed
+  'last-used': lastUsed,
+  replicas
 }
 
 const { values } = parseArgs({
