@@ -1,36 +1,17 @@
 import { readFileSync } from 'node:fs'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'
-import { plain, plugin, type Keys } from '../contenders.ts'
+import { plugin, type Keys } from '../contenders.ts'
 import { askCold, type ColdAnswers } from '../support/ask-cold.ts'
 import { askEveryKey } from '../support/ask-every-key.ts'
+import { Floods, shapeFrom, type Flood, type FloodFigures } from '../support/floods.ts'
 import { inRounds } from '../support/in-rounds.ts'
-import { keysStats } from '../support/keys-stats.ts'
-import { load, loadAllGood, type LoadResult, type RequestShape } from '../support/load.ts'
+import { loadAllGood, type LoadResult } from '../support/load.ts'
 import { Pace } from '../support/pace.ts'
 import { saturationsOf } from '../support/saturation.ts'
 import { number, type Goal, type Section, type Table } from '../support/section.ts'
-import { seedKeys, unknownTokens } from '../support/seed.ts'
+import { seedKeys } from '../support/seed.ts'
 import { medianOf, ratiosOf, summaryOf, type Summary } from '../support/statistics.ts'
-
-/** What comes beside the legitimate traffic. */
-interface Flood {
-  readonly name: string
-  readonly title: string
-  /** Where it comes from; a number: from so many addresses. */
-  readonly from: string | number
-  /** Its tokens are those of the legitimate traffic: what so many requests cost anyway. */
-  readonly isKnown?: boolean
-}
-
-/** What became of a flood, each second. */
-interface FloodFigures {
-  readonly sent: number
-  readonly unknown: number
-  readonly tooMany: number
-  readonly statements: number
-  readonly digests: number
-}
+import { withSpread } from '../support/with-spread.ts'
 
 interface Found extends LoadResult {
   readonly flood: FloodFigures | undefined
@@ -46,9 +27,6 @@ const floods: readonly Flood[] = [
 ]
 const cases: ReadonlyArray<Flood | typeof alone> = [alone, ...floods]
 
-const floodPerSecond = 2000
-// The address that floods has used its budget up before anything is measured.
-const leadMs = 500
 const coldPerSecond = 40
 const coldTriesMax = 10
 
@@ -69,18 +47,19 @@ export async function flood (bench: Bench): Promise<Section> {
     const [saturation] = (await saturationsOf([legitimate], (one) => one)).values()
     const pace = new Pace({ perSecond: saturation! / 4 })
     await pace.reach((at) => loadAllGood({ ...legitimate, ...at, seconds: 1 }))
-    const running = new Floods({ bench, url, knownTokensFile: keys.tokensFile })
-    for (const one of floods) await running.prepare(one)
+    const flooding = new Floods({ dir: bench.dir, url, knownTokensFile: keys.tokensFile })
+    for (const one of floods) await flooding.prepare(one)
 
     for (const one of cases) {
-      const ask = () => askCold({ url, headers: shapeFrom(home).headers!, tokens: coldTokens.splice(0, seconds * coldPerSecond), everyMs: 1000 / coldPerSecond, triesMax: coldTriesMax, againMs: 200 })
-      const { found } = 'from' in one ? await running.during(one, seconds, ask) : { found: await ask() }
+      const tokens = coldTokens.splice(0, seconds * coldPerSecond)
+      const ask = () => askCold({ url, headers: shapeFrom(home).headers!, tokens, everyMs: 1000 / coldPerSecond, triesMax: coldTriesMax, againMs: 200 })
+      const { found } = 'from' in one ? await flooding.during(one, seconds, ask) : { found: await ask() }
       coldAnswers.get(one.name)!.push(found)
     }
     return async (one) => {
       const ask = () => loadAllGood({ ...legitimate, ...pace.load, seconds, seed: ++seed })
       if (!('from' in one)) return { ...await ask(), flood: undefined }
-      const { found, figures } = await running.during(one, seconds, ask)
+      const { found, figures } = await flooding.during(one, seconds, ask)
       return { ...found, flood: figures }
     }
   })
@@ -90,7 +69,7 @@ export async function flood (bench: Bench): Promise<Section> {
     about: 'Our plugin, with Redis, asked for 1,000 keys in memory at a quarter of what it can answer, alone and beside 2,000 requests a second with well-formed tokens of no key, no two alike. ' +
       'Addresses are those of `X-Forwarded-For`, from a trusted proxy. Every legitimate request was answered 200, else there were no figures here. ' +
       'As many more requests with keys that exist show what the flood costs merely by being requests. ' +
-      `The last table is of keys that exist and are not in memory, ${coldPerSecond} a second from the legitimate address during each flood; who is answered 429 tries again 200 ms later, ${coldTriesMax} times at most. ` +
+      `The last table is of keys that exist and are not in memory, ${coldPerSecond} a second from the legitimate address during each flood; who is answered 429 tries again 100 to 300 ms later, ${coldTriesMax} times in all at most. ` +
       'wrk, which sends both, and the stores share the other core, so a flood delays the measuring too.',
     tables: [latencyTable(found), floodTable(found), coldTable(coldAnswers)],
     goals: [...latencyGoals(found), ...lookupGoals(found), ...coldGoals(coldAnswers)]
@@ -104,77 +83,6 @@ function contenderOf (bench: Bench, keys: Keys) {
 async function coldTokensOf (bench: Bench, { databaseUrl, count }: { readonly databaseUrl: string, readonly count: number }): Promise<string[]> {
   const file = await seedKeys({ databaseUrl, count, dir: bench.dir, workspaceId: 'flood-cold' })
   return readFileSync(file, 'utf8').trimEnd().split('\n')
-}
-
-function shapeFrom (address: string): RequestShape {
-  return { ...plain, headers: { 'x-forwarded-for': address } }
-}
-
-interface FloodsOptions {
-  readonly bench: Bench
-  readonly url: string
-  readonly knownTokensFile: string
-}
-
-/** Floods one process. */
-class Floods {
-  readonly #options: FloodsOptions
-  readonly #paces = new Map<Flood, Pace>(floods.map((one) => [one, new Pace({ perSecond: floodPerSecond, thinkMs: 50 })]))
-
-  constructor (options: FloodsOptions) {
-    this.#options = options
-  }
-
-  /** Finds out how many connections it takes: those whose budget is spent wait for their answers. */
-  async prepare (one: Flood): Promise<void> {
-    await this.#paces.get(one)!.reach(() => this.#send(one, 1))
-  }
-
-  async during<F> (one: Flood, seconds: number, act: () => Promise<F>): Promise<{ found: F, figures: FloodFigures }> {
-    const flood = this.#send(one, seconds + 1)
-    flood.catch(() => {})
-    try {
-      await pause(leadMs)
-      const before = await this.#look()
-      const found = await act()
-      const after = await this.#look()
-      const perSecond = (of: (one: typeof after) => number) => (of(after) - of(before)) / (after.at - before.at) * 1000
-      return {
-        found,
-        figures: {
-          sent: (await flood).perSecond,
-          unknown: perSecond(({ verifier }) => verifier.refused.unknown),
-          tooMany: perSecond(({ verifier }) => verifier.budgetRefused),
-          statements: perSecond(({ postgres }) => postgres.statements),
-          digests: perSecond(({ postgres }) => postgres.digests)
-        }
-      }
-    } finally {
-      await flood
-    }
-  }
-
-  async #send ({ from, isKnown = false, ...one }: Flood, seconds: number): Promise<LoadResult> {
-    const { bench, url, knownTokensFile } = this.#options
-    const pace = this.#paces.get(floods.find(({ name }) => name === one.name)!)!
-    const result = await load({
-      ...pace.load,
-      url,
-      seconds,
-      shape: typeof from === 'string' ? shapeFrom(from) : plain,
-      addresses: typeof from === 'string' ? 0 : from,
-      // Twice as many as will be sent: none may be sent twice.
-      tokensFile: isKnown ? knownTokensFile : await unknownTokens(bench.dir, floodPerSecond * seconds * 2),
-      order: isKnown ? 'random' : 'sequential'
-    })
-    pace.correct(result)
-    if (result.refused !== (isKnown ? 0 : result.requests)) throw new Error(`Of ${result.requests} requests of ${one.name}, ${result.refused} were refused.`)
-    return result
-  }
-
-  async #look () {
-    return { ...await keysStats(this.#options.url), at: performance.now() }
-  }
 }
 
 type AllFound = ReadonlyMap<string, readonly Found[]>
@@ -255,8 +163,4 @@ function medianFigure (found: AllFound, name: string, figure: keyof FloodFigures
 function besideNone (found: AllFound, name: string): Summary {
   const p99sOf = (of: string) => found.get(of)!.map(({ p99Us }) => p99Us)
   return ratiosOf(p99sOf(name), p99sOf(alone.name))
-}
-
-function withSpread ({ median, min, max }: Summary): string {
-  return `${number(median)} [${number(min)}-${number(max)}]`
 }

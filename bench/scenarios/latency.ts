@@ -9,6 +9,7 @@ import { number, type Section, type Table } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
 import { startContenders } from '../support/start-contenders.ts'
 import { ratiosOf, summaryOf, type Summary } from '../support/statistics.ts'
+import { withSpread } from '../support/with-spread.ts'
 
 interface Found extends LoadResult {
   /** Requests a second that this process was found able to answer, and the half of them that were wanted now. */
@@ -89,8 +90,4 @@ function latencyTable (contenders: readonly Contender[], found: AllFound): Table
 function besideBare (found: AllFound, name: string): Summary {
   const p99sOf = (of: string) => found.get(of)!.map(({ p99Us }) => p99Us)
   return ratiosOf(p99sOf(name), p99sOf('bare'))
-}
-
-function withSpread ({ median, min, max }: Summary): string {
-  return `${number(median)} [${number(min)}-${number(max)}]`
 }

@@ -7,9 +7,10 @@ import type { Contender, Measurement } from '../support/interleave.ts'
 import { keysStats } from '../support/keys-stats.ts'
 import { loadAllGood } from '../support/load.ts'
 import { cpuUsOf } from '../support/program.ts'
-import { number, type Section, type Table } from '../support/section.ts'
+import type { Section, Table } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
 import { startContenders } from '../support/start-contenders.ts'
+import { withSpread } from '../support/with-spread.ts'
 
 /** A contender that is asked for one of the two sets of keys. */
 interface Asked {
@@ -43,10 +44,7 @@ export async function manyKeys (bench: Bench): Promise<Section> {
 
   const besides: Table = {
     columns: ['contender', `from ${written(many)} keys beside from ${written(few)} (= 1)`],
-    rows: Object.entries(surfaces).map(([surface, title]) => {
-      const { median, min, max } = ratioOf(measurements, nameOf(surface, many), nameOf(surface, few))
-      return [title, `${number(median)} [${number(min)}-${number(max)}]`]
-    })
+    rows: Object.entries(surfaces).map(([surface, title]) => [title, withSpread(ratioOf(measurements, nameOf(surface, many), nameOf(surface, few)))])
   }
   return {
     title: 'Many keys in memory',

@@ -8,7 +8,7 @@ interface Asking {
   readonly everyMs: number
   /** Requests with one token at most. */
   readonly triesMax: number
-  /** Between two of them. */
+  /** Between two of them, in the mean. */
   readonly againMs: number
 }
 
@@ -34,7 +34,8 @@ export async function askCold (asking: Asking): Promise<ColdAnswers> {
 async function askUntilGood (token: string, { url, headers, triesMax, againMs }: Asking) {
   const start = performance.now()
   for (let tries = 1; tries <= triesMax; tries++) {
-    if (tries > 1) await pause(againMs)
+    // At random: places for those who wait are given out at a fixed beat, and who keeps to it would always come too late.
+    if (tries > 1) await pause(againMs * (0.5 + Math.random()))
     const response = await fetch(url, { headers: { ...headers, authorization: `Bearer ${token}` } })
     await response.arrayBuffer()
     if (response.status === 200) return { tries, waitedMs: performance.now() - start }
