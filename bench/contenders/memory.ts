@@ -10,6 +10,8 @@ import { setting } from './serve.ts'
 export interface MemoryUse {
   readonly resident: number
   readonly heap: number
+  /** Pages that the JavaScript heap has taken and not given back, filled or not. */
+  readonly heapPages: number
   /** Of array buffers, and of whatever else is outside the JavaScript heap and known to it. */
   readonly outside: number
   readonly entries: number
@@ -108,8 +110,8 @@ async function settledUse (): Promise<MemoryUse> {
 
 function memoryUse (entries: number): MemoryUse {
   for (let i = 0; i < 3; i++) globalThis.gc!()
-  const { rss, heapUsed, external } = process.memoryUsage()
-  return { resident: rss, heap: heapUsed, outside: external, entries }
+  const { rss, heapUsed, heapTotal, external } = process.memoryUsage()
+  return { resident: rss, heap: heapUsed, heapPages: heapTotal, outside: external, entries }
 }
 
 createServer((request, response) => {

@@ -60,12 +60,12 @@ function memoryTable (before: MemoryUse, idle: MemoryUse, filled: readonly Memor
     const resident = use.resident - idle.resident
     return [
       title,
-      ...[use.resident, resident, use.heap, use.outside, inside].map((bytes) => number(bytes / 1e6)),
+      ...[use.resident, resident, use.heap, use.heapPages, use.outside, inside].map((bytes) => number(bytes / 1e6)),
       ...[resident, inside].map((bytes) => use.entries === 0 ? '' : number(bytes / use.entries))
     ]
   }
   return {
-    columns: ['keys in memory', 'resident, MB', 'above idle', 'heap, MB', 'outside the heap', 'both above idle', 'resident bytes per key', 'heap and outside per key'],
+    columns: ['keys in memory', 'resident, MB', 'above idle', 'heap, MB', 'its pages', 'outside the heap', 'heap and outside above idle', 'resident bytes per key', 'heap and outside per key'],
     rows: [
       row('before the engine is opened', before),
       row('idle', idle),
