@@ -16,23 +16,14 @@ interface Occasion {
   readonly scope: Scope | undefined
 }
 
-interface Check {
-  readonly reason: Reason
-  refuses (key: KeyRecord, occasion: Occasion): boolean
-}
-
-/** First refusal wins. */
-const checks: readonly Check[] = [
-  { reason: 'revoked', refuses: (key) => key.revokedAt !== null },
-  { reason: 'expired', refuses: (key, { databaseTime }) => key.expiresAt !== null && databaseTime >= key.expiresAt },
-  { reason: 'insufficient_scope', refuses: (key, { scope }) => scope !== undefined && !includesScope(key.scope, scope) }
-]
-
-/** Why `key` is refused on this occasion, or `undefined` when nothing speaks against it. */
+/**
+ * Why `key` is refused on this occasion, or `undefined` when nothing speaks against it. The first reason wins. Statements
+ * rather than a table of functions: on the way of every request, and the engine cannot see through the calls.
+ */
 export function refusalOf (key: KeyRecord, occasion: Occasion): Reason | undefined {
-  for (const check of checks) {
-    if (check.refuses(key, occasion)) return check.reason
-  }
+  if (key.revokedAt !== null) return 'revoked'
+  if (key.expiresAt !== null && occasion.databaseTime >= key.expiresAt) return 'expired'
+  if (occasion.scope !== undefined && !includesScope(key.scope, occasion.scope)) return 'insufficient_scope'
   return undefined
 }
 
