@@ -11,11 +11,13 @@ interface LastUsedOptions {
   record (ages: ReadonlyMap<string, number>): Promise<void>
   /** Milliseconds between two writes. */
   readonly flushEveryMs: number
-  /** Keys remembered between two writes; uses of further keys are dropped, and counted. 100,000. */
+  /** Keys remembered at most; a write begins when there are half as many. Uses of further keys are dropped, and counted. 200,000. */
   readonly keysMax?: number
   /** How long `close` waits for the last write, in milliseconds. 2000. */
   readonly closeTimeoutMs?: number
 }
+
+const keysPerWrite = 10_000
 
 export interface LastUsedStats {
   readonly pending: number
@@ -26,7 +28,7 @@ export interface LastUsedStats {
 }
 
 /**
- * When each key was last used, gathered in memory and written in one statement every few seconds: never on the way of
+ * When each key was last used, gathered in memory and written together every few seconds: never on the way of
  * a request. What can be lost stands in docs/decisions/0012.
  */
 export class LastUsedBatcher {
@@ -34,6 +36,8 @@ export class LastUsedBatcher {
   readonly #log: Logger
   readonly #record: LastUsedOptions['record']
   readonly #keysMax: number
+  /** So many keys do not wait for the timer. */
+  readonly #earlyAt: number
   readonly #closeTimeoutMs: number
   readonly #timer: NodeJS.Timeout
   #uses = new Map<string, number>()
@@ -43,19 +47,25 @@ export class LastUsedBatcher {
   #flushes = 0
   #failures = 0
 
-  constructor ({ clock, log, record, flushEveryMs, keysMax = 100_000, closeTimeoutMs = 2000 }: LastUsedOptions) {
+  constructor ({ clock, log, record, flushEveryMs, keysMax = 200_000, closeTimeoutMs = 2000 }: LastUsedOptions) {
     this.#clock = clock
     this.#log = log
     this.#record = record
     this.#keysMax = keysMax
+    this.#earlyAt = Math.ceil(keysMax / 2)
     this.#closeTimeoutMs = closeTimeoutMs
     this.#timer = setInterval(() => { this.flush() }, flushEveryMs).unref()
   }
 
   /** Notes a use at the monotonic time `now`. On the way of every accepted request: one write into a map. */
   note (keyId: string, now: number): void {
-    if (this.#uses.size >= this.#keysMax && !this.#uses.has(keyId)) this.#dropped++
-    else this.#uses.set(keyId, now)
+    const keys = this.#uses.size
+    if (keys >= this.#keysMax && !this.#uses.has(keyId)) {
+      this.#dropped++
+      return
+    }
+    this.#uses.set(keyId, now)
+    if (keys < this.#uses.size && this.#uses.size === this.#earlyAt) this.flush()
   }
 
   /** Writes what has been noted; joins the write under way, if there is one. Never rejects. */
@@ -94,9 +104,11 @@ export class LastUsedBatcher {
     const uses = this.#uses
     this.#uses = new Map()
     try {
-      await this.#record(agesOf(uses, this.#clock.monotonicMs()))
-      this.#flushes++
-      this.#flushed += uses.size
+      for (const part of partsOf(uses)) {
+        await this.#record(agesOf(part, this.#clock.monotonicMs()))
+        this.#flushes++
+        this.#flushed += part.length
+      }
     } catch {
       this.#failures++
       this.#mergeBack(uses)
@@ -112,7 +124,21 @@ export class LastUsedBatcher {
   }
 }
 
-function agesOf (uses: ReadonlyMap<string, number>, now: number): Map<string, number> {
+type Use = readonly [keyId: string, usedAt: number]
+
+/** One after the other as they are written: a statement for all at once would stop the process while it is put together. */
+function * partsOf (uses: ReadonlyMap<string, number>): Generator<readonly Use[]> {
+  let part: Use[] = []
+  for (const use of uses) {
+    part.push(use)
+    if (part.length < keysPerWrite) continue
+    yield part
+    part = []
+  }
+  if (part.length > 0) yield part
+}
+
+function agesOf (uses: readonly Use[], now: number): Map<string, number> {
   const ages = new Map<string, number>()
   for (const [keyId, usedAt] of uses) ages.set(keyId, Math.max(0, now - usedAt))
   return ages

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { LastUsedBatcher } from '../../src/core/last-used.ts'
 import { silentLogger } from '../../src/core/logger.ts'
+import { turn } from '../contract-suites/lookup.ts'
 
 /** A batcher whose writes end when the test says so. */
 function setup ({ keysMax = 100, closeTimeoutMs = 2000 } = {}) {
@@ -58,4 +59,31 @@ t.test('close writes what is left, and a database that does not answer does not 
   await flushing
   await closing
   t.same(writes.map(({ ages }) => Object.keys(ages)), [['a'], ['b']])
+})
+
+t.test('many keys do not wait for the timer, and are written part by part', async (t) => {
+  const { writes, batcher } = setup({ keysMax: 50_000 })
+  for (let i = 0; i < 24_999; i++) batcher.note(`k${i}`, 0)
+  t.equal(writes.length, 0)
+  batcher.note('k0', 1)
+  t.equal(writes.length, 0, 'a key more counts, not a use more')
+  batcher.note('k24999', 0)
+  for (const [i, keys] of [10_000, 10_000, 5000].entries()) {
+    t.equal(writes.length, i + 1)
+    t.equal(Object.keys(writes[i]!.ages).length, keys)
+    writes[i]!.succeed()
+    await turn()
+  }
+  t.match(batcher.stats(), { pending: 0, flushed: 25_000, flushes: 3, dropped: 0 })
+})
+
+t.test('when a part of them is not written, none is given up', async (t) => {
+  const { writes, batcher } = setup({ keysMax: 50_000 })
+  for (let i = 0; i < 15_000; i++) batcher.note(`k${i}`, 0)
+  const flushed = batcher.flush()
+  writes[0]!.succeed()
+  await turn()
+  writes[1]!.fail()
+  await flushed
+  t.equal(batcher.stats().pending, 15_000)
 })
