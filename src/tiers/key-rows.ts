@@ -1,0 +1,201 @@
+import type { Digest, KeyRecord } from '../core/key-record.ts'
+import type { Scope } from '../core/scopes.ts'
+
+/*
+ * A row is 128 bytes, two lines of a processor's cache. What finds and judges a key is in the first.
+ *
+ *   bytes  0-31  digest                     64-71  asof
+ *         32-47  id, a UUID                 72-79  createdAt, ms
+ *         48-51  next row of the chain      80-87  expiresAt, ms; NaN: never
+ *         52-55  place of the workspace     88-127 name, Latin-1
+ *         56-59  place of the owner; -1: none
+ *         60-63  flags, length of the name
+ */
+const wordsPerRow = 32
+const doublesPerRow = 16
+const bytesPerRow = 128
+const idAt = 32
+const nextAt = 12
+const workspaceAt = 13
+const ownerAt = 14
+const flagsAt = 15
+const asofAt = 8
+const createdAtAt = 9
+const expiresAtAt = 10
+const nameAt = 88
+const nameBytesMax = bytesPerRow - nameAt
+
+const taken = 1
+const used = 2
+const writes = 4
+const whole = 8
+const lengthShift = 8
+
+const pageBits = 10
+export const rowsPerPage = 1 << pageBits
+
+export function pageOf (row: number): number {
+  return row >>> pageBits
+}
+
+export function placeOf (row: number): number {
+  return row & (rowsPerPage - 1)
+}
+
+/** What a packed row says of its key beyond the digest, the workspace and the owner. */
+export interface RowFields {
+  readonly id: string
+  readonly name: string
+  readonly scope: Scope
+  readonly asof: number
+  readonly createdAt: number
+  readonly expiresAt: number | null
+}
+
+/** A row's place in memory and its few numbers. Row 0 is none. */
+export class KeyRows {
+  readonly #words: Int32Array[] = []
+  readonly #doubles: Float64Array[] = []
+  readonly #bytes: Buffer[] = []
+
+  /** Makes room for the next row, by a page if it takes one. Pages are never copied: a table that grows stops nobody. */
+  reach (row: number): boolean {
+    if (pageOf(row) < this.#words.length) return false
+    const page = new ArrayBuffer(rowsPerPage * bytesPerRow)
+    this.#words.push(new Int32Array(page))
+    this.#doubles.push(new Float64Array(page))
+    this.#bytes.push(Buffer.from(page))
+    return true
+  }
+
+  has (row: number, digest: Digest, firstWord: number): boolean {
+    const words = this.#words[pageOf(row)]!
+    const start = placeOf(row) * wordsPerRow
+    if (words[start] !== firstWord) return false
+    for (let i = 1; i < 8; i++) {
+      if (words[start + i] !== wordOf(digest, i)) return false
+    }
+    return true
+  }
+
+  next (row: number): number {
+    return this.#word(row, nextAt)
+  }
+
+  setNext (row: number, next: number): void {
+    this.#setWord(row, nextAt, next)
+  }
+
+  workspace (row: number): number {
+    return this.#word(row, workspaceAt)
+  }
+
+  owner (row: number): number {
+    return this.#word(row, ownerAt)
+  }
+
+  asof (row: number): number {
+    return this.#doubles[pageOf(row)]![placeOf(row) * doublesPerRow + asofAt]!
+  }
+
+  firstWord (row: number): number {
+    return this.#word(row, 0)
+  }
+
+  isTaken (row: number): boolean {
+    return (this.#word(row, flagsAt) & taken) !== 0
+  }
+
+  isUsed (row: number): boolean {
+    return (this.#word(row, flagsAt) & used) !== 0
+  }
+
+  setUsed (row: number, isUsed: boolean): void {
+    const flags = this.#word(row, flagsAt)
+    this.#setWord(row, flagsAt, isUsed ? flags | used : flags & ~used)
+  }
+
+  /** Whether the row holds only the digest and who it belongs to, and the rest is held elsewhere. */
+  isWhole (row: number): boolean {
+    return (this.#word(row, flagsAt) & whole) !== 0
+  }
+
+  write (row: number, { record, asof }: { readonly record: KeyRecord, readonly asof: number }, workspace: number, owner: number): void {
+    const page = pageOf(row)
+    const [words, doubles, bytes] = [this.#words[page]!, this.#doubles[page]!, this.#bytes[page]!]
+    const [word, double, byte] = [placeOf(row) * wordsPerRow, placeOf(row) * doublesPerRow, placeOf(row) * bytesPerRow]
+    const packs = isPackable(record)
+    for (let i = 0; i < 8; i++) words[word + i] = wordOf(record.digest, i)
+    words[word + workspaceAt] = workspace
+    words[word + ownerAt] = owner
+    words[word + flagsAt] = taken | (record.scope === 'mcp:write' ? writes : 0) | (packs ? record.name.length << lengthShift : whole)
+    doubles[double + asofAt] = asof
+    if (!packs) return
+    bytes.write(record.id.replaceAll('-', ''), byte + idAt, 'hex')
+    doubles[double + createdAtAt] = record.createdAt
+    doubles[double + expiresAtAt] = record.expiresAt ?? NaN
+    bytes.write(record.name, byte + nameAt, 'latin1')
+  }
+
+  read (row: number): RowFields {
+    const page = pageOf(row)
+    const [doubles, bytes] = [this.#doubles[page]!, this.#bytes[page]!]
+    const [double, byte] = [placeOf(row) * doublesPerRow, placeOf(row) * bytesPerRow]
+    const flags = this.#word(row, flagsAt)
+    const expiresAt = doubles[double + expiresAtAt]!
+    return {
+      id: uuidOf(bytes, byte + idAt),
+      name: bytes.toString('latin1', byte + nameAt, byte + nameAt + (flags >>> lengthShift)),
+      scope: (flags & writes) === 0 ? 'mcp:read' : 'mcp:write',
+      asof: doubles[double + asofAt]!,
+      createdAt: doubles[double + createdAtAt]!,
+      expiresAt: Number.isNaN(expiresAt) ? null : expiresAt
+    }
+  }
+
+  clear (row: number): void {
+    this.#setWord(row, flagsAt, 0)
+  }
+
+  #word (row: number, at: number): number {
+    return this.#words[pageOf(row)]![placeOf(row) * wordsPerRow + at]!
+  }
+
+  #setWord (row: number, at: number, value: number): void {
+    this.#words[pageOf(row)]![placeOf(row) * wordsPerRow + at] = value
+  }
+}
+
+/** Four characters of a digest as a number; of a SHA-256 any four are as good as a hash. */
+export function wordOf (digest: Digest, index: number): number {
+  const at = index * 4
+  return digest.charCodeAt(at) | digest.charCodeAt(at + 1) << 8 | digest.charCodeAt(at + 2) << 16 | digest.charCodeAt(at + 3) << 24
+}
+
+/** Nearly every key: others are held as the objects that they are. */
+function isPackable ({ id, name, metadata, revokedAt }: KeyRecord): boolean {
+  return revokedAt === null && uuid.test(id) && name.length <= nameBytesMax && isLatin1(name) && Object.keys(metadata).length === 0
+}
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+function isLatin1 (text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 255) return false
+  }
+  return true
+}
+
+const hexDigits = Buffer.from('0123456789abcdef', 'latin1')
+const uuidText = Buffer.alloc(36, '-')
+
+function uuidOf (bytes: Buffer, start: number): string {
+  let at = 0
+  for (let i = 0; i < 16; i++) {
+    if (i === 4 || i === 6 || i === 8 || i === 10) at++
+    const byte = bytes[start + i]!
+    uuidText[at++] = hexDigits[byte >>> 4]!
+    uuidText[at++] = hexDigits[byte & 15]!
+  }
+  return uuidText.toString('latin1', 0, 36)
+}
