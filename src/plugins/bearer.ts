@@ -1,4 +1,5 @@
 import type { TokenFormat } from '../core/token.ts'
+import { isRepeated } from './repeated-header.ts'
 import { refusals, type Refusal } from './refusals.ts'
 
 /** What is looked at of a request: node's own, so that nothing has been merged or dropped yet. */
@@ -7,8 +8,6 @@ interface RawRequest {
   readonly headers: { readonly authorization?: string | undefined }
   readonly rawHeaders: readonly string[]
 }
-
-const authorization = 'authorization'
 
 /**
  * The token that a request presents in its one `Authorization: Bearer` header (RFC 6750, section 2.1), or why there is
@@ -20,7 +19,7 @@ export function bearerToken (request: RawRequest, tokens: TokenFormat): string |
   const queryAt = url.indexOf('?')
   if (queryAt !== -1 && holdsToken(url.slice(queryAt + 1), header !== undefined, tokens)) return refusals.tokenInQuery
   if (header === undefined) return refusals.noToken
-  if (isRepeated(request.rawHeaders)) return refusals.twoHeaders
+  if (isRepeated('authorization', request.rawHeaders)) return refusals.twoHeaders
   return header.startsWith('Bearer ') && !header.includes(' ', 7) ? header.slice(7) : tokenOfUnusual(header, tokens)
 }
 
@@ -30,16 +29,6 @@ function tokenOfUnusual (header: string, tokens: TokenFormat): string | Refusal 
   if (token !== undefined) return token
   if (tokens.foundIn(header) || /^bearer\b/i.test(header)) return refusals.malformedHeader
   return refusals.noToken
-}
-
-// Node keeps the first of two and drops the other: whoever is in front of us may have looked at that other one.
-function isRepeated (rawHeaders: readonly string[]): boolean {
-  let times = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!
-    if (name.length === authorization.length && name.toLowerCase() === authorization) times++
-  }
-  return times > 1
 }
 
 /**

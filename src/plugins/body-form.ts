@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { KeysError } from '../core/errors.ts'
+import { isRepeated } from './repeated-header.ts'
 
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const parameter = new RegExp(`[ \\t]*;[ \\t]*(?:(${token})=(${token}|"(?:[^"\\\\]|\\\\.)*"))?`, 'y')
@@ -9,8 +10,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 /** Why the form that a body is said to have is none that is read here. */
 export function formRefusal ({ raw }: FastifyRequest): KeysError | undefined {
   const { headers, rawHeaders } = raw
-  // Node keeps the first of two and drops the other: whoever is in front of us may have believed that other one.
-  if (rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === 'content-type').length > 1) return unsupported('There is more than one Content-Type header. Send one.')
+  if (isRepeated('content-type', rawHeaders)) return unsupported('There is more than one Content-Type header. Send one.')
   if (headers['content-encoding'] !== undefined) return unsupported('Send the body as it is, without Content-Encoding.')
   return isUtf8(headers['content-type'] ?? '') ? undefined : unsupported('Send the body in UTF-8, with a Content-Type such as application/json; charset=utf-8.')
 }

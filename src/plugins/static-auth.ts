@@ -3,6 +3,7 @@ import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
+import { isRepeated } from './repeated-header.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -59,7 +60,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
       }
     })
     return (request, reply, done) => {
-      if (countOf('authorization', request.raw.rawHeaders) > 1) return done(twoCredentials())
+      if (isRepeated('authorization', request.raw.rawHeaders)) return done(twoCredentials())
       verify(request, reply, (error?: Error) => done(error === undefined || error instanceof KeysError ? error : noCredential()))
     }
   }
@@ -79,10 +80,6 @@ function holderOf (presented: string, holders: readonly Holder[]): Holder | unde
 
 function digestOf (secret: string): Buffer {
   return hash('sha256', secret, 'buffer')
-}
-
-function countOf (name: string, rawHeaders: readonly string[]): number {
-  return rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === name).length
 }
 
 function noCredential (): KeysError {

@@ -1,0 +1,9 @@
+/** Whether a request has a header, named in lower case, more than once. Node keeps the first of two and drops the other: whoever is in front of us may have believed that other one. */
+export function isRepeated (name: string, rawHeaders: readonly string[]): boolean {
+  let times = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const header = rawHeaders[i]!
+    if (header.length === name.length && header.toLowerCase() === name) times++
+  }
+  return times > 1
+}
