@@ -1,10 +1,11 @@
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { DestinationStream } from 'pino'
 import type { Config } from './config.ts'
 import type { Keys } from './open-keys.ts'
 import { apiKeys } from './plugins/api-keys.ts'
 import { refuseAtSocket } from './plugins/client-errors.ts'
 import { draining } from './plugins/draining.ts'
+import { endings } from './plugins/endings.ts'
 import { accessLog, createLogger, requestId } from './plugins/logging.ts'
 import { mcpGateway } from './plugins/mcp-gateway.ts'
 import { metrics } from './plugins/metrics.ts'
@@ -50,8 +51,6 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
     urls: [databaseUrl, redisUrl]
   })
   const app = Fastify({
-    loggerInstance: createLogger({ level: config.logLevel, scrubber, ...(logDestination === undefined ? {} : { destination: logDestination }) }) as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     rewriteUrl: decodableUrl,
     trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
@@ -65,7 +64,10 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
     clientErrorHandler: refuseAtSocket,
     frameworkErrors: sendProblem
   })
+  // Not handed to Fastify, which would make a logger for every request (docs/decisions/0051).
+  app.log = createLogger({ level: config.logLevel, scrubber, ...(logDestination === undefined ? {} : { destination: logDestination }) }) as FastifyBaseLogger
 
+  await app.register(endings)
   await app.register(problems)
   await app.register(accessLog)
   await app.register(untrustedProxy)

@@ -5,6 +5,7 @@ import type { Message } from '../core/mcp/message.ts'
 import { McpRefusal, type RpcId } from '../core/mcp/rpc-error.ts'
 import type { Verdict } from '../core/verdict.ts'
 import type { ToolListRules } from '../core/mcp/tool-list.ts'
+import { logOf } from '../plugins/logging.ts'
 import { CallGuard, CutOff } from './call-guard.ts'
 import type { Decision } from './call-report.ts'
 import { badGateway, gatewayTimeout, upstreamRefused } from './gateway-refusals.ts'
@@ -185,7 +186,7 @@ export class McpCall implements OpenCall {
 
   #relayFailed (error: Error): void {
     if (this.decision === 'passed' && !this.#cancel.signal.aborted) this.decision = 'upstream_failed'
-    this.#options.request.log.debug({ reason: error.name }, 'an answer of an upstream ended early')
+    logOf(this.#options.request).debug({ reason: error.name }, 'an answer of an upstream ended early')
   }
 
   #end (): void {

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
 import type { Message } from '../core/mcp/message.ts'
 import type { McpRefusal, RpcId } from '../core/mcp/rpc-error.ts'
+import { logOf } from '../plugins/logging.ts'
 import { labelsOf, type CallReport, type Decision } from './call-report.ts'
 import type { Gateway } from './gateway.ts'
 import type { McpCall } from './mcp-call.ts'
@@ -67,7 +68,7 @@ export class Visit {
     } as const
     for (const labels of this.#labels()) {
       const report: CallReport = { tool: undefined, ...common, ...labels }
-      request.log.info({ mcp: report }, 'mcp call')
+      logOf(request).info({ mcp: report }, 'mcp call')
       gateway.observe(report)
     }
   }

@@ -1,4 +1,3 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { unavailable } from '../core/errors.ts'
 import { sendProblem } from './problems.ts'
@@ -15,21 +14,12 @@ declare module 'fastify' {
 
 export const draining = fp(async (app) => {
   let isDraining = false
-  const unanswered = new Map<FastifyRequest, FastifyReply>()
   app.decorate('draining', { getter: () => isDraining })
   app.decorate('drain', () => { isDraining = true })
-  app.addHook('onRequest', (request, reply, done) => {
-    unanswered.set(request, reply)
-    done()
-  })
-  app.addHook('onResponse', (request, _reply, done) => {
-    unanswered.delete(request)
-    done()
-  })
   app.decorate('refuseUnanswered', () => {
-    for (const [request, reply] of unanswered) {
-      if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service is stopping before the request was done with. Try again.'), request, reply.header('connection', 'close'))
+    for (const reply of app.unended()) {
+      if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service is stopping before the request was done with. Try again.'), reply.request, reply.header('connection', 'close'))
     }
   })
   app.addHook('preClose', async () => { isDraining = true })
-}, { name: 'draining', dependencies: ['problems'], fastify: '5.x' })
+}, { name: 'draining', dependencies: ['problems', 'endings'], fastify: '5.x' })

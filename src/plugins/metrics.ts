@@ -17,18 +17,17 @@ export const metrics = fp(async (app) => {
   collectDefaultMetrics({ register: registry })
   const durations = new Histogram({
     name: 'navis_keys_http_request_duration_seconds',
-    help: 'From the first byte of the request to the last of the answer.',
+    help: 'From the first look at the request to the last byte of the answer. The status is none where the client went away before.',
     labelNames: ['method', 'route', 'status'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     registers: [registry]
   })
   const known = new Set<string>(app.supportedMethods)
-  app.addHook('onResponse', (request, reply, done) => {
+  app.onEnding(({ request, reply, elapsedMs, isAnswered }) => {
     const method = known.has(request.method) ? request.method : 'other'
-    durations.observe({ method, route: request.routeOptions.url ?? 'none', status: String(reply.statusCode) }, reply.elapsedTime / 1000)
-    done()
+    durations.observe({ method, route: request.routeOptions.url ?? 'none', status: isAnswered ? String(reply.statusCode) : 'none' }, elapsedMs / 1000)
   })
   app.addHook('onClose', async () => { registry.clear() })
   app.decorate('metricsRegistry', registry)
   app.decorate('metrics', async () => await registry.metrics() + expose(app.apiKeys.stats(), app.apiKeys.window.snapshot()))
-}, { name: 'metrics', dependencies: ['api-keys'], fastify: '5.x' })
+}, { name: 'metrics', dependencies: ['api-keys', 'endings'], fastify: '5.x' })

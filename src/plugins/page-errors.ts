@@ -2,6 +2,7 @@ import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError, type ErrorCode } from '../core/errors.ts'
 import type { PageAssets } from '../page-assets.ts'
+import { logOf } from './logging.ts'
 import { messagePage, type MessageView } from '../views/message.ts'
 import { paths } from '../views/page.ts'
 
@@ -30,8 +31,8 @@ export const pageErrors = fp<{ assets: PageAssets }>(async function pageErrors (
 
   app.setErrorHandler<FastifyError>(async function tellError (error, request, reply) {
     const { status, title, text } = tellingOf(error)
-    if (status >= 500) request.log.error({ err: error }, 'settings page failed')
-    else request.log.info({ code: codeOf(error), status }, 'settings page refused')
+    if (status >= 500) logOf(request).error({ err: error }, 'settings page failed')
+    else logOf(request).info({ code: codeOf(error), status }, 'settings page refused')
     if (status === 503) reply.header('retry-after', 1)
     const next = status === 401 ? { next: { href: paths.signIn, label: 'Sign in' } } : {}
     return await reply.code(status).type('text/html; charset=utf-8').send(String(messagePage({ ...view(title, text ?? error.message), ...next })))

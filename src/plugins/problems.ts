@@ -4,6 +4,7 @@ import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
 import { isOutage } from '../db/outage.ts'
 import { faultsOfValidation } from './faults-of-validation.ts'
 import { allowedMethods, type RouteMap } from './allowed-methods.ts'
+import { logOf } from './logging.ts'
 import { meanings, problemDocument, problemType } from './problem-document.ts'
 
 /** Turns whatever goes wrong into problem+json (RFC 9457). What nobody foresaw is an opaque 500 whose cause is only logged. */
@@ -26,8 +27,8 @@ export const problems = fp(async (app) => {
 /** Also for what Fastify refuses before any route is found, such as a broken URL. */
 export function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = toKeysError(error, request)
-  if (problem.code === 'internal') request.log.error({ err: error }, 'unforeseen error')
-  else if (problem.code === 'unavailable') request.log.warn({ err: problem.cause }, 'unavailable')
+  if (problem.code === 'internal') logOf(request).error({ err: error }, 'unforeseen error')
+  else if (problem.code === 'unavailable') logOf(request).warn({ err: problem.cause }, 'unavailable')
   if (problem.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="navis-keys"')
   if (problem.retryAfterS !== undefined) reply.header('retry-after', String(problem.retryAfterS))
   reply.code(meanings[problem.code].status).header('cache-control', 'no-store').type(problemType).serializer(asIs).send(problemDocument(problem))

@@ -5,6 +5,7 @@ import type { Gateway } from '../gateway/gateway.ts'
 import { methodNotAllowed, toRefusal, unforeseen } from '../gateway/gateway-refusals.ts'
 import { passOn } from '../gateway/pass-on.ts'
 import { readCall } from '../gateway/read-call.ts'
+import { logOf } from '../plugins/logging.ts'
 import type { Upstream } from '../gateway/upstream.ts'
 import { Visit } from '../gateway/visit.ts'
 import { answerPreflight, welcomeOrigin } from '../gateway/origins.ts'
@@ -56,7 +57,7 @@ function serve (app: FastifyInstance, gateway: Gateway, upstream: Upstream): voi
 function tellRefusal (error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const visit: Visit | undefined = request.mcpVisit
   const refusal = visit?.call?.refusalOf(error) ?? toRefusal(error, visit?.id)
-  if (refusal === undefined) request.log.error({ reason: error.name }, 'the gateway failed')
+  if (refusal === undefined) logOf(request).error({ reason: error.name }, 'the gateway failed')
   const told = refusal ?? unforeseen(visit?.id)
   visit?.refused(told)
   for (const name of ['mcp-session-id', 'content-encoding']) reply.removeHeader(name)

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { KeysError } from '../../core/errors.ts'
+import { logOf } from '../../plugins/logging.ts'
 import type { Journey } from '../../sign-in/openid-provider.ts'
 import { messagePage } from '../../views/message.ts'
 import { paths } from '../../views/page.ts'
@@ -35,7 +36,7 @@ export async function providerSignInRoutes (app: FastifyInstance, { signIn, asse
       await reply.startSession(admission.person)
       return await reply.redirect(paths.list, 303)
     }
-    request.log.warn({ missing: admission.missing }, 'sign-in without a usable claim')
+    logOf(request).warn({ missing: admission.missing }, 'sign-in without a usable claim')
     return await reply.code(403).type('text/html; charset=utf-8').send(String(messagePage({
       assets: assets.urls,
       title: 'No workspace for you here',

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { KeysError } from '../../core/errors.ts'
 import type { ManagedKey } from '../../core/key-record.ts'
 import { mayManage } from '../../core/person.ts'
+import { logOf } from '../../plugins/logging.ts'
 import { paths } from '../../views/page.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from '../../views/revoke-key.ts'
 import type { SettingsContext } from './context.ts'
@@ -32,7 +33,7 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, 
     const first = await Promise.race([revocation.then(() => 'in force' as const), sleep(patienceMs, 'waiting' as const)])
     if (first === 'in force') return await reply.redirect(doneAt(key), 303)
     const outcome = revocation.then(() => 'in force' as const, (error: unknown) => {
-      request.log.warn({ err: error }, 'revocation from the settings page did not end well')
+      logOf(request).warn({ err: error }, 'revocation from the settings page did not end well')
       return 'unknown' as const
     })
     return await reply.type('text/html; charset=utf-8').header('x-accel-buffering', 'no').send(Readable.from(telling(request, key, outcome)))

@@ -1,0 +1,87 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+
+/** How a request ended. */
+export interface Ending {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** From the first look at the request to the last byte of the answer, in milliseconds. */
+  readonly elapsedMs: number
+  /** `false`: its client went away before it had the whole answer. */
+  readonly isAnswered: boolean
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Calls `listener` once for each request, when it ends. */
+    onEnding (listener: (ending: Ending) => void): void
+    /** The replies that have not ended. */
+    unended (): FastifyReply[]
+  }
+  interface FastifyReply {
+    /** Monotonic milliseconds. */
+    beganAt: number
+  }
+}
+
+const finished = 'http.server.response.finish'
+
+/**
+ * Sees every request to its end. Node tells of each answer on a diagnostics channel whether or not anybody listens;
+ * Fastify's own `onResponse` puts two listeners on every answer, which costs more than a verification, and is not called
+ * for a client that has gone (docs/decisions/0051).
+ */
+export const endings = fp(async (app) => {
+  const replyOf = Symbol('navis-keys.reply')
+  const repliesOf = Symbol('navis-keys.replies')
+  type Answer = FastifyReply['raw'] & { [replyOf]?: FastifyReply }
+  type Connection = Socket & { [repliesOf]?: Set<FastifyReply> }
+
+  const listeners: Array<(ending: Ending) => void> = []
+  const connections = new Set<Set<FastifyReply>>()
+  app.decorate('onEnding', (listener) => { listeners.push(listener) })
+  app.decorate('unended', () => [...connections].flatMap((replies) => [...replies]))
+  app.decorateReply('beganAt', 0)
+
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.beganAt = performance.now()
+    const answer: Answer = reply.raw
+    const { socket } = request.raw
+    if (socket instanceof Socket) {
+      answer[replyOf] = reply
+      repliesOn(socket).add(reply)
+    } else {
+      answer.once('finish', () => { end(reply, true) })
+    }
+    done()
+  })
+  const onFinished = (message: unknown): void => {
+    const { response, socket } = message as { response: Answer, socket: Connection }
+    const reply = response[replyOf]
+    if (reply !== undefined && socket[repliesOf]?.delete(reply) === true) end(reply, true)
+  }
+  subscribe(finished, onFinished)
+  app.addHook('onClose', async () => { unsubscribe(finished, onFinished) })
+
+  function repliesOn (socket: Connection): Set<FastifyReply> {
+    return socket[repliesOf] ?? watch(socket)
+  }
+
+  function watch (socket: Connection): Set<FastifyReply> {
+    const replies = new Set<FastifyReply>()
+    socket[repliesOf] = replies
+    connections.add(replies)
+    socket.once('close', () => {
+      connections.delete(replies)
+      for (const reply of replies) end(reply, false)
+    })
+    return replies
+  }
+
+  function end (reply: FastifyReply, isAnswered: boolean): void {
+    const elapsedMs = performance.now() - reply.beganAt
+    for (const listener of listeners) listener({ request: reply.request, reply, elapsedMs, isAnswered })
+  }
+}, { name: 'endings', fastify: '5.x' })

@@ -1,0 +1,79 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { endings } from '../../src/plugins/endings.ts'
+import { until } from '../support/until.ts'
+
+async function setup (t: Test) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(endings)
+  const seen: Array<{ route: string | undefined, status: number, isAnswered: boolean }> = []
+  app.onEnding(({ request, reply, elapsedMs, isAnswered }) => {
+    t.ok(elapsedMs >= 0 && elapsedMs < 60_000)
+    seen.push({ route: request.routeOptions.url, status: reply.statusCode, isAnswered })
+  })
+  const waiting: Array<() => void> = []
+  app.get('/at-once', async () => 'yes')
+  app.get('/broken', async () => { throw new Error('no') })
+  app.get('/late', async () => await new Promise((resolve) => { waiting.push(() => { resolve('yes') }) }))
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  return { app, seen, url, port: Number(new URL(url).port), answerAll: () => { for (const answer of waiting.splice(0)) answer() } }
+}
+
+t.test('every request is told of once: answered, refused, failed, and of no route at all', async (t) => {
+  const { app, seen, url } = await setup(t)
+  for (const path of ['/at-once', '/broken', '/nowhere', '/at-once']) await (await fetch(url + path)).text()
+  await until(() => seen.length === 4)
+  t.same(seen, [
+    { route: '/at-once', status: 200, isAnswered: true },
+    { route: '/broken', status: 500, isAnswered: true },
+    { route: undefined, status: 404, isAnswered: true },
+    { route: '/at-once', status: 200, isAnswered: true }
+  ])
+  t.same(app.unended(), [])
+})
+
+t.test('a client that goes away before its answer is told of, once, and nothing is held of it', async (t) => {
+  const { app, seen, port, answerAll } = await setup(t)
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /late HTTP/1.1\r\nhost: here\r\n\r\n')
+  await until(() => app.unended().length === 1)
+  socket.destroy()
+  await until(() => seen.length === 1)
+  t.match(seen, [{ route: '/late', isAnswered: false }])
+  t.same(app.unended(), [])
+  answerAll()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(seen.length, 1)
+})
+
+t.test('requests that one connection sends without waiting are told apart', async (t) => {
+  const { app, seen, port, answerAll } = await setup(t)
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /late HTTP/1.1\r\nhost: here\r\n\r\nGET /late HTTP/1.1\r\nhost: here\r\n\r\nGET /at-once HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n')
+  await until(() => app.unended().length === 3)
+  answerAll()
+  socket.resume()
+  await once(socket, 'close')
+  await until(() => seen.length === 3)
+  t.same(seen.map(({ isAnswered }) => isAnswered), [true, true, true])
+  t.same(app.unended(), [])
+})
+
+t.test('applications in one process see only their own, and one that was closed none', async (t) => {
+  const [one, other] = [await setup(t), await setup(t)]
+  await (await fetch(`${one.url}/at-once`)).text()
+  await until(() => one.seen.length === 1)
+  await one.app.close()
+  await (await fetch(`${other.url}/at-once`)).text()
+  await until(() => other.seen.length === 1)
+  t.equal(one.seen.length, 1)
+})
+
+t.test('a request that came through no socket is told of too', async (t) => {
+  const { app, seen } = await setup(t)
+  await app.inject('/at-once')
+  t.same(seen, [{ route: '/at-once', status: 200, isAnswered: true }])
+})
