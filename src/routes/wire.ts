@@ -1,11 +1,12 @@
-import { Type, type Static } from 'typebox'
+import { Type, type Static, type TString } from 'typebox'
 import { KeysError } from '../core/errors.ts'
 import type { ManagedKey } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 
 /** What keys look like on the wire. Never made from the table: a new column would be a new leak. */
 const time = (description: string) => Type.String({ format: 'date-time', description })
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()])
+// Not a union: answers are written by functions made from these schemas, and a union is told apart by a validator, each time.
+export const nullable = <T extends TString>(schema: T) => Type.Unsafe<string | null>({ ...schema, type: ['string', 'null'] })
 
 export const scopeSchema = Type.Enum(['mcp:read', 'mcp:write'], { description: '`mcp:write` implies `mcp:read`.' })
 export const metadataSchema = Type.Record(Type.String(), Type.String(), { description: 'Flat, strings only, 2 KiB as JSON. Not secret.' })
