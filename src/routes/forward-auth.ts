@@ -69,9 +69,10 @@ function allMethods (app: FastifyInstance): string[] {
  * foreign `scope` is the application's, and one of ours can only ask for more.
  */
 function wantedScope (request: FastifyRequest): Scope | undefined | KeysError {
-  const { scope, ...others } = request.query as { scope?: string | string[] }
+  const query = request.query as { scope?: string | string[] }
+  const { scope } = query
   const isBelow = request.url.startsWith(`${path}/`)
-  if (!isBelow && Object.keys(others).some((name) => !known.has(name))) return unknownParameter()
+  if (!isBelow && !isKnown(query)) return unknownParameter()
   if (scope === undefined) return undefined
   if (isScope(scope)) return scope
   const asked = [scope].flat()
@@ -91,7 +92,12 @@ async function mcpScope (app: FastifyInstance, request: FastifyRequest, upstream
   return needed.every((scope) => scope === 'mcp:read') ? 'mcp:read' : 'mcp:write'
 }
 
-const known = new Set(['scope', 'mcp'])
+function isKnown (query: object): boolean {
+  for (const name in query) {
+    if (name !== 'scope' && name !== 'mcp') return false
+  }
+  return true
+}
 
 function unknownParameter (): KeysError {
   return new KeysError('invalid_request', { detail: 'There is a parameter in the query that is not known here. There are "scope" and "mcp"; mind the case.' })
