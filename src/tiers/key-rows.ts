@@ -124,17 +124,16 @@ export class KeyRows {
     const page = pageOf(row)
     const [words, doubles, bytes] = [this.#words[page]!, this.#doubles[page]!, this.#bytes[page]!]
     const [word, double, byte] = [placeOf(row) * wordsPerRow, placeOf(row) * doublesPerRow, placeOf(row) * bytesPerRow]
-    const packs = isPackable(record)
+    const packs = isPackable(record) && writeUuid(bytes, byte + idAt, record.id)
     for (let i = 0; i < 8; i++) words[word + i] = wordOf(record.digest, i)
     words[word + workspaceAt] = workspace
     words[word + ownerAt] = owner
     words[word + flagsAt] = taken | (record.scope === 'mcp:write' ? writes : 0) | (packs ? record.name.length << lengthShift : whole)
     doubles[double + asofAt] = asof
     if (!packs) return
-    bytes.write(record.id.replaceAll('-', ''), byte + idAt, 'hex')
     doubles[double + createdAtAt] = record.createdAt
     doubles[double + expiresAtAt] = record.expiresAt ?? NaN
-    bytes.write(record.name, byte + nameAt, 'latin1')
+    for (let i = 0; i < record.name.length; i++) bytes[byte + nameAt + i] = record.name.charCodeAt(i)
   }
 
   read (row: number): RowFields {
@@ -173,17 +172,37 @@ export function wordOf (digest: Digest, index: number): number {
 }
 
 /** Nearly every key: others are held as the objects that they are. */
-function isPackable ({ id, name, metadata, revokedAt }: KeyRecord): boolean {
-  return revokedAt === null && uuid.test(id) && name.length <= nameBytesMax && isLatin1(name) && Object.keys(metadata).length === 0
+function isPackable ({ name, metadata, revokedAt }: KeyRecord): boolean {
+  return revokedAt === null && name.length <= nameBytesMax && isLatin1(name) && Object.keys(metadata).length === 0
 }
-
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 function isLatin1 (text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     if (text.charCodeAt(i) > 255) return false
   }
   return true
+}
+
+const hyphen = 45
+
+/** Writes the 16 bytes of a UUID (RFC 9562, section 4) in lower case. `false`: the text is none, and what was written is worthless. */
+function writeUuid (bytes: Buffer, start: number, text: string): boolean {
+  if (text.length !== 36) return false
+  let at = 0
+  for (let i = 0; i < 16; i++) {
+    if ((i === 4 || i === 6 || i === 8 || i === 10) && text.charCodeAt(at++) !== hyphen) return false
+    const byte = nibbleOf(text.charCodeAt(at)) << 4 | nibbleOf(text.charCodeAt(at + 1))
+    if (byte < 0) return false
+    bytes[start + i] = byte
+    at += 2
+  }
+  return true
+}
+
+/** What a hexadecimal digit in lower case is worth; -1: it is none. */
+function nibbleOf (code: number): number {
+  if (code >= 48 && code <= 57) return code - 48
+  return code >= 97 && code <= 102 ? code - 87 : -1
 }
 
 const hexDigits = Buffer.from('0123456789abcdef', 'latin1')
