@@ -6,13 +6,17 @@ interface CoalescingTierOptions {
   readonly under: Lookup
 }
 
+interface Flight {
+  found: Promise<Entry | undefined> | undefined
+}
+
 /**
  * One read for all who ask for the same key at the same time. A fresh read never joins one: it may have been sent
  * before the change that the reader must not miss.
  */
 export class CoalescingTier implements Lookup {
   readonly #under: Lookup
-  readonly #underWay = new Map<Digest, Promise<Entry | undefined>>()
+  readonly #underWay = new Map<Digest, Flight>()
   #joined = 0
 
   constructor ({ under }: CoalescingTierOptions) {
@@ -21,15 +25,14 @@ export class CoalescingTier implements Lookup {
 
   find (digest: Digest): Promise<Entry | undefined> {
     const underWay = this.#underWay.get(digest)
-    if (underWay !== undefined) {
+    if (underWay?.found !== undefined) {
       this.#joined++
-      return underWay
+      return underWay.found
     }
-    const found = assertedFind(digest, this.#under).finally(() => {
-      if (this.#underWay.get(digest) === found) this.#underWay.delete(digest)
-    })
-    this.#underWay.set(digest, found)
-    return found
+    const flight: Flight = { found: undefined }
+    flight.found = this.#fly(digest, flight)
+    this.#underWay.set(digest, flight)
+    return flight.found
   }
 
   /** From now on nobody joins a read that is under way: it may be of a history that is no more. */
@@ -41,11 +44,15 @@ export class CoalescingTier implements Lookup {
     return assertAskedFor(digest, await this.#under.findFresh(digest))
   }
 
+  async #fly (digest: Digest, flight: Flight): Promise<Entry | undefined> {
+    try {
+      return assertAskedFor(digest, await this.#under.find(digest))
+    } finally {
+      if (this.#underWay.get(digest) === flight) this.#underWay.delete(digest)
+    }
+  }
+
   stats (): { joined: number, underWay: number } {
     return { joined: this.#joined, underWay: this.#underWay.size }
   }
-}
-
-async function assertedFind (digest: Digest, under: Lookup): Promise<Entry | undefined> {
-  return assertAskedFor(digest, await under.find(digest))
 }

@@ -34,8 +34,9 @@ export class MemoryTier implements MemoryLookup {
     return entry
   }
 
-  async find (digest: Digest): Promise<Entry | undefined> {
-    return this.#table.get(digest) ?? await this.#keep(digest, this.#under.find(digest))
+  find (digest: Digest): Promise<Entry | undefined> {
+    const entry = this.#table.get(digest)
+    return entry === undefined ? this.#keep(digest, this.#under.find(digest)) : Promise.resolve(entry)
   }
 
   findFresh (digest: Digest): Promise<Entry | undefined> {

@@ -1,8 +1,9 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { digestToBytes, type Digest, type KeyRecord } from '../core/key-record.ts'
 import type { Entry } from '../core/lookup.ts'
 import { isScope } from '../core/scopes.ts'
 import { sealRecord } from '../core/seal-record.ts'
+import { RowMac } from './row-mac.ts'
 
 /** What binds a row in Redis to this database: the key of its HMAC, and the timeline of the primary that it was read from. */
 export interface RowSeal {
@@ -74,9 +75,11 @@ function isMetadata (value: unknown): value is Record<string, string> {
 
 // The purpose is part of what is signed: no hint can be passed off as a row. The digest has 32 bytes, the timeline no line feed.
 function macOf (digest: Digest, body: string, { secret, timeline }: RowSeal): string {
-  return createHmac('sha256', secret).update('navis-keys row\n').update(digest, 'latin1').update(`${timeline}\n${body}`).digest('base64url')
+  if (mac?.secret !== secret) mac = new RowMac(secret)
+  return mac.of('navis-keys row\n', digest, `${timeline}\n${body}`)
 }
 
+let mac: RowMac | undefined
 let known: { secret: Uint8Array, fingerprint: string } | undefined
 
 function fingerprint (secret: Uint8Array): string {

@@ -46,8 +46,23 @@ export class RedisTier implements Lookup {
     this.#writesMax = options.writesMax ?? 1000
   }
 
+  // One function on purpose: each further one that waits costs every lookup a promise.
   async find (digest: Digest): Promise<Entry | undefined> {
-    return await this.#ask(digest) ?? await this.findFresh(digest)
+    const seal = this.#seal()
+    if (seal === undefined || this.#isPassedBy()) {
+      this.#counts.passedBy++
+      return await this.findFresh(digest)
+    }
+    let entry: Entry | undefined
+    try {
+      // GETRANGE: whoever can write to Redis could make us read half a gigabyte for each request with GET.
+      entry = this.#open(await this.#redis.getrange(rowName(digest, seal.secret), 0, rowBytesMax), digest, seal)
+    } catch (error) {
+      this.#counts.errors++
+      // An answer that says no, such as WRONGTYPE, is one about this row alone.
+      if (!isReply(error)) this.#passBy()
+    }
+    return entry ?? await this.findFresh(digest)
   }
 
   async findFresh (digest: Digest): Promise<Entry | undefined> {
@@ -61,14 +76,7 @@ export class RedisTier implements Lookup {
     return { ...this.#counts, writesUnderWay: this.#writes }
   }
 
-  async #ask (digest: Digest): Promise<Entry | undefined> {
-    const seal = this.#seal()
-    if (seal === undefined || this.#isPassedBy()) {
-      this.#counts.passedBy++
-      return undefined
-    }
-    const text = await this.#read(rowName(digest, seal.secret))
-    if (text === undefined) return undefined
+  #open (text: string, digest: Digest, seal: RowSeal): Entry | undefined {
     if (text === '') {
       this.#counts.misses++
       return undefined
@@ -76,18 +84,6 @@ export class RedisTier implements Lookup {
     const entry = decodeRow(text, digest, seal)
     this.#counts[entry === undefined ? 'badRows' : 'hits']++
     return entry
-  }
-
-  // GETRANGE: whoever can write to Redis could make us read half a gigabyte for each request with GET.
-  async #read (name: string): Promise<string | undefined> {
-    try {
-      return await this.#redis.getrange(name, 0, rowBytesMax)
-    } catch (error) {
-      this.#counts.errors++
-      // An answer that says no, such as WRONGTYPE, is one about this row alone.
-      if (!isReply(error)) this.#passBy()
-      return undefined
-    }
   }
 
   /** In the background. `seal` is from before the read, so that a row never passes for one of a later timeline. */
