@@ -63,12 +63,13 @@ export class MissBudget {
     const account = this.#accounts.get(name) ?? { left: most, at: now }
     account.left = Math.min(most, account.left + (now - account.at) * this.#perMsOf(client))
     account.at = now
-    this.#keepLast(name, account)
+    this.#keep(name, account)
     return account
   }
 
-  #keepLast (name: string, account: Account): void {
-    this.#accounts.delete(name)
+  // In the order in which they were seen last, but only once that will be asked for soon.
+  #keep (name: string, account: Account): void {
+    if (this.#accounts.size > this.#networksMax / 2) this.#accounts.delete(name)
     this.#accounts.set(name, account)
     if (this.#accounts.size <= this.#networksMax) return
     const [longestUnseen] = this.#accounts.keys()

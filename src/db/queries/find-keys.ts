@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm'
+import { eq, sql, type Column, type SQL } from 'drizzle-orm'
 import { digestFromBytes, type Digest, type KeyRecord } from '../../core/key-record.ts'
 import { isScope } from '../../core/scopes.ts'
 import { sealRecord } from '../../core/seal-record.ts'
@@ -29,9 +29,9 @@ export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => 
         name: keys.name,
         scope: keys.scope,
         metadata: keys.metadata,
-        createdAt: keys.createdAt,
-        expiresAt: keys.expiresAt,
-        revokedAt: keys.revokedAt
+        createdAt: milliseconds<number>(keys.createdAt),
+        expiresAt: milliseconds<number | null>(keys.expiresAt),
+        revokedAt: milliseconds<number | null>(keys.revokedAt)
       }
     })
     .from(revocationClock)
@@ -54,7 +54,16 @@ export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => 
   }
 }
 
-type Row = Omit<typeof keys.$inferSelect, 'hint' | 'createdBy' | 'revokedBy' | 'revokeReason'>
+type Row = Omit<typeof keys.$inferSelect, 'hint' | 'createdBy' | 'revokedBy' | 'revokeReason' | 'createdAt' | 'expiresAt' | 'revokedAt'> & {
+  readonly createdAt: number
+  readonly expiresAt: number | null
+  readonly revokedAt: number | null
+}
+
+// As numbers, since texts would have to be read as dates, three a row.
+function milliseconds<T extends number | null> (column: Column): SQL<T> {
+  return sql`(extract(epoch from ${column}) * 1000)::float8`
+}
 
 function recordOf (row: Row): KeyRecord {
   if (!isScope(row.scope)) throw new Error('A key in the database has a scope that this version does not know.')
@@ -66,9 +75,9 @@ function recordOf (row: Row): KeyRecord {
     name: row.name,
     scope: row.scope,
     metadata: row.metadata,
-    createdAt: row.createdAt.getTime(),
-    expiresAt: row.expiresAt?.getTime() ?? null,
-    revokedAt: row.revokedAt?.getTime() ?? null
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt,
+    revokedAt: row.revokedAt
   })
 }
 
