@@ -72,14 +72,14 @@ export const settings = Type.Object({
     maximum: 1_000_000,
     default: 600,
     advice: 'a whole number from 1 to 1000000',
-    description: 'Well-formed but unknown tokens that one client address (IPv6: one /64) may try in a minute before it gets 429. Tokens that exist never count, and are looked up in turn from then on. Behind a proxy set `TRUSTED_PROXIES`: else all clients are one address.'
+    description: 'Well-formed but unknown tokens that one client address (IPv6: one /64) may try in a minute before it gets 429. Tokens that exist never count; from then on up to 1,000 tokens a second of that address are still looked up, so that those that exist get through, some only at the second try. Behind a proxy set `TRUSTED_PROXIES`: else all clients are one address.'
   }),
   MEMORY_ENTRIES_MAX: Type.Integer({
     minimum: 1,
     maximum: 10_000_000,
     default: 100_000,
     advice: 'a whole number from 1 to 10000000',
-    description: 'Keys that a process holds in memory at most. Beyond it, those not used for longest are looked up again.'
+    description: 'Keys that a process holds in memory at most. Beyond it, some that have not been used lately are looked up again.'
   }),
   TOKEN_PREFIX: Type.String({
     pattern: '^[a-z][a-z0-9]{1,15}_$',
