@@ -7,6 +7,8 @@ import fp from 'fastify-plugin'
 export interface Ending {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
+  /** The pattern of its route; `undefined`: it has none. */
+  readonly route: string | undefined
   /** From the first look at the request to the last byte of the answer, in milliseconds. */
   readonly elapsedMs: number
   /** `false`: its client went away before it had the whole answer. */
@@ -23,6 +25,8 @@ declare module 'fastify' {
   interface FastifyReply {
     /** Monotonic milliseconds. */
     beganAt: number
+    /** The pattern of the route; empty: not known yet. */
+    route: string
   }
 }
 
@@ -44,6 +48,13 @@ export const endings = fp(async (app) => {
   app.decorate('onEnding', (listener) => { listeners.push(listener) })
   app.decorate('unended', () => [...connections].flatMap((replies) => [...replies]))
   app.decorateReply('beganAt', 0)
+  app.decorateReply('route', '')
+
+  // `request.routeOptions` is made anew whenever it is looked at, with all there is to know of a route.
+  app.addHook('onRoute', (options) => {
+    const { url, onRequest = [] } = options
+    options.onRequest = [(_request, reply, done) => { reply.route = url; done() }, ...[onRequest].flat()]
+  })
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.beganAt = performance.now()
@@ -82,6 +93,10 @@ export const endings = fp(async (app) => {
 
   function end (reply: FastifyReply, isAnswered: boolean): void {
     const elapsedMs = performance.now() - reply.beganAt
-    for (const listener of listeners) listener({ request: reply.request, reply, elapsedMs, isAnswered })
+    const { request } = reply
+    // A hook that answers before those of the route have run leaves no pattern.
+    const route = reply.route === '' ? request.routeOptions.url : reply.route
+    const ending = { request, reply, route, elapsedMs, isAnswered }
+    for (const listener of listeners) listener(ending)
   }
 }, { name: 'endings', fastify: '5.x' })

@@ -51,11 +51,11 @@ export function logOf ({ server, id }: FastifyRequest): FastifyBaseLogger {
 export const accessLog = fp(async (app) => {
   const log = app.log as Logger
   if (!log.isLevelEnabled('info')) return
-  app.onEnding(({ request, reply, elapsedMs, isAnswered }) => {
+  app.onEnding(({ request, reply, route, elapsedMs, isAnswered }) => {
     log.info({
       reqId: request.id,
       method: request.method,
-      route: request.routeOptions.url ?? null,
+      route: route ?? null,
       status: isAnswered ? reply.statusCode : null,
       ms: Math.round(elapsedMs * 10) / 10
     }, isAnswered ? 'request' : 'the client went away before it was answered')

@@ -23,9 +23,9 @@ export const metrics = fp(async (app) => {
     registers: [registry]
   })
   const known = new Set<string>(app.supportedMethods)
-  app.onEnding(({ request, reply, elapsedMs, isAnswered }) => {
+  app.onEnding(({ request, reply, route = 'none', elapsedMs, isAnswered }) => {
     const method = known.has(request.method) ? request.method : 'other'
-    durations.observe({ method, route: request.routeOptions.url ?? 'none', status: isAnswered ? String(reply.statusCode) : 'none' }, elapsedMs / 1000)
+    durations.observe({ method, route, status: isAnswered ? String(reply.statusCode) : 'none' }, elapsedMs / 1000)
   })
   app.addHook('onClose', async () => { registry.clear() })
   app.decorate('metricsRegistry', registry)
