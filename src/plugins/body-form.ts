@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
 import { KeysError } from '../core/errors.ts'
 import { isRepeated } from './repeated-header.ts'
@@ -5,27 +6,25 @@ import { isRepeated } from './repeated-header.ts'
 const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const parameter = new RegExp(`[ \\t]*;[ \\t]*(?:(${token})=(${token}|"(?:[^"\\\\]|\\\\.)*"))?`, 'y')
 const mediaType = new RegExp(`${token}/${token}`, 'y')
-const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Why the form that a body is said to have is none that is read here. */
 export function formRefusal ({ raw }: FastifyRequest): KeysError | undefined {
   const { headers, rawHeaders } = raw
   if (isRepeated('content-type', rawHeaders)) return unsupported('There is more than one Content-Type header. Send one.')
   if (headers['content-encoding'] !== undefined) return unsupported('Send the body as it is, without Content-Encoding.')
-  return isUtf8(headers['content-type'] ?? '') ? undefined : unsupported('Send the body in UTF-8, with a Content-Type such as application/json; charset=utf-8.')
+  return namesUtf8(headers['content-type'] ?? '') ? undefined : unsupported('Send the body in UTF-8, with a Content-Type such as application/json; charset=utf-8.')
 }
 
 /** What the bytes of a body say. Bytes that are no UTF-8 are refused: replaced by others, they would be stored as something that nobody sent. */
 export function textOf (body: Buffer): string {
-  try {
-    return utf8.decode(body)
-  } catch {
-    throw new KeysError('invalid_request', { detail: 'The body is not valid UTF-8.' })
-  }
+  if (!isUtf8(body)) throw new KeysError('invalid_request', { detail: 'The body is not valid UTF-8.' })
+  const text = body.toString('utf8')
+  return text.startsWith('\uFEFF') ? text.slice(1) : text
 }
 
 /** Whether a content type is well-formed (RFC 9110, section 8.3.1) and names no charset but UTF-8. */
-function isUtf8 (type: string): boolean {
+function namesUtf8 (type: string): boolean {
+  if (type === 'application/json') return true
   mediaType.lastIndex = 0
   if (!mediaType.test(type)) return false
   let at = mediaType.lastIndex

@@ -61,6 +61,13 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
     })
     return (request, reply, done) => {
       if (isRepeated('authorization', request.raw.rawHeaders)) return done(twoCredentials())
+      const { authorization = '' } = request.headers
+      // The library answers in a later turn, when the body has come in already and has to be kept: who is right goes on at once.
+      const holder = authorization.startsWith('Bearer ') ? holderOf(authorization.slice(7), holders) : undefined
+      if (holder !== undefined && (holder.manages || !mustManage)) {
+        request.actor = holder.name
+        return done()
+      }
       verify(request, reply, (error?: Error) => done(error === undefined || error instanceof KeysError ? error : noCredential()))
     }
   }
@@ -70,13 +77,15 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
 
 // Every holder is compared, and digests have one length: the time tells neither which one it was nor how much of it was right.
 function holderOf (presented: string, holders: readonly Holder[]): Holder | undefined {
-  const digest = digestOf(presented)
+  presentedDigest.write(hash('sha256', presented, 'binary'), 'latin1')
   let found: Holder | undefined
   for (const holder of holders) {
-    if (timingSafeEqual(holder.digest, digest)) found = holder
+    if (timingSafeEqual(holder.digest, presentedDigest)) found = holder
   }
   return found
 }
+
+const presentedDigest = Buffer.alloc(32)
 
 function digestOf (secret: string): Buffer {
   return hash('sha256', secret, 'buffer')
