@@ -1,32 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
-import { changes } from './scenarios/changes.ts'
-import { cold } from './scenarios/cold.ts'
-import { flood } from './scenarios/flood.ts'
-import { lastUsed } from './scenarios/last-used.ts'
-import { latency } from './scenarios/latency.ts'
-import { lists } from './scenarios/lists.ts'
-import { manyKeys } from './scenarios/many-keys.ts'
-import { memory } from './scenarios/memory.ts'
-import { replicas } from './scenarios/replicas.ts'
-import { throughput } from './scenarios/throughput.ts'
+import { scenarios } from './scenarios.ts'
 import { machineLine } from './support/machine.ts'
-import { isReached, printSection, type Section } from './support/section.ts'
-
-/** In the order of the report. */
-const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
-  throughput,
-  cold,
-  'many-keys': manyKeys,
-  latency,
-  flood,
-  memory,
-  lists,
-  changes,
-  'last-used': lastUsed,
-  replicas
-}
+import { isReached, printSection } from './support/section.ts'
 
 const { values } = parseArgs({
   options: {
