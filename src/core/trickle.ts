@@ -2,9 +2,9 @@ import { clientNetwork } from './client-network.ts'
 import type { Client } from './miss-budget.ts'
 
 interface TrickleOptions {
-  /** Milliseconds between two rounds. 100. */
+  /** Milliseconds between two rounds. 50. */
   readonly everyMs?: number
-  /** Lookups of one client network in a round. 100. */
+  /** Lookups of one client network in a round. 50. */
   readonly perNetworkMax?: number
   /** Lookups in a round, of all together. 1000: one statement. */
   readonly perRoundMax?: number
@@ -12,7 +12,8 @@ interface TrickleOptions {
 
 /**
  * Lets through, round by round, a few of those whose budget is spent: behind the address of whoever invents tokens there may be
- * others, with keys that exist. Those of a round go at once, so that one statement reads them all: a flood costs ten a second.
+ * others, with keys that exist. Those of a round go at once, so that one statement reads them all: a flood costs twenty a second. Rounds are small
+ * because all of one end together, and meanwhile nobody else is answered.
  */
 export class Trickle {
   readonly #everyMs: number
@@ -21,7 +22,7 @@ export class Trickle {
   #waiting: Array<() => void> = []
   #ofNetwork = new Map<string, number>()
 
-  constructor ({ everyMs = 100, perNetworkMax = 100, perRoundMax = 1000 }: TrickleOptions = {}) {
+  constructor ({ everyMs = 50, perNetworkMax = 50, perRoundMax = 1000 }: TrickleOptions = {}) {
     this.#everyMs = everyMs
     this.#perNetworkMax = perNetworkMax
     this.#perRoundMax = perRoundMax

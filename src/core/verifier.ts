@@ -150,13 +150,11 @@ export class Verifier {
 
   // Keys that exist get through a flood of others from the same address; that others do not exist is not told any more.
   async #findInTrickle (digest: Digest, client: Client, waitMs: number): Promise<Entry> {
-    const entry = await this.#trickle.join(client)?.then(() => this.#lookup.find(digest))
+    // Past the caches between: they hold no token that does not exist, and one statement reads all of a round.
+    const entry = await this.#trickle.join(client)?.then(() => this.#lookup.findFresh(digest))
     if (entry !== undefined) return entry
     this.#counts.budgetRefused++
-    throw new KeysError('too_many_unknown_tokens', {
-      detail: 'Too many tokens that do not exist came from this address. Try again later, with a token that does.',
-      retryAfterS: Math.ceil(waitMs / 1000)
-    })
+    throw tooManyUnknownTokens(Math.ceil(waitMs / 1000))
   }
 
   #reasonOf (entry: Entry, scope: Scope | undefined, now: number): Reason {
@@ -206,4 +204,18 @@ export class Verifier {
     if (known.code === 'unavailable') this.#counts.unavailable++
     return known
   }
+}
+
+const knownRefusals = new Map<number, KeysError>()
+
+// One for all who wait equally long: in a flood, putting the stack of each together costs more than the lookup.
+function tooManyUnknownTokens (retryAfterS: number): KeysError {
+  const known = knownRefusals.get(retryAfterS)
+  if (known !== undefined) return known
+  const error = new KeysError('too_many_unknown_tokens', {
+    detail: 'Too many tokens that do not exist came from this address. Try again later, with a token that does.',
+    retryAfterS
+  })
+  knownRefusals.set(retryAfterS, error)
+  return error
 }

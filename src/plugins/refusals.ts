@@ -83,12 +83,19 @@ export function refusalFor (reason: Reason, scope: Scope | undefined): Refusal {
 /** What is answered when verification rejected, and there is no verdict: the token may well be good. */
 export function failureFor (thrown: unknown): Refusal {
   const error = thrown instanceof KeysError ? thrown : unavailable('The answer is not known right now. Try again.', thrown)
-  return {
+  const known = failures.get(error)
+  if (known !== undefined) return known
+  const failure: Refusal = {
     status: meanings[error.code].status,
     headers: { 'content-type': problemType, 'cache-control': 'no-store', 'retry-after': String(error.retryAfterS ?? 1) },
     body: problemDocument(error)
   }
+  failures.set(error, failure)
+  return failure
 }
+
+// Some errors are thrown again and again: those of a flood.
+const failures = new WeakMap<KeysError, Refusal>()
 
 export function refuseRequest (reply: FastifyReply, { status, headers, body }: Refusal): void {
   reply.code(status).headers(headers).send(body)
