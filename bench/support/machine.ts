@@ -11,8 +11,15 @@ export function machineLine (): string {
     firstLine(requireProgram('postgres'), ['--version']).replace(/^postgres \(PostgreSQL\)/, 'PostgreSQL').replace(/ \(.*\)$/, ''),
     firstLine(requireProgram('redis-server'), ['--version']).replace(/^Redis server v=(\S+).*/, 'Redis $1'),
     new Date().toISOString().slice(0, 10),
-    `commit ${firstLine('git', ['describe', '--always', '--dirty'])}`
+    commit()
   ].join('; ')
+}
+
+// The page that the figures go into is no part of what they are of.
+function commit (): string {
+  const id = firstLine('git', ['describe', '--always', '--exclude', '*'])
+  const isChanged = firstLine('git', ['status', '--porcelain', '--', '.', ':!bench/README.md', ':!test']) !== ''
+  return `commit ${id}${isChanged ? '-dirty' : ''}`
 }
 
 function firstLine (command: string, args: readonly string[]): string {
