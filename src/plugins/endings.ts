@@ -11,7 +11,9 @@ export interface Ending {
   readonly route: string | undefined
   /** From the first look at the request to the last byte of the answer, in milliseconds. */
   readonly elapsedMs: number
-  /** `false`: its client went away before it had the whole answer. */
+  /** `undefined`: its client went away before it was told. */
+  readonly status: number | undefined
+  /** `false`: its client went away before it had the whole answer, as those of streams do. */
   readonly isAnswered: boolean
 }
 
@@ -96,7 +98,8 @@ export const endings = fp(async (app) => {
     const { request } = reply
     // A hook that answers before those of the route have run leaves no pattern.
     const route = reply.route === '' ? request.routeOptions.url : reply.route
-    const ending = { request, reply, route, elapsedMs, isAnswered }
+    const status = isAnswered || reply.raw.headersSent ? reply.statusCode : undefined
+    const ending = { request, reply, route, elapsedMs, status, isAnswered }
     for (const listener of listeners) listener(ending)
   }
 }, { name: 'endings', fastify: '5.x' })

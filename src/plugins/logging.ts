@@ -51,13 +51,13 @@ export function logOf ({ server, id }: FastifyRequest): FastifyBaseLogger {
 export const accessLog = fp(async (app) => {
   const log = app.log as Logger
   if (!log.isLevelEnabled('info')) return
-  app.onEnding(({ request, reply, route, elapsedMs, isAnswered }) => {
+  app.onEnding(({ request, route, elapsedMs, status, isAnswered }) => {
     log.info({
       reqId: request.id,
       method: request.method,
       route: route ?? null,
-      status: isAnswered ? reply.statusCode : null,
+      status: status ?? null,
       ms: Math.round(elapsedMs * 10) / 10
-    }, isAnswered ? 'request' : 'the client went away before it was answered')
+    }, isAnswered ? 'request' : 'the client went away before the end of the answer')
   })
 }, { name: 'access-log', dependencies: ['endings'], fastify: '5.x' })

@@ -17,15 +17,15 @@ export const metrics = fp(async (app) => {
   collectDefaultMetrics({ register: registry })
   const durations = new Histogram({
     name: 'navis_keys_http_request_duration_seconds',
-    help: 'From the first look at the request to the last byte of the answer. The status is none where the client went away before.',
+    help: 'From the first look at the request to the last byte of the answer. The status is none where the client went away before it was told.',
     labelNames: ['method', 'route', 'status'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     registers: [registry]
   })
   const known = new Set<string>(app.supportedMethods)
-  app.onEnding(({ request, reply, route = 'none', elapsedMs, isAnswered }) => {
+  app.onEnding(({ request, route = 'none', elapsedMs, status }) => {
     const method = known.has(request.method) ? request.method : 'other'
-    durations.observe({ method, route, status: isAnswered ? String(reply.statusCode) : 'none' }, elapsedMs / 1000)
+    durations.observe({ method, route, status: status === undefined ? 'none' : String(status) }, elapsedMs / 1000)
   })
   app.addHook('onClose', async () => { registry.clear() })
   app.decorate('metricsRegistry', registry)

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { endings } from '../../src/plugins/endings.ts'
@@ -9,15 +10,21 @@ async function setup (t: Test) {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(endings)
-  const seen: Array<{ route: string | undefined, status: number, isAnswered: boolean }> = []
-  app.onEnding(({ request, reply, elapsedMs, isAnswered }) => {
+  const seen: Array<{ route: string | undefined, status: number | undefined, isAnswered: boolean }> = []
+  app.onEnding(({ request, route, elapsedMs, status, isAnswered }) => {
     t.ok(elapsedMs >= 0 && elapsedMs < 60_000)
-    seen.push({ route: request.routeOptions.url, status: reply.statusCode, isAnswered })
+    t.equal(route, request.routeOptions.url)
+    seen.push({ route, status, isAnswered })
   })
   const waiting: Array<() => void> = []
   app.get('/at-once', async () => 'yes')
   app.get('/broken', async () => { throw new Error('no') })
   app.get('/late', async () => await new Promise((resolve) => { waiting.push(() => { resolve('yes') }) }))
+  app.get('/stream', async (_request, reply) => {
+    const stream = new Readable({ read () {} })
+    stream.push('one')
+    return await reply.code(206).send(stream)
+  })
   const url = await app.listen({ port: 0, host: '127.0.0.1' })
   return { app, seen, url, port: Number(new URL(url).port), answerAll: () => { for (const answer of waiting.splice(0)) answer() } }
 }
@@ -42,11 +49,22 @@ t.test('a client that goes away before its answer is told of, once, and nothing 
   await until(() => app.unended().length === 1)
   socket.destroy()
   await until(() => seen.length === 1)
-  t.match(seen, [{ route: '/late', isAnswered: false }])
+  t.same(seen, [{ route: '/late', status: undefined, isAnswered: false }])
   t.same(app.unended(), [])
   answerAll()
   await new Promise((resolve) => setImmediate(resolve))
   t.equal(seen.length, 1)
+})
+
+t.test('a stream that its client ends is told of with the status that the client has seen', async (t) => {
+  const { app, seen, port } = await setup(t)
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /stream HTTP/1.1\r\nhost: here\r\n\r\n')
+  await once(socket, 'data')
+  socket.destroy()
+  await until(() => seen.length === 1)
+  t.same(seen, [{ route: '/stream', status: 206, isAnswered: false }])
+  t.same(app.unended(), [])
 })
 
 t.test('requests that one connection sends without waiting are told apart', async (t) => {
