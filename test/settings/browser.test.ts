@@ -180,6 +180,8 @@ t.test('by keyboard alone: make a key, choose its expiry, revoke it; focus is al
   const { page, url, list } = await setup(t)
   await signIn(page, url)
   await page.goto(`${list}/new`)
+  // The browser moves the focus to the first field a moment after the page has loaded.
+  await page.locator('input[name="name"]:focus').waitFor()
   await page.keyboard.type('Keyboard')
   const keys = ['Tab', 'ArrowDown', 'Tab', 'ArrowRight', 'Tab']
   for (const key of keys) {
