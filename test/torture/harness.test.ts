@@ -197,6 +197,9 @@ async function run (t: Test, fault: StandInFault) {
   await churn.start()
   const load = new Load({ ...common, perSecond: 600 })
   await sleep(1500)
+  // Which way is used is left to chance, and on a slow machine little happens in that time.
+  const { made } = changes
+  await until(() => made.revoke > 5 && made.expiry > 0 && made.workspace > 0, { timeoutMs: 10_000 }).catch(() => {})
   await churn.stop(5000)
   await load.stop()
   checker.look()
