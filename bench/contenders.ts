@@ -35,10 +35,7 @@ export function bare ({ name, title, tokensFile, hook = false }: Omit<Common, 'd
     tokensFile,
     shape: plain,
     authenticates: false,
-    async start (t) {
-      const program = await Program.startFile(t, 'bare.ts', { name, env: hook ? { HOOK: 'header' } : {} })
-      return { url: program.urlOf(''), pids: [program.pid] }
-    }
+    start: async (t) => (await Program.startFile(t, 'bare.ts', { name, env: hook ? { HOOK: 'header' } : {} })).running
   }
 }
 
@@ -59,7 +56,7 @@ export function plugin ({ name, title, databaseUrl, tokensFile, sequential = fal
         name,
         env: { DATABASE_URL: databaseUrl, ...redisUrl === undefined ? {} : { REDIS_URL: redisUrl }, ...settings }
       })
-      return { url: program.urlOf(''), pids: [program.pid], ...before === undefined ? {} : { before } }
+      return { ...program.running, ...before === undefined ? {} : { before } }
     }
   }
 }
@@ -75,10 +72,7 @@ export function service ({ name, title, databaseUrl, tokensFile, redisUrl, shape
     title,
     tokensFile,
     shape,
-    async start (t) {
-      const program = await Program.startService(t, { name, env: serviceSettings({ databaseUrl, redisUrl, settings }) })
-      return { url: program.urlOf(''), pids: [program.pid] }
-    }
+    start: async (t) => (await Program.startService(t, { name, env: serviceSettings({ databaseUrl, redisUrl, settings }) })).running
   }
 }
 

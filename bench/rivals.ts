@@ -47,10 +47,7 @@ export function nginx ({ name, title, tokensFile }: Common): Contender {
     title,
     tokensFile,
     shape: plain,
-    async start (t) {
-      const program = await startNginx(t, { name, configuration: await nginxMap(tokensFile) })
-      return { url: program.urlOf(''), pids: [program.pid] }
-    }
+    start: async (t) => (await startNginx(t, { name, configuration: await nginxMap(tokensFile) })).running
   }
 }
 
@@ -68,14 +65,13 @@ export function nginxBeforeUs ({ name, title, tokensFile, databaseUrl, redisUrl 
       const settings = { TRUSTED_PROXIES: '127.0.0.1' }
       const service = await Program.startService(t, { name: `${name}-service`, env: serviceSettings({ databaseUrl, redisUrl, settings }) })
       const program = await startNginx(t, { name, configuration: nginxAuthRequest(service.port) })
-      return { url: program.urlOf(''), pids: [program.pid, service.pid] }
+      return { ...program.running, pids: [program.pid, service.pid] }
     }
   }
 }
 
 async function startFile (t: Teardowns, file: string, options: { readonly name: string, readonly env: Readonly<Record<string, string>> }) {
-  const program = await Program.startFile(t, file, options)
-  return { url: program.urlOf(''), pids: [program.pid] }
+  return (await Program.startFile(t, file, options)).running
 }
 
 function startNginx (t: Teardowns, { name, configuration }: { readonly name: string, readonly configuration: string }): Promise<Program> {

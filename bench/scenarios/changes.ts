@@ -1,13 +1,14 @@
 import type { Teardowns } from '../../test/support/servers.ts'
 import type { Bench } from '../bench.ts'
 import { managementToken, serviceSettings } from '../contenders.ts'
-import { atATime, type Pace } from '../support/at-a-time.ts'
+import { atATime, type Throughput } from '../support/at-a-time.ts'
 import { Client } from '../support/client.ts'
 import { percentileOf } from '../support/percentile.ts'
 import { Program } from '../support/program.ts'
 import { number, type Section, type Table } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
 import { summaryOf } from '../support/statistics.ts'
+import { withSpread } from '../support/with-spread.ts'
 
 const replicaCounts = [1, 2] as const
 const workerCounts = [1, 16] as const
@@ -19,7 +20,7 @@ interface Group {
   readonly client: Client
 }
 
-interface Found extends Pace {
+interface Found extends Throughput {
   readonly kind: Kind
   readonly replicas: number
   readonly workers: number
@@ -88,12 +89,11 @@ function table (found: readonly Found[]): Table {
   const rows = kinds.flatMap((kind) => workerCounts.flatMap((workers) => replicaCounts.map((replicas) => {
     const paces = found.filter((one) => one.kind === kind && one.workers === workers && one.replicas === replicas)
     const ms = paces.flatMap((pace) => pace.ms)
-    const { median, min, max } = summaryOf(paces.map(({ perSecond }) => perSecond))
     return [
       kind,
       workers === 1 ? 'one after another' : `${workers} at a time`,
       String(replicas),
-      `${number(median)} [${number(min)}-${number(max)}]`,
+      withSpread(summaryOf(paces.map(({ perSecond }) => perSecond))),
       number(percentileOf(ms, 0.5)),
       number(percentileOf(ms, 0.99))
     ]

@@ -8,6 +8,7 @@ import { Program } from '../support/program.ts'
 import { number, type Goal, type Section, type Table } from '../support/section.ts'
 import { seedHistory } from '../support/seed-history.ts'
 import { medianOf, summaryOf } from '../support/statistics.ts'
+import { withSpread } from '../support/with-spread.ts'
 
 const statuses = ['active', 'expired', 'revoked', 'all'] as const
 type Status = typeof statuses[number]
@@ -147,9 +148,8 @@ function createTable (createMs: Creates, createsPerSecond: Creates): Table {
     columns: ['create in', 'one after another: p50, ms', 'p99', 'per second', '8 at a time, per second'],
     rows: (['small', 'large'] as const).map((size) => {
       const ms = createMs[size]
-      const { median, min, max } = summaryOf(createsPerSecond[size])
       const oneByOne = 1000 * ms.length / ms.reduce((sum, one) => sum + one, 0)
-      return [`a ${size} workspace`, ...[percentileOf(ms, 0.5), percentileOf(ms, 0.99), oneByOne].map(number), `${number(median)} [${number(min)}-${number(max)}]`]
+      return [`a ${size} workspace`, ...[percentileOf(ms, 0.5), percentileOf(ms, 0.99), oneByOne].map(number), withSpread(summaryOf(createsPerSecond[size]))]
     })
   }
 }

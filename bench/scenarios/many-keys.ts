@@ -30,7 +30,7 @@ export async function manyKeys (bench: Bench): Promise<Section> {
   const seconds = Math.max(1, Math.round(bench.options.seconds * 2 / 3))
   let seed = 0
 
-  const measurements = await inRounds(bench, cases, async (t, generation) => {
+  const measurements = await inRounds(bench, cases, async (t) => {
     const runnings = await startContenders(t, contenders)
     for (const { contender, count } of cases) await askEveryKey({ ...contender, url: runnings.get(contender)!.url, count })
     return async ({ contender, count }): Promise<Measurement> => {
@@ -38,7 +38,7 @@ export async function manyKeys (bench: Bench): Promise<Section> {
       if (contender.name.startsWith('plugin')) await assertInMemory(url, count)
       const before = cpuUsOf(pid!)
       const { perSecond, p50Us, p99Us, requests } = await loadAllGood({ ...contender, url, seconds, seed: ++seed })
-      return { generation, perSecond, cpuUs: (cpuUsOf(pid!) - before) / requests, p50Us, p99Us }
+      return { perSecond, cpuUs: (cpuUsOf(pid!) - before) / requests, p50Us, p99Us }
     }
   })
 

@@ -7,6 +7,7 @@ import { otherCore, Program, servingCore } from '../support/program.ts'
 import { number, type Section, type Table } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
 import { medianOf, ratiosOf, summaryOf } from '../support/statistics.ts'
+import { withSpread } from '../support/with-spread.ts'
 
 const states = ['alone', 'idle', 'loaded'] as const
 type State = typeof states[number]
@@ -134,7 +135,7 @@ function costTable (measured: Readonly<Record<State, readonly Measured[]>>): Tab
       const medianIn = (of: 'cpuUs' | 'p99Us' | 'besidePerSecond') => summaryOf(measured[state].map((one) => one[of])).median
       return [
         titles[state],
-        ...[perSecond, ratio].map(({ median, min, max }) => `${number(median)} [${number(min)}-${number(max)}]`),
+        ...[perSecond, ratio].map(withSpread),
         number(medianIn('cpuUs')),
         number(medianIn('p99Us') / 1000),
         state === 'loaded' ? number(medianIn('besidePerSecond')) : ''

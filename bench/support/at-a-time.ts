@@ -1,4 +1,4 @@
-export interface Pace {
+export interface Throughput {
   readonly perSecond: number
   readonly ms: readonly number[]
 }
@@ -11,7 +11,7 @@ interface AtATimeOptions {
 }
 
 /** How many in a second when so many are always under way, each worker beginning its next when the one before is answered. */
-export async function atATime ({ workers, seconds, one }: AtATimeOptions): Promise<Pace> {
+export async function atATime ({ workers, seconds, one }: AtATimeOptions): Promise<Throughput> {
   const ms: number[] = []
   const start = performance.now()
   const end = start + seconds * 1000

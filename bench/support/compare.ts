@@ -1,6 +1,7 @@
 import type { Contender, Measurements } from './interleave.ts'
 import { number, type Table } from './section.ts'
 import { medianOf, ratiosOf, summaryOf } from './statistics.ts'
+import { withSpread } from './with-spread.ts'
 
 /** A row for each contender, with medians, how far the rounds lay apart, and the ratio to one of them. */
 export function comparisonTable (contenders: readonly Contender[], measurements: Measurements, beside: string): Table {
@@ -8,13 +9,11 @@ export function comparisonTable (contenders: readonly Contender[], measurements:
     columns: ['contender', 'requests/s', `beside ${beside} (= 1)`, 'server CPU, us/request', 'more than that', 'p50, ms', 'p99, ms'],
     rows: contenders.map(({ name, title }) => {
       const rounds = measurements.get(name)!
-      const perSecond = summaryOf(rounds.map((round) => round.perSecond))
-      const ratio = ratioOf(measurements, name, beside)
       const cpuUs = medianOf(rounds.map((round) => round.cpuUs))
       return [
         title,
-        `${number(perSecond.median)} [${number(perSecond.min)}-${number(perSecond.max)}]`,
-        `${number(ratio.median)} [${number(ratio.min)}-${number(ratio.max)}]`,
+        withSpread(summaryOf(rounds.map((round) => round.perSecond))),
+        withSpread(ratioOf(measurements, name, beside)),
         number(cpuUs),
         number(cpuUs - medianOf(measurements.get(beside)!.map((round) => round.cpuUs))),
         number(medianOf(rounds.map((round) => round.p50Us)) / 1000),

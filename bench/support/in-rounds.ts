@@ -5,18 +5,18 @@ import type { Measurement } from './interleave.ts'
 type Found = Pick<Measurement, 'perSecond' | 'p99Us'>
 
 /**
- * Measures by turns as `interleave` does, what need not be a contender: `open` starts everything anew for a generation
- * and resolves to what measures one of `cases`.
+ * Measures `cases` round by round, A B C A B C, so that whatever the machine does meanwhile happens to all of them; each
+ * round begins with another one. `open` starts everything anew for a generation and resolves to what measures one case.
  */
 export async function inRounds<One extends { readonly name: string }, F extends Found> (
   bench: Bench,
   cases: readonly One[],
-  open: (t: Teardowns, generation: number) => Promise<(one: One) => Promise<F>>
+  open: (t: Teardowns) => Promise<(one: One) => Promise<F>>
 ): Promise<ReadonlyMap<string, readonly F[]>> {
   const found = new Map<string, F[]>(cases.map(({ name }) => [name, []]))
   for (let generation = 0; generation < bench.options.generations; generation++) {
     await bench.scope(async (t) => {
-      const measure = await open(t, generation)
+      const measure = await open(t)
       for (let round = 0; round < bench.options.rounds; round++) {
         for (let i = 0; i < cases.length; i++) {
           const one = cases[(i + round) % cases.length]!

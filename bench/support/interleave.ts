@@ -1,8 +1,9 @@
 import type { Teardowns } from '../../test/support/servers.ts'
 import type { Bench } from '../bench.ts'
-import { assertHonest } from './assert-honest.ts'
-import { loadAllGood, type LoadOptions, type RequestShape } from './load.ts'
+import { inRounds } from './in-rounds.ts'
+import { loadAllGood, type RequestShape } from './load.ts'
 import { cpuUsOf } from './program.ts'
+import { startContenders } from './start-contenders.ts'
 
 /** Something that answers requests, in one or more processes on the core that is measured. */
 export interface Contender {
@@ -30,7 +31,6 @@ export interface Running {
 }
 
 export interface Measurement {
-  readonly generation: number
   readonly perSecond: number
   /** Time on the core for a request, all processes of the contender together, in microseconds. */
   readonly cpuUs: number
@@ -43,39 +43,19 @@ export type Measurements = ReadonlyMap<string, readonly Measurement[]>
 interface InterleaveOptions {
   /** Seconds that each contender is warmed up for in each generation. 3. */
   readonly warmUpSeconds?: number
-  readonly load?: (contender: Contender) => Pick<LoadOptions, 'connections' | 'thinkMs'>
 }
 
-/**
- * Measures contenders round by round, A B C A B C, so that whatever the machine does meanwhile happens to all of them;
- * each round begins with another one. Every generation starts all processes anew.
- */
-export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSeconds = 3, load }: InterleaveOptions = {}): Promise<Measurements> {
-  const { generations, rounds, seconds } = bench.options
-  const measurements = new Map<string, Measurement[]>(contenders.map(({ name }) => [name, []]))
+/** Measures contenders by turns, each as fast as it answers. */
+export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSeconds = 3 }: InterleaveOptions = {}): Promise<Measurements> {
+  const { seconds } = bench.options
   const sent = new Map<string, number>()
-  for (let generation = 0; generation < generations; generation++) {
-    await bench.scope(async (t) => {
-      const runnings = new Map<Contender, Running>()
-      for (const contender of contenders) {
-        const running = await contender.start(t)
-        if (contender.authenticates !== false) await assertHonest(contender, running.url)
-        runnings.set(contender, running)
-      }
-      for (const contender of contenders) await one(contender, runnings.get(contender)!, Math.min(warmUpSeconds, seconds))
-      for (let round = 0; round < rounds; round++) {
-        for (let i = 0; i < contenders.length; i++) {
-          const contender = contenders[(i + round) % contenders.length]!
-          const measurement = { generation, ...await one(contender, runnings.get(contender)!, seconds) }
-          measurements.get(contender.name)!.push(measurement)
-        }
-        bench.tell(`generation ${generation + 1}, round ${round + 1}: ${contenders.map(({ name }) => `${name} ${Math.round(measurements.get(name)!.at(-1)!.perSecond)}`).join(', ')}`)
-      }
-    })
-  }
-  return measurements
+  return await inRounds(bench, contenders, async (t) => {
+    const runnings = await startContenders(t, contenders)
+    for (const contender of contenders) await one(contender, runnings.get(contender)!, Math.min(warmUpSeconds, seconds))
+    return (contender) => one(contender, runnings.get(contender)!, seconds)
+  })
 
-  async function one (contender: Contender, { url, pids, before }: Running, seconds: number): Promise<Omit<Measurement, 'generation'>> {
+  async function one (contender: Contender, { url, pids, before }: Running, seconds: number): Promise<Measurement> {
     await before?.()
     const from = sent.get(contender.name) ?? 0
     const cpuBefore = cpuUsOfAll(pids)
@@ -86,8 +66,7 @@ export async function interleave (bench: Bench, contenders: readonly Contender[]
       tokensFile: contender.tokensFile,
       order: contender.sequential === true ? 'sequential' : 'random',
       from,
-      seed: from + 1,
-      ...load?.(contender)
+      seed: from + 1
     })
     const cpuUs = (cpuUsOfAll(pids) - cpuBefore) / result.requests
     sent.set(contender.name, from + result.requests)

@@ -74,8 +74,9 @@ export class Program {
     return this.#process.pid
   }
 
-  get dir (): string {
-    return this.#process.dir
+  /** As a contender that is this one process. */
+  get running (): { readonly url: string, readonly pids: readonly number[] } {
+    return { url: this.urlOf(''), pids: [this.pid] }
   }
 
   urlOf (path: string): string {
@@ -101,10 +102,4 @@ export function cpuUsOf (pid: number): number {
   }
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
   return ns / 1000 + (children === '' ? 0 : children.split(' ').reduce((sum, child) => sum + cpuUsOf(Number(child)), 0))
-}
-
-/** Resident memory of a process, in bytes. */
-export function residentBytesOf (pid: number): number {
-  const [, kilobytes] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  return Number(kilobytes) * 1024
 }

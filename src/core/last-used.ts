@@ -29,7 +29,7 @@ export interface LastUsedStats {
 
 /**
  * When each key was last used, gathered in memory and written together every few seconds: never on the way of
- * a request. What can be lost stands in docs/decisions/0012.
+ * a request. What can be lost stands in docs/decisions/0012 and 0054.
  */
 export class LastUsedBatcher {
   readonly #clock: Clock

@@ -108,7 +108,7 @@ export class Verifier {
 
   async #ask (digest: Digest, held: Entry | undefined, scope: Scope | undefined, client: Client | undefined): Promise<Verdict> {
     let era = this.#trust.era
-    let entry = held ?? await (client === undefined ? this.#lookup.find(digest) : this.#find(digest, client))
+    let entry = held ?? await this.#find(digest, client)
     let isFresh = false
     for (let round = 0; round < roundsMax; round++) {
       // A replica that is cut from the primary may miss keys that exist; it says so only while its window is open.
@@ -135,7 +135,8 @@ export class Verifier {
     throw unavailable('Too many changes at once to be sure of this key. Try again.')
   }
 
-  async #find (digest: Digest, client: Client): Promise<Entry | undefined> {
+  async #find (digest: Digest, client: Client | undefined): Promise<Entry | undefined> {
+    if (client === undefined) return await this.#lookup.find(digest)
     const waitMs = this.#budget.take(client)
     if (waitMs > 0) return await this.#findInTrickle(digest, client, waitMs)
     let isUnknown = false
