@@ -7,7 +7,7 @@ import { exitCodeOf, isHelp, problemOf, sentenceOf } from './cli/failure.ts'
 import type { ListFlags } from './cli/list-keys.ts'
 import type { RevokeFlags } from './cli/revoke-key.ts'
 import { expiry, id, metadata, rowCount } from './cli/values.ts'
-import type { Config } from './config.ts'
+import type { Config } from './config/config.ts'
 import { scopes } from './core/scopes.ts'
 
 const settingsHelp = `
@@ -93,7 +93,7 @@ function version (): string {
 
 // Who has the database needs no management token; the setting is demanded of the service alone.
 async function settings (): Promise<Config> {
-  const { readConfig } = await import('./config.ts')
+  const { readConfig } = await import('./config/config.ts')
   const nobody = `cli=${randomBytes(32).toString('hex')}`
   return readConfig({ ...process.env, MANAGEMENT_TOKENS: nobody, MANAGEMENT_TOKENS_FILE: undefined, SERVICE_TOKENS: undefined, SERVICE_TOKENS_FILE: undefined })
 }

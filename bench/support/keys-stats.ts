@@ -1,4 +1,4 @@
-import type { KeysStats } from '../../src/open-keys.ts'
+import type { KeysStats } from '../../src/engine/open-keys.ts'
 
 /** What a process of `contenders/plugin.ts` says of itself. */
 export async function keysStats (url: string): Promise<KeysStats> {

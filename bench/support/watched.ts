@@ -1,4 +1,4 @@
-import type { KeysStats } from '../../src/open-keys.ts'
+import type { KeysStats } from '../../src/engine/open-keys.ts'
 import type { Contender } from './interleave.ts'
 import { keysStats } from './keys-stats.ts'
 

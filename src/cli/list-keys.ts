@@ -1,6 +1,6 @@
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { KeyStatus, ManagedKey } from '../core/key-record.ts'
-import { toWireKey } from '../routes/wire.ts'
+import { toWireKey } from '../http/wire.ts'
 import { table } from './table.ts'
 import { withKeys } from './with-keys.ts'
 

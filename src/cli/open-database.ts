@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
-import type { Config } from '../config.ts'
-import { runningEmbeddedUrl, startEmbedded } from '../db/embedded.ts'
-import { migrateEmbedded } from '../db/migrate-embedded.ts'
+import type { Config } from '../config/config.ts'
+import { runningEmbeddedUrl, startEmbedded } from '../db/embedded/embedded.ts'
+import { migrateEmbedded } from '../db/embedded/migrate-embedded.ts'
 
 export interface OpenDatabase {
   readonly url: string

@@ -1,6 +1,6 @@
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { silentLogger } from '../core/logger.ts'
-import { openKeys, type Keys } from '../open-keys.ts'
+import { openKeys, type Keys } from '../engine/open-keys.ts'
 import { openDatabase } from './open-database.ts'
 
 interface Options {

@@ -1,7 +1,7 @@
 import { unavailable } from '../core/errors.ts'
 import type { Person } from '../core/person.ts'
 import type { SessionLimits, SessionStore } from '../core/sessions.ts'
-import { inTime } from '../in-time.ts'
+import { inTime } from '../core/in-time.ts'
 import type { Database } from './connect.ts'
 import { isOutage } from './outage.ts'
 import { endSession } from './queries/end-session.ts'

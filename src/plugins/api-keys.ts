@@ -4,9 +4,9 @@ import { KeysError } from '../core/errors.ts'
 import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
-import { openKeys, type Keys, type KeysHealth, type KeysOptions, type KeysStats } from '../open-keys.ts'
-import { bearerToken } from './bearer.ts'
-import { failureFor, refusalFor, refuseRequest } from './refusals.ts'
+import { openKeys, type Keys, type KeysHealth, type KeysOptions, type KeysStats } from '../engine/open-keys.ts'
+import { bearerToken } from '../http/bearer.ts'
+import { failureFor, refusalFor, refuseRequest } from '../http/refusals.ts'
 
 export { KeysError, openKeys }
 export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }

@@ -1,4 +1,4 @@
-import type { KeysStats } from '../open-keys.ts'
+import type { KeysStats } from '../engine/open-keys.ts'
 import type { WindowSnapshot } from '../core/window/window-snapshot.ts'
 
 interface Sample {

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
-import { problemSchema, problemType } from './problem-document.ts'
+import { problemSchema, problemType } from '../http/problem-document.ts'
 
 interface Answer {
   readonly description: string

@@ -2,10 +2,10 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
 import { isOutage } from '../db/outage.ts'
-import { faultsOfValidation } from './faults-of-validation.ts'
-import { allowedMethods, type RouteMap } from './allowed-methods.ts'
-import { logOf } from './logging.ts'
-import { meanings, problemDocument, problemType } from './problem-document.ts'
+import { faultsOfValidation } from '../http/faults-of-validation.ts'
+import { allowedMethods, type RouteMap } from '../http/allowed-methods.ts'
+import { logOf } from '../http/logging.ts'
+import { meanings, problemDocument, problemType } from '../http/problem-document.ts'
 
 /** Turns whatever goes wrong into problem+json (RFC 9457). What nobody foresaw is an opaque 500 whose cause is only logged. */
 export const problems = fp(async (app) => {

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { onRequestHookHandler, preValidationHookHandler } from 'fastify'
 import { KeysError } from '../core/errors.ts'
-import type { Scrubber } from './scrubber.ts'
+import type { Scrubber } from '../http/scrubber.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

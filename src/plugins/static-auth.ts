@@ -3,7 +3,7 @@ import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
-import { isRepeated } from './repeated-header.ts'
+import { isRepeated } from '../http/repeated-header.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

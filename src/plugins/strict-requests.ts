@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import { KeysError } from '../core/errors.ts'
-import { formRefusal, textOf } from './body-form.ts'
+import { formRefusal, textOf } from '../http/body-form.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

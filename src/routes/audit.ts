@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { pageQuery, toWireTime, workspaceParams } from './wire.ts'
+import { pageQuery, toWireTime, workspaceParams } from '../http/wire.ts'
 
 const details = Type.Object({
   name: Type.Optional(Type.String()),

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type, type Static } from 'typebox'
 import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, scopes } from '../core/scopes.ts'
-import { formRefusal } from '../plugins/body-form.ts'
+import { formRefusal } from '../http/body-form.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { serviceClient } from './service-client.ts'
 

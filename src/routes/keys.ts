@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { rules } from '../core/key-rules.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { fromWireTime, keyParams, keySchema, metadataSchema, pageQuery, scopeSchema, toWireKey, workspaceParams } from './wire.ts'
+import { fromWireTime, keyParams, keySchema, metadataSchema, pageQuery, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
 
 const tags = ['keys']
 const security = [{ management: [] }]

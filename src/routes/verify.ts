@@ -4,7 +4,7 @@ import type { Verdict } from '../core/verdict.ts'
 import { scopes } from '../core/scopes.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { serviceClient } from './service-client.ts'
-import { metadataSchema, nullable, scopeSchema, toWireTime } from './wire.ts'
+import { metadataSchema, nullable, scopeSchema, toWireTime } from '../http/wire.ts'
 
 const accepted = Type.Object({
   valid: Type.Literal(true),

@@ -2,7 +2,7 @@ import postgres from 'postgres'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { recordUsage } from '../../src/db/queries/record-usage.ts'
-import { openKeys } from '../../src/open-keys.ts'
+import { openKeys } from '../../src/engine/open-keys.ts'
 import { freshDatabase } from '../support/servers.ts'
 
 t.test('ten thousand verifications of a hundred keys cost a handful of statements', async (t) => {

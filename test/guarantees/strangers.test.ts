@@ -8,7 +8,7 @@ const open = new Set([
   '/.well-known/oauth-authorization-server', '/.well-known/oauth-authorization-server/*', '/.well-known/oauth-protected-resource',
   '/.well-known/oauth-protected-resource/*', '/.well-known/openid-configuration', '/.well-known/openid-configuration/*'
 ])
-// Without a provider the settings page only says that it is off; test/settings/guards.test.ts reviews its routes when it is on.
+// Without a provider the settings page only says that it is off; test/pages/guards.test.ts reviews its routes when it is on.
 const offPage = /^\/settings(\/|$)/
 const forServices = new Set(['/v1/verify', '/v1/introspect'])
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import type { InjectOptions } from 'fastify'
 import { buildApp } from '../../src/app.ts'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { freshDatabase, freshRedis } from '../support/servers.ts'
 
 export const management = randomBytes(24).toString('hex')

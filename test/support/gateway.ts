@@ -1,10 +1,10 @@
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
-import type { KeysOptions } from '../../src/open-keys.ts'
-import { openKeys } from '../../src/open-keys.ts'
+import type { KeysOptions } from '../../src/engine/open-keys.ts'
+import { openKeys } from '../../src/engine/open-keys.ts'
 import type { Scope } from '../../src/core/scopes.ts'
-import type { CallReport } from '../../src/gateway/call-report.ts'
-import { mcpGateway, type McpGatewayOptions } from '../../src/plugins/mcp-gateway.ts'
+import type { CallReport } from '../../src/mcp/call-report.ts'
+import { mcpGateway, type McpGatewayOptions } from '../../src/mcp/mcp-gateway.ts'
 import { freshDatabase, type Teardowns } from './servers.ts'
 
 interface GatewayTestOptions extends Omit<McpGatewayOptions, 'keys' | 'upstreams'> {

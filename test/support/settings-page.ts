@@ -1,4 +1,4 @@
-import { notesOf, settingNames } from '../../src/settings.ts'
+import { notesOf, settingNames } from '../../src/config/settings.ts'
 
 /** docs/settings.md, from the schemas of the settings. `npm run docs:settings` prints it; a test compares it. */
 export function settingsPage (): string {
@@ -18,6 +18,6 @@ Settings marked *file* can come from a file: \`NAME_FILE\` holds its path (a new
 | --- | --- | --- | --- |
 ${rows.join('\n')}
 
-This page is printed from \`src/settings.ts\` by \`npm run docs:settings\`.
+This page is printed from \`src/config/settings.ts\` by \`npm run docs:settings\`.
 `
 }

@@ -1,5 +1,5 @@
 import { connect } from '../../../src/db/connect.ts'
-import { startEmbedded } from '../../../src/db/embedded.ts'
+import { startEmbedded } from '../../../src/db/embedded/embedded.ts'
 
 /*
  * Opens the data folder that it is told, and writes numbers into it until it is killed, each printed once the

@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import envSchema from 'env-schema'
+import { readPagesConfig, type PagesConfig } from './pages-config.ts'
+import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
+import { readGatewayConfig } from './gateway-config.ts'
+import type { GatewayOptions } from '../mcp/gateway.ts'
+import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
+
+export type { NamedSecret }
+export type LogLevel = Settings['LOG_LEVEL']
+
+/** The service's settings, checked, with their defaults. */
+export interface Config {
+  readonly host: string
+  readonly port: number
+  /** Unset: the embedded Postgres in `dataDir`. */
+  readonly databaseUrl: string | undefined
+  readonly redisUrl: string | undefined
+  readonly dataDir: string
+  readonly managementTokens: readonly NamedSecret[]
+  readonly serviceTokens: readonly NamedSecret[]
+  readonly trustWindowMs: number
+  readonly lastUsedFlushMs: number
+  readonly logLevel: LogLevel
+  /** Addresses and CIDR ranges, for Fastify's `trustProxy`. Empty: none. */
+  readonly trustedProxies: readonly string[]
+  readonly unknownTokensPerMinute: number
+  readonly memoryEntriesMax: number
+  readonly tokenPrefix: string
+  readonly cache: boolean
+  readonly acks: boolean
+  /** The settings page. */
+  readonly pages: PagesConfig
+  /** Absent: no MCP server is behind this service. */
+  readonly gateway?: GatewayOptions
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Settings that the service does not start with. Names each setting and what to do; never shows a value. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[]
+
+  constructor (faults: readonly string[]) {
+    super(faults.join('\n'))
+    this.name = 'ConfigError'
+    this.faults = faults
+  }
+}
+
+/** Reads the settings from an environment such as `process.env`. Throws `ConfigError` with all that is wrong at once. */
+export function readConfig (environment: Environment): Config {
+  const values = checkedSettings(withFiles(environment))
+  const faults: string[] = []
+  const secrets = (name: 'MANAGEMENT_TOKENS' | 'SERVICE_TOKENS') => {
+    const parsed = parseNamedSecrets(values[name] ?? '', { tokenPrefix: values.TOKEN_PREFIX })
+    faults.push(...parsed.faults.map((fault) => `${name}: ${fault}`))
+    return parsed.secrets
+  }
+  const { pages, faults: pageFaults } = readPagesConfig(values)
+  faults.push(...pageFaults)
+  const { gateway, faults: gatewayFaults } = readGatewayConfig(values)
+  faults.push(...gatewayFaults)
+  const config: Config = {
+    host: values.HOST,
+    port: values.PORT,
+    databaseUrl: values.DATABASE_URL,
+    redisUrl: values.REDIS_URL,
+    dataDir: values.DATA_DIR,
+    managementTokens: secrets('MANAGEMENT_TOKENS'),
+    serviceTokens: secrets('SERVICE_TOKENS'),
+    trustWindowMs: values.TRUST_WINDOW_MS,
+    lastUsedFlushMs: values.LAST_USED_FLUSH_MS,
+    logLevel: values.LOG_LEVEL,
+    trustedProxies: listOf(values.TRUSTED_PROXIES),
+    unknownTokensPerMinute: values.UNKNOWN_TOKENS_PER_MINUTE,
+    memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
+    tokenPrefix: values.TOKEN_PREFIX,
+    cache: values.CACHE === 'on',
+    acks: values.ACKS === 'on',
+    pages,
+    ...(gateway === undefined ? {} : { gateway })
+  }
+  faults.push(...faultsBetween(config, values))
+  if (faults.length > 0) throw new ConfigError(faults)
+  return config
+}
+
+/** What no setting can be blamed for alone, and what JSON Schema cannot say. */
+function faultsBetween (config: Config, values: Settings): string[] {
+  const { databaseUrl, redisUrl, managementTokens, serviceTokens, trustedProxies } = config
+  const faults: string[] = []
+  if (databaseUrl !== undefined && !URL.canParse(databaseUrl)) faults.push(mustBe('DATABASE_URL'))
+  if (redisUrl !== undefined && !URL.canParse(redisUrl)) faults.push(mustBe('REDIS_URL'))
+  if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
+  if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
+    faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')
+  }
+  const all = [...managementTokens, ...serviceTokens]
+  if (new Set(all.map(({ secret }) => secret)).size < all.length) {
+    faults.push('MANAGEMENT_TOKENS and SERVICE_TOKENS: a secret stands there twice. Give everyone a secret of their own.')
+  }
+  return faults
+}
+
+function checkedSettings (environment: Environment): Settings {
+  try {
+    return envSchema<Settings>({
+      schema: settings,
+      data: environment,
+      env: false,
+      ajv: { customOptions: (ajv) => ajv.addVocabulary(['advice', 'secret']) }
+    })
+  } catch (error) {
+    const { errors } = error as { errors?: ReadonlyArray<{ instancePath: string }> }
+    if (errors === undefined) throw error
+    const names = new Set(errors.map(({ instancePath }) => instancePath.slice(1) as SettingName))
+    throw new ConfigError([...names].map(mustBe))
+  }
+}
+
+/** Only the settings of this service, an empty one taken as unset, and NAME_FILE read into NAME. */
+function withFiles (environment: Environment): Environment {
+  const values: Record<string, string> = {}
+  const faults: string[] = []
+  for (const name of settingNames) {
+    const value = environment[name] || undefined
+    const file = notesOf(name).secret === true ? environment[`${name}_FILE`] || undefined : undefined
+    if (value !== undefined && file !== undefined) {
+      faults.push(`${name} and ${name}_FILE are both set: unset one of them.`)
+    } else if (file !== undefined) {
+      try {
+        values[name] = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+      } catch (error) {
+        faults.push(`${name}_FILE names a file that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown'}): check its path and its rights.`)
+      }
+      if (values[name] === '') faults.push(`${name}_FILE names an empty file: put ${notesOf(name).advice} there.`)
+    } else if (value !== undefined) {
+      values[name] = value
+    }
+  }
+  if (faults.length > 0) throw new ConfigError(faults)
+  return values
+}
+
+function mustBe (name: SettingName): string {
+  return `${name} must be ${notesOf(name).advice}.`
+}
+
+function listOf (text: string | undefined): string[] {
+  return text === undefined ? [] : text.split(',').map((part) => part.trim())
+}
+
+// A range of every address would let anyone choose the address that the limits count.
+function isNarrowRange (text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  return bits === undefined || (/^[1-9][0-9]{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+}

@@ -1,0 +1,77 @@
+import type { GatewayOptions } from '../mcp/gateway.ts'
+import type { UpstreamOptions } from '../mcp/upstream.ts'
+import type { Settings } from './settings.ts'
+
+interface GatewayConfig {
+  /** `undefined`: no upstream is set, and there is no gateway. */
+  readonly gateway: GatewayOptions | undefined
+  readonly faults: readonly string[]
+}
+
+const name = /^[a-z0-9][a-z0-9-]{0,62}$/
+// Shorter ones could not be kept out of logs by their value.
+const token = /^[!-~]{8,4096}$/
+
+/** The settings of the MCP gateway, as far as they concern each other. Never shows a value but an upstream's name. */
+export function readGatewayConfig (values: Settings): GatewayConfig {
+  const faults: string[] = []
+  const tokens = new Map(pairsOf(values.MCP_UPSTREAM_TOKENS))
+  if (values.MCP_UPSTREAM_TOKEN !== undefined) tokens.set('default', values.MCP_UPSTREAM_TOKEN)
+  const upstreams: UpstreamOptions[] = [...values.MCP_UPSTREAM_URL === undefined ? [] : [['default', values.MCP_UPSTREAM_URL] as const], ...pairsOf(values.MCP_UPSTREAMS)]
+    .map(([name, url]) => ({ name, url, token: tokens.get(name) }))
+  faults.push(...faultsOf(upstreams, tokens))
+  for (const origin of listOf(values.MCP_ALLOWED_ORIGINS)) {
+    if (!isOrigin(origin)) faults.push('MCP_ALLOWED_ORIGINS must be origins such as https://app.example.com, with commas between several and nothing after the host.')
+  }
+  if (upstreams.length === 0) {
+    if (values.MCP_POLICY_FILE !== undefined || tokens.size > 0) faults.push('MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed for the other MCP settings to mean anything.')
+    return { gateway: undefined, faults }
+  }
+  return {
+    gateway: {
+      upstreams,
+      policyFile: values.MCP_POLICY_FILE,
+      signingKeys: values.MCP_SIGNING_KEYS,
+      allowedOrigins: listOf(values.MCP_ALLOWED_ORIGINS),
+      answerTimeoutMs: values.MCP_ANSWER_TIMEOUT_MS,
+      bodyBytesMax: values.MCP_BODY_BYTES_MAX
+    },
+    faults
+  }
+}
+
+function faultsOf (upstreams: readonly UpstreamOptions[], tokens: ReadonlyMap<string, string>): string[] {
+  const faults: string[] = []
+  const names = upstreams.map((upstream) => upstream.name)
+  for (const upstream of upstreams) {
+    if (!name.test(upstream.name)) faults.push('MCP_UPSTREAMS must be name=url, with commas between several; a name is lower-case letters, digits and dashes.')
+    else if (!isPlainUrl(upstream.url)) faults.push(`The URL of the MCP upstream ${upstream.name} must be http: or https:, without a user or a fragment. A credential belongs in MCP_UPSTREAM_TOKEN or MCP_UPSTREAM_TOKENS.`)
+  }
+  if (new Set(names).size < names.length) faults.push('MCP_UPSTREAMS: a name stands there twice; "default" is the one of MCP_UPSTREAM_URL.')
+  for (const [of, held] of tokens) {
+    if (!names.includes(of)) faults.push('MCP_UPSTREAM_TOKENS must be name=token with the names of MCP_UPSTREAMS, and MCP_UPSTREAM_TOKEN belongs to MCP_UPSTREAM_URL.')
+    if (!token.test(held)) faults.push('MCP_UPSTREAM_TOKEN and MCP_UPSTREAM_TOKENS must be 8 or more characters of printable ASCII without spaces.')
+  }
+  return faults
+}
+
+function isPlainUrl (text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, hash } = new URL(text)
+  return /^https?:$/.test(protocol) && username === '' && password === '' && hash === ''
+}
+
+function isOrigin (text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text
+}
+
+function listOf (text: string | undefined): string[] {
+  return text === undefined ? [] : text.split(',').map((part) => part.trim())
+}
+
+function pairsOf (text: string | undefined): (readonly [string, string])[] {
+  return listOf(text).map((part) => {
+    const at = part.indexOf('=')
+    return [part.slice(0, Math.max(at, 0)), part.slice(at + 1)] as const
+  })
+}

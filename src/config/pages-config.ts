@@ -1,0 +1,73 @@
+import { isTrustworthy } from '../core/public-origin.ts'
+import type { SessionLimits } from '../core/sessions.ts'
+import type { Settings } from './settings.ts'
+import type { OpenIdOptions } from '../pages/sign-in/openid-provider.ts'
+
+/** The settings page: how people sign in to it, and what it tells them. */
+export interface PagesConfig {
+  readonly publicUrl: string | undefined
+  readonly mcpUrl: string | undefined
+  readonly signIn: { readonly way: 'provider', readonly options: OpenIdOptions } | { readonly way: 'management-token' | 'off' }
+  readonly sessionLimits: SessionLimits
+}
+
+export function readPagesConfig (values: Settings): { pages: PagesConfig, faults: readonly string[] } {
+  return {
+    faults: faults.filter(({ when }) => when(values)).map(({ say }) => say),
+    pages: {
+      publicUrl: values.PUBLIC_URL,
+      mcpUrl: values.MCP_URL,
+      signIn: signInOf(values),
+      sessionLimits: { idleMs: values.SESSION_IDLE_MS, lifetimeMs: values.SESSION_LIFETIME_MS }
+    }
+  }
+}
+
+/** What of it must never be seen in a log. */
+export function pageSecrets ({ signIn }: PagesConfig): string[] {
+  return signIn.way === 'provider' && signIn.options.clientSecret !== undefined ? [signIn.options.clientSecret] : []
+}
+
+function signInOf (values: Settings): PagesConfig['signIn'] {
+  const { OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId } = values
+  if (issuer !== undefined && clientId !== undefined) return { way: 'provider', options: optionsOf(values, issuer, clientId) }
+  // Whoever runs it on a database of their own has people, and people have a provider. The management token opens every workspace.
+  return { way: values.DATABASE_URL === undefined ? 'management-token' : 'off' }
+}
+
+function optionsOf (values: Settings, issuer: string, clientId: string): OpenIdOptions {
+  return {
+    issuer,
+    clientId,
+    clientSecret: values.OIDC_CLIENT_SECRET,
+    scope: values.OIDC_SCOPE,
+    claims: { workspace: values.OIDC_WORKSPACE_CLAIM, owner: values.OIDC_OWNER_CLAIM, admin: values.OIDC_ADMIN_CLAIM, adminValue: values.OIDC_ADMIN_VALUE }
+  }
+}
+
+const faults: ReadonlyArray<{ when (values: Settings): boolean, say: string }> = [
+  {
+    when: ({ PUBLIC_URL: url }) => url !== undefined && !(URL.canParse(url) && isTrustworthy(url)),
+    say: 'PUBLIC_URL must be an origin such as https://keys.example.com: https:, or http: on this machine, and no path.'
+  },
+  {
+    when: ({ MCP_URL: url }) => url !== undefined && !URL.canParse(url),
+    say: 'MCP_URL must be the http: or https: URL of an MCP server.'
+  },
+  {
+    when: ({ OIDC_ISSUER: url }) => url !== undefined && !(URL.canParse(url) && isTrustworthy(url)),
+    say: 'OIDC_ISSUER must be the issuer URL of an OpenID provider: https:, or http: on this machine.'
+  },
+  {
+    when: ({ OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId }) => issuer !== undefined && clientId === undefined,
+    say: 'OIDC_CLIENT_ID is needed with OIDC_ISSUER: set it to the id that the provider gave to this service.'
+  },
+  {
+    when: ({ OIDC_ISSUER: issuer, PUBLIC_URL: url }) => issuer !== undefined && url === undefined,
+    say: 'PUBLIC_URL is needed with OIDC_ISSUER: set it to the origin under which browsers reach this service.'
+  },
+  {
+    when: ({ OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId, OIDC_CLIENT_SECRET: secret }) => issuer === undefined && (clientId !== undefined || secret !== undefined),
+    say: 'OIDC_ISSUER is needed with OIDC_CLIENT_ID and OIDC_CLIENT_SECRET: set it, or unset those.'
+  }
+]

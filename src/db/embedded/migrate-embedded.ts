@@ -1,0 +1,17 @@
+import { connect } from '../connect.ts'
+import { migrate } from '../migrate.ts'
+import { clearMembers } from '../queries/clear-members.ts'
+
+/**
+ * Migrates the embedded database of a data folder that this process has just locked. Whoever was a member before has
+ * ended with the process that had the folder, perhaps without a word: no change has to wait for them.
+ */
+export async function migrateEmbedded (url: string): Promise<void> {
+  await migrate(url)
+  const { sql, close } = connect({ url, max: 1 })
+  try {
+    await clearMembers(sql)
+  } finally {
+    await close()
+  }
+}

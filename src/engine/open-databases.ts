@@ -1,0 +1,104 @@
+import type { Sql } from 'postgres'
+import { unavailable } from '../core/errors.ts'
+import { connect, type Database } from '../db/connect.ts'
+import { migrate } from '../db/migrate.ts'
+import { prepareFindKeys } from '../db/queries/find-keys.ts'
+import { recordUsage } from '../db/queries/record-usage.ts'
+import type { OwnConnection } from '../db/replaceable-connection.ts'
+import { borrowedPool, ReplaceablePool, type Pool } from '../db/replaceable-pool.ts'
+import { inTime } from '../core/in-time.ts'
+import type { HostDatabase, KeysOptions } from './open-keys.ts'
+
+export type Lookups = Pool<ReturnType<typeof prepareFindKeys>>
+
+type Usage = Pool<(ages: ReadonlyMap<string, number>) => Promise<void>>
+
+/** The ways to Postgres, apart from each other, so that none waits behind another. */
+export interface Databases {
+  readonly lookups: Lookups
+  readonly management: Pool<Database>
+  /** Warnings that the server has sent on the connections of `management`. */
+  warnings (): number
+  connectWindow (): OwnConnection
+  recordUsage (ages: ReadonlyMap<string, number>): Promise<void>
+  close (): Promise<void>
+}
+
+const lookupConnections = 4
+const managementConnections = 8
+const reachTimeoutMs = 3000
+const usageTimeoutMs = 5000
+
+export async function openDatabases ({ databaseUrl, db }: KeysOptions): Promise<Databases> {
+  if ((databaseUrl === undefined) === (db === undefined)) throw new TypeError('Give either `databaseUrl` or `db`.')
+  const databases = db === undefined ? ownDatabases(databaseUrl!) : borrowedDatabases(db)
+  try {
+    await assertReady(databases, databaseUrl)
+    return databases
+  } catch (error) {
+    await databases.close()
+    throw error
+  }
+}
+
+function ownDatabases (url: string): Databases {
+  let warnings = 0
+  const lookups: Lookups = new ReplaceablePool({ url, max: lookupConnections, prepare: prepareFindKeys })
+  const usage: Usage = new ReplaceablePool({ url, max: 1, prepare: prepareUsage })
+  const management: Pool<Database> = new ReplaceablePool({
+    url,
+    max: managementConnections,
+    prepare: (db) => db,
+    onnotice: ({ severity }) => { if (severity === 'WARNING') warnings++ }
+  })
+  return {
+    lookups,
+    management,
+    warnings: () => warnings,
+    connectWindow: () => connect({ url, max: 1 }),
+    recordUsage: (ages) => boundedUsage(usage, ages),
+    async close () {
+      await Promise.all([lookups.close(), usage.close(), management.close()])
+    }
+  }
+}
+
+function borrowedDatabases (db: HostDatabase): Databases {
+  const usage = borrowedPool(db, prepareUsage)
+  return {
+    lookups: borrowedPool(db, prepareFindKeys),
+    management: borrowedPool<Database>(db, (host) => host),
+    warnings: () => 0,
+    connectWindow: () => ({ sql: withoutEnd(db.$client), async close () {} }),
+    recordUsage: (ages) => boundedUsage(usage, ages),
+    async close () {}
+  }
+}
+
+function prepareUsage (db: Database): (ages: ReadonlyMap<string, number>) => Promise<void> {
+  return (ages) => recordUsage(db, ages)
+}
+
+function boundedUsage (usage: Usage, ages: ReadonlyMap<string, number>): Promise<void> {
+  return inTime(usage.queries(ages), usageTimeoutMs, () => usage.replace())
+}
+
+// Who gives up on an answer ends the connection; the host's is not ours to end.
+function withoutEnd (client: Sql): Sql {
+  return new Proxy(client, { get: (target, name) => name === 'end' ? async () => {} : Reflect.get(target, name) })
+}
+
+async function assertReady ({ lookups }: Databases, databaseUrl: string | undefined): Promise<void> {
+  try {
+    await inTime(lookups.queries([]), reachTimeoutMs)
+  } catch (error) {
+    if (codeOf(error) !== '42P01') throw unavailable('The database cannot be reached, or does not answer.', error)
+    // An empty database: nothing of anybody's can be harmed by making it one of ours.
+    if (databaseUrl === undefined) throw new Error('The database has no tables for keys yet: run `navis-keys migrate` on it first.')
+    await migrate(databaseUrl)
+  }
+}
+
+function codeOf (error: unknown): string | undefined {
+  return (error as { cause?: { code?: string } }).cause?.code
+}

@@ -1,0 +1,162 @@
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { Redis } from 'ioredis'
+import type { Sql } from 'postgres'
+import { systemClock, type Clock } from '../core/clock.ts'
+import { KeyService } from '../core/key-service.ts'
+import { LastUsedBatcher, type LastUsedStats } from '../core/last-used.ts'
+import { silentLogger, type Logger } from '../core/logger.ts'
+import { MissBudget } from '../core/miss-budget.ts'
+import { RefusalMemory } from '../core/refusal-memory.ts'
+import { TokenFormat } from '../core/token.ts'
+import { Trickle } from '../core/trickle.ts'
+import { Verifier } from '../core/verifier.ts'
+import type { VerifierStats } from '../core/verifier-counts.ts'
+import type { Guards } from '../core/window/guards.ts'
+import { TrustWindow } from '../core/window/trust-window.ts'
+import { PostgresKeyStore } from '../db/key-store.ts'
+import { PostgresWindowStore } from '../db/window-store.ts'
+import { inTime } from '../core/in-time.ts'
+import { openDatabases } from './open-databases.ts'
+import { openTiers, type TiersStats } from './open-tiers.ts'
+import { hotRedis } from '../tiers/hot-redis.ts'
+import { RedisHintBus, type HintBusCounts } from '../tiers/hint-bus.ts'
+import { rowName } from '../tiers/redis-row.ts'
+
+/** A Drizzle database on postgres.js that the host application made, whatever its schema. */
+export type HostDatabase = PostgresJsDatabase<any> & { readonly $client: Sql }
+
+export interface KeysOptions {
+  /** `postgres://…` of the primary. Either this or `db` is needed. */
+  readonly databaseUrl?: string | undefined
+  /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
+  readonly db?: HostDatabase | undefined
+  /** `redis://…` or `rediss://…`. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */
+  readonly redisUrl?: string | undefined
+  /** An ioredis client that you own; only its settings are used, by `duplicate()`. */
+  readonly redis?: Redis | undefined
+  /** How long a replica may accept keys without having heard from Postgres, in milliseconds. 10,000. */
+  readonly trustWindowMs?: number | undefined
+  /** Milliseconds between two writes of when keys were last used. 5000. */
+  readonly lastUsedFlushMs?: number | undefined
+  /** What every token begins with. `nops_`. */
+  readonly tokenPrefix?: string | undefined
+  /** `false`: every verification reads Postgres. `true`. */
+  readonly cache?: boolean | undefined
+  /** `false`: a revocation always waits for the longest window, instead of for the replicas' word. `true`. */
+  readonly acks?: boolean | undefined
+  /** Keys held in memory at most. 100,000. */
+  readonly memoryEntriesMax?: number | undefined
+  /** Tokens that do not exist that one client address (IPv6: one /64) may present in a minute; beyond, 429, and keys that exist are looked up in turn. 600. */
+  readonly unknownTokensPerMinute?: number | undefined
+  /** Shaped like pino. Silence. */
+  readonly log?: Logger | undefined
+  readonly clock?: Clock | undefined
+}
+
+/** For tests only; no setting reaches it. */
+export interface KeysInternals {
+  readonly guards?: Guards
+}
+
+export interface KeysHealth {
+  readonly postgres: 'up' | 'down'
+  readonly redis: 'up' | 'down' | 'unused'
+  readonly window: 'open' | 'shut'
+}
+
+export interface KeysStats extends TiersStats {
+  readonly verifier: VerifierStats
+  readonly lastUsed: LastUsedStats
+  /** Of the Redis channel between replicas; `undefined` without Redis. */
+  readonly hints: HintBusCounts | undefined
+}
+
+/** The engine: what the plugin, the command line and the tests stand on. */
+export interface Keys {
+  readonly verifier: Verifier
+  readonly service: KeyService
+  readonly window: TrustWindow
+  readonly lastUsed: LastUsedBatcher
+  readonly tokens: TokenFormat
+  health (): Promise<KeysHealth>
+  stats (): KeysStats
+  /** Writes last uses, leaves the window, closes what is our own. Bounded in time, whatever is away. */
+  close (): Promise<void>
+}
+
+const healthTimeoutMs = 1000
+const closeTimeoutMs = 2000
+
+/**
+ * Puts the engine together and joins the trust window. Rejects when Postgres cannot be reached: that may be tried
+ * again. Redis may be away; it is used once it is there.
+ */
+export async function openKeys (options: KeysOptions, { guards }: KeysInternals = {}): Promise<Keys> {
+  const { clock = systemClock, log = silentLogger, cache = true } = options
+  const tokens = new TokenFormat(options.tokenPrefix)
+  const databases = await openDatabases(options)
+  const template = options.redis ?? (options.redisUrl === undefined ? undefined : new Redis(options.redisUrl, { lazyConnect: true }))
+  const redis = template && hotRedis(template, log)
+  const bus = template && new RedisHintBus({ redis: template, rowName })
+  const windowStore = new PostgresWindowStore({ connect: databases.connectWindow })
+  const window = new TrustWindow({
+    store: windowStore,
+    bus,
+    clock,
+    windowMs: options.trustWindowMs ?? 10_000,
+    acks: options.acks,
+    log,
+    guards
+  })
+  const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000 })
+  const lastUsed = new LastUsedBatcher({ clock, log, record: databases.recordUsage, flushEveryMs: options.lastUsedFlushMs ?? 5000 })
+  const verifier = new Verifier({
+    format: tokens,
+    lookup: tiers.lookup,
+    trust: window,
+    clock,
+    refusals: new RefusalMemory({ ttlMs: cache ? 1000 : 0, entriesMax: 10_000 }),
+    budget: new MissBudget({ clock, perMinute: options.unknownTokensPerMinute ?? 600 }),
+    trickle: new Trickle(),
+    lastUsed,
+    ...(guards === undefined ? {} : { guards })
+  })
+  window.onDrop(({ target }) => {
+    tiers.drop(target)
+    verifier.forget(target)
+  })
+  const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings })
+  const service = new KeyService({ store, force: window, clock, tokens })
+  await window.start()
+
+  return {
+    verifier,
+    service,
+    window,
+    lastUsed,
+    tokens,
+    async health () {
+      const [postgres, redisHealth] = await Promise.all([
+        isUp(store.ping()),
+        redis === undefined ? 'unused' as const : isUp(redis.ping())
+      ])
+      return { postgres, redis: redisHealth, window: window.isOpen ? 'open' : 'shut' }
+    },
+    stats: () => ({ ...tiers.stats(), verifier: verifier.stats(), lastUsed: lastUsed.stats(), hints: bus?.counts() }),
+    async close () {
+      await lastUsed.close()
+      await window.leave()
+      redis?.disconnect()
+      await Promise.all([databases.close(), inTime(windowStore.close(), closeTimeoutMs).catch(() => {})])
+    }
+  }
+}
+
+async function isUp (answer: Promise<unknown>): Promise<'up' | 'down'> {
+  try {
+    await inTime(answer, healthTimeoutMs)
+    return 'up'
+  } catch {
+    return 'down'
+  }
+}

@@ -1,0 +1,61 @@
+import type { Redis } from 'ioredis'
+import type { Clock } from '../core/clock.ts'
+import type { ChangeTarget, MemoryLookup } from '../core/lookup.ts'
+import type { TrustWindow } from '../core/window/trust-window.ts'
+import type { Lookups } from './open-databases.ts'
+import { CoalescingTier } from '../tiers/coalescing.ts'
+import { MemoryTier } from '../tiers/memory.ts'
+import { PostgresTier } from '../tiers/postgres.ts'
+import type { RowSeal } from '../tiers/redis-row.ts'
+import { RedisTier } from '../tiers/redis.ts'
+import { Uncached } from '../tiers/uncached.ts'
+
+/** Counts of each tier since the start, and how full it is; `undefined` for one that is not there. */
+export interface TiersStats {
+  readonly memory: ReturnType<MemoryTier['stats']> | undefined
+  readonly coalescing: ReturnType<CoalescingTier['stats']> | undefined
+  readonly redis: ReturnType<RedisTier['stats']> | undefined
+  readonly postgres: ReturnType<PostgresTier['stats']>
+}
+
+interface TiersOptions {
+  readonly lookups: Lookups
+  readonly redis: Redis | undefined
+  readonly window: TrustWindow
+  readonly clock: Clock
+  readonly cache: boolean
+  readonly entriesMax: number
+}
+
+interface Tiers {
+  readonly lookup: MemoryLookup
+  /** Drops what is held, and lets nobody join what is under way, of whatever a change concerns. */
+  drop (target: ChangeTarget): void
+  stats (): TiersStats
+}
+
+export function openTiers ({ lookups, redis, window, clock, cache, entriesMax }: TiersOptions): Tiers {
+  const postgres = new PostgresTier({ read: (digests) => lookups.queries(digests), onStuck: () => lookups.replace() })
+  if (!cache) {
+    return {
+      lookup: new Uncached({ under: postgres }),
+      drop () {},
+      stats: () => ({ memory: undefined, coalescing: undefined, redis: undefined, postgres: postgres.stats() })
+    }
+  }
+  const shared = redis && new RedisTier({ under: postgres, redis, clock, seal: () => sealOf(window) })
+  const coalescing = new CoalescingTier({ under: shared ?? postgres })
+  const memory = new MemoryTier({ under: coalescing, entriesMax })
+  return {
+    lookup: memory,
+    drop (target) {
+      memory.drop(target)
+      if (target.kind === 'everything') coalescing.clear()
+    },
+    stats: () => ({ memory: memory.stats(), coalescing: coalescing.stats(), redis: shared?.stats(), postgres: postgres.stats() })
+  }
+}
+
+function sealOf ({ rowSecret: secret, timeline }: TrustWindow): RowSeal | undefined {
+  return secret === undefined || timeline === undefined ? undefined : { secret, timeline }
+}

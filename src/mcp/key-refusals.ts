@@ -1,0 +1,29 @@
+import type { Verdict } from '../core/verdict.ts'
+import { McpRefusal, type RpcId } from './protocol/rpc-error.ts'
+import { refusalFor, type Refusal } from '../http/refusals.ts'
+
+// For the agent on the other side, which reads this and nothing else.
+const advice: Readonly<Record<string, string>> = {
+  insufficient_scope: ' tools/list shows the tools that this key may call. For the others, ask a person for a key with "Read + Write".',
+  revoked: ' Ask a person to do so; trying again does not help.',
+  expired: ' Ask a person to do so; trying again does not help.'
+}
+
+/** A bearer refusal (RFC 6750) with a JSON-RPC error for a body. */
+export function inMcp (refusal: Refusal, id: RpcId | undefined): McpRefusal {
+  const { detail, code } = JSON.parse(refusal.body) as { detail: string, code: string }
+  const challenge = refusal.headers['www-authenticate']
+  return new McpRefusal({
+    status: refusal.status,
+    code: refusal.status,
+    message: detail + (advice[code] ?? ''),
+    id,
+    detail: { code, ...(code === 'insufficient_scope' ? { scope: 'mcp:write' } : {}) },
+    headers: challenge === undefined ? {} : { 'www-authenticate': challenge }
+  })
+}
+
+export function keyRefusal (verdict: Verdict, id: RpcId | undefined): McpRefusal {
+  if (verdict.valid) throw new TypeError('A verdict that accepts is no refusal.')
+  return inMcp(refusalFor(verdict.reason, verdict.scope), id)
+}

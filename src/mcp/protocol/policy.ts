@@ -1,0 +1,85 @@
+import { isScope, type Scope } from '../../core/scopes.ts'
+import { JsonRefused, readStrictJson, type Json, type JsonObject } from './strict-json.ts'
+
+/** What the operator says of one upstream's tools. */
+export interface UpstreamPolicy {
+  /** Whether `annotations.readOnlyHint === true` in this upstream's own `tools/list` makes a tool readable. */
+  readonly trustReadOnlyHints: boolean
+  /** The scope that the file gives a tool, or `undefined` where it says nothing of it. */
+  scopeOf (tool: string): Scope | undefined
+}
+
+export type Policies = ReadonlyMap<string, UpstreamPolicy>
+
+/** A policy file that cannot be used. The message names the place and says what belongs there. */
+export class PolicyRefused extends Error {
+  override readonly name = 'PolicyRefused'
+}
+
+// What a pattern may match: the names that MCP recommends. Whatever else a name holds (controls, spaces, dots that climb)
+// an upstream may read as another tool's name, so only an exact entry can make it readable.
+const nameRun = '[A-Za-z0-9_.-]*'
+const entry = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
+
+export const silentPolicy: UpstreamPolicy = { trustReadOnlyHints: false, scopeOf: () => undefined }
+
+/**
+ * Reads `{"upstreams": {"<name>": {"trust_read_only_hints": false, "tools": {"get_*": "mcp:read"}}}}`.
+ * `upstreams` are the names that are configured: a policy for another is a typing error.
+ */
+export function readPolicies (bytes: Uint8Array, upstreams: readonly string[]): Policies {
+  const file = objectAt('', parse(bytes), ['upstreams'])
+  const policies = new Map<string, UpstreamPolicy>()
+  for (const [name, value] of objectAt('/upstreams', file.get('upstreams') ?? null)) {
+    if (!upstreams.includes(name)) {
+      throw new PolicyRefused(`/upstreams/${name}: no upstream has this name. Configured: ${upstreams.join(', ')}.`)
+    }
+    policies.set(name, readUpstream(`/upstreams/${name}`, value))
+  }
+  return policies
+}
+
+function parse (bytes: Uint8Array): Json {
+  try {
+    return readStrictJson(bytes).value
+  } catch (error) {
+    if (error instanceof JsonRefused) throw new PolicyRefused(error.message.replaceAll('The body', 'The file'))
+    throw error
+  }
+}
+
+function readUpstream (place: string, value: Json): UpstreamPolicy {
+  const upstream = objectAt(place, value, ['trust_read_only_hints', 'tools'])
+  const trust = upstream.get('trust_read_only_hints') ?? false
+  if (typeof trust !== 'boolean') throw new PolicyRefused(`${place}/trust_read_only_hints: true or false belongs here.`)
+  const exact = new Map<string, Scope>()
+  const patterns: (readonly [RegExp, Scope])[] = []
+  for (const [name, scope] of objectAt(`${place}/tools`, upstream.get('tools') ?? new Map())) {
+    if (!entry.test(name)) throw new PolicyRefused(`${place}/tools: a tool's name or pattern is printable ASCII without spaces around it.`)
+    if (!isScope(scope)) throw new PolicyRefused(`${place}/tools/${name}: "mcp:read" or "mcp:write" belongs here.`)
+    if (name.includes('*')) patterns.push([patternOf(name), scope])
+    else exact.set(name, scope)
+  }
+  return { trustReadOnlyHints: trust, scopeOf: (tool) => exact.get(tool) ?? strictest(patterns, tool) }
+}
+
+// The order of a JSON object's members is nobody's promise, so it decides nothing: among patterns the stricter scope wins.
+function strictest (patterns: readonly (readonly [RegExp, Scope])[], tool: string): Scope | undefined {
+  const scopes = patterns.filter(([pattern]) => pattern.test(tool)).map(([, scope]) => scope)
+  return scopes.includes('mcp:write') ? 'mcp:write' : scopes[0]
+}
+
+function patternOf (pattern: string): RegExp {
+  const parts = pattern.split(/\*+/).map((part) => part.replaceAll(/[^A-Za-z0-9_]/g, '\\$&'))
+  return new RegExp(`^(?=.{1,128}$)${parts.join(nameRun)}$`)
+}
+
+function objectAt (place: string, value: Json, members?: readonly string[]): JsonObject {
+  if (!(value instanceof Map)) throw new PolicyRefused(`${place === '' ? '/' : place}: an object belongs here.`)
+  for (const name of value.keys()) {
+    if (members !== undefined && !members.includes(name)) {
+      throw new PolicyRefused(`${place}/${name}: not known. Known here: ${members.join(', ')}.`)
+    }
+  }
+  return value
+}

@@ -1,0 +1,48 @@
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../config/config.ts'
+import { systemClock } from '../core/clock.ts'
+import { PublicOrigin } from '../core/public-origin.ts'
+import { Sessions } from '../core/sessions.ts'
+import { waitOutMs } from '../core/window/durations.ts'
+import { ReplaceablePool } from '../db/replaceable-pool.ts'
+import { PostgresSessionStore } from '../db/session-store.ts'
+import { readPageAssets } from './page-assets.ts'
+import { ManagementDoor } from './sign-in/management-door.ts'
+import { OpenIdProvider } from './sign-in/openid-provider.ts'
+import type { SignInWay } from './context.ts'
+import { settingsOff } from './settings-off.ts'
+import { settingsPages } from './settings.ts'
+
+const sessionConnections = 2
+
+/** Settings -> Connected apps, as the settings want it; a page that says why where they leave it switched off. */
+export async function connectedApps (app: FastifyInstance, { config }: { config: Config }): Promise<void> {
+  const { pages, tokenPrefix, trustWindowMs, databaseUrl } = config
+  const assets = readPageAssets()
+  const signIn = wayIn(config)
+  if (signIn === undefined || databaseUrl === undefined) {
+    app.log.info('The settings page is off: there is a DATABASE_URL, and no OIDC_ISSUER to sign people in.')
+    await app.register(settingsOff, { assets })
+    return
+  }
+  const pool = new ReplaceablePool({ url: databaseUrl, max: sessionConnections, prepare: (db) => db })
+  app.addHook('onClose', async () => { await pool.close() })
+  await app.register(settingsPages, {
+    service: app.apiKeys.service,
+    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits }),
+    signIn,
+    origin: new PublicOrigin(pages.publicUrl),
+    mcpUrl: pages.mcpUrl,
+    tokenPrefix,
+    revokeLongestMs: waitOutMs(trustWindowMs),
+    assets
+  })
+}
+
+function wayIn ({ pages: { signIn }, managementTokens }: Config): SignInWay | undefined {
+  switch (signIn.way) {
+    case 'provider': return { way: 'provider', provider: new OpenIdProvider(signIn.options) }
+    case 'management-token': return { way: 'management-token', door: new ManagementDoor({ tokens: managementTokens, clock: systemClock }) }
+    case 'off': return undefined
+  }
+}

@@ -1,0 +1,24 @@
+import type { KeyService } from '../core/key-service.ts'
+import type { PublicOrigin } from '../core/public-origin.ts'
+import type { Sessions } from '../core/sessions.ts'
+import type { PageAssets } from './page-assets.ts'
+import type { ManagementDoor } from './sign-in/management-door.ts'
+import type { OpenIdProvider } from './sign-in/openid-provider.ts'
+
+export type SignInWay =
+  | { readonly way: 'provider', readonly provider: OpenIdProvider }
+  | { readonly way: 'management-token', readonly door: ManagementDoor }
+
+/** What the settings pages stand on. */
+export interface SettingsContext {
+  readonly service: KeyService
+  readonly sessions: Sessions
+  readonly signIn: SignInWay
+  readonly origin: PublicOrigin
+  /** The MCP server that keys are for, as clients reach it. `undefined`: `/mcp` of this service. */
+  readonly mcpUrl: string | undefined
+  readonly tokenPrefix: string
+  /** What a revocation takes at most, for people who wait for one. */
+  readonly revokeLongestMs: number
+  readonly assets: PageAssets
+}

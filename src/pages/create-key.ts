@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { KeysError } from '../core/errors.ts'
+import { clientConfigurations } from './views/client-configurations.ts'
+import { blankForm, createKeyPage, type CreateForm, type FormFaults } from './views/create-key.ts'
+import { alreadyCreatedPage, keyCreatedPage } from './views/key-created.ts'
+import { paths } from './views/page.ts'
+import type { SettingsContext } from './context.ts'
+import { dayOf, readCreateForm, type WantedKey } from './create-form.ts'
+import { sessionOf, viewerOf } from './viewer.ts'
+
+const formIdShape = /^[0-9a-f-]{36}$/
+
+export async function createKeyRoutes (app: FastifyInstance, { service, assets, mcpUrl }: SettingsContext): Promise<void> {
+  app.addHook('onRequest', app.requirePerson)
+
+  app.get(paths.create, async function askForKey (request, reply) {
+    return await showForm(request, reply, { form: blankForm, faults: {} })
+  })
+
+  // Answered directly and not by a redirect: the token is in this one answer, and nothing has to remember it in between.
+  app.post<{ Body: Record<string, unknown> }>(paths.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
+    const { form, faults, wanted } = readCreateForm(request.body, Date.now())
+    if (wanted === undefined) return await showForm(request, reply.code(422), { form, faults })
+    const session = sessionOf(request)
+    const pages = { assets: assets.urls, viewer: viewerOf(session) }
+    const made = await make(request, wanted)
+    reply.type('text/html; charset=utf-8')
+    switch (made.outcome) {
+      case 'made': {
+        const connection = { token: made.token, publicUrl: request.publicOrigin, mcpUrl: mcpUrl ?? `${request.publicOrigin}/mcp` }
+        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, token: made.token, configurations: clientConfigurations(connection) })))
+      }
+      case 'repeated': return await reply.code(409).send(String(alreadyCreatedPage(pages)))
+      // Whatever was refused may hold a token by mistake: it is not shown again.
+      case 'refused': return await showForm(request, reply.code(422), { form: { ...form, name: '' }, faults: made.faults })
+    }
+  })
+
+  async function make (request: FastifyRequest<{ Body: Record<string, unknown> }>, wanted: WantedKey) {
+    const { person } = sessionOf(request)
+    const formId = request.body['form_id']
+    if (typeof formId !== 'string' || !formIdShape.test(formId)) throw new KeysError('invalid_request', { detail: 'The form has no id.' })
+    try {
+      const created = await service.create({ ...wanted, workspaceId: person.workspaceId, ownerId: person.ownerId, actor: person.actor, idempotencyKey: `form ${formId}` })
+      return { outcome: 'made' as const, ...created }
+    } catch (error) {
+      if (!(error instanceof KeysError)) throw error
+      // The same form again, also where "in 7 days" has meanwhile become another moment.
+      if (error.code === 'already_created' || error.code === 'idempotency_key_reused') return { outcome: 'repeated' as const }
+      if (error.code === 'invalid_request' && error.faults.length > 0) return { outcome: 'refused' as const, faults: faultsOf(error) }
+      throw error
+    }
+  }
+
+  async function showForm (request: FastifyRequest, reply: FastifyReply, { form, faults }: { form: CreateForm, faults: FormFaults }) {
+    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), form, faults, formId: randomUUID(), firstDay: dayOf(Date.now()) }
+    return await reply.type('text/html; charset=utf-8').send(String(createKeyPage(view)))
+  }
+}
+
+const fields: Readonly<Record<string, { field: keyof FormFaults, label: string }>> = {
+  '/name': { field: 'name', label: 'The name' },
+  '/expires_at': { field: 'expiry', label: 'The expiry' }
+}
+
+function faultsOf (error: KeysError): FormFaults {
+  const faults: FormFaults = {}
+  for (const { pointer, detail } of error.faults) {
+    const told = fields[pointer]
+    if (told === undefined) throw error
+    faults[told.field] = `${told.label} ${detail.charAt(0).toLowerCase()}${detail.slice(1)}`
+  }
+  return faults
+}

@@ -1,0 +1,55 @@
+import cookie from '@fastify/cookie'
+import fp from 'fastify-plugin'
+import { KeysError } from '../core/errors.ts'
+import type { Person } from '../core/person.ts'
+import { isFormToken, type Session, type Sessions } from '../core/sessions.ts'
+import { paths } from './views/page.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    session: Session | null
+  }
+  interface FastifyInstance {
+    /** Hook: goes on for people who are signed in, leads everyone else to the sign-in page. */
+    requirePerson (request: FastifyRequest, reply: FastifyReply): Promise<unknown>
+    /** Hook: goes on when the form came from a page of this very session. */
+    requireFormToken (request: FastifyRequest): Promise<void>
+  }
+  interface FastifyReply {
+    startSession (person: Person): Promise<void>
+    endSession (): Promise<void>
+  }
+}
+
+// `__Host-`: no other host of the domain can set it, and no path or subdomain has one of its own. Lax and not Strict:
+// the first page after the provider's redirect would be without it.
+const name = '__Host-navis-session'
+const attributes = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' } as const
+
+export const pageSessions = fp<{ sessions: Sessions }>(async function pageSessions (app, { sessions }) {
+  await app.register(cookie)
+  app.decorateRequest('session', null)
+
+  app.decorate('requirePerson', async function requirePerson (request, reply) {
+    const found = await sessions.find(request.cookies[name])
+    if (found === undefined) return await reply.redirect(paths.signIn, 303)
+    request.session = found
+  })
+
+  app.decorate('requireFormToken', async function requireFormToken (request) {
+    const { form_token: presented } = (request.body ?? {}) as { form_token?: unknown }
+    if (request.session === null || !isFormToken(request.session, presented)) {
+      throw new KeysError('forbidden', { detail: 'This form is from before you signed in. Please open the page again.' })
+    }
+  })
+
+  app.decorateReply('startSession', async function startSession (person) {
+    await sessions.end(this.request.cookies[name])
+    this.setCookie(name, await sessions.start(person), { ...attributes, maxAge: Math.floor(sessions.limits.lifetimeMs / 1000) })
+  })
+
+  app.decorateReply('endSession', async function endSession () {
+    await sessions.end(this.request.cookies[name])
+    this.clearCookie(name, attributes)
+  })
+}, { name: 'page-sessions' })

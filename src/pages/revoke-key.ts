@@ -1,0 +1,71 @@
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { KeysError } from '../core/errors.ts'
+import type { ManagedKey } from '../core/key-record.ts'
+import { mayManage } from '../core/person.ts'
+import { logOf } from '../http/logging.ts'
+import { paths } from './views/page.ts'
+import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from './views/revoke-key.ts'
+import type { SettingsContext } from './context.ts'
+import { sessionOf, viewerOf } from './viewer.ts'
+
+/** A revocation that is not in force by then is told about while it goes on. */
+const patienceMs = 700
+const silenceMs = 10_000
+
+type Outcome = 'in force' | 'unknown'
+
+export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, tokenPrefix, revokeLongestMs }: SettingsContext): Promise<void> {
+  app.addHook('onRequest', app.requirePerson)
+
+  app.get<{ Params: { keyId: string } }>(paths.revoke(':keyId'), async function askToRevoke (request, reply) {
+    const key = await keyOf(request)
+    if (key.status === 'revoked') return await reply.redirect(doneAt(key), 303)
+    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now() }
+    return await reply.type('text/html; charset=utf-8').send(String(revokePage(view)))
+  })
+
+  app.post<{ Params: { keyId: string } }>(paths.revoke(':keyId'), { preHandler: app.requireFormToken }, async function revokeKey (request, reply) {
+    const key = await keyOf(request)
+    const { workspaceId, actor } = sessionOf(request).person
+    const revocation = service.revoke({ workspaceId, keyId: key.id, actor, reason: 'Revoked in settings' })
+    const first = await Promise.race([revocation.then(() => 'in force' as const), sleep(patienceMs, 'waiting' as const)])
+    if (first === 'in force') return await reply.redirect(doneAt(key), 303)
+    const outcome = revocation.then(() => 'in force' as const, (error: unknown) => {
+      logOf(request).warn({ err: error }, 'revocation from the settings page did not end well')
+      return 'unknown' as const
+    })
+    return await reply.type('text/html; charset=utf-8').header('x-accel-buffering', 'no').send(Readable.from(telling(request, key, outcome)))
+  })
+
+  // Sent piece by piece, so that the wait can be seen without a script.
+  async function * telling (request: FastifyRequest, key: ManagedKey, outcome: Promise<Outcome>): AsyncGenerator<string> {
+    const waitsFor = await isWritten(key) ? 'servers' : 'store'
+    yield String(revokeWaiting({ assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, waitsFor, longestMs: revokeLongestMs }))
+    let ended: Outcome | 'waiting' = 'waiting'
+    while (ended === 'waiting') {
+      ended = await Promise.race([outcome, sleep(silenceMs, 'waiting' as const)])
+      // A connection that is silent for long is closed by whoever stands in between.
+      if (ended === 'waiting') yield '\n'
+    }
+    yield String(ended === 'in force' ? revokeDone(key) : revokeUnknown(key))
+  }
+
+  async function isWritten ({ workspaceId, id }: ManagedKey): Promise<boolean> {
+    const asked = service.get({ workspaceId, keyId: id }).then(({ status }) => status === 'revoked', () => false)
+    return await Promise.race([asked, sleep(patienceMs, false)])
+  }
+
+  /** Someone else's key looks exactly like none. */
+  async function keyOf (request: FastifyRequest<{ Params: { keyId: string } }>): Promise<ManagedKey> {
+    const { person } = sessionOf(request)
+    const key = await service.get({ workspaceId: person.workspaceId, keyId: request.params.keyId })
+    if (!mayManage(person, key)) throw new KeysError('not_found', { detail: 'There is no such key.' })
+    return key
+  }
+}
+
+function doneAt (key: ManagedKey): string {
+  return `${paths.list}?revoked=${key.id}`
+}

@@ -1,0 +1,103 @@
+import { scopes, type Scope } from '../../core/scopes.ts'
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+import { formTokenField, page, paths, type AssetUrls, type Viewer } from './page.ts'
+
+/** What a person has put into the form, as it is shown again beside what is wrong with it. */
+export interface CreateForm {
+  readonly name: string
+  readonly scope: Scope
+  readonly expiry: string
+  readonly expiryDate: string
+}
+
+export type FormFaults = Partial<Record<'name' | 'scope' | 'expiry', string>>
+
+export interface CreateKeyView {
+  readonly assets: AssetUrls
+  readonly viewer: Viewer
+  readonly form: CreateForm
+  readonly faults: FormFaults
+  /** Made anew for each form, so that sending one form twice makes one key. */
+  readonly formId: string
+  /** The first day that may be chosen, as `2026-11-23`. */
+  readonly firstDay: string
+}
+
+export const blankForm: CreateForm = { name: '', scope: 'mcp:read', expiry: 'never', expiryDate: '' }
+
+export const expiryChoices: ReadonlyArray<{ readonly value: string, readonly label: string, readonly days?: number }> = [
+  { value: 'never', label: 'No expiry' },
+  { value: '7', label: '7 days', days: 7 },
+  { value: '30', label: '30 days', days: 30 },
+  { value: '90', label: '90 days', days: 90 },
+  { value: 'date', label: 'On a date' }
+]
+
+export function createKeyPage (view: CreateKeyView): Html {
+  const { assets, viewer, faults } = view
+  const faulty = Object.keys(faults).length > 0
+  return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', assets, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${paths.list}">${icon('back')}Connected apps</a>
+    <h1>Create API key</h1>
+    <p class="lead">It acts as you in <strong>${viewer.workspaceId}</strong>, until you revoke it.</p>
+    ${faulty && faultSummary(faults)}
+    <form class="card padded stack" method="post" action="${paths.list}" novalidate>
+      ${nameField(view)}
+      ${scopeField(view)}
+      ${expiryField(view)}
+      <div class="actions">
+        ${formTokenField(viewer)}
+        <input type="hidden" name="form_id" value="${view.formId}">
+        <button class="button primary" data-busy="Creating…">Create key</button>
+        <a class="button" href="${paths.list}">Cancel</a>
+      </div>
+    </form>`)
+}
+
+function faultSummary (faults: FormFaults): Html {
+  return html`<div class="notice bad" role="alert">${icon('warn')}<div><p><strong>The key was not created.</strong></p>
+      <ul>${Object.entries(faults).map(([field, text]) => html`<li><a href="#${field}">${text}</a></li>`)}</ul></div></div>`
+}
+
+function fault (field: keyof FormFaults, faults: FormFaults): Html | false {
+  return faults[field] !== undefined && html`<p class="fault" id="${field}-fault">${faults[field]}</p>`
+}
+
+function nameField ({ form, faults }: CreateKeyView): Html {
+  return html`<div class="field">
+        <label for="name">Name</label>
+        <p class="help" id="name-help">So that you know it again: “Claude Desktop”, “CI pipeline”.</p>
+        <input class="text" id="name" name="name" value="${form.name}" maxlength="100" required autocomplete="off" spellcheck="false" ${form.name === '' && html`autofocus`} aria-describedby="name-help${faults.name !== undefined && ' name-fault'}"${faults.name !== undefined && html` aria-invalid="true"`}>
+        ${fault('name', faults)}
+      </div>`
+}
+
+function scopeField ({ form, faults }: CreateKeyView): Html {
+  return html`<fieldset class="field" id="scope" tabindex="-1">
+        <legend>Access</legend>
+        <div class="choices">
+          ${Object.entries(scopes).map(([value, meaning]) => html`<label class="choice">
+            <input type="radio" name="scope" value="${value}"${form.scope === value && html` checked`} aria-describedby="grants-${value.replace(':', '-')}">
+            <span class="choice-label">${icon(value === 'mcp:read' ? 'eye' : 'pen')}${meaning.label}</span>
+            <span class="choice-text" id="grants-${value.replace(':', '-')}">${meaning.grants}</span>
+          </label>`)}
+        </div>
+        ${fault('scope', faults)}
+      </fieldset>`
+}
+
+function expiryField ({ form, faults, firstDay }: CreateKeyView): Html {
+  return html`<fieldset class="field" id="expiry" tabindex="-1">
+        <legend>Expiry</legend>
+        <div class="pills">
+          ${expiryChoices.map(({ value, label }) => html`<label class="pill"><input type="radio" name="expiry" value="${value}"${form.expiry === value && html` checked`}><span>${label}</span></label>`)}
+        </div>
+        <div class="field date-field">
+          <label for="expiry-date">Last day</label>
+          <input class="text" type="date" id="expiry-date" name="expiry_date" value="${form.expiryDate}" min="${firstDay}" aria-describedby="date-help${faults.expiry !== undefined && ' expiry-fault'}"${faults.expiry !== undefined && html` aria-invalid="true"`}>
+          <p class="help" id="date-help">The key works until the end of that day, UTC.</p>
+        </div>
+        ${fault('expiry', faults)}
+      </fieldset>`
+}

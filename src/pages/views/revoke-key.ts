@@ -1,0 +1,103 @@
+import type { ManagedKey } from '../../core/key-record.ts'
+import { scopes } from '../../core/scopes.ts'
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+import { formTokenField, page, pageEnd, pageStart, paths, type AssetUrls, type Viewer } from './page.ts'
+import { timeView } from './times.ts'
+
+interface RevokeView {
+  readonly assets: AssetUrls
+  readonly viewer: Viewer
+  readonly key: ManagedKey
+  readonly tokenPrefix: string
+  readonly now: number
+}
+
+const consequence = 'Whatever uses it is refused from that moment on. This cannot be undone.'
+
+export function revokePage ({ assets, viewer, key, tokenPrefix, now }: RevokeView): Html {
+  return page({ title: 'Revoke a key', assets, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${paths.list}">${icon('back')}Connected apps</a>
+    <section class="card padded">
+      <h1>Revoke “<bdi>${key.name}</bdi>”?</h1>
+      <p>${consequence}</p>
+      <dl class="facts">
+        <dt>Key</dt><dd><code>${tokenPrefix}${key.hint}</code></dd>
+        <dt>Access</dt><dd>${scopes[key.scope].label}</dd>
+        <dt>Last used</dt><dd>${key.lastUsedAt === null ? 'Never' : timeView(key.lastUsedAt, now)}</dd>
+      </dl>
+      <form class="actions" method="post" action="${paths.revoke(key.id)}">
+        ${formTokenField(viewer)}
+        <button class="button danger" data-busy="Revoking…">Revoke key</button>
+        <a class="button" href="${paths.list}">Keep it</a>
+      </form>
+    </section>`)
+}
+
+/** The same question in place, for browsers that run scripts; without them the link leads to `revokePage`. */
+export function revokeDialog (viewer: Viewer): Html {
+  return html`<dialog id="revoke-dialog" aria-labelledby="revoke-title" aria-describedby="revoke-text">
+      <form method="post">
+        <h2 id="revoke-title">Revoke “<bdi data-key-name></bdi>”?</h2>
+        <p id="revoke-text">${consequence}</p>
+        ${formTokenField(viewer)}
+        <div class="actions">
+          <button class="button danger" data-busy="Revoking…">Revoke key</button>
+          <button class="button" type="button" data-close autofocus>Keep it</button>
+        </div>
+      </form>
+    </dialog>`
+}
+
+export interface WaitingView {
+  readonly assets: AssetUrls
+  readonly viewer: Viewer
+  readonly key: ManagedKey
+  /** `servers`: it is written, and a server that may still know the key has not confirmed; `store`: it is not known to be written. */
+  readonly waitsFor: 'servers' | 'store'
+  /** How long the wait for servers lasts at most. */
+  readonly longestMs: number
+}
+
+/** Sent at once when a revocation takes longer; the page stays open until `revokeDone` or `revokeUnknown` ends it. */
+export function revokeWaiting ({ assets, viewer, key, waitsFor, longestMs }: WaitingView): Html {
+  return html`${pageStart({ title: 'Revoking', assets, viewer, width: 'narrow' })}
+    <section class="card padded wait">
+      <div class="waiting" role="status">
+        <span class="spinner"></span>
+        <div>
+          <h1>Revoking “<bdi>${key.name}</bdi>”…</h1>
+          <p>${waitsFor === 'servers' ? serversText(longestMs) : storeText}</p>
+          <p class="fine">You can leave this page; the revocation goes on.</p>
+        </div>
+      </div>
+`
+}
+
+export function revokeDone (key: ManagedKey): Html {
+  return html`
+      <div class="outcome" role="status" data-done="${paths.list}?revoked=${key.id}">
+        <span class="badge-icon good">${icon('check')}</span>
+        <h1>“<bdi>${key.name}</bdi>” is revoked</h1>
+        <p>Every request that uses it is refused from now on.</p>
+        <p class="actions"><a class="button primary" href="${paths.list}">Back to connected apps</a></p>
+      </div>
+    </section>${pageEnd()}`
+}
+
+export function revokeUnknown (key: ManagedKey): Html {
+  return html`
+      <div class="outcome" role="alert">
+        <span class="badge-icon warn">${icon('warn')}</span>
+        <h1>Not known whether “<bdi>${key.name}</bdi>” is revoked</h1>
+        <p>The key store did not answer. Please try again: revoking twice does no harm.</p>
+        <p class="actions"><a class="button primary" href="${paths.revoke(key.id)}">Try again</a></p>
+      </div>
+    </section>${pageEnd()}`
+}
+
+const storeText = 'Waiting for the key store to take it down. Until then the key still works.'
+
+function serversText (longestMs: number): string {
+  return `It is taken down. Waiting for a server that has not confirmed it yet, and that may accept the key a little longer: for ${Math.ceil(longestMs / 1000)} seconds at most.`
+}

@@ -1,0 +1,143 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { ConfigError, readConfig, type Environment } from '../../src/config/config.ts'
+import { settingNames } from '../../src/config/settings.ts'
+import { settingsPage } from '../support/settings-page.ts'
+
+const secret = 'k'.repeat(32)
+const otherSecret = 'o'.repeat(32)
+const database = 'postgres://user:hush-hush@localhost/keys'
+
+function faultsOf (environment: Environment): readonly string[] {
+  try {
+    readConfig(environment)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+}
+
+t.test('an empty environment gives the embedded service with the documented defaults', async (t) => {
+  t.same(readConfig({}), {
+    host: '127.0.0.1',
+    port: 8080,
+    databaseUrl: undefined,
+    redisUrl: undefined,
+    dataDir: './data',
+    managementTokens: [],
+    serviceTokens: [],
+    trustWindowMs: 10_000,
+    lastUsedFlushMs: 5000,
+    logLevel: 'info',
+    trustedProxies: [],
+    unknownTokensPerMinute: 600,
+    memoryEntriesMax: 100_000,
+    tokenPrefix: 'nops_',
+    cache: true,
+    acks: true,
+    pages: {
+      publicUrl: undefined,
+      mcpUrl: undefined,
+      signIn: { way: 'management-token' },
+      sessionLimits: { idleMs: 1_800_000, lifetimeMs: 28_800_000 }
+    }
+  })
+})
+
+t.test('an empty setting counts as unset', async (t) => {
+  t.same(readConfig(Object.fromEntries(settingNames.map((name) => [name, '']))), readConfig({}))
+})
+
+t.test('settings are read, and the rest of the environment is left alone', async (t) => {
+  const environment = {
+    PATH: '/bin',
+    PORT: '9000',
+    DATABASE_URL: database,
+    MANAGEMENT_TOKENS: `ann=${secret}, ci.bot=${otherSecret}==`,
+    TRUSTED_PROXIES: '10.0.0.0/8, ::1',
+    CACHE: 'off',
+    TRUST_WINDOW_MS: '1000'
+  }
+  const before = { ...environment }
+  t.match(readConfig(environment), {
+    port: 9000,
+    databaseUrl: database,
+    managementTokens: [{ name: 'ann', secret }, { name: 'ci.bot', secret: `${otherSecret}==` }],
+    trustedProxies: ['10.0.0.0/8', '::1'],
+    cache: false,
+    trustWindowMs: 1000
+  })
+  t.same(environment, before)
+})
+
+const refused = [
+  { when: 'a port is no number', env: { PORT: 'hush-hush' }, fault: /^PORT must be a port from 0 to 65535/ },
+  { when: 'a port is too high', env: { PORT: '65536' }, fault: /^PORT must be/ },
+  { when: 'a trust window is too short to renew in', env: { TRUST_WINDOW_MS: '999' }, fault: /^TRUST_WINDOW_MS must be .* from 1000 to 600000/ },
+  { when: 'a trust window is longer than ten minutes', env: { TRUST_WINDOW_MS: '600001' }, fault: /^TRUST_WINDOW_MS must be/ },
+  { when: 'a trust window has a fraction', env: { TRUST_WINDOW_MS: '1000.5' }, fault: /^TRUST_WINDOW_MS must be/ },
+  { when: 'the log level is unknown', env: { LOG_LEVEL: 'hush-hush' }, fault: /^LOG_LEVEL must be one of/ },
+  { when: 'a switch is neither on nor off', env: { CACHE: 'true' }, fault: /^CACHE must be on or off/ },
+  { when: 'the database is no Postgres', env: { DATABASE_URL: 'mysql://hush-hush@x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL must be a URL such as postgres:/ },
+  { when: 'the database URL cannot be parsed', env: { DATABASE_URL: 'postgres://hush-hush@:x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL must be a URL/ },
+  { when: 'the Redis URL cannot be parsed', env: { REDIS_URL: 'redis://hush-hush@:x' }, fault: /^REDIS_URL must be a URL/ },
+  { when: 'there is a database and no management token', env: { DATABASE_URL: database }, fault: /^MANAGEMENT_TOKENS is needed with DATABASE_URL: .*openssl/ },
+  { when: 'a secret has 31 characters', env: { MANAGEMENT_TOKENS: `a=${'k'.repeat(31)}` }, fault: /^MANAGEMENT_TOKENS: entry 1 has a secret that is too short.*openssl/ },
+  { when: 'a secret has a quote', env: { SERVICE_TOKENS: `a=${secret}"` }, fault: /^SERVICE_TOKENS: entry 1 .*quote/ },
+  { when: 'a secret has a backslash', env: { SERVICE_TOKENS: `a=${secret}\\` }, fault: /^SERVICE_TOKENS: entry 1 .*backslash/ },
+  { when: 'a secret has a space', env: { SERVICE_TOKENS: `a=${secret} k` }, fault: /^SERVICE_TOKENS: entry 1 .*space/ },
+  { when: 'a secret has a letter beyond ASCII', env: { SERVICE_TOKENS: `a=${secret}é` }, fault: /^SERVICE_TOKENS: entry 1 .*ASCII/ },
+  { when: 'a secret has no name', env: { MANAGEMENT_TOKENS: 'hush-hush'.repeat(5) }, fault: /^MANAGEMENT_TOKENS: entry 1 is not of the form name=secret/ },
+  { when: 'a list has an empty entry', env: { MANAGEMENT_TOKENS: `a=${secret},` }, fault: /^MANAGEMENT_TOKENS: entry 2 is not of the form/ },
+  { when: 'a name comes twice', env: { MANAGEMENT_TOKENS: `a=${secret},a=${otherSecret}` }, fault: /^MANAGEMENT_TOKENS: entry 2 has the name of an earlier one/ },
+  { when: 'a secret comes twice', env: { MANAGEMENT_TOKENS: `a=${secret}`, SERVICE_TOKENS: `b=${secret}` }, fault: /a secret stands there twice/ },
+  { when: 'a secret looks like a key', env: { MANAGEMENT_TOKENS: `a=nops_${secret}` }, fault: /^MANAGEMENT_TOKENS: entry 1 .*keys never manage keys/ },
+  { when: 'a secret looks like a key of another prefix', env: { TOKEN_PREFIX: 'acme_', SERVICE_TOKENS: `a=acme_${secret}` }, fault: /^SERVICE_TOKENS: entry 1 .*looks like a key/ },
+  { when: 'the token prefix has no underscore', env: { TOKEN_PREFIX: 'nops' }, fault: /^TOKEN_PREFIX must be/ },
+  { when: 'a trusted proxy is no address', env: { TRUSTED_PROXIES: '10.0.0.1,hush-hush' }, fault: /^TRUSTED_PROXIES must be/ },
+  { when: 'every address is a trusted proxy', env: { TRUSTED_PROXIES: '0.0.0.0/0' }, fault: /^TRUSTED_PROXIES must be/ },
+  { when: 'a CIDR range is too narrow for its family', env: { TRUSTED_PROXIES: '10.0.0.0/33' }, fault: /^TRUSTED_PROXIES must be/ }
+]
+for (const { when, env, fault } of refused) {
+  t.test(`does not start when ${when}, and names the setting but not the value`, async (t) => {
+    const faults = faultsOf(env)
+    t.equal(faults.length, 1)
+    t.match(faults[0], fault)
+    t.notMatch(faults[0], /hush|kkkkk/)
+  })
+}
+
+t.test('all that is wrong is told at once', async (t) => {
+  t.equal(faultsOf({ PORT: 'x', CACHE: 'x', LOG_LEVEL: 'x' }).length, 3)
+})
+
+t.test('each secret setting can come from a file', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'navis-config-'))
+  t.teardown(() => { rmSync(dir, { recursive: true }) })
+  const file = (name: string, text: string) => {
+    writeFileSync(join(dir, name), text)
+    return join(dir, name)
+  }
+  const files = {
+    DATABASE_URL_FILE: file('database', `${database}\n`),
+    REDIS_URL_FILE: file('redis', 'redis://localhost\r\n'),
+    MANAGEMENT_TOKENS_FILE: file('management', `a=${secret}`),
+    SERVICE_TOKENS_FILE: file('service', `b=${otherSecret}\n`)
+  }
+  t.match(readConfig(files), {
+    databaseUrl: database,
+    redisUrl: 'redis://localhost',
+    managementTokens: [{ name: 'a', secret }],
+    serviceTokens: [{ name: 'b', secret: otherSecret }]
+  })
+  t.match(faultsOf({ ...files, DATABASE_URL: database }), [/^DATABASE_URL and DATABASE_URL_FILE are both set/])
+  t.match(faultsOf({ REDIS_URL_FILE: join(dir, 'missing') }), [/^REDIS_URL_FILE names a file that cannot be read \(ENOENT\)/])
+  t.match(faultsOf({ REDIS_URL_FILE: file('empty', '\n') }), [/^REDIS_URL_FILE names an empty file/])
+})
+
+t.test('docs/settings.md is what the schemas print', async (t) => {
+  t.equal(readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8'), settingsPage())
+})

@@ -1,0 +1,89 @@
+import { generateKeyPairSync } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { test } from 'tap'
+import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { setupApp } from '../routes/setup.ts'
+import { startGateway } from '../support/gateway.ts'
+import { recordingUpstream } from '../support/recording-upstream.ts'
+
+const pem = () => generateKeyPairSync('ec', { namedCurve: 'P-256', publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs8', format: 'pem' } }).privateKey
+
+async function call (origin: string, token: string, body: object, path = '/mcp') {
+  const response = await fetch(`${origin}${path}`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  return { status: response.status, json: await response.json() as Record<string, never> }
+}
+
+test('the service passes MCP on, counts it, signs who calls, and still has no OAuth', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const { app, create, ask, logs } = await setupApp(t, { environment: { MCP_UPSTREAM_URL: upstream.url, MCP_SIGNING_KEYS: pem() + pem() } })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const { token, id } = await create({ scope: 'mcp:write', owner_id: 'ann' })
+
+  const large = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'set', arguments: { text: 'x'.repeat(100_000), deep: JSON.parse('['.repeat(40) + ']'.repeat(40)) } } }
+  t.equal((await call(origin, token, large)).status, 200, 'larger and deeper than the management API takes')
+  const presented = upstream.received[0]?.headers.authorization?.replace('Bearer ', '') ?? ''
+  const { payload, protectedHeader } = await jwtVerify(presented, createRemoteJWKSet(new URL(`${origin}/.well-known/jwks.json`)), { audience: upstream.url, issuer: 'navis-keys' })
+  t.match(payload, { sub: id, workspace_id: 'acme', owner_id: 'ann', scope: 'mcp:read mcp:write' })
+  t.equal(protectedHeader.alg, 'ES256')
+  t.equal((payload.exp ?? 0) - (payload.iat ?? 0), 60)
+  const { keys } = await (await fetch(`${origin}/.well-known/jwks.json`)).json() as { keys: Array<Record<string, string>> }
+  t.equal(keys.length, 2)
+  t.notOk(keys.some((key) => 'd' in key), 'public halves only')
+
+  const refused = await call(origin, `${token}x`, { jsonrpc: '2.0', id: 2, method: 'ping' })
+  t.match(refused, { status: 401, json: { jsonrpc: '2.0', error: { data: { code: 'malformed' } } } })
+  for (const path of ['/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp', '/.well-known/oauth-authorization-server', '/.well-known/openid-configuration']) {
+    const answer = await fetch(origin + path)
+    t.equal(answer.status, 404)
+    t.match(answer.headers.get('content-type'), /json/)
+  }
+  t.equal((await ask('GET', '/v1/workspaces/acme/keys')).status, 200, 'the rest of the service is as it was')
+  const metrics = String((await ask('GET', '/metrics')).body)
+  t.match(metrics, /navis_keys_mcp_calls_total\{upstream="default",method="tools\/call",decision="passed"\} 1/)
+  t.match(metrics, /navis_keys_mcp_open_calls 0/)
+  t.notMatch(metrics, new RegExp(id))
+  const line = logs.map((text) => JSON.parse(text)).find(({ msg }) => msg === 'mcp call')
+  t.match(line.mcp, { key_id: id, workspace_id: 'acme', upstream: 'default', method: 'tools/call', tool: 'set', decision: 'passed', status: 200 })
+  t.match((await ask('GET', '/openapi.json')).body.paths, { '/mcp': { post: Object } })
+})
+
+test('without an upstream there is no gateway', async (t) => {
+  const { ask } = await setupApp(t)
+  t.equal((await ask('POST', '/mcp', { payload: {} })).status, 404)
+})
+
+const upstreams = { MCP_UPSTREAMS: 'crm=https://crm.example/mcp' }
+const faulty: readonly { when: string, environment: Record<string, string>, says: RegExp }[] = [
+  { when: 'a URL is none', environment: { MCP_UPSTREAM_URL: 'example' }, says: /upstream default must be http: or https:/ },
+  { when: 'a URL is of another kind', environment: { MCP_UPSTREAM_URL: 'file:///etc' }, says: /upstream default must be http: or https:/ },
+  { when: 'a URL holds a password', environment: { MCP_UPSTREAM_URL: 'http://a:hush@b/' }, says: /belongs in MCP_UPSTREAM_TOKEN/ },
+  { when: 'a name has capitals', environment: { MCP_UPSTREAMS: 'CRM=http://a/' }, says: /MCP_UPSTREAMS must be name=url/ },
+  { when: 'a name is used twice', environment: { MCP_UPSTREAMS: 'a=http://a/,a=http://b/' }, says: /stands there twice/ },
+  { when: 'a token is for nobody', environment: { ...upstreams, MCP_UPSTREAM_TOKENS: 'cmr=hush-hush' }, says: /with the names of MCP_UPSTREAMS/ },
+  { when: 'a token is short', environment: { ...upstreams, MCP_UPSTREAM_TOKENS: 'crm=hush' }, says: /8 or more/ },
+  { when: 'an origin has a path', environment: { ...upstreams, MCP_ALLOWED_ORIGINS: 'https://a.example/' }, says: /MCP_ALLOWED_ORIGINS must be origins/ },
+  { when: 'there is a policy for nothing', environment: { MCP_POLICY_FILE: '/x' }, says: /MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed/ }
+]
+
+for (const { when, environment, says } of faulty) {
+  test(`the service says what to do, and no secret, when ${when}`, async (t) => {
+    try {
+      readConfig(environment)
+      t.fail('read')
+    } catch (error) {
+      t.ok(error instanceof ConfigError)
+      t.match((error as Error).message, says)
+      t.notMatch((error as Error).message, /hush/)
+    }
+  })
+}
+
+test('the service does not start with a policy or a signing key that it cannot use', async (t) => {
+  const crm = [{ name: 'crm', url: 'http://crm.example/mcp' }]
+  const dir = t.testdir({ 'policy.json': '{"upstreams":{"crm":{"tools":{"get_*":"read"}}}}' })
+  await t.rejects(startGateway(t, { upstreams: crm, policyFile: `${dir}/policy.json` }), { message: /MCP_POLICY_FILE: \/upstreams\/crm\/tools\/get_\*: "mcp:read" or "mcp:write" belongs here/ })
+  await t.rejects(startGateway(t, { upstreams: crm, policyFile: `${dir}/none.json` }), { message: /cannot be read \(ENOENT\)/ })
+  await t.rejects(startGateway(t, { upstreams: crm, signingKeys: '-----BEGIN NOTHING-----' }), { message: /no private key in PEM/ })
+})

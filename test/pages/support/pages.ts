@@ -1,0 +1,57 @@
+import type { AddressInfo } from 'node:net'
+import Fastify, { type RouteOptions } from 'fastify'
+import { systemClock } from '../../../src/core/clock.ts'
+import { KeyService } from '../../../src/core/key-service.ts'
+import { PublicOrigin } from '../../../src/core/public-origin.ts'
+import { Sessions, type SessionLimits } from '../../../src/core/sessions.ts'
+import { TokenFormat } from '../../../src/core/token.ts'
+import type { Force } from '../../../src/core/window/trust.ts'
+import { connect } from '../../../src/db/connect.ts'
+import { PostgresKeyStore } from '../../../src/db/key-store.ts'
+import { borrowedPool } from '../../../src/db/replaceable-pool.ts'
+import { PostgresSessionStore } from '../../../src/db/session-store.ts'
+import { Scrubber } from '../../../src/http/scrubber.ts'
+import { secretRefusal } from '../../../src/plugins/secret-refusal.ts'
+import { readPageAssets } from '../../../src/pages/page-assets.ts'
+import type { SignInWay } from '../../../src/pages/context.ts'
+import { settingsPages } from '../../../src/pages/settings.ts'
+import { ManagementDoor } from '../../../src/pages/sign-in/management-door.ts'
+import { freshDatabase, type Teardowns } from '../../support/servers.ts'
+
+export const managementToken = 'm'.repeat(40)
+
+interface Options {
+  readonly signIn?: SignInWay
+  readonly limits?: SessionLimits
+  readonly force?: Force
+  readonly databaseUrl?: string
+  onRoute? (route: RouteOptions): void
+}
+
+const atOnce: Force = { inForce: async () => 'fast', announce () {} }
+
+/** The pages alone, on a real database. */
+export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute }: Options = {}) {
+  const database = connect({ url: databaseUrl ?? await freshDatabase(t) })
+  const pool = borrowedPool(database.db, (db) => db)
+  const service = new KeyService({ store: new PostgresKeyStore({ pool }), force, clock: systemClock, tokens: new TokenFormat() })
+  const app = Fastify()
+  if (onRoute !== undefined) app.addHook('onRoute', onRoute)
+  await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
+  app.register(settingsPages, {
+    service,
+    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 } }),
+    signIn: signIn ?? { way: 'management-token', door: new ManagementDoor({ tokens: [{ name: 'ops', secret: managementToken }], clock: systemClock }) },
+    origin: new PublicOrigin(undefined),
+    mcpUrl: undefined,
+    tokenPrefix: 'nops_',
+    revokeLongestMs: 10_252,
+    assets: readPageAssets()
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(async () => {
+    await app.close()
+    await database.close()
+  })
+  return { app, service, database, url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}` }
+}

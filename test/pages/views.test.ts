@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import type { ManagedKey } from '../../src/core/key-record.ts'
+import { clientConfigurations } from '../../src/pages/views/client-configurations.ts'
+import { blankForm, createKeyPage } from '../../src/pages/views/create-key.ts'
+import { html } from '../../src/pages/views/html.ts'
+import { keyCreatedPage } from '../../src/pages/views/key-created.ts'
+import { keyListPage } from '../../src/pages/views/key-list.ts'
+import { expiresSoon, isUnused } from '../../src/pages/views/key-row.ts'
+import { messagePage } from '../../src/pages/views/message.ts'
+import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from '../../src/pages/views/revoke-key.ts'
+import { signInPage } from '../../src/pages/views/sign-in.ts'
+import { dayMs, relativeTime } from '../../src/pages/views/times.ts'
+
+const now = Date.parse('2026-11-22T12:00:00Z')
+const minuteMs = 60_000
+const assets = { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }
+// eslint-disable-next-line no-template-curly-in-string -- it has to stay as it is
+const hostile = '"><script>alert(1)</script><b x=\'y\'>&amp;`${1}'
+
+function keyWith (fields: Partial<ManagedKey>): ManagedKey {
+  return {
+    id: '019ab000-0000-7000-8000-000000000001',
+    workspaceId: 'acme',
+    ownerId: 'ada',
+    name: 'CI pipeline',
+    scope: 'mcp:read',
+    hint: '3kTq…B3x9',
+    status: 'active',
+    metadata: {},
+    createdAt: now - dayMs,
+    createdBy: 'user:ada',
+    expiresAt: null,
+    lastUsedAt: null,
+    revokedAt: null,
+    revokedBy: null,
+    revokeReason: null,
+    ...fields
+  }
+}
+
+t.test('whatever people write stays text, on every page', async (t) => {
+  const viewer = { name: hostile, workspaceId: hostile, ownerId: 'joan', admin: true, formToken: hostile }
+  const key = keyWith({ name: hostile, ownerId: hostile })
+  const shared = { assets, viewer, key, now, tokenPrefix: hostile }
+  const pages = {
+    list: keyListPage({ ...shared, keys: [key, keyWith({ name: hostile, status: 'revoked', revokedAt: now })], shows: 'all', none: false, firstPage: false, nextCursor: hostile, revoked: key }),
+    create: createKeyPage({ ...shared, form: { ...blankForm, name: hostile, expiryDate: hostile }, faults: { name: hostile, expiry: hostile }, formId: hostile, firstDay: hostile }),
+    created: keyCreatedPage({ ...shared, token: hostile, configurations: [{ id: 'curl', client: hostile, place: hostile, text: hostile }] }),
+    revoke: revokePage(shared),
+    waiting: revokeWaiting({ ...shared, waitsFor: 'store', longestMs: 1 }),
+    done: revokeDone(key),
+    unknown: revokeUnknown(key),
+    signIn: signInPage({ assets, way: 'management-token', workspaceId: hostile, fault: hostile }),
+    message: messagePage({ assets, viewer, title: hostile, text: hostile, next: { href: hostile, label: hostile } })
+  }
+  for (const [name, page] of Object.entries(pages)) {
+    t.notMatch(String(page), /<script>alert|<b x|x='y'/, name)
+    t.match(String(page), '&quot;&gt;&lt;script&gt;', `${name} shows it`)
+  }
+})
+
+t.test('markup passes through markup once, lists are joined, and what is not there leaves nothing', async (t) => {
+  t.equal(String(html`<p>${html`<b>${'<'}</b>`}${['&', html`<i></i>`]}${false}${null}${undefined}${0}</p>`), '<p><b>&lt;</b>&amp;<i></i>0</p>')
+})
+
+const times: ReadonlyArray<{ distanceMs: number, says: string }> = [
+  { distanceMs: 0, says: 'just now' },
+  { distanceMs: -59_999, says: 'just now' },
+  { distanceMs: 1000, says: 'in a moment' },
+  { distanceMs: -minuteMs, says: '1 minute ago' },
+  { distanceMs: -59 * minuteMs, says: '59 minutes ago' },
+  { distanceMs: -60 * minuteMs, says: '1 hour ago' },
+  { distanceMs: 36 * 60 * minuteMs, says: 'in 1 day' },
+  { distanceMs: -59 * dayMs, says: '59 days ago' },
+  { distanceMs: -131 * dayMs, says: '4 months ago' },
+  { distanceMs: -400 * dayMs, says: '13 months ago' },
+  { distanceMs: 800 * dayMs, says: 'in 2 years' }
+]
+
+t.test('times are said alike by the server and by the script in the browser', async (t) => {
+  const script = readFileSync(new URL('../../assets/settings.js', import.meta.url), 'utf8')
+  const rule = script.slice(0, script.indexOf('function refreshTimes'))
+  const inBrowser = runInNewContext(`${rule}\nrelativeTime`) as typeof relativeTime
+  for (const { distanceMs, says } of times) {
+    t.equal(relativeTime(now + distanceMs, now), says)
+    t.equal(inBrowser(now + distanceMs, now), says)
+  }
+})
+
+t.test('keys that expire within a week say so', async (t) => {
+  t.ok(expiresSoon(keyWith({ expiresAt: now + 7 * dayMs }), now))
+  t.notOk(expiresSoon(keyWith({ expiresAt: now + 7 * dayMs + 1 }), now))
+  t.notOk(expiresSoon(keyWith({ expiresAt: null }), now))
+  t.notOk(expiresSoon(keyWith({ expiresAt: now - 1, status: 'expired' }), now))
+})
+
+t.test('keys unused for 90 days say so, counted from their making where they were never used', async (t) => {
+  t.ok(isUnused(keyWith({ createdAt: now - 400 * dayMs, lastUsedAt: now - 90 * dayMs }), now))
+  t.notOk(isUnused(keyWith({ createdAt: now - 400 * dayMs, lastUsedAt: now - 89 * dayMs }), now))
+  t.ok(isUnused(keyWith({ createdAt: now - 90 * dayMs }), now))
+  t.notOk(isUnused(keyWith({ createdAt: now - 89 * dayMs }), now))
+  t.notOk(isUnused(keyWith({ createdAt: now - 400 * dayMs, status: 'revoked' }), now))
+})
+
+t.test('the configurations hold the token and the address, and are what each client reads', async (t) => {
+  const token = 'nops_' + 'a'.repeat(38)
+  const textOf = (id: string, mcpUrl = 'https://keys.example.com/mcp') => clientConfigurations({ token, publicUrl: 'https://keys.example.com', mcpUrl }).find((one) => one.id === id)!.text
+  t.match(JSON.parse(textOf('claude-desktop')), { mcpServers: { navis: { command: 'npx', env: { NAVIS_AUTHORIZATION: `Bearer ${token}` } } } })
+  t.match(JSON.parse(textOf('cursor')), { mcpServers: { navis: { url: 'https://keys.example.com/mcp', headers: { Authorization: `Bearer ${token}` } } } })
+  t.equal(textOf('claude-code'), `claude mcp add --transport http navis https://keys.example.com/mcp \\\n  --header 'Authorization: Bearer ${token}'`)
+  t.equal(textOf('curl'), `curl -i https://keys.example.com/forward-auth \\\n  -H 'Authorization: Bearer ${token}'`)
+  t.notMatch(textOf('claude-desktop'), '--allow-http')
+  t.match(textOf('claude-desktop', 'http://127.0.0.1:8080/mcp'), '--allow-http', 'mcp-remote refuses plain http without it')
+  t.match(textOf('claude-code', 'https://x/mcp?a=1&b=$(id)'), "'https://x/mcp?a=1&b=$(id)'", 'nothing in it is run by the shell')
+})
