@@ -1,4 +1,4 @@
-CREATE TABLE "audit" (
+CREATE TABLE "navis_keys"."audit" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"workspace_id" text NOT NULL,
 	"key_id" uuid,
@@ -8,7 +8,43 @@ CREATE TABLE "audit" (
 	"details" jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 --> statement-breakpoint
-CREATE TABLE "idempotency" (
+CREATE TABLE "navis_keys"."calls" (
+	"id" uuid PRIMARY KEY NOT NULL,
+	"at" timestamp (3) with time zone NOT NULL,
+	"workspace_id" text NOT NULL,
+	"key_id" uuid NOT NULL,
+	"upstream" text NOT NULL,
+	"method" text NOT NULL,
+	"tool" text,
+	"decision" text NOT NULL,
+	"status" integer NOT NULL,
+	"ms" integer NOT NULL,
+	CONSTRAINT "calls_decision" CHECK ("navis_keys"."calls"."decision" in ('passed', 'denied', 'failed'))
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."deliveries" (
+	"event_id" uuid NOT NULL,
+	"receiver" "bytea" NOT NULL,
+	"key_id" uuid NOT NULL,
+	"seq" bigint NOT NULL,
+	"attempts" integer DEFAULT 0 NOT NULL,
+	"next_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"failure" text,
+	CONSTRAINT "deliveries_event_id_receiver_pk" PRIMARY KEY("event_id","receiver")
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."events" (
+	"id" uuid PRIMARY KEY NOT NULL,
+	"seq" bigint GENERATED ALWAYS AS IDENTITY (sequence name "navis_keys"."events_seq_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"xid" "xid8" DEFAULT pg_current_xact_id() NOT NULL,
+	"type" text NOT NULL,
+	"workspace_id" text NOT NULL,
+	"key_id" uuid NOT NULL,
+	"at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"data" jsonb NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."idempotency" (
 	"workspace_id" text NOT NULL,
 	"request_digest" "bytea" NOT NULL,
 	"body_digest" "bytea" NOT NULL,
@@ -17,64 +53,156 @@ CREATE TABLE "idempotency" (
 	CONSTRAINT "idempotency_workspace_id_request_digest_pk" PRIMARY KEY("workspace_id","request_digest")
 );
 --> statement-breakpoint
-CREATE TABLE "key_usage" (
+CREATE TABLE "navis_keys"."key_usage" (
 	"key_id" uuid PRIMARY KEY NOT NULL,
-	"last_used_at" timestamp (3) with time zone NOT NULL
+	"last_used_at" timestamp (3) with time zone NOT NULL,
+	"address" text,
+	"client" text
 );
 --> statement-breakpoint
-CREATE TABLE "keys" (
+CREATE TABLE "navis_keys"."keys" (
 	"id" uuid PRIMARY KEY NOT NULL,
-	"digest" "bytea" NOT NULL,
 	"workspace_id" text NOT NULL,
 	"owner_id" text,
 	"name" text NOT NULL,
 	"scope" text NOT NULL,
-	"hint" text NOT NULL,
 	"metadata" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"allowed_cidrs" text[],
+	"rate_requests" integer,
+	"rate_window_seconds" integer,
 	"created_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"created_by" text NOT NULL,
+	"rotated_at" timestamp (3) with time zone,
 	"expires_at" timestamp (3) with time zone,
 	"revoked_at" timestamp (3) with time zone,
 	"revoked_by" text,
 	"revoke_reason" text,
-	CONSTRAINT "keys_digest_length" CHECK (octet_length("keys"."digest") = 32),
-	CONSTRAINT "keys_scope" CHECK ("keys"."scope" in ('mcp:read', 'mcp:write')),
-	CONSTRAINT "keys_name_length" CHECK (char_length("keys"."name") between 1 and 100),
-	CONSTRAINT "keys_revoked_whole" CHECK (("keys"."revoked_at" is null) = ("keys"."revoked_by" is null))
+	"expiry_notice" smallint,
+	"unused_notice_at" timestamp (3) with time zone,
+	CONSTRAINT "keys_scope" CHECK ("navis_keys"."keys"."scope" in ('mcp:read', 'mcp:write')),
+	CONSTRAINT "keys_name_length" CHECK (char_length("navis_keys"."keys"."name") between 1 and 100),
+	CONSTRAINT "keys_rate_whole" CHECK (("navis_keys"."keys"."rate_requests" is null) = ("navis_keys"."keys"."rate_window_seconds" is null)),
+	CONSTRAINT "keys_revoked_whole" CHECK (("navis_keys"."keys"."revoked_at" is null) = ("navis_keys"."keys"."revoked_by" is null))
 );
 --> statement-breakpoint
-CREATE TABLE "revocation_clock" (
+CREATE TABLE "navis_keys"."policies" (
+	"workspace_id" text PRIMARY KEY NOT NULL,
+	"max_lifetime_days" integer,
+	"default_lifetime_days" integer,
+	"unused_days" integer,
+	"updated_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"updated_by" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."revocation_clock" (
 	"id" smallint PRIMARY KEY NOT NULL,
 	"seq" bigint NOT NULL,
 	"pruned_to" bigint NOT NULL,
 	"window_ms" integer NOT NULL,
+	"lineage" uuid NOT NULL,
+	"former" uuid,
 	"row_secret" "bytea" NOT NULL,
-	CONSTRAINT "revocation_clock_single" CHECK ("revocation_clock"."id" = 1)
+	CONSTRAINT "revocation_clock_single" CHECK ("navis_keys"."revocation_clock"."id" = 1)
 );
 --> statement-breakpoint
-CREATE TABLE "revocation_log" (
+CREATE TABLE "navis_keys"."revocation_log" (
 	"seq" bigint PRIMARY KEY NOT NULL,
 	"action" text NOT NULL,
-	"digest" "bytea",
+	"digests" "bytea"[],
 	"workspace_id" text,
 	"at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
-	CONSTRAINT "revocation_log_action" CHECK ("revocation_log"."action" in ('revoke', 'change')),
-	CONSTRAINT "revocation_log_target" CHECK ("revocation_log"."digest" is null or "revocation_log"."workspace_id" is null)
+	CONSTRAINT "revocation_log_action" CHECK ("navis_keys"."revocation_log"."action" in ('revoke', 'change')),
+	CONSTRAINT "revocation_log_target" CHECK ("navis_keys"."revocation_log"."digests" is null or "navis_keys"."revocation_log"."workspace_id" is null)
 );
 --> statement-breakpoint
-CREATE TABLE "window_members" (
+CREATE TABLE "navis_keys"."sessions" (
+	"digest" "bytea" PRIMARY KEY NOT NULL,
+	"workspace_id" text NOT NULL,
+	"owner_id" text,
+	"person_name" text NOT NULL,
+	"actor" text NOT NULL,
+	"admin" boolean NOT NULL,
+	"credential" "bytea",
+	"started_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"seen_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"ends_at" timestamp (3) with time zone NOT NULL,
+	CONSTRAINT "sessions_digest_length" CHECK (octet_length("navis_keys"."sessions"."digest") = 32)
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."tokens" (
+	"digest" "bytea" PRIMARY KEY NOT NULL,
+	"key_id" uuid NOT NULL,
+	"hint" text NOT NULL,
+	"made_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"is_current" boolean DEFAULT true NOT NULL,
+	"ends_at" timestamp (3) with time zone,
+	"grace_seconds" integer,
+	CONSTRAINT "tokens_digest_length" CHECK (octet_length("navis_keys"."tokens"."digest") = 32)
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."usage_days" (
+	"key_id" uuid NOT NULL,
+	"day" date NOT NULL,
+	"accepted" bigint DEFAULT 0 NOT NULL,
+	"revoked" bigint DEFAULT 0 NOT NULL,
+	"expired" bigint DEFAULT 0 NOT NULL,
+	"insufficient_scope" bigint DEFAULT 0 NOT NULL,
+	"address_not_allowed" bigint DEFAULT 0 NOT NULL,
+	"rate_limited" bigint DEFAULT 0 NOT NULL,
+	CONSTRAINT "usage_days_key_id_day_pk" PRIMARY KEY("key_id","day")
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."usage_tools" (
+	"key_id" uuid NOT NULL,
+	"day" date NOT NULL,
+	"tool" text NOT NULL,
+	"calls" bigint DEFAULT 0 NOT NULL,
+	"denied" bigint DEFAULT 0 NOT NULL,
+	"failed" bigint DEFAULT 0 NOT NULL,
+	CONSTRAINT "usage_tools_key_id_day_tool_pk" PRIMARY KEY("key_id","day","tool")
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."window_members" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"acked" bigint DEFAULT 0 NOT NULL,
 	"renewals" bigint DEFAULT 0 NOT NULL,
+	"beat" uuid,
+	"lineage" uuid,
 	"window_ms" integer NOT NULL,
 	"joined_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"dead_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
-CREATE INDEX "audit_list" ON "audit" USING btree ("workspace_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "idempotency_age" ON "idempotency" USING btree ("created_at");--> statement-breakpoint
-CREATE UNIQUE INDEX "keys_digest" ON "keys" USING btree ("digest");--> statement-breakpoint
-CREATE INDEX "keys_list_all" ON "keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "keys_list_unrevoked" ON "keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is null;--> statement-breakpoint
-CREATE INDEX "keys_list_revoked" ON "keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is not null;--> statement-breakpoint
-CREATE INDEX "keys_list_expiring" ON "keys" USING btree ("workspace_id","expires_at") WHERE revoked_at is null and expires_at is not null;
+ALTER TABLE "navis_keys"."deliveries" ADD CONSTRAINT "deliveries_event_id_events_id_fk" FOREIGN KEY ("event_id") REFERENCES "navis_keys"."events"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "navis_keys"."tokens" ADD CONSTRAINT "tokens_key_id_keys_id_fk" FOREIGN KEY ("key_id") REFERENCES "navis_keys"."keys"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "audit_list" ON "navis_keys"."audit" USING btree ("workspace_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "audit_key" ON "navis_keys"."audit" USING btree ("workspace_id","key_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "audit_actor" ON "navis_keys"."audit" USING btree ("workspace_id","actor","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "calls_list" ON "navis_keys"."calls" USING btree ("workspace_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "calls_key" ON "navis_keys"."calls" USING btree ("key_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "calls_age" ON "navis_keys"."calls" USING btree ("at");--> statement-breakpoint
+CREATE INDEX "deliveries_due" ON "navis_keys"."deliveries" USING btree ("next_at");--> statement-breakpoint
+CREATE INDEX "deliveries_order" ON "navis_keys"."deliveries" USING btree ("receiver","key_id","seq");--> statement-breakpoint
+CREATE UNIQUE INDEX "events_order" ON "navis_keys"."events" USING btree ("xid","seq");--> statement-breakpoint
+CREATE INDEX "events_age" ON "navis_keys"."events" USING btree ("at");--> statement-breakpoint
+CREATE INDEX "idempotency_age" ON "navis_keys"."idempotency" USING btree ("created_at");--> statement-breakpoint
+CREATE INDEX "keys_list_all" ON "navis_keys"."keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "keys_list_unrevoked" ON "navis_keys"."keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is null;--> statement-breakpoint
+CREATE INDEX "keys_list_revoked" ON "navis_keys"."keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is not null;--> statement-breakpoint
+CREATE INDEX "keys_list_owner" ON "navis_keys"."keys" USING btree ("workspace_id","owner_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "keys_list_owner_unrevoked" ON "navis_keys"."keys" USING btree ("workspace_id","owner_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is null;--> statement-breakpoint
+CREATE INDEX "keys_list_expiring" ON "navis_keys"."keys" USING btree ("workspace_id","expires_at") WHERE revoked_at is null and expires_at is not null;--> statement-breakpoint
+CREATE INDEX "sessions_ends" ON "navis_keys"."sessions" USING btree ("ends_at");--> statement-breakpoint
+CREATE UNIQUE INDEX "tokens_current" ON "navis_keys"."tokens" USING btree ("key_id") WHERE is_current;--> statement-breakpoint
+CREATE INDEX "tokens_key" ON "navis_keys"."tokens" USING btree ("key_id");--> statement-breakpoint
+CREATE INDEX "usage_days_age" ON "navis_keys"."usage_days" USING btree ("day");--> statement-breakpoint
+CREATE INDEX "usage_tools_age" ON "navis_keys"."usage_tools" USING btree ("day");--> statement-breakpoint
+-- The one row of the clock, with the secret that the HMACs over what Redis holds come from: 244 bits from the server's strong random source.
+INSERT INTO "navis_keys"."revocation_clock" ("id", "seq", "pruned_to", "window_ms", "lineage", "row_secret")
+VALUES (1, 0, 0, 0, gen_random_uuid(), decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'))
+ON CONFLICT ("id") DO NOTHING;--> statement-breakpoint
+-- Few rows, rewritten all the time: room on the page keeps every rewrite HOT, and an early vacuum keeps the page count at one.
+ALTER TABLE "navis_keys"."revocation_clock" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
+ALTER TABLE "navis_keys"."window_members" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
+ALTER TABLE "navis_keys"."key_usage" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);--> statement-breakpoint
+ALTER TABLE "navis_keys"."usage_days" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);

@@ -40,11 +40,11 @@ export async function lastUsed (bench: Bench): Promise<Section> {
   try {
     const scene = { bench, databaseUrl, sql, file }
     // Every key has been used before, and no page is written whole because it is the first time since a checkpoint.
-    await sql`insert into key_usage (key_id, last_used_at) select id, now() - interval '1 day' from keys`
-    await sql`vacuum analyze key_usage`
+    await sql`insert into navis_keys.key_usage (key_id, last_used_at) select id, now() - interval '1 day' from navis_keys.keys`
+    await sql`vacuum analyze navis_keys.key_usage`
     await sql`checkpoint`
-    await sql`update key_usage set last_used_at = last_used_at + interval '1 second'`
-    await sql`vacuum analyze key_usage`
+    await sql`update navis_keys.key_usage set last_used_at = last_used_at + interval '1 second'`
+    await sql`vacuum analyze navis_keys.key_usage`
 
     const costs = new Map<Case, Cost>()
     for (const perSecond of [Infinity, slow]) {

@@ -116,7 +116,7 @@ async function renewalsOf (sql: Sql, count: number, bench: Bench): Promise<Renew
 }
 
 async function read (sql: Sql) {
-  const members = await sql<Array<{ id: string, renewals: number }>>`select id, renewals::float8 as renewals from window_members`
+  const members = await sql<Array<{ id: string, renewals: number }>>`select id, renewals::float8 as renewals from navis_keys.window_members`
   const [{ wal }] = await sql<[{ wal: number }]>`select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 as wal`
   return { at: performance.now(), renewals: new Map(members.map(({ id, renewals }) => [id, renewals])), wal }
 }

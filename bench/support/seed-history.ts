@@ -20,13 +20,15 @@ export async function seedHistory ({ sql, workspaceId, count, keysPerWorkspace =
         date_trunc('milliseconds', now() - (i % ${keysPerWorkspace}::int + 1) * interval '700 days' / ${keysPerWorkspace}::int) as at
       from generate_series(0, ${count}::int - 1) as i
     ), written as (
-      insert into keys (id, digest, workspace_id, owner_id, name, scope, hint, metadata, created_at, created_by, expires_at, revoked_at, revoked_by)
+      insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, metadata, created_at, created_by, expires_at, revoked_at, revoked_by)
       select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3) || '8' || substr(md5(random()::text), 1, 15))::uuid,
-        sha256(convert_to(home || ' ' || i, 'UTF8')), home, 'bench-owner', 'Bench key ' || i, 'mcp:write', 'abcd…wxyz', '{}', at, 'bench',
+        home, 'bench-owner', 'Bench key ' || i, 'mcp:write', '{}', at, 'bench',
         case when i % 10 = 1 then at + interval '90 days' end,
         case when i % 10 = 2 then least(at + interval '30 days', now()) end, case when i % 10 = 2 then 'bench' end
       from made order by at
       returning id, created_at
+    ), tokened as (
+      insert into navis_keys.tokens (digest, key_id, hint, made_at) select sha256(id::text::bytea), id, 'abcd…wxyz', created_at from written
     )
-    insert into key_usage (key_id, last_used_at) select id, created_at + interval '1 day' from written`
+    insert into navis_keys.key_usage (key_id, last_used_at) select id, created_at + interval '1 day' from written`
 }

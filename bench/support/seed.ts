@@ -31,12 +31,17 @@ export async function seedKeys ({ databaseUrl, count, dir, workspaceId = 'bench'
       const keys = Array.from({ length: Math.min(perStatement, count - from) }, (_, i) => ({ ...format.mint(), index: from + i }))
       const rows = keys.map(({ digest, hint, index }) => [digestToBytes(digest).toString('hex'), hint, homeOf(index), `Bench key ${index}`])
       await sql.unsafe(`
-        insert into keys (id, digest, workspace_id, owner_id, name, scope, hint, metadata, created_at, created_by)
-        select gen_random_uuid(), decode(row->>0, 'hex'), row->>2, 'bench-owner', row->>3, 'mcp:write', row->>1, '{}', now() - $2::int * interval '1 ms' , 'bench'
-        from jsonb_array_elements($1::text::jsonb) as row`, [JSON.stringify(rows), String(from)])
+        with given as materialized (
+          select gen_random_uuid() as id, decode(row->>0, 'hex') as digest, row->>1 as hint, row->>2 as workspace_id, row->>3 as name
+          from jsonb_array_elements($1::text::jsonb) as row
+        ), made as (
+          insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, metadata, created_at, created_by)
+          select id, workspace_id, 'bench-owner', name, 'mcp:write', '{}', now() - $2::int * interval '1 ms' , 'bench' from given
+        )
+        insert into navis_keys.tokens (digest, key_id, hint) select digest, id, hint from given`, [JSON.stringify(rows), String(from)])
       if (!out.write(keys.map(({ token }) => `${token}\n`).join(''))) await once(out, 'drain')
     }
-    await sql.unsafe('analyze keys')
+    await sql.unsafe('analyze navis_keys.keys, navis_keys.tokens')
   } finally {
     await sql.end({ timeout: 5 })
     out.end()

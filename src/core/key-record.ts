@@ -16,6 +16,21 @@ export function digestToBytes (digest: Digest): Buffer {
   return Buffer.from(digest, 'latin1')
 }
 
+/** How often a key may be used: so many requests in so many seconds, and as many at once. */
+export interface RateLimit {
+  readonly requests: number
+  readonly windowSeconds: number
+}
+
+/** What few keys have. In one place, so that a key without any costs a verification one comparison. */
+export interface KeyLimits {
+  /** When this token ends although its key goes on, because the key was rotated; milliseconds since the epoch. */
+  readonly tokenEndsAt: number | null
+  /** The only ranges that may use the key, in canonical CIDR form; null: every address. */
+  readonly allowedCidrs: readonly string[] | null
+  readonly rateLimit: RateLimit | null
+}
+
 /** What verification needs to know of a key; the shape that the cache tiers hold. Times are milliseconds since the epoch. */
 export interface KeyRecord {
   readonly id: string
@@ -28,6 +43,8 @@ export interface KeyRecord {
   readonly createdAt: number
   readonly expiresAt: number | null
   readonly revokedAt: number | null
+  /** null: none at all. */
+  readonly limits: KeyLimits | null
 }
 
 export type KeyStatus = 'active' | 'expired' | 'revoked'

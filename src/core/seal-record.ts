@@ -20,9 +20,10 @@ class SealedRecord implements KeyRecord {
   readonly createdAt: number
   readonly expiresAt: number | null
   readonly revokedAt: number | null
+  readonly limits: KeyRecord['limits']
   readonly #digest: Digest
 
-  constructor ({ id, digest, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt }: KeyRecord) {
+  constructor ({ id, digest, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits }: KeyRecord) {
     this.id = id
     this.workspaceId = workspaceId
     this.ownerId = ownerId
@@ -32,6 +33,7 @@ class SealedRecord implements KeyRecord {
     this.createdAt = createdAt
     this.expiresAt = expiresAt
     this.revokedAt = revokedAt
+    this.limits = limits === null ? null : Object.freeze(limits)
     this.#digest = digest
     Object.freeze(this)
   }

@@ -22,6 +22,8 @@ interface Occasion {
  */
 export function refusalOf (key: KeyRecord, occasion: Occasion): Reason | undefined {
   if (key.revokedAt !== null) return 'revoked'
+  const tokenEndsAt = key.limits?.tokenEndsAt ?? null
+  if (tokenEndsAt !== null && occasion.databaseTime >= tokenEndsAt) return 'revoked'
   if (key.expiresAt !== null && occasion.databaseTime >= key.expiresAt) return 'expired'
   if (occasion.scope !== undefined && !includesScope(key.scope, occasion.scope)) return 'insufficient_scope'
   return undefined

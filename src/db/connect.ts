@@ -1,8 +1,9 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
-import * as schema from './schema.ts'
+import { defaultSchema, tablesIn, type Tables } from './schema.ts'
 
-export type Database = PostgresJsDatabase<typeof schema>
+/** A database and where our tables are in it: a statement names `db.tables`, whatever schema they are in. */
+export type Database = PostgresJsDatabase & { readonly tables: Tables }
 
 interface ConnectOptions {
   /**
@@ -10,6 +11,8 @@ interface ConnectOptions {
    * the unix socket in that folder.
    */
   readonly url: string
+  /** The schema that holds our tables. `navis_keys`. */
+  readonly schema?: string | undefined
   /** Connections at most. 10. They are opened when needed. */
   readonly max?: number
   /** Told of every notice and warning that the server sends. They are dropped unless someone listens. */
@@ -19,12 +22,14 @@ interface ConnectOptions {
 export interface Connection {
   readonly db: Database
   readonly sql: postgres.Sql
+  /** The schema that holds our tables. */
+  readonly schema: string
   /** Lets queries under way finish, for at most five seconds. */
   close (): Promise<void>
 }
 
 /** A pool of connections. Opens none by itself: a server that is away is the business of whoever asks it something. */
-export function connect ({ url, max = 10, onnotice = () => {} }: ConnectOptions): Connection {
+export function connect ({ url, schema = defaultSchema, max = 10, onnotice = () => {} }: ConnectOptions): Connection {
   const { address, socketFolder } = splitUrl(url)
   const sql = postgres(address, {
     ...(socketFolder === undefined ? {} : { host: socketFolder }),
@@ -40,10 +45,16 @@ export function connect ({ url, max = 10, onnotice = () => {} }: ConnectOptions)
     connection: { application_name: 'navis-keys' }
   })
   return {
-    db: drizzle(sql, { schema }),
+    db: withTables(drizzle(sql), schema),
     sql,
+    schema,
     close: async () => { await sql.end({ timeout: 5 }) }
   }
+}
+
+/** The same database, which knows in addition where our tables are; the database itself is not changed. */
+export function withTables (db: PostgresJsDatabase, schema: string): Database {
+  return Object.create(db, { tables: { value: tablesIn(schema) } }) as Database
 }
 
 // The error of `new URL` shows its input, and that may hold a password.

@@ -3,6 +3,8 @@ import type { Sql } from 'postgres'
 /** One connection of our own, opened on first use: what `connect({ url, max: 1 })` gives. */
 export interface OwnConnection {
   readonly sql: Sql
+  /** The schema that holds our tables. */
+  readonly schema: string
 }
 
 /** A connection that is given up, and replaced by the next query, when an answer is no longer waited for. */
@@ -16,7 +18,7 @@ export class ReplaceableConnection {
   }
 
   /** Runs `query`; when `signal` aborts first, rejects and drops the connection, on which the query may still be carried out. */
-  run<T> (signal: AbortSignal, query: (sql: Sql) => Promise<T>): Promise<T> {
+  run<T> (signal: AbortSignal, query: (sql: Sql, schema: string) => Promise<T>): Promise<T> {
     signal.throwIfAborted()
     if (this.#isClosed) return Promise.reject(new Error('The connection is closed.'))
     const connection = this.#connection ??= this.#open()
@@ -27,7 +29,7 @@ export class ReplaceableConnection {
         reject(signal.reason)
       }
       signal.addEventListener('abort', giveUp, { once: true })
-      query(connection.sql)
+      query(connection.sql, connection.schema)
         .finally(() => signal.removeEventListener('abort', giveUp))
         .then(resolve, reject)
     })

@@ -14,6 +14,7 @@ export interface Pool<T> {
 
 interface ReplaceablePoolOptions<T> {
   readonly url: string
+  readonly schema?: string | undefined
   readonly max: number
   readonly prepare: (db: Database) => T
   /** Told of every notice and warning that the server sends. */

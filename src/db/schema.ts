@@ -1,120 +1,277 @@
 import { sql } from 'drizzle-orm'
-import { bigint, boolean, check, customType, index, integer, jsonb, pgTable, primaryKey, smallint, text, timestamp, uniqueIndex, uuid } from 'drizzle-orm/pg-core'
+import {
+  bigint, boolean, check, customType, date, index, integer, jsonb, pgSchema, primaryKey, smallint, text, timestamp, uniqueIndex, uuid
+} from 'drizzle-orm/pg-core'
 
 const bytea = customType<{ data: Buffer, driverData: Buffer }>({ dataType: () => 'bytea' })
+const byteas = customType<{ data: Buffer[], driverData: string }>({ dataType: () => 'bytea[]' })
+const texts = customType<{ data: string[], driverData: string }>({ dataType: () => 'text[]' })
+const transactionId = customType<{ data: string, driverData: string }>({ dataType: () => 'xid8' })
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
+const now = sql`clock_timestamp()`
 const position = (name: string) => bigint(name, { mode: 'number' })
+const count = (name: string) => bigint(name, { mode: 'number' }).notNull().default(0)
 
-/** Workspaces and owners are plain ids of the host application; they have no tables here. */
-export const keys = pgTable('keys', {
-  id: uuid('id').primaryKey(),
-  digest: bytea('digest').notNull(),
-  workspaceId: text('workspace_id').notNull(),
-  ownerId: text('owner_id'),
-  name: text('name').notNull(),
-  scope: text('scope').notNull(),
-  hint: text('hint').notNull(),
-  metadata: jsonb('metadata').$type<Record<string, string>>().notNull().default({}),
-  createdAt: time('created_at').notNull().default(sql`clock_timestamp()`),
-  createdBy: text('created_by').notNull(),
-  expiresAt: time('expires_at'),
-  revokedAt: time('revoked_at'),
-  revokedBy: text('revoked_by'),
-  revokeReason: text('revoke_reason')
-}, (table) => [
-  uniqueIndex('keys_digest').on(table.digest),
-  // One index for each list that a page shows; all of them newest first, in keyset order.
-  index('keys_list_all').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
-  index('keys_list_unrevoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
-  index('keys_list_revoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is not null`),
-  index('keys_list_owner').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()),
-  index('keys_list_owner_unrevoked').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
-  index('keys_list_expiring').on(table.workspaceId, table.expiresAt).where(sql`revoked_at is null and expires_at is not null`),
-  check('keys_digest_length', sql`octet_length(${table.digest}) = 32`),
-  check('keys_scope', sql`${table.scope} in ('mcp:read', 'mcp:write')`),
-  check('keys_name_length', sql`char_length(${table.name}) between 1 and 100`),
-  check('keys_revoked_whole', sql`(${table.revokedAt} is null) = (${table.revokedBy} is null)`)
-])
+/** The schema that holds every table unless a setting names another one. */
+export const defaultSchema = 'navis_keys'
 
-/** Apart from the key's row, so that a batch of uses never touches, locks or bloats what verification reads (R14). */
-export const keyUsage = pgTable('key_usage', {
-  keyId: uuid('key_id').primaryKey(),
-  lastUsedAt: time('last_used_at').notNull()
-})
+export type Tables = ReturnType<typeof makeTables>
 
-export const audit = pgTable('audit', {
-  id: uuid('id').primaryKey(),
-  workspaceId: text('workspace_id').notNull(),
-  keyId: uuid('key_id'),
-  action: text('action').notNull(),
-  actor: text('actor').notNull(),
-  at: time('at').notNull().default(sql`clock_timestamp()`),
-  details: jsonb('details').$type<Record<string, string | number | null>>().notNull().default({})
-}, (table) => [
-  index('audit_list').on(table.workspaceId, table.at.desc(), table.id.desc())
-])
+const made = new Map<string, Tables>()
 
-/** Answers to repeated creates. The client's key is kept as a SHA-256: people put anything in a header. */
-export const idempotency = pgTable('idempotency', {
-  workspaceId: text('workspace_id').notNull(),
-  requestDigest: bytea('request_digest').notNull(),
-  bodyDigest: bytea('body_digest').notNull(),
-  keyId: uuid('key_id').notNull(),
-  createdAt: time('created_at').notNull().default(sql`clock_timestamp()`)
-}, (table) => [
-  primaryKey({ columns: [table.workspaceId, table.requestDigest] }),
-  index('idempotency_age').on(table.createdAt)
-])
+/** Every table of ours, in the schema of that name: an identifier of lower-case letters, digits and underscores. */
+export function tablesIn (schemaName: string): Tables {
+  if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schemaName)) throw new TypeError('The name of the schema must be lower-case letters, digits and underscores, and must not begin with a digit.')
+  let tables = made.get(schemaName)
+  if (tables === undefined) made.set(schemaName, tables = makeTables(schemaName))
+  return tables
+}
 
-/**
- * One row: the revocation clock. Its row lock, held until commit, makes commit order and `seq` order the same
- * (R1); a sequence would not. `prunedTo`: log rows up to here may have been deleted. `windowMs`: the longest
- * trust window of any living member. `rowSecret`: the key of the HMAC over rows and hints in Redis (R0).
- */
-export const revocationClock = pgTable('revocation_clock', {
-  id: smallint('id').primaryKey(),
-  seq: position('seq').notNull(),
-  prunedTo: position('pruned_to').notNull(),
-  windowMs: integer('window_ms').notNull(),
-  rowSecret: bytea('row_secret').notNull()
-}, (table) => [
-  check('revocation_clock_single', sql`${table.id} = 1`)
-])
+function makeTables (schemaName: string) {
+  const schema = pgSchema(schemaName)
 
-/** What has been taken away, or changed, in order. Neither digest nor workspace: everything. */
-export const revocationLog = pgTable('revocation_log', {
-  seq: position('seq').primaryKey(),
-  action: text('action').notNull(),
-  digest: bytea('digest'),
-  workspaceId: text('workspace_id'),
-  at: time('at').notNull().default(sql`clock_timestamp()`)
-}, (table) => [
-  check('revocation_log_action', sql`${table.action} in ('revoke', 'change')`),
-  check('revocation_log_target', sql`${table.digest} is null or ${table.workspaceId} is null`)
-])
+  /** Workspaces and owners are plain ids of the host application; they have no tables here. */
+  const keys = schema.table('keys', {
+    id: uuid('id').primaryKey(),
+    workspaceId: text('workspace_id').notNull(),
+    ownerId: text('owner_id'),
+    name: text('name').notNull(),
+    scope: text('scope').notNull(),
+    metadata: jsonb('metadata').$type<Record<string, string>>().notNull().default({}),
+    /** CIDR ranges in their canonical form; null: every address. */
+    allowedCidrs: texts('allowed_cidrs'),
+    rateRequests: integer('rate_requests'),
+    rateWindowSeconds: integer('rate_window_seconds'),
+    createdAt: time('created_at').notNull().default(now),
+    createdBy: text('created_by').notNull(),
+    rotatedAt: time('rotated_at'),
+    expiresAt: time('expires_at'),
+    revokedAt: time('revoked_at'),
+    revokedBy: text('revoked_by'),
+    revokeReason: text('revoke_reason'),
+    /** The days before the expiry that the newest notice spoke of: 7, 1, or 0 for the expiry itself. */
+    expiryNotice: smallint('expiry_notice'),
+    /** When an event said that the key will be revoked because it is not used. */
+    unusedNoticeAt: time('unused_notice_at')
+  }, (table) => [
+    // One index for each list that a page shows; all of them newest first, in keyset order.
+    index('keys_list_all').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
+    index('keys_list_unrevoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
+    index('keys_list_revoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is not null`),
+    index('keys_list_owner').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()),
+    index('keys_list_owner_unrevoked').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
+    index('keys_list_expiring').on(table.workspaceId, table.expiresAt).where(sql`revoked_at is null and expires_at is not null`),
+    check('keys_scope', sql`${table.scope} in ('mcp:read', 'mcp:write')`),
+    check('keys_name_length', sql`char_length(${table.name}) between 1 and 100`),
+    check('keys_rate_whole', sql`(${table.rateRequests} is null) = (${table.rateWindowSeconds} is null)`),
+    check('keys_revoked_whole', sql`(${table.revokedAt} is null) = (${table.revokedBy} is null)`)
+  ])
 
-/** Every process with a cache of its own: up to where it has applied the log, and how often it has renewed. */
-export const windowMembers = pgTable('window_members', {
-  id: uuid('id').primaryKey(),
-  acked: position('acked').notNull().default(0),
-  renewals: position('renewals').notNull().default(0),
-  windowMs: integer('window_ms').notNull(),
-  joinedAt: time('joined_at').notNull().default(sql`clock_timestamp()`),
-  deadAt: time('dead_at')
-})
+  /**
+   * What a key's client presents, as SHA-256. A key has one current token, and for the length of a rotation's grace the one before it.
+   * `endsAt`: when this token ends although its key goes on; null: with its key.
+   */
+  const tokens = schema.table('tokens', {
+    digest: bytea('digest').primaryKey(),
+    keyId: uuid('key_id').notNull().references(() => keys.id, { onDelete: 'cascade' }),
+    hint: text('hint').notNull(),
+    madeAt: time('made_at').notNull().default(now),
+    isCurrent: boolean('is_current').notNull().default(true),
+    endsAt: time('ends_at'),
+    /** Set while the first use of the current token is awaited: from then on this one lives for so many seconds at most. */
+    graceSeconds: integer('grace_seconds')
+  }, (table) => [
+    uniqueIndex('tokens_current').on(table.keyId).where(sql`is_current`),
+    index('tokens_key').on(table.keyId),
+    check('tokens_digest_length', sql`octet_length(${table.digest}) = 32`)
+  ])
 
-/** People who are signed in to the settings page. The cookie holds a secret; here is its SHA-256. */
-export const sessions = pgTable('sessions', {
-  digest: bytea('digest').primaryKey(),
-  workspaceId: text('workspace_id').notNull(),
-  ownerId: text('owner_id'),
-  personName: text('person_name').notNull(),
-  actor: text('actor').notNull(),
-  admin: boolean('admin').notNull(),
-  startedAt: time('started_at').notNull().default(sql`clock_timestamp()`),
-  seenAt: time('seen_at').notNull().default(sql`clock_timestamp()`),
-  endsAt: time('ends_at').notNull()
-}, (table) => [
-  index('sessions_ends').on(table.endsAt),
-  check('sessions_digest_length', sql`octet_length(${table.digest}) = 32`)
-])
+  /** Apart from the key's row, so that a batch of uses never touches, locks or bloats what verification reads (R15). */
+  const keyUsage = schema.table('key_usage', {
+    keyId: uuid('key_id').primaryKey(),
+    lastUsedAt: time('last_used_at').notNull(),
+    address: text('address'),
+    client: text('client')
+  })
+
+  /** What became of a key's verifications on one day (UTC). */
+  const usageDays = schema.table('usage_days', {
+    keyId: uuid('key_id').notNull(),
+    day: date('day', { mode: 'string' }).notNull(),
+    accepted: count('accepted'),
+    revoked: count('revoked'),
+    expired: count('expired'),
+    insufficientScope: count('insufficient_scope'),
+    addressNotAllowed: count('address_not_allowed'),
+    rateLimited: count('rate_limited')
+  }, (table) => [
+    primaryKey({ columns: [table.keyId, table.day] }),
+    index('usage_days_age').on(table.day)
+  ])
+
+  const usageTools = schema.table('usage_tools', {
+    keyId: uuid('key_id').notNull(),
+    day: date('day', { mode: 'string' }).notNull(),
+    tool: text('tool').notNull(),
+    calls: count('calls'),
+    denied: count('denied'),
+    failed: count('failed')
+  }, (table) => [
+    primaryKey({ columns: [table.keyId, table.day, table.tool] }),
+    index('usage_tools_age').on(table.day)
+  ])
+
+  /** The gateway's calls: who called what, never with which arguments. */
+  const calls = schema.table('calls', {
+    id: uuid('id').primaryKey(),
+    at: time('at').notNull(),
+    workspaceId: text('workspace_id').notNull(),
+    keyId: uuid('key_id').notNull(),
+    upstream: text('upstream').notNull(),
+    method: text('method').notNull(),
+    tool: text('tool'),
+    decision: text('decision').notNull(),
+    status: integer('status').notNull(),
+    ms: integer('ms').notNull()
+  }, (table) => [
+    index('calls_list').on(table.workspaceId, table.at.desc(), table.id.desc()),
+    index('calls_key').on(table.keyId, table.at.desc(), table.id.desc()),
+    index('calls_age').on(table.at),
+    check('calls_decision', sql`${table.decision} in ('passed', 'denied', 'failed')`)
+  ])
+
+  const audit = schema.table('audit', {
+    id: uuid('id').primaryKey(),
+    workspaceId: text('workspace_id').notNull(),
+    keyId: uuid('key_id'),
+    action: text('action').notNull(),
+    actor: text('actor').notNull(),
+    at: time('at').notNull().default(now),
+    details: jsonb('details').$type<Record<string, string | number | null>>().notNull().default({})
+  }, (table) => [
+    index('audit_list').on(table.workspaceId, table.at.desc(), table.id.desc()),
+    index('audit_key').on(table.workspaceId, table.keyId, table.at.desc(), table.id.desc()),
+    index('audit_actor').on(table.workspaceId, table.actor, table.at.desc(), table.id.desc())
+  ])
+
+  /** Answers to repeated creates and rotations. The client's key is kept as a SHA-256: people put anything in a header. */
+  const idempotency = schema.table('idempotency', {
+    workspaceId: text('workspace_id').notNull(),
+    requestDigest: bytea('request_digest').notNull(),
+    bodyDigest: bytea('body_digest').notNull(),
+    keyId: uuid('key_id').notNull(),
+    createdAt: time('created_at').notNull().default(now)
+  }, (table) => [
+    primaryKey({ columns: [table.workspaceId, table.requestDigest] }),
+    index('idempotency_age').on(table.createdAt)
+  ])
+
+  /** How long the keys of a workspace may live; null: no such rule. The stricter of this and the settings counts. */
+  const policies = schema.table('policies', {
+    workspaceId: text('workspace_id').primaryKey(),
+    maxLifetimeDays: integer('max_lifetime_days'),
+    defaultLifetimeDays: integer('default_lifetime_days'),
+    unusedDays: integer('unused_days'),
+    updatedAt: time('updated_at').notNull().default(now),
+    updatedBy: text('updated_by').notNull()
+  })
+
+  /**
+   * What happened to keys, for those who want to be told. `xid` says which transaction wrote a row: rows whose transaction
+   * may still run beside older ones are not shown yet, so that a reader who goes on after the last row it saw misses none.
+   */
+  const events = schema.table('events', {
+    id: uuid('id').primaryKey(),
+    seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity(),
+    xid: transactionId('xid').notNull().default(sql`pg_current_xact_id()`),
+    type: text('type').notNull(),
+    workspaceId: text('workspace_id').notNull(),
+    keyId: uuid('key_id').notNull(),
+    at: time('at').notNull().default(now),
+    data: jsonb('data').$type<Record<string, unknown>>().notNull()
+  }, (table) => [
+    uniqueIndex('events_order').on(table.xid, table.seq),
+    index('events_age').on(table.at)
+  ])
+
+  /** One row for each event and receiver that has not confirmed it yet. */
+  const deliveries = schema.table('deliveries', {
+    eventId: uuid('event_id').notNull().references(() => events.id, { onDelete: 'cascade' }),
+    /** Which of the receivers: the SHA-256 of its URL. */
+    receiver: bytea('receiver').notNull(),
+    keyId: uuid('key_id').notNull(),
+    seq: position('seq').notNull(),
+    attempts: integer('attempts').notNull().default(0),
+    nextAt: time('next_at').notNull().default(now),
+    failure: text('failure')
+  }, (table) => [
+    primaryKey({ columns: [table.eventId, table.receiver] }),
+    index('deliveries_due').on(table.nextAt),
+    index('deliveries_order').on(table.receiver, table.keyId, table.seq)
+  ])
+
+  /**
+   * One row: the revocation clock. Its row lock, held until commit, makes commit order and `seq` order the same
+   * (R1); a sequence would not. `lineage` names the history that this database tells, `former` the one before it (R9).
+   * `prunedTo`: log rows up to here may have been deleted. `windowMs`: the longest trust window of any living member.
+   * `rowSecret`: from it and the lineage comes the key of every HMAC in Redis (R0).
+   */
+  const revocationClock = schema.table('revocation_clock', {
+    id: smallint('id').primaryKey(),
+    seq: position('seq').notNull(),
+    prunedTo: position('pruned_to').notNull(),
+    windowMs: integer('window_ms').notNull(),
+    lineage: uuid('lineage').notNull(),
+    former: uuid('former'),
+    rowSecret: bytea('row_secret').notNull()
+  }, (table) => [
+    check('revocation_clock_single', sql`${table.id} = 1`)
+  ])
+
+  /** What has been taken away, or changed, in order: the tokens of a key, a workspace, or everything where neither is given. */
+  const revocationLog = schema.table('revocation_log', {
+    seq: position('seq').primaryKey(),
+    action: text('action').notNull(),
+    digests: byteas('digests'),
+    workspaceId: text('workspace_id'),
+    at: time('at').notNull().default(now)
+  }, (table) => [
+    check('revocation_log_action', sql`${table.action} in ('revoke', 'change')`),
+    check('revocation_log_target', sql`${table.digests} is null or ${table.workspaceId} is null`)
+  ])
+
+  /** Every process with a cache of its own: up to where it has applied the log, in which history, and its newest beat. */
+  const windowMembers = schema.table('window_members', {
+    id: uuid('id').primaryKey(),
+    acked: position('acked').notNull().default(0),
+    renewals: position('renewals').notNull().default(0),
+    beat: uuid('beat'),
+    lineage: uuid('lineage'),
+    windowMs: integer('window_ms').notNull(),
+    joinedAt: time('joined_at').notNull().default(now),
+    deadAt: time('dead_at')
+  })
+
+  /** People who are signed in to the settings page. The cookie holds a secret; here is its SHA-256. */
+  const sessions = schema.table('sessions', {
+    digest: bytea('digest').primaryKey(),
+    workspaceId: text('workspace_id').notNull(),
+    ownerId: text('owner_id'),
+    personName: text('person_name').notNull(),
+    actor: text('actor').notNull(),
+    admin: boolean('admin').notNull(),
+    /** SHA-256 of the management token that opened it; null: an OpenID provider did. */
+    credential: bytea('credential'),
+    startedAt: time('started_at').notNull().default(now),
+    seenAt: time('seen_at').notNull().default(now),
+    endsAt: time('ends_at').notNull()
+  }, (table) => [
+    index('sessions_ends').on(table.endsAt),
+    check('sessions_digest_length', sql`octet_length(${table.digest}) = 32`)
+  ])
+
+  return {
+    keys, tokens, keyUsage, usageDays, usageTools, calls, audit, idempotency, policies, events, deliveries,
+    revocationClock, revocationLog, windowMembers, sessions
+  }
+}

@@ -25,27 +25,27 @@ export class PostgresWindowStore implements WindowStore {
   }
 
   join (id: string, windowMs: number, signal: AbortSignal): Promise<Joined> {
-    return this.#upkeep.run(signal, (sql) => joinWindow(sql, id, windowMs))
+    return this.#upkeep.run(signal, (sql, schema) => joinWindow(sql, schema, { id, windowMs }))
   }
 
   renew (renewal: Renewal, signal: AbortSignal): Promise<RenewalAnswer> {
-    return this.#renewals.run(signal, (sql) => renewWindow(sql, renewal))
+    return this.#renewals.run(signal, (sql, schema) => renewWindow(sql, schema, renewal))
   }
 
   members (signal: AbortSignal): Promise<readonly Member[]> {
-    return this.#upkeep.run(signal, (sql) => listLivingMembers(sql))
+    return this.#upkeep.run(signal, (sql, schema) => listLivingMembers(sql, schema))
   }
 
   reap (id: string, renewals: number | undefined, signal: AbortSignal): Promise<boolean> {
-    return this.#upkeep.run(signal, (sql) => reapMember(sql, id, renewals))
+    return this.#upkeep.run(signal, (sql, schema) => reapMember(sql, schema, { id, renewals }))
   }
 
   prune (keepRows: number, signal: AbortSignal): Promise<number> {
-    return this.#upkeep.run(signal, (sql) => pruneRevocationLog(sql, keepRows))
+    return this.#upkeep.run(signal, (sql, schema) => pruneRevocationLog(sql, schema, keepRows))
   }
 
   leave (id: string, signal: AbortSignal): Promise<void> {
-    return this.#upkeep.run(signal, (sql) => leaveWindow(sql, id))
+    return this.#upkeep.run(signal, (sql, schema) => leaveWindow(sql, schema, id))
   }
 
   async close (): Promise<void> {

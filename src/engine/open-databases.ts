@@ -1,10 +1,11 @@
 import type { Sql } from 'postgres'
 import { unavailable } from '../core/errors.ts'
-import { connect, type Database } from '../db/connect.ts'
+import { connect, withTables, type Database } from '../db/connect.ts'
 import { migrate } from '../db/migrate.ts'
 import { prepareFindKeys } from '../db/queries/find-keys.ts'
 import { recordUsage } from '../db/queries/record-usage.ts'
 import type { OwnConnection } from '../db/replaceable-connection.ts'
+import { defaultSchema } from '../db/schema.ts'
 import { borrowedPool, ReplaceablePool, type Pool } from '../db/replaceable-pool.ts'
 import { inTime } from '../core/in-time.ts'
 import type { HostDatabase, KeysOptions } from './open-keys.ts'
@@ -29,11 +30,11 @@ const managementConnections = 8
 const reachTimeoutMs = 3000
 const usageTimeoutMs = 5000
 
-export async function openDatabases ({ databaseUrl, db }: KeysOptions): Promise<Databases> {
+export async function openDatabases ({ databaseUrl, databaseSchema, db }: KeysOptions): Promise<Databases> {
   if ((databaseUrl === undefined) === (db === undefined)) throw new TypeError('Give either `databaseUrl` or `db`.')
-  const databases = db === undefined ? ownDatabases(databaseUrl!) : borrowedDatabases(db)
+  const databases = db === undefined ? ownDatabases(databaseUrl!, databaseSchema) : borrowedDatabases(db, databaseSchema)
   try {
-    await assertReady(databases, databaseUrl)
+    await assertReady(databases, databaseUrl, databaseSchema)
     return databases
   } catch (error) {
     await databases.close()
@@ -41,12 +42,13 @@ export async function openDatabases ({ databaseUrl, db }: KeysOptions): Promise<
   }
 }
 
-function ownDatabases (url: string): Databases {
+function ownDatabases (url: string, schema: string | undefined): Databases {
   let warnings = 0
-  const lookups: Lookups = new ReplaceablePool({ url, max: lookupConnections, prepare: prepareFindKeys })
-  const usage: Usage = new ReplaceablePool({ url, max: 1, prepare: prepareUsage })
+  const lookups: Lookups = new ReplaceablePool({ url, schema, max: lookupConnections, prepare: prepareFindKeys })
+  const usage: Usage = new ReplaceablePool({ url, schema, max: 1, prepare: prepareUsage })
   const management: Pool<Database> = new ReplaceablePool({
     url,
+    schema,
     max: managementConnections,
     prepare: (db) => db,
     onnotice: ({ severity }) => { if (severity === 'WARNING') warnings++ }
@@ -55,7 +57,7 @@ function ownDatabases (url: string): Databases {
     lookups,
     management,
     warnings: () => warnings,
-    connectWindow: () => connect({ url, max: 1 }),
+    connectWindow: () => connect({ url, schema, max: 1 }),
     recordUsage: (ages) => boundedUsage(usage, ages),
     async close () {
       await Promise.all([lookups.close(), usage.close(), management.close()])
@@ -63,13 +65,14 @@ function ownDatabases (url: string): Databases {
   }
 }
 
-function borrowedDatabases (db: HostDatabase): Databases {
+function borrowedDatabases (host: HostDatabase, schema = defaultSchema): Databases {
+  const db = withTables(host, schema)
   const usage = borrowedPool(db, prepareUsage)
   return {
     lookups: borrowedPool(db, prepareFindKeys),
-    management: borrowedPool<Database>(db, (host) => host),
+    management: borrowedPool<Database>(db, (database) => database),
     warnings: () => 0,
-    connectWindow: () => ({ sql: withoutEnd(db.$client), async close () {} }),
+    connectWindow: () => ({ sql: withoutEnd(host.$client), schema }),
     recordUsage: (ages) => boundedUsage(usage, ages),
     async close () {}
   }
@@ -88,14 +91,14 @@ function withoutEnd (client: Sql): Sql {
   return new Proxy(client, { get: (target, name) => name === 'end' ? async () => {} : Reflect.get(target, name) })
 }
 
-async function assertReady ({ lookups }: Databases, databaseUrl: string | undefined): Promise<void> {
+async function assertReady ({ lookups }: Databases, databaseUrl: string | undefined, schema: string | undefined): Promise<void> {
   try {
     await inTime(lookups.queries([]), reachTimeoutMs)
   } catch (error) {
     if (codeOf(error) !== '42P01') throw unavailable('The database cannot be reached, or does not answer.', error)
     // An empty database: nothing of anybody's can be harmed by making it one of ours.
     if (databaseUrl === undefined) throw new Error('The database has no tables for keys yet: run `navis-keys migrate` on it first.')
-    await migrate(databaseUrl)
+    await migrate(databaseUrl, { schema })
   }
 }
 

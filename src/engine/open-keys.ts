@@ -28,6 +28,8 @@ export type HostDatabase = PostgresJsDatabase<any> & { readonly $client: Sql }
 export interface KeysOptions {
   /** `postgres://…` of the primary. Either this or `db` is needed. */
   readonly databaseUrl?: string | undefined
+  /** The schema that holds every table. `navis_keys`. */
+  readonly databaseSchema?: string | undefined
   /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
   readonly db?: HostDatabase | undefined
   /** `redis://…` or `rediss://…`. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */

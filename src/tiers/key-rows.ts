@@ -172,8 +172,8 @@ export function wordOf (digest: Digest, index: number): number {
 }
 
 /** Nearly every key: others are held as the objects that they are. */
-function isPackable ({ name, metadata, revokedAt }: KeyRecord): boolean {
-  return revokedAt === null && name.length <= nameBytesMax && isLatin1(name) && Object.keys(metadata).length === 0
+function isPackable ({ name, metadata, revokedAt, limits }: KeyRecord): boolean {
+  return revokedAt === null && limits === null && name.length <= nameBytesMax && isLatin1(name) && Object.keys(metadata).length === 0
 }
 
 function isLatin1 (text: string): boolean {

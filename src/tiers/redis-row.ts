@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { digestToBytes, type Digest, type KeyRecord } from '../core/key-record.ts'
+import { digestToBytes, type Digest, type KeyLimits, type KeyRecord } from '../core/key-record.ts'
 import type { Entry } from '../core/lookup.ts'
 import { isScope } from '../core/scopes.ts'
 import { sealRecord } from '../core/seal-record.ts'
@@ -22,8 +22,8 @@ export function rowName (digest: Digest, secret: Uint8Array): string {
 
 /** An HMAC over digest, timeline, `asof` and record (R0), then what it covers but for the digest. */
 export function encodeRow ({ record, asof }: Entry, seal: RowSeal): string {
-  const { id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt } = record
-  const body = JSON.stringify([asof, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt])
+  const { id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits } = record
+  const body = JSON.stringify([asof, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits])
   return macOf(record.digest, body, seal) + body
 }
 
@@ -39,12 +39,12 @@ export function decodeRow (text: string, digest: Digest, seal: RowSeal): Entry |
 // Behind the HMAC there are only rows of our own; another version's may still look different.
 function parseRow (body: string, digest: Digest): Entry | undefined {
   const row: unknown = parse(body)
-  if (!Array.isArray(row) || row.length !== 10) return undefined
-  const [asof, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt] = row as unknown[]
+  if (!Array.isArray(row) || row.length !== 11) return undefined
+  const [asof, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits] = row as unknown[]
   if (!isPosition(asof) || typeof id !== 'string' || typeof workspaceId !== 'string' || typeof name !== 'string') return undefined
   if (!(ownerId === null || typeof ownerId === 'string') || !isScope(scope) || !isMetadata(metadata)) return undefined
-  if (!isTime(createdAt) || !isTimeOrNever(expiresAt) || !isTimeOrNever(revokedAt)) return undefined
-  const record: KeyRecord = { id, digest, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt }
+  if (!isTime(createdAt) || !isTimeOrNever(expiresAt) || !isTimeOrNever(revokedAt) || !isLimits(limits)) return undefined
+  const record: KeyRecord = { id, digest, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits }
   return { record: sealRecord(record), asof }
 }
 
@@ -66,6 +66,23 @@ function isTime (value: unknown): value is number {
 
 function isTimeOrNever (value: unknown): value is number | null {
   return value === null || isTime(value)
+}
+
+function isLimits (value: unknown): value is KeyLimits | null {
+  if (value === null) return true
+  if (typeof value !== 'object') return false
+  const { tokenEndsAt, allowedCidrs, rateLimit } = value as Record<string, unknown>
+  return isTimeOrNever(tokenEndsAt) && (allowedCidrs === null || isTexts(allowedCidrs)) && (rateLimit === null || isRateLimit(rateLimit))
+}
+
+function isTexts (value: unknown): boolean {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string')
+}
+
+function isRateLimit (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { requests, windowSeconds } = value as Record<string, unknown>
+  return isTime(requests) && isTime(windowSeconds)
 }
 
 function isMetadata (value: unknown): value is Record<string, string> {

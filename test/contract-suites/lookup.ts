@@ -9,7 +9,7 @@ export function digest (name: string): Digest {
 
 export function entry (name: string, { asof = 1, ...fields }: Partial<KeyRecord> & { asof?: number } = {}): Entry {
   const record: KeyRecord = {
-    id: `id of ${name}`, digest: digest(name), workspaceId: 'w1', ownerId: null, name, scope: 'mcp:read', metadata: {}, createdAt: 1, expiresAt: null, revokedAt: null, ...fields
+    id: `id of ${name}`, digest: digest(name), workspaceId: 'w1', ownerId: null, name, scope: 'mcp:read', metadata: {}, createdAt: 1, expiresAt: null, revokedAt: null, limits: null, ...fields
   }
   return { record, asof }
 }

@@ -50,7 +50,7 @@ function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900, guards = 
 }
 
 function rowOf (digest: Digest, fields: Partial<KeyRecord> = {}, asof = 1): Entry {
-  return { asof, record: { id: 'k1', digest, workspaceId: 'w1', ownerId: null, name: 'n', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, ...fields } }
+  return { asof, record: { id: 'k1', digest, workspaceId: 'w1', ownerId: null, name: 'n', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null, ...fields } }
 }
 
 t.test('a hit is answered in the same turn, and noted as a use', async (t) => {

@@ -42,7 +42,7 @@ t.test('twenty revocations of one key at once: each has a place in the log, the 
   t.strictSame(all.map((done) => done!.logged.seq).sort((a, b) => a - b), Array.from({ length: 20 }, (_, i) => i + 1))
   const first = all.findIndex((done) => done!.logged.seq === 1)
   t.match(await store.find('acme', key.id), { status: 'revoked', revokedBy: `actor ${first}`, revokeReason: `reason ${first}` })
-  const [log] = await db.execute(sql`select count(*)::int as rows, count(distinct digest)::int as digests from revocation_log where action = 'revoke'`)
+  const [log] = await db.execute(sql`select count(*)::int as rows, count(distinct digests)::int as digests from navis_keys.revocation_log where action = 'revoke'`)
   t.strictSame({ ...log }, { rows: 20, digests: 1 })
 })
 
@@ -54,7 +54,7 @@ t.test('an expiry that is moved ahead of a later one, set at the same moment, co
   let commit = () => {}
   const held = new Promise<void>((resolve) => { commit = resolve })
   const later = db.transaction(async (tx) => {
-    await tx.execute(sql`update keys set expires_at = ${new Date(hours(5)).toISOString()}::timestamptz where id = ${key.id}::uuid`)
+    await tx.execute(sql`update navis_keys.keys set expires_at = ${new Date(hours(5)).toISOString()}::timestamptz where id = ${key.id}::uuid`)
     await held
   })
   const edit = store.edit({ ...ops, keyId: key.id, name: undefined, expiresAt: hours(3) })
@@ -88,7 +88,7 @@ t.test('an edit that is refused leaves no trace', async (t) => {
   await store.create(revoked)
   await store.create(live)
   await store.revoke({ ...ops, keyId: revoked.id, reason: undefined })
-  const traces = async () => (await db.execute(sql`select (select seq from revocation_clock) as seq, (select count(*) from audit) as audits`))[0]
+  const traces = async () => (await db.execute(sql`select (select seq from navis_keys.revocation_clock) as seq, (select count(*) from navis_keys.audit) as audits`))[0]
   const before = await traces()
   t.strictSame(await store.edit({ ...ops, keyId: revoked.id, name: 'x', expiresAt: undefined }), { outcome: 'revoked' })
   t.strictSame(await store.edit({ ...ops, keyId: live.id, name: 'x', expiresAt: Date.now() - 1 }), { outcome: 'expiry_past' })
@@ -106,7 +106,7 @@ t.test('a whole workspace is revoked under one place in the log, and no other wo
   t.strictSame(await store.revokeWorkspace({ ...ops, reason: 'leak' }), { revoked: 5, logged: { seq: 1, windowMs: 0 } })
   t.equal((await store.list({ workspaceId: 'acme', status: 'revoked', rowsMax: 10, after: undefined })).length, 5)
   t.match(await store.find('other', foreign.id), { status: 'active' })
-  const log = await db.execute(sql`select seq, workspace_id, digest from revocation_log`)
+  const log = await db.execute(sql`select seq, workspace_id, digests[1] as digest from navis_keys.revocation_log`)
   t.strictSame(log.map((row) => ({ ...row })), [{ seq: '1', workspace_id: 'acme', digest: null }])
   t.match((await store.revokeWorkspace({ ...ops, reason: 'leak' })), { revoked: 0, logged: { seq: 2 } })
 })
@@ -121,7 +121,7 @@ t.test('revocations, edits and whole workspaces at once neither deadlock nor sha
     ...(i % 3 === 0 ? [store.revokeWorkspace({ ...ops, reason: undefined })] : [])
   ])
   await Promise.all(changes)
-  const [log] = await db.execute(sql`select max(seq)::int = count(*)::int as dense, max(seq) = (select seq from revocation_clock) as same from revocation_log`)
+  const [log] = await db.execute(sql`select max(seq)::int = count(*)::int as dense, max(seq) = (select seq from navis_keys.revocation_clock) as same from navis_keys.revocation_log`)
   t.strictSame({ ...log }, { dense: true, same: true })
   t.equal((await store.list({ workspaceId: 'acme', status: 'all', rowsMax: 50, after: undefined })).every(({ status }) => status === 'revoked'), true)
 })
@@ -131,7 +131,7 @@ t.test('ten requests with one Idempotency-Key at once make one key', async (t) =
   const all = await Promise.all(Array.from({ length: 10 }, () => store.create(newKey(), request('one'))))
   const created = all.filter(({ outcome }) => outcome === 'created')
   t.equal(created.length, 1)
-  const [made] = await db.execute<{ id: string }>(sql`select id from keys`)
+  const [made] = await db.execute<{ id: string }>(sql`select id from navis_keys.keys`)
   t.equal(all.filter((one) => one.outcome === 'repeated' && one.keyId === made!.id).length, 9)
   t.match(await store.create(newKey(), request('one', 'other body')), { outcome: 'reused' })
   t.match(await store.create(newKey({ workspaceId: 'other' }), request('one')), { outcome: 'created' })
@@ -147,35 +147,36 @@ t.test('after 24 hours an Idempotency-Key is new again, and old ones are cleared
   const { db, store } = await setup(t)
   await store.create(newKey(), request('old'))
   for (let i = 0; i < 25; i++) await store.create(newKey(), request(`filler ${i}`))
-  await db.execute(sql`update idempotency set created_at = created_at - interval '24 hours'`)
+  await db.execute(sql`update navis_keys.idempotency set created_at = created_at - interval '24 hours'`)
   t.match(await store.create(newKey(), request('old')), { outcome: 'created' })
   t.match(await store.create(newKey(), request('old')), { outcome: 'repeated' })
   for (let i = 0; i < 3; i++) await store.create(newKey(), request(`new ${i}`))
-  const [left] = await db.execute(sql`select count(*)::int as rows from idempotency`)
+  const [left] = await db.execute(sql`select count(*)::int as rows from navis_keys.idempotency`)
   t.strictSame({ ...left }, { rows: 4 })
 })
 
 t.test('a page of every list is read along an index, in a workspace of many keys among many', async (t) => {
   const { db } = await setup(t)
   await db.execute(sql`
-    insert into keys (id, digest, workspace_id, name, scope, hint, created_by, created_at, expires_at, revoked_at, revoked_by)
-    select gen_random_uuid(), sha256(n::text::bytea), 'workspace ' || n % 10, 'n', 'mcp:read', 'h', 'o', now() - n * interval '1 second',
+    insert into navis_keys.keys (id, workspace_id, name, scope, created_by, created_at, expires_at, revoked_at, revoked_by)
+    select gen_random_uuid(), 'workspace ' || n % 10, 'n', 'mcp:read', 'o', now() - n * interval '1 second',
       case when n % 3 = 0 then now() - interval '1 minute' when n % 3 = 1 then now() + interval '1 day' end,
       case when n % 4 = 0 then now() end, case when n % 4 = 0 then 'o' end
     from generate_series(1, 60000) n`)
-  await db.execute(sql`insert into audit (id, workspace_id, action, actor, at)
+  await db.execute(sql`insert into navis_keys.audit (id, workspace_id, action, actor, at)
     select gen_random_uuid(), 'workspace ' || n % 10, 'key.created', 'o', now() - n * interval '1 second' from generate_series(1, 60000) n`)
-  await db.execute(sql`insert into key_usage (key_id, last_used_at) select id, now() from keys`)
+  await db.execute(sql`insert into navis_keys.tokens (digest, key_id, hint) select sha256(id::text::bytea), id, 'h' from navis_keys.keys`)
+  await db.execute(sql`insert into navis_keys.key_usage (key_id, last_used_at) select id, now() from navis_keys.keys`)
   await db.execute(sql`analyze`)
   const after = { at: Date.now() - 20_000_000, id: uuidv7() }
   const workspaceId = 'workspace 1'
   const statements = [
     ...(['all', 'active', 'expired', 'revoked'] as const).flatMap((status) => [
-      { when: `keys, ${status}, first page`, statement: listKeysStatement({ workspaceId, status, rowsMax: 51, after: undefined }) },
-      { when: `keys, ${status}, a page far down`, statement: listKeysStatement({ workspaceId, status, rowsMax: 51, after }) }
+      { when: `keys, ${status}, first page`, statement: listKeysStatement(db, { workspaceId, status, rowsMax: 51, after: undefined }) },
+      { when: `keys, ${status}, a page far down`, statement: listKeysStatement(db, { workspaceId, status, rowsMax: 51, after }) }
     ]),
-    { when: 'audit, first page', statement: listAuditStatement({ workspaceId, rowsMax: 51, after: undefined }) },
-    { when: 'audit, a page far down', statement: listAuditStatement({ workspaceId, rowsMax: 51, after }) }
+    { when: 'audit, first page', statement: listAuditStatement(db, { workspaceId, rowsMax: 51, after: undefined }) },
+    { when: 'audit, a page far down', statement: listAuditStatement(db, { workspaceId, rowsMax: 51, after }) }
   ]
   for (const { when, statement } of statements) {
     const rows = await db.execute<{ 'QUERY PLAN': string }>(sql`explain (analyze, buffers) ${statement}`)
@@ -248,7 +249,7 @@ t.test('a link that is cut without a word: every call is refused in time, nothin
   proxy.lose()
   await refused([store.ping(), ...Array.from({ length: 4 }, () => store.find('acme', live.id))])
   await healed()
-  const [left] = await db.execute(sql`select (select count(*)::int from keys where name = 'lost') as keys, (select count(*)::int from idempotency) as claims`)
+  const [left] = await db.execute(sql`select (select count(*)::int from navis_keys.keys where name = 'lost') as keys, (select count(*)::int from navis_keys.idempotency) as claims`)
   t.strictSame({ ...left }, { keys: 0, claims: 0 })
 })
 
@@ -265,7 +266,7 @@ t.test('a call that is not answered takes no other one with it', async (t) => {
   let lock = () => {}
   const locked = new Promise<void>((resolve) => { lock = resolve })
   const locks = db.transaction(async (tx) => {
-    await tx.execute(sql`select from keys where workspace_id = 'other' for update`)
+    await tx.execute(sql`select from navis_keys.keys where workspace_id = 'other' for update`)
     lock()
     await held
   })

@@ -14,17 +14,17 @@ t.test('six processes that start at once on an empty database all find it migrat
 
   const { sql, close } = connect({ url, max: 1 })
   t.teardown(close)
-  const [row] = await sql`select count(*)::int as count, count(distinct hash)::int as distinct from drizzle.__drizzle_migrations`
+  const [row] = await sql`select count(*)::int as count, count(distinct hash)::int as distinct from navis_keys.migrations`
   t.ok(row?.['count'] > 0)
   t.equal(row?.['count'], row?.['distinct'])
-  t.match(await sql`select seq from revocation_clock`, [{ seq: '0' }])
+  t.match(await sql`select seq from navis_keys.revocation_clock`, [{ seq: '0' }])
 })
 
 t.test('migrating again changes nothing', async (t) => {
   const url = await freshDatabase(t)
   const { sql, close } = connect({ url, max: 1 })
   t.teardown(close)
-  const secret = async () => await sql`select row_secret from revocation_clock`
+  const secret = async () => await sql`select row_secret from navis_keys.revocation_clock`
   const before = await secret()
   await migrate(url)
   t.same(await secret(), before)

@@ -18,7 +18,7 @@ t.test('ten thousand verifications of a hundred keys cost a handful of statement
   await keys.lastUsed.flush()
   t.match(keys.lastUsed.stats(), { flushes: 1, flushed: 100, pending: 0 })
   t.ok(keys.stats().postgres.statements <= 5, `${keys.stats().postgres.statements} statements for the misses`)
-  const [row] = await sql`select count(*)::int as rows, bool_and(abs(extract(epoch from clock_timestamp() - last_used_at)) < 60) as recent from key_usage`
+  const [row] = await sql`select count(*)::int as rows, bool_and(abs(extract(epoch from clock_timestamp() - last_used_at)) < 60) as recent from navis_keys.key_usage`
   t.same(row, { rows: 100, recent: true })
 })
 
@@ -26,7 +26,7 @@ t.test('a later time is never overwritten by an earlier one, and times are the d
   const { db, sql, close } = connect({ url: await freshDatabase(t), max: 1 })
   t.teardown(close)
   const id = '01890a5d-ac96-774b-bcce-b302099a8057'
-  const age = async () => Number((await sql`select extract(epoch from clock_timestamp() - last_used_at) as age from key_usage where key_id = ${id}`)[0]!['age'])
+  const age = async () => Number((await sql`select extract(epoch from clock_timestamp() - last_used_at) as age from navis_keys.key_usage where key_id = ${id}`)[0]!['age'])
   await recordUsage(db, new Map([[id, 600_000]]))
   t.ok(Math.abs(await age() - 600) < 30)
   await recordUsage(db, new Map([[id, 0.25]]))

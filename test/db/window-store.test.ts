@@ -25,11 +25,11 @@ async function setup (t: Test, { url }: { url?: string } = {}) {
   const renew = (changes: Partial<Renewal> = {}) => store.renew({ id, applied: 0, acked: 0, timeline: undefined, rowsMax: 100, ...changes }, never)
   const log = async (action: string, target: { digest?: Buffer, workspaceId?: string } = {}) => {
     await sql.begin(async (tx) => {
-      const [clock] = await tx<[{ seq: string }]>`update revocation_clock set seq = seq + 1 returning seq`
-      await tx`insert into revocation_log (seq, action, digest, workspace_id) values (${clock.seq}, ${action}, ${target.digest ?? null}, ${target.workspaceId ?? null})`
+      const [clock] = await tx<[{ seq: string }]>`update navis_keys.revocation_clock set seq = seq + 1 returning seq`
+      await tx`insert into navis_keys.revocation_log (seq, action, digests, workspace_id) values (${clock.seq}, ${action}, case when ${target.digest ?? null}::bytea is not null then array[${target.digest ?? null}::bytea] end, ${target.workspaceId ?? null})`
     })
   }
-  const windowMs = async () => (await sql<[{ window_ms: number }]>`select window_ms from revocation_clock`)[0].window_ms
+  const windowMs = async () => (await sql<[{ window_ms: number }]>`select window_ms from navis_keys.revocation_clock`)[0].window_ms
   return { url: databaseUrl, db, sql, store, id, renew, log, windowMs }
 }
 
@@ -169,10 +169,10 @@ t.test('a member that was counted out is fenced, and no longer waited for', asyn
 
 t.test('the log keeps its newest rows, and the clock shows up to where it was pruned', async (t) => {
   const { store, sql } = await setup(t)
-  await sql`insert into revocation_log (seq, action) select n, 'revoke' from generate_series(1, 2500) n`
-  await sql`update revocation_clock set seq = 2500`
+  await sql`insert into navis_keys.revocation_log (seq, action) select n, 'revoke' from generate_series(1, 2500) n`
+  await sql`update navis_keys.revocation_clock set seq = 2500`
   t.strictSame([await store.prune(100, never), await store.prune(100, never), await store.prune(100, never), await store.prune(100, never)], [1000, 1000, 400, 0])
-  const [left] = await sql`select count(*)::int, min(seq)::int, (select pruned_to from revocation_clock)::int as pruned_to from revocation_log`
+  const [left] = await sql`select count(*)::int, min(seq)::int, (select pruned_to from navis_keys.revocation_clock)::int as pruned_to from navis_keys.revocation_log`
   t.match(left, { count: 100, min: 2401, pruned_to: 2400 })
 })
 
@@ -183,7 +183,7 @@ t.test('a renewal that is given up does not hold up the next one, and may still 
   let lock: Promise<unknown> = Promise.resolve()
   await new Promise<void>((resolve) => {
     lock = sql.begin(async (tx) => {
-      await tx`select from window_members for update`
+      await tx`select from navis_keys.window_members for update`
       await new Promise<void>((_resolve) => { release = _resolve; resolve() })
     })
   })
@@ -200,7 +200,7 @@ t.test('a renewal that is given up does not hold up the next one, and may still 
 t.test('the answer of a joining holds the secret that rows and hints are signed with', async (t) => {
   const { store, sql, id } = await setup(t)
   const { rowSecret } = await store.join(id, 10_000, never)
-  const [clock] = await sql<[{ row_secret: Buffer }]>`select row_secret from revocation_clock`
+  const [clock] = await sql<[{ row_secret: Buffer }]>`select row_secret from navis_keys.revocation_clock`
   t.equal(rowSecret.length, 32)
   t.ok(clock.row_secret.equals(rowSecret))
 })

@@ -44,10 +44,10 @@ for (const colorScheme of ['light', 'dark'] as const) {
         await sound(`the token, ${client}`)
       }
       for (const name of ['expiring', 'unused', 'revoked', 'expired', 'W'.repeat(100)]) await service.create({ workspaceId: 'acme', ownerId: 'ada@example.com', actor: 'test', name, scope: 'mcp:write' })
-      await database.sql`update keys set expires_at = clock_timestamp() + interval '3 days' where name = 'expiring'`
-      await database.sql`update keys set created_at = clock_timestamp() - interval '400 days' where name = 'unused'`
-      await database.sql`update keys set created_at = clock_timestamp() - interval '9 days', expires_at = clock_timestamp() - interval '1 day' where name = 'expired'`
-      await database.sql`update keys set revoked_at = clock_timestamp(), revoked_by = 'test' where name = 'revoked'`
+      await database.sql`update navis_keys.keys set expires_at = clock_timestamp() + interval '3 days' where name = 'expiring'`
+      await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '400 days' where name = 'unused'`
+      await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '9 days', expires_at = clock_timestamp() - interval '1 day' where name = 'expired'`
+      await database.sql`update navis_keys.keys set revoked_at = clock_timestamp(), revoked_by = 'test' where name = 'revoked'`
       await page.goto(`${list}?show=all`)
       await sound('all keys')
       await page.getByRole('link', { name: 'Revoke expiring' }).click()

@@ -220,7 +220,7 @@ t.test('keys that end soon or lie unused are marked, with the exact time on hove
   const { page, url, service, database } = await setup(t)
   await service.create({ workspaceId: 'acme', actor: 'test', name: 'ending', scope: 'mcp:read', expiresAt: Date.now() + 3 * dayMs + 60_000 })
   await service.create({ workspaceId: 'acme', actor: 'test', name: 'lying', scope: 'mcp:read' })
-  await database.sql`update keys set created_at = clock_timestamp() - interval '400 days' where name = 'lying'`
+  await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '400 days' where name = 'lying'`
   await signIn(page, url)
   const ending = page.getByRole('row', { name: /ending/ })
   t.match(await ending.locator('.flag').textContent(), 'Expires soon: in 3 days')

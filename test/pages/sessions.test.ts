@@ -32,7 +32,7 @@ t.test('the table holds nothing that opens a session', async (t) => {
   const { sessions, sql } = await setup(t)
   const secret = await sessions().start(ada)
   const { formToken } = (await sessions().find(secret))!
-  const [row] = await sql`select sessions::text as text, digest from sessions`
+  const [row] = await sql`select sessions::text as text, digest from navis_keys.sessions`
   t.notMatch(row!['text'], secret)
   t.notMatch(row!['text'], formToken)
   t.same(row!['digest'], hash('sha256', secret, 'buffer'))
@@ -42,10 +42,10 @@ t.test('the table holds nothing that opens a session', async (t) => {
 t.test('a session ends when it is unused for long, however long its lifetime', async (t) => {
   const { sessions, sql } = await setup(t)
   const secret = await sessions().start(ada)
-  await sql`update sessions set seen_at = clock_timestamp() - interval '59 seconds'`
+  await sql`update navis_keys.sessions set seen_at = clock_timestamp() - interval '59 seconds'`
   t.ok(await sessions().find(secret), 'and using it starts the time anew')
   t.ok(await sessions().find(secret))
-  await sql`update sessions set seen_at = clock_timestamp() - interval '61 seconds'`
+  await sql`update navis_keys.sessions set seen_at = clock_timestamp() - interval '61 seconds'`
   t.equal(await sessions().find(secret), undefined)
   t.equal(await sessions().find(secret), undefined, 'asking does not bring it back')
 })
@@ -61,9 +61,9 @@ t.test('a session ends with its lifetime, however busy it is', async (t) => {
 t.test('sessions that are over leave the table when the next one starts', async (t) => {
   const { sessions, sql } = await setup(t)
   await sessions().start(ada)
-  await sql`update sessions set ends_at = clock_timestamp() - interval '1 second'`
+  await sql`update navis_keys.sessions set ends_at = clock_timestamp() - interval '1 second'`
   await sessions().start(ada)
-  t.same(await sql`select count(*)::int as n from sessions`, [{ n: 1 }])
+  t.same(await sql`select count(*)::int as n from navis_keys.sessions`, [{ n: 1 }])
 })
 
 t.test('what is no secret of ours is not looked up', async (t) => {

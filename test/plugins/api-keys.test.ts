@@ -88,7 +88,7 @@ t.test('clients that are handed in are used, left as they were, and left open', 
   t.match(await app.apiKeys.verifier.verify(token), { valid: true })
   t.match(await app.apiKeys.health(), { postgres: 'up', redis: 'up', window: 'open' })
   await app.close()
-  t.same((await client`select count(*)::int as n from window_members where dead_at is null`)[0], { n: 0 })
+  t.same((await client`select count(*)::int as n from navis_keys.window_members where dead_at is null`)[0], { n: 0 })
   t.equal(await redis.ping(), 'PONG')
 })
 

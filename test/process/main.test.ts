@@ -85,7 +85,7 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, and it ends 
   const port = await freePort()
   const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn' } })
   await ready(port)
-  t.match(await sql`select count(*)::int as count from window_members where dead_at is null`, [{ count: 1 }])
+  t.match(await sql`select count(*)::int as count from navis_keys.window_members where dead_at is null`, [{ count: 1 }])
 
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
   t.teardown(() => { agent.destroy() })
@@ -105,7 +105,7 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, and it ends 
   t.equal(await inFlight, 201)
   t.equal(await child.ended(), 0, child.stderr)
   t.ok(performance.now() - told < 10_000)
-  t.match(await sql`select count(*)::int as count from window_members where dead_at is null`, [{ count: 0 }], 'it has left the window')
+  t.match(await sql`select count(*)::int as count from navis_keys.window_members where dead_at is null`, [{ count: 0 }], 'it has left the window')
 })
 
 t.test('under load no request is lost to SIGTERM before readiness has gone', async (t) => {
@@ -159,7 +159,7 @@ t.test('a revocation that waits for longer than the process may is answered 503,
   const revoked = fetch(`${url}/${id}`, { method: 'DELETE', headers })
   const { sql, close } = connect({ url: databaseUrl, max: 1 })
   t.teardown(close)
-  await until(async () => (await sql`select 1 from revocation_log`).length > 0)
+  await until(async () => (await sql`select 1 from navis_keys.revocation_log`).length > 0)
   const told = performance.now()
   child.process.kill('SIGTERM')
   const answer = await revoked

@@ -125,7 +125,7 @@ t.test('an Idempotency-Key makes one key, and what it was is nowhere to be read'
   t.match(await once({ ...fields, name: 'other' }), { status: 422, body: { code: 'idempotency_key_reused' } })
   const { db, close } = connect({ url })
   t.teardown(() => close())
-  t.notOk(JSON.stringify(await db.execute(sql`select i::text from idempotency i`)).includes('order'))
+  t.notOk(JSON.stringify(await db.execute(sql`select i::text from navis_keys.idempotency i`)).includes('order'))
 })
 
 t.test('another workspace\'s key looks exactly like none', async (t) => {

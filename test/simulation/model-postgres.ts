@@ -125,6 +125,6 @@ export function concerns (target: ChangeTarget, record: KeyRecord): boolean {
 
 function recordOf (digest: Digest, i: number): KeyRecord {
   return {
-    id: `key ${i}`, digest, workspaceId: `workspace ${i % 3}`, ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null
+    id: `key ${i}`, digest, workspaceId: `workspace ${i % 3}`, ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null
   }
 }

@@ -8,9 +8,9 @@ t.test('two fresh databases are two databases, with the schema and without rows'
   for (const url of [await freshDatabase(t), await freshDatabase(t)]) {
     const { sql, close } = connect({ url, max: 1 })
     t.teardown(close)
-    t.match(await sql`select count(*)::int as count from keys`, [{ count: 0 }])
-    await sql`insert into key_usage values (gen_random_uuid(), now())`
-    t.match(await sql`select count(*)::int as count from key_usage`, [{ count: 1 }])
+    t.match(await sql`select count(*)::int as count from navis_keys.keys`, [{ count: 0 }])
+    await sql`insert into navis_keys.key_usage values (gen_random_uuid(), now())`
+    t.match(await sql`select count(*)::int as count from navis_keys.key_usage`, [{ count: 1 }])
   }
 })
 

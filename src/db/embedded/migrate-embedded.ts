@@ -8,9 +8,9 @@ import { clearMembers } from '../queries/clear-members.ts'
  */
 export async function migrateEmbedded (url: string): Promise<void> {
   await migrate(url)
-  const { sql, close } = connect({ url, max: 1 })
+  const { sql, schema, close } = connect({ url, max: 1 })
   try {
-    await clearMembers(sql)
+    await clearMembers(sql, schema)
   } finally {
     await close()
   }

@@ -27,10 +27,10 @@ export async function editKey (db: Database, edit: KeyEdit): Promise<Edited> {
   })
   const [row] = await db.execute<EditedRow>(sql`
     with target as materialized (
-      select id, digest, workspace_id, expires_at, revoked_at from keys
+      select id, array(select tokens.digest from ${db.tables.tokens} where tokens.key_id = keys.id order by tokens.is_current desc, tokens.digest) as digests, workspace_id, expires_at, revoked_at from ${db.tables.keys}
       where id = ${edit.keyId}::uuid and workspace_id = ${edit.workspaceId} for update
     ), judged as materialized (
-      select id, digest, workspace_id,
+      select id, digests, workspace_id,
         case
           when revoked_at is not null then 'revoked'
           when ${moves}::boolean and ${expiresAt}::timestamptz <= clock_timestamp() then 'expiry_past'
@@ -39,20 +39,20 @@ export async function editKey (db: Database, edit: KeyEdit): Promise<Edited> {
         ${moves}::boolean and ${expiresAt}::timestamptz is not null and (expires_at is null or ${expiresAt}::timestamptz < expires_at) as shortened
       from target
     ), tick as (
-      update revocation_clock set seq = seq + 1 from judged where revocation_clock.id = 1 and judged.outcome = 'edited' returning seq, window_ms
+      update ${db.tables.revocationClock} set seq = seq + 1 from judged where revocation_clock.id = 1 and judged.outcome = 'edited' returning seq, window_ms
     ), logged as (
-      insert into revocation_log (seq, action, digest) select tick.seq, 'change', judged.digest from tick, judged
+      insert into ${db.tables.revocationLog} (seq, action, digests) select tick.seq, 'change', judged.digests from tick, judged
     ), edited as (
-      update keys set
+      update ${db.tables.keys} set
         name = coalesce(${name}::text, keys.name),
         expires_at = case when ${moves}::boolean then ${expiresAt}::timestamptz else keys.expires_at end
       from tick, judged where keys.id = judged.id
       returning keys.*
     ), audited as (
-      insert into audit (id, workspace_id, key_id, action, actor, details)
+      insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
       select ${uuidv7()}::uuid, judged.workspace_id, judged.id, 'key.changed', ${edit.actor}, ${details}::jsonb from tick, judged
     )
-    select judged.outcome, judged.shortened, judged.digest, tick.seq, tick.window_ms, ${managedKeyColumns}
+    select judged.outcome, judged.shortened, judged.digests[1] as digest, tick.seq, tick.window_ms, ${managedKeyColumns(db)}
     from judged left join tick on true left join edited as keys on true`)
   if (row === undefined) return { outcome: 'missing' }
   if (row.outcome !== 'edited') return { outcome: row.outcome }

@@ -5,6 +5,6 @@ import { managedKeyColumns, toManagedKey, type ManagedKeyRow } from './managed-k
 
 export async function findKey (db: Database, workspaceId: string, keyId: string): Promise<ManagedKey | undefined> {
   const [row] = await db.execute<ManagedKeyRow>(sql`
-    select ${managedKeyColumns} from keys where keys.id = ${keyId}::uuid and keys.workspace_id = ${workspaceId}`)
+    select ${managedKeyColumns(db)} from ${db.tables.keys} where keys.id = ${keyId}::uuid and keys.workspace_id = ${workspaceId}`)
   return row === undefined ? undefined : toManagedKey(row)
 }

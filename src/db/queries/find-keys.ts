@@ -1,9 +1,8 @@
 import { eq, sql, type Column, type SQL } from 'drizzle-orm'
-import { digestFromBytes, type Digest, type KeyRecord } from '../../core/key-record.ts'
+import { digestFromBytes, type Digest, type KeyLimits, type KeyRecord } from '../../core/key-record.ts'
 import { isScope } from '../../core/scopes.ts'
 import { sealRecord } from '../../core/seal-record.ts'
 import type { Database } from '../connect.ts'
-import { keys, revocationClock } from '../schema.ts'
 
 interface Found {
   readonly asof: number
@@ -15,6 +14,7 @@ interface Found {
  * show every change up to that position (R5). Prepared once on each connection.
  */
 export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => Promise<Found> {
+  const { keys, revocationClock, tokens } = db.tables
   // As text, so that the driver need not know the array type, nor ask the server for it. In a subquery, so that it is
   // read once: as a bare expression a sequential scan reads it again for each row, 200 ms for 300 keys.
   const digests = sql`((select (${sql.placeholder('digests')}::text)::bytea[])::bytea[])`
@@ -23,7 +23,8 @@ export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => 
       asof: revocationClock.seq,
       key: {
         id: keys.id,
-        digest: keys.digest,
+        digest: tokens.digest,
+        tokenEndsAt: milliseconds<number | null>(tokens.endsAt),
         workspaceId: keys.workspaceId,
         ownerId: keys.ownerId,
         name: keys.name,
@@ -31,11 +32,15 @@ export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => 
         metadata: keys.metadata,
         createdAt: milliseconds<number>(keys.createdAt),
         expiresAt: milliseconds<number | null>(keys.expiresAt),
-        revokedAt: milliseconds<number | null>(keys.revokedAt)
+        revokedAt: milliseconds<number | null>(keys.revokedAt),
+        allowedCidrs: sql<string[] | null>`to_json(${keys.allowedCidrs})`,
+        rateRequests: keys.rateRequests,
+        rateWindowSeconds: keys.rateWindowSeconds
       }
     })
     .from(revocationClock)
-    .leftJoin(keys, sql`${keys.digest} = any(${digests})`)
+    .leftJoin(tokens, sql`${tokens.digest} = any(${digests})`)
+    .leftJoin(keys, eq(keys.id, tokens.keyId))
     .where(eq(revocationClock.id, 1))
     .prepare('navis_find_keys')
 
@@ -46,18 +51,30 @@ export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => 
     if (first === undefined) throw new Error('The revocation clock is missing from the database.')
     const records = new Map<Digest, KeyRecord>()
     for (const { key } of rows) {
-      if (key === null) continue
-      const record = recordOf(key)
+      if (key === null || key.digest === null) continue
+      const record = recordOf(key as Row)
       records.set(record.digest, record)
     }
     return { asof: first.asof, records }
   }
 }
 
-type Row = Omit<typeof keys.$inferSelect, 'hint' | 'createdBy' | 'revokedBy' | 'revokeReason' | 'createdAt' | 'expiresAt' | 'revokedAt'> & {
+interface Row {
+  readonly id: string
+  readonly digest: Buffer
+  /** When this token ends although its key goes on. */
+  readonly tokenEndsAt: number | null
+  readonly workspaceId: string
+  readonly ownerId: string | null
+  readonly name: string
+  readonly scope: string
+  readonly metadata: Record<string, string>
   readonly createdAt: number
   readonly expiresAt: number | null
   readonly revokedAt: number | null
+  readonly allowedCidrs: readonly string[] | null
+  readonly rateRequests: number | null
+  readonly rateWindowSeconds: number | null
 }
 
 // As numbers, since texts would have to be read as dates, three a row.
@@ -77,8 +94,15 @@ function recordOf (row: Row): KeyRecord {
     metadata: row.metadata,
     createdAt: row.createdAt,
     expiresAt: row.expiresAt,
-    revokedAt: row.revokedAt
+    revokedAt: row.revokedAt,
+    limits: limitsOf(row)
   })
+}
+
+function limitsOf ({ tokenEndsAt, allowedCidrs, rateRequests, rateWindowSeconds }: Row): KeyLimits | null {
+  if (tokenEndsAt === null && allowedCidrs === null && rateRequests === null) return null
+  const rateLimit = rateRequests === null || rateWindowSeconds === null ? null : { requests: rateRequests, windowSeconds: rateWindowSeconds }
+  return { tokenEndsAt, allowedCidrs, rateLimit }
 }
 
 function byteaArray (digests: readonly Digest[]): string {

@@ -26,31 +26,35 @@ export async function insertKey (db: Database, key: NewKey, { request, notAfter 
     and (${expiresAt}::timestamptz is null or ${expiresAt}::timestamptz > clock_timestamp())`
   const mayMake = request === undefined ? isInTime : sql`exists (select from claimed)`
   const [row] = await db.execute<ManagedKeyRow>(sql`
-    with ${request === undefined ? sql`` : claim(key, request, isInTime)} made as (
-      insert into keys (id, digest, workspace_id, owner_id, name, scope, hint, metadata, created_by, expires_at)
-      select ${key.id}::uuid, ${digestToBytes(key.digest)}::bytea, ${key.workspaceId}, ${key.ownerId}::text, ${key.name}, ${key.scope}, ${key.hint},
+    with ${request === undefined ? sql`` : claim(db, key, { request, isInTime })} made as (
+      insert into ${db.tables.keys} (id, workspace_id, owner_id, name, scope, metadata, created_by, expires_at)
+      select ${key.id}::uuid, ${key.workspaceId}, ${key.ownerId}::text, ${key.name}, ${key.scope},
         ${JSON.stringify(key.metadata)}::jsonb, ${key.createdBy}, ${expiresAt}::timestamptz
       where ${mayMake}
       returning *
+    ), tokened as (
+      insert into ${db.tables.tokens} (digest, key_id, hint, made_at)
+      select ${digestToBytes(key.digest)}::bytea, id, ${key.hint}, created_at from made
     ), audited as (
-      insert into audit (id, workspace_id, key_id, action, actor, details)
+      insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
       select ${uuidv7()}::uuid, workspace_id, id, 'key.created', created_by, ${details}::jsonb from made
     )
-    select ${managedKeyColumns} from made as keys`)
+    select ${managedKeyColumns(db, sql`${key.hint}::text`)} from made as keys`)
   return row === undefined ? undefined : toManagedKey(row)
 }
 
 /** Takes the `Idempotency-Key` for this key, for 24 hours, and deletes a few claims that nobody can ask about any more. */
-function claim (key: NewKey, { requestDigest, bodyDigest }: CreateRequest, isInTime: SQL): SQL {
+function claim (db: Database, key: NewKey, { request: { requestDigest, bodyDigest }, isInTime }: { readonly request: CreateRequest, readonly isInTime: SQL }): SQL {
+  const { idempotency } = db.tables
   return sql`pruned as (
-      delete from idempotency where ctid in (
-        select ctid from idempotency
+      delete from ${idempotency} where (workspace_id, request_digest) in (
+        select workspace_id, request_digest from ${idempotency}
         where created_at <= clock_timestamp() - interval '24 hours'
           and (workspace_id, request_digest) <> (${key.workspaceId}, ${Buffer.from(requestDigest)}::bytea)
         limit ${prunedMax} for update skip locked
       )
     ), claimed as (
-      insert into idempotency (workspace_id, request_digest, body_digest, key_id)
+      insert into ${idempotency} (workspace_id, request_digest, body_digest, key_id)
       select ${key.workspaceId}, ${Buffer.from(requestDigest)}::bytea, ${Buffer.from(bodyDigest)}::bytea, ${key.id}::uuid
       where ${isInTime}
       on conflict (workspace_id, request_digest) do update

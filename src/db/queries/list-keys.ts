@@ -13,15 +13,15 @@ const conditions: Readonly<Record<KeyQuery['status'], SQL>> = {
 }
 
 export async function listKeys (db: Database, query: KeyQuery): Promise<readonly ManagedKey[]> {
-  return (await db.execute<ManagedKeyRow>(listKeysStatement(query))).map(toManagedKey)
+  return (await db.execute<ManagedKeyRow>(listKeysStatement(db, query))).map(toManagedKey)
 }
 
 // "nulls last" is how the indexes are made; without it they do not serve this order, even where nothing is null.
-export function listKeysStatement ({ workspaceId, status, ownerId, after, rowsMax }: KeyQuery): SQL {
+export function listKeysStatement (db: Database, { workspaceId, status, ownerId, after, rowsMax }: KeyQuery): SQL {
   const behind = after === undefined ? sql`true` : sql`(keys.created_at, keys.id) < (${timestamp(after.at)}::timestamptz, ${after.id}::uuid)`
   const owned = ownerId === undefined ? sql`true` : sql`keys.owner_id = ${ownerId}`
   return sql`
-    select ${managedKeyColumns} from keys
+    select ${managedKeyColumns(db)} from ${db.tables.keys}
     where keys.workspace_id = ${workspaceId} and ${owned} and ${conditions[status]} and ${behind}
     order by keys.created_at desc nulls last, keys.id desc nulls last
     limit ${rowsMax}`

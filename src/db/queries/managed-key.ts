@@ -1,6 +1,8 @@
-import { sql } from 'drizzle-orm'
+import { sql, type SQL } from 'drizzle-orm'
 import type { KeyStatus, ManagedKey } from '../../core/key-record.ts'
 import type { Scope } from '../../core/scopes.ts'
+import type { Database } from '../connect.ts'
+import type { Tables } from '../schema.ts'
 
 /** A row of `managedKeyColumns`. */
 export interface ManagedKeyRow {
@@ -23,14 +25,20 @@ export interface ManagedKeyRow {
 }
 
 // The use is looked up row by row: a join could be planned as a walk through the uses of all workspaces.
-/** Everything that people see of a row of `keys`; the digest is not among it. Times are milliseconds since the epoch. */
-export const managedKeyColumns = sql.raw(`
-  keys.id, keys.workspace_id, keys.owner_id, keys.name, keys.scope, keys.hint, keys.metadata, keys.created_by, keys.revoked_by, keys.revoke_reason,
+/** Everything that people see of a row named `keys`; no digest is among it. `hint`: where the current token's row cannot be read yet, because this statement writes it. Times are milliseconds since the epoch. */
+export function managedKeyColumns ({ tables }: Database, hint: SQL = currentHint(tables)): SQL {
+  return sql`
+  keys.id, keys.workspace_id, keys.owner_id, keys.name, keys.scope, ${hint} as hint, keys.metadata, keys.created_by, keys.revoked_by, keys.revoke_reason,
   (extract(epoch from keys.created_at) * 1000)::float8 as created_at,
   (extract(epoch from keys.expires_at) * 1000)::float8 as expires_at,
   (extract(epoch from keys.revoked_at) * 1000)::float8 as revoked_at,
   case when keys.revoked_at is not null then 'revoked' when keys.expires_at <= clock_timestamp() then 'expired' else 'active' end as status,
-  (select (extract(epoch from key_usage.last_used_at) * 1000)::float8 from key_usage where key_usage.key_id = keys.id) as last_used_at`)
+  (select (extract(epoch from key_usage.last_used_at) * 1000)::float8 from ${tables.keyUsage} where key_usage.key_id = keys.id) as last_used_at`
+}
+
+function currentHint (tables: Tables): SQL {
+  return sql`(select tokens.hint from ${tables.tokens} where tokens.key_id = keys.id and tokens.is_current)`
+}
 
 export function toManagedKey (row: ManagedKeyRow): ManagedKey {
   return {

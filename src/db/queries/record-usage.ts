@@ -10,7 +10,7 @@ export async function recordUsage (db: Database, ages: ReadonlyMap<string, numbe
   const ids = `{${[...ages.keys()].join(',')}}`
   const milliseconds = `{${[...ages.values()].join(',')}}`
   await db.execute(sql`
-    insert into key_usage as stored (key_id, last_used_at)
+    insert into ${db.tables.keyUsage} as stored (key_id, last_used_at)
     select used.key_id, clock_timestamp() - used.age * interval '1 millisecond'
     from unnest((${ids}::text)::uuid[], (${milliseconds}::text)::float8[]) as used (key_id, age)
     order by used.key_id

@@ -19,13 +19,13 @@ interface Answer {
  * that has been replaced, or whose standby does not answer, cannot commit it. Nothing is acknowledged across a
  * change of the timeline, where the same position may mean another change.
  */
-export async function renewWindow (sql: Sql, { id, applied, acked, timeline, rowsMax }: Renewal): Promise<RenewalAnswer> {
+export async function renewWindow (sql: Sql, schema: string, { id, applied, acked, timeline, rowsMax }: Renewal): Promise<RenewalAnswer> {
   const [answer] = await sql<[Answer]>`
     with present as materialized (
       select seq, (select system_identifier from pg_control_system())::text || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline
-      from revocation_clock where id = 1
+      from ${sql(schema)}.revocation_clock where id = 1
     ), mine as (
-      update window_members set
+      update ${sql(schema)}.window_members set
         renewals = renewals + 1,
         acked = case when present.timeline = ${timeline ?? null}::text
           then greatest(acked, least(${acked}::bigint, present.seq)) else acked end
@@ -35,8 +35,8 @@ export async function renewWindow (sql: Sql, { id, applied, acked, timeline, row
     select exists (select from mine) as alive, seq::float8, timeline,
       extract(epoch from clock_timestamp())::float8 * 1000 as database_time,
       coalesce((
-        select json_agg(json_build_array(newest.seq, action, encode(digest, 'hex'), workspace_id) order by newest.seq)
-        from (select * from revocation_log where revocation_log.seq > ${applied}::bigint order by seq desc limit ${rowsMax}) newest
+        select json_agg(json_build_array(newest.seq, action, encode(digests[1], 'hex'), workspace_id) order by newest.seq)
+        from (select * from ${sql(schema)}.revocation_log where revocation_log.seq > ${applied}::bigint order by seq desc limit ${rowsMax}) newest
       ), '[]') as rows
     from present`
   const { alive, seq, database_time: databaseTime, rows } = answer

@@ -18,24 +18,24 @@ interface RevokedRow {
 export async function revokeKey (db: Database, { workspaceId, keyId, actor, reason }: KeyChange & { readonly reason: string | undefined }): Promise<{ digest: Digest, logged: LogPosition } | undefined> {
   const [row] = await db.execute<RevokedRow>(sql`
     with target as materialized (
-      select id, digest, workspace_id, revoked_at from keys where id = ${keyId}::uuid and workspace_id = ${workspaceId} for update
+      select id, array(select tokens.digest from ${db.tables.tokens} where tokens.key_id = keys.id order by tokens.is_current desc, tokens.digest) as digests, workspace_id, revoked_at from ${db.tables.keys} where id = ${keyId}::uuid and workspace_id = ${workspaceId} for update
     ), tick as (
-      update revocation_clock set seq = seq + 1 from target where revocation_clock.id = 1 returning seq, window_ms
+      update ${db.tables.revocationClock} set seq = seq + 1 from target where revocation_clock.id = 1 returning seq, window_ms
     ), logged as (
-      insert into revocation_log (seq, action, digest) select tick.seq, 'revoke', target.digest from tick, target
+      insert into ${db.tables.revocationLog} (seq, action, digests) select tick.seq, 'revoke', target.digests from tick, target
     ), revoked as (
-      update keys set
+      update ${db.tables.keys} set
         revoked_at = coalesce(keys.revoked_at, clock_timestamp()),
         revoked_by = coalesce(keys.revoked_by, ${actor}::text),
         revoke_reason = case when keys.revoked_at is null then ${reason ?? null}::text else keys.revoke_reason end
       from tick, target where keys.id = target.id
     ), audited as (
-      insert into audit (id, workspace_id, key_id, action, actor, details)
+      insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
       select ${uuidv7()}::uuid, target.workspace_id, target.id,
         case when target.revoked_at is null then 'key.revoked' else 'key.revoked_again' end, ${actor}, ${JSON.stringify({ reason: reason ?? null })}::jsonb
       from tick, target
     )
-    select target.digest, tick.seq, tick.window_ms from tick, target`)
+    select target.digests[1] as digest, tick.seq, tick.window_ms from tick, target`)
   if (row === undefined) return undefined
   return { digest: digestFromBytes(row.digest), logged: { seq: Number(row.seq), windowMs: row.window_ms } }
 }

@@ -23,18 +23,18 @@ interface RevokedRow {
 export async function revokeWorkspace (db: Database, { workspaceId, actor, reason }: WorkspaceChange): Promise<{ revoked: number, logged: LogPosition }> {
   const [row] = await db.execute<RevokedRow>(sql`
     with target as materialized (
-      select id from keys where workspace_id = ${workspaceId} and revoked_at is null order by id for update
+      select id from ${db.tables.keys} where workspace_id = ${workspaceId} and revoked_at is null order by id for update
     ), counted as materialized (
       select count(*)::int as keys from target
     ), tick as (
-      update revocation_clock set seq = seq + 1 from counted where revocation_clock.id = 1 returning seq, window_ms
+      update ${db.tables.revocationClock} set seq = seq + 1 from counted where revocation_clock.id = 1 returning seq, window_ms
     ), logged as (
-      insert into revocation_log (seq, action, workspace_id) select tick.seq, 'change', ${workspaceId} from tick
+      insert into ${db.tables.revocationLog} (seq, action, workspace_id) select tick.seq, 'change', ${workspaceId} from tick
     ), revoked as (
-      update keys set revoked_at = clock_timestamp(), revoked_by = ${actor}::text, revoke_reason = ${reason ?? null}::text
+      update ${db.tables.keys} set revoked_at = clock_timestamp(), revoked_by = ${actor}::text, revoke_reason = ${reason ?? null}::text
       from tick, target where keys.id = target.id and keys.revoked_at is null
     ), audited as (
-      insert into audit (id, workspace_id, key_id, action, actor, details)
+      insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
       select ${uuidv7()}::uuid, ${workspaceId}, null, 'workspace.revoked', ${actor},
         jsonb_build_object('reason', ${reason ?? null}::text, 'revoked', counted.keys) from tick, counted
     )

@@ -7,7 +7,7 @@ import type { Database } from '../connect.ts'
 export async function startSession (db: Database, digest: Buffer, { person, limits }: { person: Person, limits: SessionLimits }): Promise<void> {
   const { workspaceId, ownerId, name, actor, admin } = person
   await db.execute(sql`
-    with forgotten as (delete from sessions where ends_at < clock_timestamp())
-    insert into sessions (digest, workspace_id, owner_id, person_name, actor, admin, ends_at)
+    with forgotten as (delete from ${db.tables.sessions} where ends_at < clock_timestamp())
+    insert into ${db.tables.sessions} (digest, workspace_id, owner_id, person_name, actor, admin, ends_at)
     values (${digest}, ${workspaceId}, ${ownerId}, ${name}, ${actor}, ${admin}, clock_timestamp() + ${limits.lifetimeMs}::float8 * interval '1 millisecond')`)
 }

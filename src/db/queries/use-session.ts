@@ -15,7 +15,7 @@ interface Row {
 /** Both limits by the database's clock, which all replicas share. */
 export async function useSession (db: Database, digest: Buffer, limits: SessionLimits): Promise<Person | undefined> {
   const [row] = await db.execute<Row>(sql`
-    update sessions set seen_at = clock_timestamp()
+    update ${db.tables.sessions} set seen_at = clock_timestamp()
     where digest = ${digest} and ends_at > clock_timestamp() and seen_at > clock_timestamp() - ${limits.idleMs}::float8 * interval '1 millisecond'
     returning workspace_id, owner_id, person_name, actor, admin`)
   return row && { workspaceId: row.workspace_id, ownerId: row.owner_id, name: row.person_name, actor: row.actor, admin: row.admin }

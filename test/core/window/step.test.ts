@@ -9,7 +9,7 @@ import type { LoggedChange } from '../../../src/core/window/trust.ts'
 const terms = { windowMs: 1000, renewEveryMs: 100, renewalTimeoutMs: 300, tailRowsMax: 4, guards: allGuards }
 
 const keyOf = (name: string): KeyRecord => ({
-  id: name, digest: name as Digest, workspaceId: 'acme', ownerId: null, name, scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null
+  id: name, digest: name as Digest, workspaceId: 'acme', ownerId: null, name, scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null
 })
 const change = (seq: number, key = 'k', action: 'revoke' | 'change' = 'revoke'): LoggedChange => ({ seq, action, target: { kind: 'key', digest: key as Digest } })
 const workspaceChange = (seq: number): LoggedChange => ({ seq, action: 'revoke', target: { kind: 'workspace', workspaceId: 'acme' } })

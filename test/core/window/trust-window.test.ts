@@ -15,7 +15,7 @@ const digest = 'k'.repeat(32) as Digest
 // Machines that run tests are busy: upper bounds are told apart from windows, not measured. `npm run torture` measures.
 const slack = 1000
 const record: KeyRecord = {
-  id: 'key', digest, workspaceId: 'acme', ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null
+  id: 'key', digest, workspaceId: 'acme', ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null
 }
 
 /** Hints between the windows of one test, in the same turn. */
@@ -47,8 +47,8 @@ async function setup (t: Test) {
 /** What the key service does: commits, and reads the clock when the answer is there. */
 async function revoke (sql: ReturnType<typeof connect>['sql']) {
   const { seq, window_ms: windowMs } = await sql.begin(async (tx) => {
-    const [clock] = await tx<[{ seq: number, window_ms: number }]>`update revocation_clock set seq = seq + 1 returning seq::float8, window_ms`
-    await tx`insert into revocation_log (seq, action, digest) values (${clock.seq}, 'revoke', ${Buffer.from(digest, 'latin1')})`
+    const [clock] = await tx<[{ seq: number, window_ms: number }]>`update navis_keys.revocation_clock set seq = seq + 1 returning seq::float8, window_ms`
+    await tx`insert into navis_keys.revocation_log (seq, action, digests) values (${clock.seq}, 'revoke', array[${Buffer.from(digest, 'latin1')}]::bytea[])`
     return clock
   })
   return { seq, windowMs, committedAt: systemClock.monotonicMs(), action: 'revoke' as const, target: { kind: 'key' as const, digest } }

@@ -37,7 +37,7 @@ t.test('one embedded Postgres, many connections', async (t) => {
   await t.test('takes the migrations of the real one, twice', async (t) => {
     await migrate(embedded.url)
     await migrate(embedded.url)
-    t.match(await pool(t, embedded)`select seq from revocation_clock`, [{ seq: '0' }])
+    t.match(await pool(t, embedded)`select seq from navis_keys.revocation_clock`, [{ seq: '0' }])
   })
 
   await t.test('keeps its buffers small', async (t) => {

@@ -1,8 +1,0 @@
--- The one row of the clock, with the key of the HMAC over what Redis holds: 244 bits from the server's strong random source.
-INSERT INTO "revocation_clock" ("id", "seq", "pruned_to", "window_ms", "row_secret")
-VALUES (1, 0, 0, 0, decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'))
-ON CONFLICT ("id") DO NOTHING;--> statement-breakpoint
--- Few rows, rewritten all the time: room on the page keeps every rewrite HOT, and an early vacuum keeps the page count at one.
-ALTER TABLE "revocation_clock" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
-ALTER TABLE "window_members" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
-ALTER TABLE "key_usage" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);

@@ -1,0 +1,9 @@
+import { pgSchema } from 'drizzle-orm/pg-core'
+import { defaultSchema, tablesIn } from '../src/db/schema.ts'
+
+// What the migration generator reads: every table, in the default schema.
+export const schema = pgSchema(defaultSchema)
+export const {
+  keys, tokens, keyUsage, usageDays, usageTools, calls, audit, idempotency, policies, events, deliveries,
+  revocationClock, revocationLog, windowMembers, sessions
+} = tablesIn(defaultSchema)
