@@ -271,7 +271,20 @@ function makeTables (schemaName: string) {
   ])
 
   return {
-    keys, tokens, keyUsage, usageDays, usageTools, calls, audit, idempotency, policies, events, deliveries,
-    revocationClock, revocationLog, windowMembers, sessions
+    keys,
+    tokens,
+    keyUsage,
+    usageDays,
+    usageTools,
+    calls,
+    audit,
+    idempotency,
+    policies,
+    events,
+    deliveries,
+    revocationClock,
+    revocationLog,
+    windowMembers,
+    sessions
   }
 }

@@ -105,8 +105,22 @@ export class KeyTable {
     const workspaceId = this.#workspaces.at(this.#rows.workspace(row)).text
     const owner = this.#rows.owner(row)
     const ownerId = owner === -1 ? null : this.#owners.at(owner).text
-    return { asof, record: sealRecord({ id, digest, workspaceId, ownerId, name, scope, metadata: none, createdAt, expiresAt, revokedAt: null,
-      limits: null }) }
+    return {
+      asof,
+      record: sealRecord({
+        id,
+        digest,
+        workspaceId,
+        ownerId,
+        name,
+        scope,
+        metadata: none,
+        createdAt,
+        expiresAt,
+        revokedAt: null,
+        limits: null
+      })
+    }
   }
 
   #keepReady (row: number, entry: Entry): void {

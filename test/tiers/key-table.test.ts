@@ -17,7 +17,8 @@ function entryOf (name: string, { asof = 1, ...fields }: Partial<KeyRecord> & { 
     metadata: {},
     createdAt: 1_763_856_000_123,
     expiresAt: null,
-    revokedAt: null, limits: null,
+    revokedAt: null,
+    limits: null,
     ...fields
   }
   return { record, asof }
