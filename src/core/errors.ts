@@ -1,4 +1,4 @@
-/** Stable codes that programs test. Their HTTP statuses stand in `plugins/problems.ts`, which does not compile while one is missing. */
+/** Stable codes that programs test. Their HTTP statuses stand in `http/problem-document.ts`, which does not compile while one is missing. */
 export const errorCodes = [
   'invalid_request',
   'invalid_cursor',

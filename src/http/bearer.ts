@@ -1,4 +1,3 @@
-import type { TokenFormat } from '../core/token.ts'
 import { isRepeated } from './repeated-header.ts'
 import { refusals, type Refusal } from './refusals.ts'
 
@@ -9,11 +8,16 @@ interface RawRequest {
   readonly rawHeaders: readonly string[]
 }
 
+/** Tells what is shaped like a token: `TokenFormat`. */
+interface TokenShape {
+  foundIn (text: string): boolean
+}
+
 /**
  * The token that a request presents in its one `Authorization: Bearer` header (RFC 6750, section 2.1), or why there is
  * none to look at. Whether it is a token at all, the verifier says.
  */
-export function bearerToken (request: RawRequest, tokens: TokenFormat): string | Refusal {
+export function bearerToken (request: RawRequest, tokens: TokenShape): string | Refusal {
   const header = request.headers.authorization
   const url = request.url ?? ''
   const queryAt = url.indexOf('?')
@@ -24,7 +28,7 @@ export function bearerToken (request: RawRequest, tokens: TokenFormat): string |
 }
 
 // Also asked for by RFC 7235, though rarely seen: another case, more than one space.
-function tokenOfUnusual (header: string, tokens: TokenFormat): string | Refusal {
+function tokenOfUnusual (header: string, tokens: TokenShape): string | Refusal {
   const [, token] = /^bearer +([^\s,]+) *$/i.exec(header) ?? []
   if (token !== undefined) return token
   if (tokens.foundIn(header) || /^bearer\b/i.test(header)) return refusals.malformedHeader
@@ -35,7 +39,7 @@ function tokenOfUnusual (header: string, tokens: TokenFormat): string | Refusal 
  * Whether a token travels in a query string, where logs and histories keep it. A parameter called `token` may be the
  * application's own, so beside a proper header only what is certainly meant for us counts.
  */
-function holdsToken (query: string, hasHeader: boolean, tokens: TokenFormat): boolean {
+function holdsToken (query: string, hasHeader: boolean, tokens: TokenShape): boolean {
   if (/(?:^|&)access_token=/i.test(query)) return true
   if (!hasHeader && /(?:^|&)(?:token|api_?key)=/i.test(query)) return true
   return tokens.foundIn(query) || (query.includes('%') && tokens.foundIn(unescape(query)))

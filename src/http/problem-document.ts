@@ -1,5 +1,4 @@
-import { Type } from 'typebox'
-import { errorCodes, type ErrorCode, type KeysError } from '../core/errors.ts'
+import type { ErrorCode, KeysError } from '../core/errors.ts'
 
 interface Meaning {
   readonly status: number
@@ -27,21 +26,7 @@ export const meanings: Readonly<Record<ErrorCode, Meaning>> = {
 
 export const problemType = 'application/problem+json'
 
-/** RFC 9457. `code` is what programs test. */
-export const problemSchema = Type.Object({
-  type: Type.String({ description: 'Names the problem; the same for every occurrence.' }),
-  title: Type.String(),
-  status: Type.Integer(),
-  detail: Type.String({ description: 'What went wrong and what to do, for people.' }),
-  code: Type.Enum([...errorCodes], { description: 'Stable: programs test this.' }),
-  errors: Type.Optional(Type.Array(Type.Object({
-    pointer: Type.String({ description: 'JSON pointer (RFC 6901) into what was sent.' }),
-    detail: Type.String()
-  }))),
-  key_id: Type.Optional(Type.String({ description: 'With `already_created`: the key that exists.' })),
-  request_id: Type.Optional(Type.String({ description: 'With `internal`: what to look for in the logs.' }))
-}, { $id: 'Problem', title: 'Problem' })
-
+/** RFC 9457; its schema is in `problem-schema.ts`, apart, so that who only answers needs no library for schemas. */
 export function problemDocument ({ code, message, faults, extra }: Pick<KeysError, 'code' | 'message' | 'faults' | 'extra'>): string {
   const { status, title } = meanings[code]
   return JSON.stringify({

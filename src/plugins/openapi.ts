@@ -1,7 +1,8 @@
 import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
-import { problemSchema, problemType } from '../http/problem-document.ts'
+import { problemType } from '../http/problem-document.ts'
+import { problemSchema } from '../http/problem-schema.ts'
 
 interface Answer {
   readonly description: string

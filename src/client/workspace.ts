@@ -1,0 +1,80 @@
+import type { Transport } from './transport.ts'
+import type { AuditPage, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, PageOptions } from './wire-types.ts'
+
+export interface CallOptions {
+  /** Gives the call up. A change may have been made, or be made later. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface CreateOptions extends CallOptions {
+  /** The same one with the same key makes one key within 24 hours. A new one for each call. */
+  readonly idempotencyKey?: string | undefined
+}
+
+export interface RevokeOptions extends CallOptions {
+  readonly reason?: string | undefined
+}
+
+/** The keys of one workspace; with a management token. */
+export class Workspace {
+  readonly id: string
+  readonly #path: string
+  readonly #transport: Transport
+
+  constructor (transport: Transport, id: string) {
+    this.id = id
+    this.#transport = transport
+    this.#path = `/v1/workspaces/${encodeURIComponent(id)}`
+  }
+
+  /**
+   * Makes a key; its token is in the answer and never again. When the answer to an attempt is lost after the key was made, repeating
+   * rejects with `already_created` and `keyId`: revoke that key and make another.
+   */
+  async create (key: NewKey, { idempotencyKey = crypto.randomUUID(), signal }: CreateOptions = {}): Promise<KeyWithToken> {
+    return await this.#transport.send({ method: 'POST', path: `${this.#path}/keys`, json: key, idempotencyKey, isChange: true, signal }) as KeyWithToken
+  }
+
+  /** A page, newest first; `next_cursor` is null on the last one. */
+  async list ({ signal, ...query }: KeyFilter & PageOptions & CallOptions = {}): Promise<KeyPage> {
+    return await this.#transport.send({ method: 'GET', path: `${this.#path}/keys`, query: { ...query }, signal }) as KeyPage
+  }
+
+  /** Every key, newest first, a page at a time. */
+  async * all (options: KeyFilter & CallOptions = {}): AsyncGenerator<Key, void, void> {
+    let cursor: string | undefined
+    do {
+      const page: KeyPage = await this.list({ ...options, limit: 200, cursor })
+      yield * page.keys
+      cursor = page.next_cursor ?? undefined
+    } while (cursor !== undefined)
+  }
+
+  async get (keyId: string, { signal }: CallOptions = {}): Promise<Key> {
+    return await this.#transport.send({ method: 'GET', path: this.#pathOf(keyId), signal }) as Key
+  }
+
+  /** Whatever narrows the key is in force on every replica when this resolves. */
+  async update (keyId: string, change: KeyChange, { signal }: CallOptions = {}): Promise<Key> {
+    return await this.#transport.send({ method: 'PATCH', path: this.#pathOf(keyId), json: change, isChange: true, signal }) as Key
+  }
+
+  /** When this resolves, every replica refuses the key. Repeating does no harm. */
+  async revoke (keyId: string, { reason, signal }: RevokeOptions = {}): Promise<void> {
+    await this.#transport.send({ method: 'DELETE', path: this.#pathOf(keyId), json: reason === undefined ? undefined : { reason }, isChange: true, signal })
+  }
+
+  /** Revokes every key of the workspace; when this resolves, every replica refuses them. */
+  async revokeAll ({ reason, signal }: RevokeOptions = {}): Promise<{ readonly revoked: number }> {
+    return await this.#transport.send({ method: 'POST', path: `${this.#path}/keys/revoke-all`, json: { reason }, isChange: true, signal }) as { revoked: number }
+  }
+
+  /** Who did what to which key when: a page, newest first. */
+  async audit ({ signal, ...query }: PageOptions & CallOptions = {}): Promise<AuditPage> {
+    return await this.#transport.send({ method: 'GET', path: `${this.#path}/audit`, query: { ...query }, signal }) as AuditPage
+  }
+
+  #pathOf (keyId: string): string {
+    return `${this.#path}/keys/${encodeURIComponent(keyId)}`
+  }
+}
