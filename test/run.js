@@ -1,103 +1,109 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import './support/typescript.js'
+import { strip } from './support/strip-types.js'
+
+const { TestFile } = await import('./support/test-file.ts')
 
 /*
- * `npm test` runs everything, `npm test -- test/x.test.ts …` only those files. Ends on the line `N passed, N failed`;
- * the exit status is 0 only when nothing failed.
+ * `npm test` runs everything, `npm test -- test/x.test.ts …` only those files. Prints a line a file, what failed in it,
+ * and at the end the slowest files; ends on the line `N passed, N failed`. The exit status is 0 only when nothing failed.
  */
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Each of these runs alone, after all others: what it measures or breaks is the whole machine. */
-const alone = ['test/torture']
+const alone = ['test/torture/']
 
-const tap = join(root, 'node_modules/.bin/tap')
-const loader = ['--import', '@tapjs/typescript/import']
+const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.url).href]
 
 // Some tests drive the built service: one that is out of date would prove nothing.
 await build()
+await stripAll()
 const servers = await startServers()
-const totals = { pass: 0, fail: 0, skip: 0, todo: 0 }
-let failed = false
+const results = []
+const running = new Set()
+const rounds = roundsOf(wantedFiles())
 let interrupted
-let running
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     interrupted = signal
-    running?.kill(signal)
+    for (const { files } of rounds) files.length = 0
+    for (const test of running) test.end(`ended by ${signal}`, signal)
   })
 }
 
-for (const { files, options } of rounds(wantedFiles())) {
-  if (interrupted === undefined) await runTap(files, options)
-}
+for (const round of rounds) await runRound(round)
 await servers.stop()
-
-const away = [totals.skip > 0 && `${totals.skip} skipped`, totals.todo > 0 && `${totals.todo} to do`].filter(Boolean)
-if (away.length > 0) console.log(`# ${away.join(', ')}`)
-if (interrupted !== undefined) console.log(`# ended by ${interrupted}`)
-if ((failed || interrupted !== undefined) && totals.fail === 0) totals.fail = 1
-console.log(`${totals.pass} passed, ${totals.fail} failed`)
-process.exitCode = totals.fail === 0 ? 0 : 1
+report()
 
 function wantedFiles () {
   const named = process.argv.slice(2)
   const missing = named.filter((name) => !existsSync(name))
   if (missing.length > 0) throw new Error(`No such test file: ${missing.join(', ')}`)
-  return (named.length > 0 ? named : [join(root, 'test')]).flatMap(testFiles).map((file) => relative(root, file)).sort()
+  return (named.length > 0 ? named : [join(root, 'test')]).flatMap((path) => filesIn(path, '.test.ts')).map((file) => relative(root, file)).sort()
 }
 
-function testFiles (path) {
+function filesIn (path, ending) {
   if (path.endsWith('.ts')) return [path]
   return readdirSync(path, { withFileTypes: true }).flatMap((entry) => {
-    if (entry.isDirectory() && entry.name !== 'node_modules') return testFiles(join(path, entry.name))
-    return entry.name.endsWith('.test.ts') ? [join(path, entry.name)] : []
+    if (entry.isDirectory() && entry.name !== 'node_modules') return filesIn(join(path, entry.name), ending)
+    return entry.name.endsWith(ending) ? [join(path, entry.name)] : []
   })
 }
 
-function rounds (files) {
-  const isAlone = (file) => alone.some((folder) => file.startsWith(`${folder}/`))
+function roundsOf (files) {
+  const isAlone = (file) => alone.some((folder) => file.startsWith(folder))
   return [
-    { files: files.filter((file) => !isAlone(file)), options: [] },
-    { files: files.filter(isAlone), options: ['--jobs=1', '--timeout=600'] }
-  ].filter(({ files }) => files.length > 0)
+    { files: files.filter((file) => !isAlone(file)), jobs: 2, timeoutMs: 300_000 },
+    { files: files.filter(isAlone), jobs: 1, timeoutMs: 600_000 }
+  ]
 }
 
-async function runTap (files, options) {
-  const seen = []
-  running = spawn(tap, ['run', ...options, ...files], {
-    cwd: root,
-    env: { ...process.env, ...servers.env },
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  running.stdout.pipe(process.stdout, { end: false })
-  const lines = createInterface({ input: running.stdout })
-  lines.on('line', (line) => {
-    const match = /^# \{ total: .*\}$/.exec(line)
-    if (match !== null) seen.push(match[0])
-  })
-  const [status] = await once(running, 'close')
-  running = undefined
-  count(seen.at(-1), status)
+async function runRound ({ files, jobs, timeoutMs }) {
+  await Promise.all(Array.from({ length: jobs }, async () => {
+    while (files.length > 0) {
+      const test = new TestFile()
+      running.add(test)
+      const result = await test.run(files.shift(), { cwd: root, env: { ...process.env, ...servers.env }, nodeOptions, timeoutMs })
+      running.delete(test)
+      results.push(result)
+      print(result)
+    }
+  }))
 }
 
-// A run without its last line has crashed, whatever it had counted up to then.
-function count (line, status) {
-  const number = (name) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(line ?? '')?.[1] ?? 0)
-  for (const name of Object.keys(totals)) totals[name] += number(name)
-  if (status !== 0 || line === undefined) failed = true
-  if (line === undefined) totals.fail++
+function print ({ file, pass, fail, ms, lines }) {
+  console.log(`${fail === 0 ? 'ok    ' : 'FAILED'} ${file}: ${pass} passed${fail === 0 ? '' : `, ${fail} failed`}, ${seconds(ms)}`)
+  for (const line of lines) console.log(`    ${line}`)
+}
+
+function report () {
+  const total = (name) => results.reduce((sum, result) => sum + result[name], 0)
+  const slowest = [...results].sort((a, b) => b.ms - a.ms).slice(0, 15)
+  if (slowest.length > 1) console.log(`# slowest: ${slowest.map(({ file, ms }) => `${file} ${seconds(ms)}`).join(', ')}`)
+  for (const { file } of results.filter(({ fail }) => fail > 0)) console.log(`# failed: ${file}`)
+  const away = [total('skip') > 0 && `${total('skip')} skipped`, total('todo') > 0 && `${total('todo')} to do`].filter(Boolean)
+  if (away.length > 0) console.log(`# ${away.join(', ')}`)
+  if (interrupted !== undefined) console.log(`# ended by ${interrupted}`)
+  const failed = interrupted !== undefined ? Math.max(1, total('fail')) : total('fail')
+  console.log(`${total('pass')} passed, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+}
+
+function seconds (ms) {
+  return `${(ms / 1000).toFixed(1)} s`
 }
 
 async function startServers () {
-  // In a group of its own: Ctrl-C must reach it only through its standard input, after tap has ended.
-  const child = spawn(process.execPath, [...loader, join(root, 'test/support/shared-servers.ts')], {
+  // In a group of its own: Ctrl-C must reach it only through its standard input, after the tests have ended.
+  const child = spawn(process.execPath, [...nodeOptions, join(root, 'test/support/shared-servers.ts')], {
     cwd: root,
-    env: { ...process.env, TS_NODE_TRANSPILE_ONLY: '1', TEST_PROGRAMS: process.argv.length > 2 ? '' : 'all' },
+    env: { ...process.env, TEST_PROGRAMS: process.argv.length > 2 ? '' : 'all' },
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit']
   })
@@ -117,8 +123,17 @@ async function startServers () {
 }
 
 async function build () {
-  const [status] = await once(spawn(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' }), 'close')
+  const [status] = await once(spawn('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' }), 'close')
   if (status !== 0) giveUp()
+  // The compiler leaves what it made of a source that is gone.
+  for (const file of filesIn(join(root, 'dist'), '.js')) {
+    if (!existsSync(join(root, 'src', relative(join(root, 'dist'), file).replace(/js$/, 'ts')))) rmSync(file)
+  }
+}
+
+// Once, here: each test file would load the compiler for what has changed since the last run. What is refused fails the files that import it.
+async function stripAll () {
+  for (const file of ['src', 'test', 'bench'].flatMap((folder) => filesIn(join(root, folder), '.ts'))) await strip(readFileSync(file, 'utf8'), file).catch(() => {})
 }
 
 function giveUp () {

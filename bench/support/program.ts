@@ -52,10 +52,10 @@ export class Program {
 
   /** A TypeScript file of `bench/`, run as the tests run theirs; what it imports of the service is the build in `dist/`. */
   static startFile (t: Teardowns, file: string, options: Omit<ProgramOptions, 'command'> & { readonly nodeOptions?: readonly string[] }): Promise<Program> {
-    const loader = ['--import', import.meta.resolve('@tapjs/typescript/import')]
+    const loader = ['--import', new URL('../../test/support/typescript.js', import.meta.url).href]
     return Program.start(t, {
       ...options,
-      env: { TS_NODE_TRANSPILE_ONLY: '1', TS_NODE_CWD: root, NODE_ENV: 'production', ...options.env },
+      env: { NODE_ENV: 'production', ...options.env },
       command: [process.execPath, ...options.nodeOptions ?? [], ...loader, `${root}bench/contenders/${file}`]
     })
   }

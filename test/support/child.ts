@@ -22,10 +22,10 @@ export class Child {
   readonly #ended: Promise<void>
 
   constructor (t: Teardowns, { file, args = [], env = {}, cwd = root }: ChildOptions) {
-    const loader = file.endsWith('.ts') ? ['--import', import.meta.resolve('@tapjs/typescript/import')] : []
+    const loader = file.endsWith('.ts') ? ['--import', new URL('typescript.js', import.meta.url).href] : []
     this.process = spawn(process.execPath, [...loader, `${root}${file}`, ...args], {
       cwd,
-      env: { PATH: process.env['PATH'], TS_NODE_TRANSPILE_ONLY: '1', ...env },
+      env: { PATH: process.env['PATH'], ...env },
       stdio: ['pipe', 'pipe', 'pipe']
     })
     this.process.stdin?.on('error', () => {})

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { buildService } from './build.ts'
+import { copyService } from './copy-service.ts'
 import { Director } from './director.ts'
 import { figuresOf } from './figures.ts'
 import { Fleet } from './fleet.ts'
@@ -41,7 +41,7 @@ async function torture (): Promise<boolean> {
   const tell = (line: string) => { console.log(`[${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s] ${line}`) }
   console.log(`seed ${seed}, window ${windowMs} ms, ${minutes} minutes; ${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`)
 
-  const fleet = await Fleet.start(t, { main: values.main ?? buildService(t), seed, windowMs, verificationsPerSecond: rate, changesPerSecond: changes })
+  const fleet = await Fleet.start(t, { main: values.main ?? copyService(t), seed, windowMs, verificationsPerSecond: rate, changesPerSecond: changes })
   const director = new Director(fleet, tell)
   tell('three replicas are up; nothing broken')
   await sleep(Math.min(45_000, minutes * 6000))

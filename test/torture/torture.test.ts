@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { buildService } from './build.ts'
+import { copyService } from './copy-service.ts'
 import { Director } from './director.ts'
 import { figuresOf } from './figures.ts'
 import { Fleet, healMs } from './fleet.ts'
@@ -14,7 +14,7 @@ t.setTimeout(240_000)
 t.test('three replicas on real stores keep the promise under every fault', async (t) => {
   const seed = Number(process.env['TORTURE_SEED'] ?? Date.now() % 2 ** 31)
   t.comment(`seed ${seed}`)
-  const fleet = await Fleet.start(t, { main: buildService(t), seed, windowMs, verificationsPerSecond: 400, changesPerSecond: 6 })
+  const fleet = await Fleet.start(t, { main: copyService(t), seed, windowMs, verificationsPerSecond: 400, changesPerSecond: 6 })
   const director = new Director(fleet, (line) => { t.comment(line) })
   await sleep(3000)
   const redis = [await redisOutage(fleet, 3)]
