@@ -35,6 +35,9 @@ export function connect ({ url, schema = defaultSchema, max = 10, onnotice = () 
     ...(socketFolder === undefined ? {} : { host: socketFolder }),
     max,
     onnotice,
+    // The driver repeats a prepared statement whose plan the server has given up, and lets others go in between: they get each other's
+    // answers, or none. See docs/upstream/postgres-js.md.
+    prepare: false,
     connect_timeout: 2,
     keep_alive: 10,
     // The driver asks for the array types on each new connection, and when that question fails nobody handles it: the process would
