@@ -1,0 +1,176 @@
+import fc from 'fast-check'
+import t from 'tap'
+import type { RateLimit } from '../../src/core/key-record.ts'
+import { RateLimiter, type Settled, type Settlement, type SharedRates } from '../../src/core/rate-limiter.ts'
+import { turn } from '../contract-suites/lookup.ts'
+
+const minute: RateLimit = { requests: 10, windowSeconds: 60 }
+
+/** A shared bucket as the script in Redis keeps it, on a clock of the test's. */
+class ModelRates implements SharedRates {
+  readonly time: { now: number }
+  fullAt = 0
+  settled = 0
+  listeners: Array<(backlogMs: number) => void> = []
+  answer: (settled: readonly Settled[]) => Promise<readonly Settled[]> = async (settled) => settled
+
+  constructor (time: { now: number }) {
+    this.time = time
+  }
+
+  async settle (requests: readonly Settlement[]): Promise<readonly Settled[]> {
+    this.settled += requests.length
+    return await this.answer(requests.map(({ limit, debt, want, announces }) => {
+      const { now } = this.time
+      const intervalMs = limit.windowSeconds * 1000 / limit.requests
+      let fullAt = Math.max(this.fullAt, now) + debt * intervalMs
+      const room = Math.floor((now + limit.requests * intervalMs - fullAt) / intervalMs + 1e-6)
+      const granted = want > 0 ? Math.max(0, Math.min(want, room)) : want
+      fullAt = Math.max(now, fullAt + granted * intervalMs)
+      this.fullAt = fullAt
+      if (announces) for (const tell of this.listeners) tell(fullAt - now)
+      return { granted, backlogMs: fullAt - now }
+    }))
+  }
+}
+
+/** Replicas that share a bucket, each told of the others' announcements. */
+function replicas (count: number) {
+  const time = { now: 0 }
+  const shared = new ModelRates(time)
+  const limiters = Array.from({ length: count }, () => new RateLimiter({ clock: { monotonicMs: () => time.now }, shared, replicas: () => count }))
+  shared.listeners = limiters.map((limiter) => (backlogMs) => { limiter.heard('k', backlogMs, time.now) })
+  const take = (i: number, limit: RateLimit) => limiters[i]!.take('k', limit, time.now).isAllowed
+  return { time, shared, limiters, take }
+}
+
+t.test('one replica: exactly the limit at once, then one use for each part of the window, and it says when', async (t) => {
+  const time = { now: 0 }
+  const limiter = new RateLimiter({ clock: { monotonicMs: () => time.now } })
+  const take = () => limiter.take('k', minute, time.now)
+  for (let left = 9; left >= 0; left--) t.match(take(), { isAllowed: true, remaining: left })
+  t.match(take(), { isAllowed: false, remaining: 0, retryAfterS: 6, resetS: 60 })
+  time.now = 5999
+  t.match(take(), { isAllowed: false, retryAfterS: 1 })
+  time.now = 6000
+  t.match(take(), { isAllowed: true, remaining: 0 })
+  t.match(take(), { isAllowed: false, retryAfterS: 6 })
+  time.now = 1_000_000
+  for (let i = 0; i < 10; i++) t.ok(take().isAllowed)
+  t.notOk(take().isAllowed)
+})
+
+t.test('in any stretch of time no more passes than the limit of that stretch and a bucket', (t) => {
+  fc.assert(fc.property(
+    fc.record({ requests: fc.integer({ min: 1, max: 50 }), windowSeconds: fc.integer({ min: 1, max: 100 }) }),
+    fc.array(fc.integer({ min: 0, max: 3000 }), { maxLength: 300 }),
+    (limit, waits) => {
+      const limiter = new RateLimiter({ clock: { monotonicMs: () => 0 } })
+      let now = 0
+      const passed: number[] = []
+      for (const wait of waits) {
+        now += wait
+        if (limiter.take('k', limit, now).isAllowed) passed.push(now)
+      }
+      const perMs = limit.requests / (limit.windowSeconds * 1000)
+      for (let i = 0; i < passed.length; i++) {
+        for (let j = i; j < passed.length; j++) {
+          if (j - i + 1 > limit.requests + (passed[j]! - passed[i]!) * perMs + 1e-6) return false
+        }
+      }
+      return true
+    }
+  ))
+  t.end()
+})
+
+t.test('a limit that is changed counts from then on, and what was used before is not forgiven', async (t) => {
+  const limiter = new RateLimiter({ clock: { monotonicMs: () => 0 } })
+  for (let i = 0; i < 10; i++) limiter.take('k', minute, 0)
+  t.notOk(limiter.take('k', { requests: 20, windowSeconds: 60 }, 0).isAllowed, 'the bucket is empty for a minute')
+  t.match(limiter.take('k', { requests: 5, windowSeconds: 1 }, 0), { isAllowed: false, retryAfterS: 1 }, 'and never for longer than the new window')
+  t.ok(limiter.take('k', { requests: 5, windowSeconds: 1 }, 200).isAllowed)
+})
+
+t.test('an even load on replicas that know nothing of the key passes whole, in one turn or in many', async (t) => {
+  for (const count of [2, 3, 5]) {
+    for (const awaits of [false, true]) {
+      const { take, time } = replicas(count)
+      time.now = 10_000
+      let passed = 0
+      for (let i = 0; i < 30; i++) {
+        if (take(i % count, { requests: 30, windowSeconds: 60 })) passed++
+        if (awaits) await turn()
+      }
+      t.equal(passed, 30, `${count} replicas, ${awaits ? 'many turns' : 'one turn'}`)
+      for (let round = 0; round < 3; round++) {
+        await turn()
+        for (let i = 0; i < count; i++) if (take(i, { requests: 30, windowSeconds: 60 })) passed++
+      }
+      t.ok(passed <= 30 + count, `${passed - 30} beyond it, at most a chunk of one for each`)
+    }
+  }
+})
+
+t.test('an uneven load passes up to the limit and at most a chunk for each replica beyond it', async (t) => {
+  const limit = { requests: 100, windowSeconds: 60 }
+  const { take } = replicas(3)
+  let passed = 0
+  for (let i = 0; i < 95; i++) {
+    if (take(0, limit)) passed++
+    await turn()
+  }
+  t.ok(passed >= 90, `${passed} of 95 by one replica`)
+  for (let i = 0; i < 200; i++) {
+    if (take(i % 3, limit)) passed++
+    await turn()
+  }
+  t.ok(passed >= 97 && passed <= 110 + 3, `${passed} of 295 against a limit of 100`)
+})
+
+t.test('what a replica took in advance and does not use is given back', async (t) => {
+  const limit = { requests: 100, windowSeconds: 60 }
+  const { take, limiters, shared, time } = replicas(2)
+  for (let i = 0; i < 60; i++) { take(0, limit); await turn() }
+  const before = shared.fullAt
+  await limiters[0]!.close()
+  t.ok(shared.fullAt < before, 'the shared bucket is fuller than before')
+  t.equal(Math.round((shared.fullAt - time.now) / 600), 60, 'and holds all but what was used')
+  await limiters[1]!.close()
+})
+
+t.test('a store that does not answer, or fails, costs nobody a wait and refuses nothing that the limit allows', async (t) => {
+  const { take, shared, time, limiters } = replicas(2)
+  shared.answer = async () => { throw new Error('away') }
+  let passed = 0
+  for (let i = 0; i < 20; i++) {
+    if (take(0, minute)) passed++
+    await turn()
+  }
+  t.equal(passed, 10, 'the whole limit, by this replica alone')
+  t.ok(limiters[0]!.stats().failures > 0)
+  shared.answer = async (settled) => settled
+  time.now += 60_000
+  for (let i = 0; i < 4; i++) t.ok(take(0, minute))
+  await turn()
+  t.ok(shared.fullAt > time.now, 'once it is back, it is settled with again')
+})
+
+t.test('however many keys there are, no more are remembered than the bound, and those in use stay', async (t) => {
+  const limiter = new RateLimiter({ clock: { monotonicMs: () => 0 }, keysMax: 100 })
+  const hour = { requests: 10, windowSeconds: 3600 }
+  for (let i = 0; i < 10; i++) limiter.take('busy', hour, 0)
+  for (let i = 0; i < 1000; i++) limiter.take(`key ${i}`, { requests: 10, windowSeconds: 1 }, i * 200)
+  t.equal(limiter.stats().keys, 100)
+  t.notOk(limiter.take('busy', hour, 0).isAllowed)
+})
+
+t.test('nonsense from the shared store never shuts a key out for longer than two windows', async (t) => {
+  const { take, shared, time } = replicas(2)
+  shared.answer = async (settled) => settled.map(() => ({ granted: 1e9, backlogMs: 1e15 }))
+  take(0, minute)
+  await turn()
+  shared.answer = async (settled) => settled
+  time.now += 120_001
+  t.ok(take(0, minute))
+})
