@@ -1,0 +1,4 @@
+import { writeFileSync } from 'node:fs'
+import { chartSchema, chartSchemaPath } from './chart-schema.ts'
+
+writeFileSync(chartSchemaPath, chartSchema())
