@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Scope } from '../core/scopes.ts'
 import { toWireKey } from '../http/wire.ts'
+import type { Terminal } from './program.ts'
 import { withKeys } from './with-keys.ts'
 
 export interface CreateFlags {
@@ -14,7 +15,7 @@ export interface CreateFlags {
   readonly json?: true
 }
 
-export async function createKey (config: Config, { workspace, name, scope, owner, expires, metadata, json }: CreateFlags): Promise<void> {
+export async function createKey (config: Config, { workspace, name, scope, owner, expires, metadata, json }: CreateFlags, terminal: Terminal): Promise<void> {
   const { key, token } = await withKeys(config, { mayBeNew: true }, async ({ service }) => await service.create({
     workspaceId: workspace,
     actor: 'cli',
@@ -25,10 +26,10 @@ export async function createKey (config: Config, { workspace, name, scope, owner
     metadata
   }))
   if (json) {
-    process.stdout.write(`${JSON.stringify({ ...toWireKey(key), token }, null, 2)}\n`)
+    terminal.writeOut(`${JSON.stringify({ ...toWireKey(key), token }, null, 2)}\n`)
     return
   }
   const end = key.expiresAt === null ? 'never expires' : `expires ${new Date(key.expiresAt).toISOString()}`
-  process.stderr.write(`Made "${key.name}" (${key.hint}) for workspace ${key.workspaceId}: ${key.scope}, ${end}, id ${key.id}. The token is shown this once:\n`)
-  process.stdout.write(`${token}\n`)
+  terminal.writeError(`Created "${key.name}" (${key.hint}) in workspace ${key.workspaceId}: ${key.scope}, ${end}, id ${key.id}. This token is shown only once:\n`)
+  terminal.writeOut(`${token}\n`)
 }

@@ -3,8 +3,8 @@ import { isTime } from '../core/key-rules.ts'
 const unitsMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
 
 /**
- * When a key ends, in milliseconds since the epoch: `30d` from now (also `m`, `h`, `w`), a day (`2027-01-01`, its first moment in
- * UTC) or RFC 3339 (`2027-01-01T08:00:00+01:00`). `undefined` for anything else, and for times that no key can end at.
+ * The expiry in milliseconds since the epoch. Accepts a duration from now (`30d`; also `m`, `h`, `w`), a day (`2027-01-01`, at 00:00
+ * UTC) or RFC 3339 (`2027-01-01T08:00:00+01:00`). `undefined` for anything else, and for times that a key cannot have.
  */
 export function parseExpiry (text: string, nowMs: number): number | undefined {
   const time = timeOf(text, nowMs)
@@ -20,7 +20,7 @@ function timeOf (text: string, nowMs: number): number | undefined {
   return Number.isNaN(time) ? undefined : time
 }
 
-// Date takes the 30th of February for the 2nd of March.
+// Date reads 30 February as 2 March.
 function isDay (day: string): boolean {
   const time = Date.parse(day)
   return !Number.isNaN(time) && new Date(time).toISOString().startsWith(day)

@@ -9,7 +9,7 @@ interface Problem {
   readonly errors?: readonly Fault[]
 }
 
-/** 2 for a command line that cannot be understood, 0 for `--help`, 1 for everything else. */
+/** 2 for an invalid command line, 0 for `--help` and `--version`, 1 for every other failure. */
 export function exitCodeOf (error: unknown): number {
   if (error instanceof CommanderError) return isHelp(error) ? 0 : 2
   return 1
@@ -19,7 +19,7 @@ export function isHelp (error: unknown): boolean {
   return error instanceof CommanderError && ['commander.helpDisplayed', 'commander.version'].includes(error.code)
 }
 
-/** The failure as an RFC 9457 document, without a status: nobody spoke HTTP. */
+/** The failure as an RFC 9457 document, without `status`: there was no HTTP response. */
 export function problemOf (error: unknown): Problem {
   if (error instanceof CommanderError) {
     const detail = error.code === 'commander.help' ? 'A command is missing.' : error.message.replace(/^error: /, '')
@@ -33,25 +33,25 @@ export function problemOf (error: unknown): Problem {
   return { type: 'about:blank', title: 'Failed', code: 'internal', detail: detailOf(error) }
 }
 
-/** The same for people, on a line or a few. */
+/** The same as text, on one line or a few. */
 export function sentenceOf (error: unknown): string {
   const { detail, errors = [] } = problemOf(error)
   return ['navis-keys: ' + detail, ...errors.map(({ pointer, detail }) => `  ${pointer}: ${detail}`)].join('\n')
 }
 
-// The message of a database error holds the statement's parameters, the one of a URL error the URL with its password:
-// only a code is shown, and the messages of errors that were written to be shown.
+// The message of a database error holds the statement's parameters, and that of a URL error the URL with its password.
+// Only error codes are printed, and the messages of our own errors, which are written for users.
 function detailOf (error: unknown): string {
-  if (!(error instanceof Error)) return 'Something failed that was not foreseen.'
+  if (!(error instanceof Error)) return 'Unexpected failure.'
   if (['ConfigError', 'UnfitDatabase', 'DataFolderInUse', 'NoData'].includes(error.name)) return error.message
   return codeIn(error) === undefined
-    ? `Something failed that was not foreseen (${error.name}).`
+    ? `Unexpected failure (${error.name}).`
     : `The database cannot be used. ${whichDatabase(error)}`
 }
 
 function whichDatabase (error: Error): string {
   const code = codeIn(error.cause ?? error)
-  return `DATABASE_URL, or else DATA_DIR, names it${code === undefined ? '' : `; its error was ${code}`}.`
+  return `Check DATABASE_URL or, without it, DATA_DIR${code === undefined ? '' : `; the error was ${code}`}.`
 }
 
 function codeIn (error: unknown): string | undefined {

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { KeyStatus, ManagedKey } from '../core/key-record.ts'
 import { toWireKey } from '../http/wire.ts'
+import type { Terminal } from './program.ts'
 import { table } from './table.ts'
 import { withKeys } from './with-keys.ts'
 
@@ -12,17 +13,17 @@ export interface ListFlags {
   readonly json?: true
 }
 
-export async function listKeys (config: Config, { workspace, status, limit, cursor, json }: ListFlags): Promise<void> {
+export async function listKeys (config: Config, { workspace, status, limit, cursor, json }: ListFlags, terminal: Terminal): Promise<void> {
   const { keys, nextCursor } = await withKeys(config, { mayBeNew: false }, async ({ service }) => {
     return await service.list({ workspaceId: workspace, status, limit, cursor })
   })
   if (json) {
-    process.stdout.write(`${JSON.stringify({ keys: keys.map(toWireKey), next_cursor: nextCursor }, null, 2)}\n`)
+    terminal.writeOut(`${JSON.stringify({ keys: keys.map(toWireKey), next_cursor: nextCursor }, null, 2)}\n`)
     return
   }
-  if (keys.length === 0) process.stderr.write(`No ${status === 'all' ? '' : `${status} `}keys in workspace ${workspace}.\n`)
-  else process.stdout.write(table(['ID', 'HINT', 'NAME', 'SCOPE', 'STATUS', 'CREATED', 'EXPIRES', 'LAST USED'], keys.map(row)))
-  if (nextCursor !== null) process.stderr.write(`There are more: --cursor ${nextCursor}\n`)
+  if (keys.length === 0) terminal.writeError(`No ${status === 'all' ? '' : `${status} `}keys in workspace ${workspace}.\n`)
+  else terminal.writeOut(table(['ID', 'HINT', 'NAME', 'SCOPE', 'STATUS', 'CREATED', 'EXPIRES', 'LAST USED'], keys.map(row)))
+  if (nextCursor !== null) terminal.writeError(`More keys: --cursor ${nextCursor}\n`)
 }
 
 function row ({ id, hint, name, scope, status, createdAt, expiresAt, lastUsedAt }: ManagedKey): string[] {

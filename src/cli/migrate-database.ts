@@ -1,14 +1,15 @@
 import type { Config } from '../config/config.ts'
 import { migrate } from '../db/migrate.ts'
 import { openDatabase } from './open-database.ts'
+import type { Terminal } from './program.ts'
 
-export async function migrateDatabase (config: Config, { json }: { readonly json?: true }): Promise<void> {
+export async function migrateDatabase (config: Config, { json }: { readonly json?: true }, terminal: Terminal): Promise<void> {
   const database = await openDatabase(config, { mayBeNew: true })
   try {
     await migrate(database.url)
   } finally {
     await database.close()
   }
-  if (json) process.stdout.write('{"migrated": true}\n')
-  else process.stderr.write('The database is at the newest schema.\n')
+  if (json) terminal.writeOut('{"migrated": true}\n')
+  else terminal.writeError('The database is at the newest schema.\n')
 }

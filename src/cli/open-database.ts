@@ -8,8 +8,8 @@ export interface OpenDatabase {
   close (): Promise<void>
 }
 
-/** There is no data where the settings point. Most likely they point to the wrong place. */
-export class NoData extends Error {
+/** The data folder does not exist. Most likely the settings are wrong. */
+class NoData extends Error {
   constructor (folder: string) {
     super(`There is no data in ${folder}. Set DATABASE_URL to the service's database, or DATA_DIR to its data folder.`)
     this.name = 'NoData'
@@ -17,13 +17,13 @@ export class NoData extends Error {
 }
 
 interface Options {
-  /** Whether a data folder may be made where there is none. */
+  /** Whether to create a data folder that does not exist. */
   readonly mayBeNew: boolean
 }
 
 /**
- * The database that the settings name. An embedded one is reached through the service that runs on it, or opened here
- * while none does; either way it is at the newest schema.
+ * Opens the database of the settings. An embedded one is reached through the service that runs on it; if none runs, it is
+ * started here. Either way its schema is the newest.
  */
 export async function openDatabase ({ databaseUrl, dataDir }: Config, { mayBeNew }: Options): Promise<OpenDatabase> {
   if (databaseUrl !== undefined) return borrowed(databaseUrl)

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import type { Terminal } from './program.ts'
 import { withKeys } from './with-keys.ts'
 
 export interface RevokeFlags {
@@ -8,17 +9,17 @@ export interface RevokeFlags {
 }
 
 const meanings = {
-  fast: 'every replica has confirmed it',
-  slow: 'not every replica answered, so the trust window was waited out'
+  fast: 'every replica confirmed it',
+  slow: 'not every replica confirmed it, so the trust window was waited for'
 }
 
 /** Returns when the revocation is in force everywhere. */
-export async function revokeKey (config: Config, id: string, { workspace, reason, json }: RevokeFlags): Promise<void> {
+export async function revokeKey (config: Config, id: string, { workspace, reason, json }: RevokeFlags, terminal: Terminal): Promise<void> {
   const path = await withKeys(config, { mayBeNew: false }, async ({ service, window }) => {
     await service.revoke({ workspaceId: workspace, keyId: id, actor: 'cli', reason })
-    // This process has made this one change and no other.
+    // This process made only this one change.
     return window.snapshot().inForce.slow.count > 0 ? 'slow' : 'fast'
   })
-  if (json) process.stdout.write(`${JSON.stringify({ id, workspace_id: workspace, in_force: true, path }, null, 2)}\n`)
-  else process.stderr.write(`Revoked ${id}, in force everywhere by the ${path} path: ${meanings[path]}.\n`)
+  if (json) terminal.writeOut(`${JSON.stringify({ id, workspace_id: workspace, in_force: true, path }, null, 2)}\n`)
+  else terminal.writeError(`Revoked ${id}; in force on every replica by the ${path} path: ${meanings[path]}.\n`)
 }

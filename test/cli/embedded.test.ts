@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { startService } from '../proxies/service.ts'
-import { runCli } from './run-cli.ts'
+import { runCliProcess as runCli } from './run-cli.ts'
 
 // Each run starts a Postgres compiled to WebAssembly, which takes seconds of a busy machine.
 t.setTimeout(240_000)

@@ -3,10 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startService } from '../proxies/service.ts'
 import { freshDatabase, freshRedis } from '../support/servers.ts'
-import { runCli, type Outcome } from './run-cli.ts'
-
-// Some sixty processes, one after the other.
-t.setTimeout(240_000)
+import { runCli, runCliProcess, type Outcome } from './run-cli.ts'
 
 const tokenLine = /^nops_[0-9A-Za-z]{38}\n$/
 const create = ['keys', 'create', '--workspace', 'acme', '--name', 'laptop', '--scope', 'mcp:read']
@@ -22,13 +19,20 @@ async function createdKey (outcome: Promise<Outcome>): Promise<Record<string, st
   return JSON.parse(stdout) as Record<string, string>
 }
 
-t.test('create prints the token alone to stdout, and all else to stderr', async (t) => {
-  const { cli } = await setup(t)
-  const { code, stdout, stderr } = await cli(...create)
+t.test('as a process: create prints only the token to stdout, and everything else to stderr', async (t) => {
+  const env = { DATABASE_URL: await freshDatabase(t), REDIS_URL: 'redis://127.0.0.1:1' }
+  const { code, stdout, stderr } = await runCliProcess(create, env)
   t.equal(code, 0, stderr)
   t.match(stdout, tokenLine)
   t.match(stderr, /laptop.*acme/)
   t.notOk(stderr.includes(stdout.trim()))
+})
+
+t.test('as a process: the exit status tells success, failure and an invalid command line', async (t) => {
+  const env = { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }
+  t.match(await runCliProcess(['--help'], env), { code: 0, stdout: /keys[^]*migrate/, stderr: '' })
+  t.match(await runCliProcess(['keys', 'list', '--workspace', 'acme', '--json'], env), { code: 1, stdout: '', stderr: /"code":/ })
+  t.match(await runCliProcess(['keys', 'list'], env), { code: 2, stdout: '', stderr: /--workspace/ })
 })
 
 t.test('create --json prints one document with the key and its token', async (t) => {
@@ -75,10 +79,10 @@ t.test('revoke returns when a running service with a warm cache refuses the key'
   const redisUrl = await freshRedis(t)
   const service = await startService(t, { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl })
   for (const env of [{ DATABASE_URL: databaseUrl, REDIS_URL: redisUrl }, { DATABASE_URL: databaseUrl }]) {
-    const key = await createdKey(runCli([...create, '--json'], env))
+    const key = await createdKey(runCliProcess([...create, '--json'], env))
     const ask = async () => (await fetch(`${service.url}/forward-auth`, { headers: { authorization: `Bearer ${key['token']}` } })).status
     t.equal(await ask(), 200)
-    const { code, stdout, stderr } = await runCli(['keys', 'revoke', '--workspace', 'acme', key['id'] ?? '', '--reason', 'leaked'], env)
+    const { code, stdout, stderr } = await runCliProcess(['keys', 'revoke', '--workspace', 'acme', key['id'] ?? '', '--reason', 'leaked'], env)
     t.equal(await ask(), 401)
     t.equal(code, 0, stderr)
     t.equal(stdout, '')
@@ -178,7 +182,7 @@ t.test('a database that is away is a failure, told without the password', async 
   }
 })
 
-t.test('--help says what there is', async (t) => {
+t.test('--help lists the commands and their options', async (t) => {
   t.match(await runCli(['--help'], {}), { code: 0, stdout: /keys[^]*migrate/, stderr: '' })
   t.match(await runCli(['keys', 'create', '--help'], {}), { code: 0, stdout: /--workspace[^]*--expires[^]*--metadata/, stderr: '' })
 })

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { runProgram } from '../../src/cli/program.ts'
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 
@@ -10,8 +11,18 @@ export interface Outcome {
   readonly stderr: string
 }
 
-/** Runs the built command line as a process of its own, with these settings and no others. */
-export async function runCli (args: readonly string[], env: Readonly<Record<string, string>>): Promise<Outcome> {
+type Env = Readonly<Record<string, string>>
+
+/** Runs a command line in this process, with these settings and no others. */
+export async function runCli (args: readonly string[], env: Env): Promise<Outcome> {
+  let stdout = ''
+  let stderr = ''
+  const code = await runProgram(args, { env, writeOut: (text) => { stdout += text }, writeError: (text) => { stderr += text } })
+  return { code, stdout, stderr }
+}
+
+/** Runs the built command line as a process, with these settings and no others. */
+export async function runCliProcess (args: readonly string[], env: Env): Promise<Outcome> {
   if (!existsSync(cli)) throw new Error('dist/cli.js is missing: run `npm run build` first.')
   const child = spawn(process.execPath, [cli, ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 })
   let stdout = ''
