@@ -140,6 +140,11 @@ CREATE TABLE "navis_keys"."tokens" (
 	CONSTRAINT "tokens_digest_length" CHECK (octet_length("navis_keys"."tokens"."digest") = 32)
 );
 --> statement-breakpoint
+CREATE TABLE "navis_keys"."usage_batches" (
+	"id" uuid PRIMARY KEY NOT NULL,
+	"at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "navis_keys"."usage_days" (
 	"key_id" uuid NOT NULL,
 	"day" date NOT NULL,
@@ -195,6 +200,7 @@ CREATE INDEX "keys_list_expiring" ON "navis_keys"."keys" USING btree ("workspace
 CREATE INDEX "sessions_ends" ON "navis_keys"."sessions" USING btree ("ends_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "tokens_current" ON "navis_keys"."tokens" USING btree ("key_id") WHERE is_current;--> statement-breakpoint
 CREATE INDEX "tokens_key" ON "navis_keys"."tokens" USING btree ("key_id");--> statement-breakpoint
+CREATE INDEX "usage_batches_age" ON "navis_keys"."usage_batches" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "usage_days_age" ON "navis_keys"."usage_days" USING btree ("day");--> statement-breakpoint
 CREATE INDEX "usage_tools_age" ON "navis_keys"."usage_tools" USING btree ("day");--> statement-breakpoint
 -- The one row of the clock, with the secret that the HMACs over what Redis holds come from: 244 bits from the server's strong random source.

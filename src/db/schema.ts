@@ -109,6 +109,14 @@ function makeTables (schemaName: string) {
     index('usage_days_age').on(table.day)
   ])
 
+  /** Which batches of uses have been counted: one that is sent again, because its answer got lost, counts once. */
+  const usageBatches = schema.table('usage_batches', {
+    id: uuid('id').primaryKey(),
+    at: time('at').notNull().default(now)
+  }, (table) => [
+    index('usage_batches_age').on(table.at)
+  ])
+
   const usageTools = schema.table('usage_tools', {
     keyId: uuid('key_id').notNull(),
     day: date('day', { mode: 'string' }).notNull(),
@@ -276,6 +284,7 @@ function makeTables (schemaName: string) {
     keyUsage,
     usageDays,
     usageTools,
+    usageBatches,
     calls,
     audit,
     idempotency,

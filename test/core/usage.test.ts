@@ -1,0 +1,144 @@
+import t from 'tap'
+import { CallLog, type AgedCall } from '../../src/core/call-log.ts'
+import { silentLogger } from '../../src/core/logger.ts'
+import { UsageBatcher, type UsageBatch } from '../../src/core/usage.ts'
+
+type Options = Partial<ConstructorParameters<typeof UsageBatcher>[0]>
+
+/** A batcher whose writes end when the test says so. */
+function setup (options: Options = {}) {
+  const time = { now: 0 }
+  const writes: Array<{ batch: UsageBatch, ages: Record<string, number | null>, succeed (): void, fail (): void }> = []
+  const batcher = new UsageBatcher({
+    clock: { monotonicMs: () => time.now },
+    log: silentLogger,
+    flushEveryMs: 3_600_000,
+    record: (batch) => new Promise((resolve, reject) => {
+      const ages = Object.fromEntries(batch.uses.map(({ keyId, ageMs }) => [keyId, ageMs]))
+      writes.push({ batch, ages, succeed: resolve, fail: () => reject(new Error('away')) })
+    }),
+    ...options
+  })
+  return { time, writes, batcher }
+}
+
+t.test('many uses of few keys are one write: how often, how long ago, refusals by reason, tools and who', async (t) => {
+  const { time, writes, batcher } = setup()
+  for (let now = 0; now < 1000; now++) batcher.note(`k${now % 3}`, now, () => ({ address: '203.0.113.9', client: 'curl/8' }))
+  batcher.noteRefused('k0', 'insufficient_scope')
+  batcher.noteRefused('k9', 'revoked')
+  batcher.noteRefused('k9', 'revoked')
+  batcher.noteCall('k1', 'search', 'passed')
+  batcher.noteCall('k1', 'search', 'denied')
+  batcher.noteCall('k1', 'write', 'failed')
+  time.now = 1000
+  const flushed = batcher.flush()
+  batcher.flush()
+  t.equal(writes.length, 1)
+  t.same(writes[0]!.ages, { k0: 1, k1: 3, k2: 2, k9: null })
+  const byKey = Object.fromEntries(writes[0]!.batch.uses.map((use) => [use.keyId, use]))
+  t.match(byKey['k0'], { accepted: 334, refused: { insufficient_scope: 1 }, user: { address: '203.0.113.9', client: 'curl/8' } })
+  t.match(byKey['k9'], { accepted: 0, refused: { revoked: 2 }, user: undefined })
+  t.same(byKey['k1']!.tools, [{ tool: 'search', calls: 2, denied: 1, failed: 0 }, { tool: 'write', calls: 1, denied: 0, failed: 1 }])
+  writes[0]!.succeed()
+  await flushed
+  await batcher.flush()
+  t.equal(writes.length, 1, 'nothing noted, nothing written')
+  t.match(batcher.stats(), { flushed: 4, flushes: 1, dropped: 0, pending: 0 })
+})
+
+t.test('a write whose outcome is not known is sent again as it was, under the same id, and newer uses apart from it', async (t) => {
+  const { writes, batcher } = setup()
+  batcher.note('a', 0)
+  const first = batcher.flush()
+  batcher.note('a', 5)
+  writes[0]!.fail()
+  await first
+  const second = batcher.flush()
+  t.equal(writes[1]!.batch.id, writes[0]!.batch.id)
+  t.match(writes[1]!.batch.uses, [{ keyId: 'a', accepted: 1 }])
+  writes[1]!.succeed()
+  await new Promise(setImmediate)
+  t.not(writes[2]!.batch.id, writes[0]!.batch.id)
+  t.match(writes[2]!.batch.uses, [{ keyId: 'a', accepted: 1 }])
+  writes[2]!.succeed()
+  await second
+  t.match(batcher.stats(), { pending: 0, failures: 1 })
+})
+
+t.test('beyond the bounds uses and tools are dropped and counted', async (t) => {
+  const { batcher, writes } = setup({ keysMax: 3, toolsMax: 2 })
+  for (const key of ['a', 'b', 'c', 'd', 'e']) batcher.note(key, 0)
+  for (const tool of ['one', 'two', 'three']) batcher.noteCall('c', tool, 'passed')
+  t.equal(batcher.stats().dropped, 3)
+  t.ok(batcher.hasDropped)
+  t.equal(writes.length, 1, 'half of the bound does not wait for the timer')
+  writes[0]!.succeed()
+})
+
+t.test('who uses a key is looked at once a second, and nothing is kept that may be a secret or is not a plain text', async (t) => {
+  const { batcher, writes } = setup({ holdsToken: (text) => text.includes('nops_') })
+  let looks = 0
+  const userOf = (client: string) => () => { looks++; return { address: '198.51.100.7', client } }
+  for (let now = 0; now < 2000; now += 100) batcher.note('a', now, userOf('curl/8'))
+  t.equal(looks, 2)
+  batcher.note('b', 0, userOf('nops_secret'))
+  batcher.note('c', 0, userOf('a\nb'))
+  batcher.note('d', 0, userOf('x'.repeat(10_000)))
+  batcher.flush()
+  const clients = Object.fromEntries(writes[0]!.batch.uses.map(({ keyId, user }) => [keyId, user?.client]))
+  t.match(clients, { a: 'curl/8', b: undefined, c: undefined })
+  t.equal(clients['d']!.length, 100)
+  writes[0]!.succeed()
+})
+
+for (const { addresses, given, kept } of [
+  { addresses: 'full', given: '203.0.113.9', kept: '203.0.113.9' },
+  { addresses: 'prefix', given: '203.0.113.9', kept: '203.0.113.0/24' },
+  { addresses: 'prefix', given: '2001:db8:1:2:3:4:5:6', kept: '2001:db8:1::/48' },
+  { addresses: 'prefix', given: '::ffff:203.0.113.9', kept: '203.0.113.0/24' },
+  { addresses: 'off', given: '203.0.113.9', kept: undefined }
+] as const) {
+  t.test(`of the address ${given}, ${addresses} keeps ${kept ?? 'nothing'}`, async (t) => {
+    const { batcher, writes } = setup({ addresses })
+    batcher.note('a', 0, () => ({ address: given, client: undefined }))
+    batcher.flush()
+    t.equal(writes[0]!.batch.uses[0]!.user!.address, kept)
+    writes[0]!.succeed()
+  })
+}
+
+t.test('close writes what is left, and a database that does not answer does not hold it up', async (t) => {
+  const { writes, batcher } = setup({ closeTimeoutMs: 20 })
+  batcher.note('a', 0)
+  const flushing = batcher.flush()
+  batcher.note('b', 0)
+  const closing = batcher.close()
+  writes[0]!.succeed()
+  await flushing
+  await closing
+  t.equal(writes.length, 2)
+  t.equal(batcher.stats().pending, 1)
+})
+
+t.test('calls are written in batches, repeated as they were, and dropped beyond the bound', async (t) => {
+  const written: Array<readonly AgedCall[]> = []
+  let fails = true
+  const calls = new CallLog({
+    clock: { monotonicMs: () => 100 },
+    log: silentLogger,
+    flushEveryMs: 3_600_000,
+    callsMax: 2,
+    record: async (batch) => {
+      written.push(batch)
+      if (fails) throw new Error('away')
+    }
+  })
+  const call = { workspaceId: 'w', keyId: 'k', upstream: 'u', method: 'tools/call', tool: 'search', decision: 'passed' as const, status: 200, ms: 3 }
+  for (const id of ['1', '2', '3']) calls.note({ ...call, id }, 90)
+  await calls.flush()
+  fails = false
+  await calls.close()
+  t.same(written.map((batch) => batch.map(({ id, ageMs }) => [id, ageMs])), [[['1', 10], ['2', 10]], [['1', 10], ['2', 10]]])
+  t.same(calls.stats(), { pending: 0, written: 2, dropped: 1, failures: 1 })
+})
