@@ -55,8 +55,13 @@ export function connect ({ url, schema = defaultSchema, max = 10, onnotice = () 
   }
 }
 
+/** A database on the client of a host application. A Drizzle of the host's own may be of another version than ours. */
+export function borrow (client: postgres.Sql, schema: string): Database {
+  return withTables(drizzle(client), schema)
+}
+
 /** The same database, which knows in addition where our tables are; the database itself is not changed. */
-export function withTables (db: PostgresJsDatabase, schema: string): Database {
+function withTables (db: PostgresJsDatabase, schema: string): Database {
   return Object.create(db, { tables: { value: tablesIn(schema) } }) as Database
 }
 

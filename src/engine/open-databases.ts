@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres'
 import { unavailable } from '../core/errors.ts'
-import { connect, withTables, type Database } from '../db/connect.ts'
+import { borrow, connect, type Database } from '../db/connect.ts'
 import { migrate } from '../db/migrate.ts'
 import { prepareFindKeys } from '../db/queries/find-keys.ts'
 import { recordUsage } from '../db/queries/record-usage.ts'
@@ -66,7 +66,7 @@ function ownDatabases (url: string, schema: string | undefined): Databases {
 }
 
 function borrowedDatabases (host: HostDatabase, schema = defaultSchema): Databases {
-  const db = withTables(host, schema)
+  const db = borrow(host.$client, schema)
   const usage = borrowedPool(db, prepareUsage)
   return {
     lookups: borrowedPool(db, prepareFindKeys),

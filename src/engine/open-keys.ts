@@ -1,4 +1,3 @@
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import { Redis } from 'ioredis'
 import type { Sql } from 'postgres'
 import { systemClock, type Clock } from '../core/clock.ts'
@@ -22,8 +21,10 @@ import { hotRedis } from '../tiers/hot-redis.ts'
 import { RedisHintBus, type HintBusCounts } from '../tiers/hint-bus.ts'
 import { rowName } from '../tiers/redis-row.ts'
 
-/** A Drizzle database on postgres.js that the host application made, whatever its schema. */
-export type HostDatabase = PostgresJsDatabase<any> & { readonly $client: Sql }
+/** A Drizzle database on postgres.js that the host application made, of whatever version and schema: its client is all that is used of it. */
+export interface HostDatabase {
+  readonly $client: Sql
+}
 
 export interface KeysOptions {
   /** `postgres://…` of the primary. Either this or `db` is needed. */

@@ -2,10 +2,9 @@ import type { Redis } from 'ioredis'
 import type { Clock } from '../core/clock.ts'
 import type { ChangeTarget, MemoryLookup } from '../core/lookup.ts'
 import type { TrustWindow } from '../core/window/trust-window.ts'
-import type { Lookups } from './open-databases.ts'
 import { CoalescingTier } from '../tiers/coalescing.ts'
 import { MemoryTier } from '../tiers/memory.ts'
-import { PostgresTier } from '../tiers/postgres.ts'
+import { PostgresTier, type ReadKeys } from '../tiers/postgres.ts'
 import type { RowSeal } from '../tiers/redis-row.ts'
 import { RedisTier } from '../tiers/redis.ts'
 import { Uncached } from '../tiers/uncached.ts'
@@ -19,7 +18,7 @@ export interface TiersStats {
 }
 
 interface TiersOptions {
-  readonly lookups: Lookups
+  readonly lookups: { readonly queries: ReadKeys, replace (): void }
   readonly redis: Redis | undefined
   readonly window: TrustWindow
   readonly clock: Clock

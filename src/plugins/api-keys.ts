@@ -17,6 +17,11 @@ export type ApiKey = Omit<KeyRecord, 'digest'>
 export interface ApiKeysOptions extends KeysOptions {
   /** An engine of `openKeys` that is used instead of a new one. Closing it remains yours. */
   readonly keys?: Keys | undefined
+  /**
+   * What the names of the decorators begin with, for a second instance in one context or where a name is taken: `partner` makes
+   * `app.partnerApiKeys`, `app.partnerRequireScope` and `request.partnerApiKey`. None.
+   */
+  readonly decoratorPrefix?: string | undefined
 }
 
 /** Lets only requests pass whose bearer token is a key with the scope; each refusal is a complete answer. */
@@ -34,31 +39,38 @@ declare module 'fastify' {
   }
 }
 
-const verified = Symbol('navis-keys.verified')
+/** What `decoratorPrefix` adds to the application: `interface FastifyInstance extends PrefixedApiKeys<'partner'> {}` tells the compiler. */
+export type PrefixedApiKeys<Prefix extends string> =
+  & { readonly [Name in `${Prefix}ApiKeys`]: Keys }
+  & { readonly [Name in `${Prefix}RequireScope`]: (scope: Scope) => RequireKey }
 
-interface Verified {
-  [verified]?: ApiKey | undefined
-}
+/** What `decoratorPrefix` adds to a request: `interface FastifyRequest extends PrefixedApiKey<'partner'> {}` tells the compiler. */
+export type PrefixedApiKey<Prefix extends string> = { readonly [Name in `${Prefix}ApiKey`]: ApiKey }
 
 /** API keys for a Fastify application: `app.requireScope(scope)` in front of a route, `request.apiKey` inside it. */
-export const apiKeys = fp(async function apiKeys (app: FastifyInstance, options: ApiKeysOptions) {
+export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decoratorPrefix, ...options }: ApiKeysOptions) {
+  const names = namesFor(decoratorPrefix)
+  assertFree(app, names)
   const keys = options.keys ?? await openKeys({ log: app.log, ...options })
   const { verifier, tokens } = keys
+  // Of this instance: two in one context must not take the key of one for that of the other.
+  const verified = Symbol('navis-keys.verified')
+  type Verified = FastifyRequest & { [verified]?: ApiKey | undefined }
 
   // Node leaves out the headers beyond a count, a second Authorization among them; their bytes are bounded anyway.
   app.server.maxHeadersCount ??= 0
-  app.decorate('apiKeys', keys)
+  app.decorate(names.keys, keys)
   app.decorateRequest(verified, undefined)
-  app.decorateRequest('apiKey', {
-    getter (this: FastifyRequest & Verified): ApiKey {
+  app.decorateRequest(names.key, {
+    getter (this: Verified): ApiKey {
       const key = this[verified]
-      if (key === undefined) throw new Error('`request.apiKey` is only there behind `onRequest: app.requireScope(…)`.')
+      if (key === undefined) throw new Error(`\`request.${names.key}\` is only there behind \`onRequest: app.${names.requireScope}(…)\`.`)
       return key
     }
   })
-  app.decorate('requireScope', function requireScope (scope: Scope): RequireKey {
+  app.decorate(names.requireScope, function requireScope (scope: Scope): RequireKey {
     if (!isScope(scope)) throw new TypeError('The scope to require is `mcp:read` or `mcp:write`.')
-    return function requireKey (request: FastifyRequest & Verified, reply, done) {
+    return function requireKey (request: Verified, reply, done) {
       const token = bearerToken(request.raw, tokens)
       if (typeof token !== 'string') return refuseRequest(reply, token)
       const verdict = verifier.verify(token, { scope, client: request })
@@ -71,13 +83,34 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, options:
     }
   })
 
+  function settle (request: Verified, reply: FastifyReply, done: HookHandlerDoneFunction, verdict: Verdict): void {
+    if (!verdict.valid) return refuseRequest(reply, refusalFor(verdict.reason, verdict.scope))
+    request[verified] = verdict.key
+    done()
+  }
+
   if (options.keys === undefined) app.addHook('onClose', () => keys.close())
 }, { name: 'api-keys', fastify: '5.x' })
 
 export default apiKeys
 
-function settle (request: FastifyRequest & Verified, reply: FastifyReply, done: HookHandlerDoneFunction, verdict: Verdict): void {
-  if (!verdict.valid) return refuseRequest(reply, refusalFor(verdict.reason, verdict.scope))
-  request[verified] = verdict.key
-  done()
+interface Names {
+  readonly keys: string
+  readonly key: string
+  readonly requireScope: string
+}
+
+function namesFor (prefix: string | undefined): Names {
+  if (prefix === undefined) return { keys: 'apiKeys', key: 'apiKey', requireScope: 'requireScope' }
+  if (!/^[a-z][A-Za-z0-9]*$/.test(prefix)) throw new TypeError('`decoratorPrefix` is the beginning of a name: a lower-case letter, then letters and digits, such as "partner".')
+  return { keys: `${prefix}ApiKeys`, key: `${prefix}ApiKey`, requireScope: `${prefix}RequireScope` }
+}
+
+// Before anything is opened, and in a sentence that says what to do.
+function assertFree (app: FastifyInstance, { keys, key, requireScope }: Names): void {
+  const taken = [
+    ...[keys, requireScope].filter((name) => app.hasDecorator(name)).map((name) => `app.${name}`),
+    ...[key].filter((name) => app.hasRequestDecorator(name)).map((name) => `request.${name}`)
+  ]
+  if (taken.length > 0) throw new Error(`There is \`${taken.join('` and `')}\` already. Register navis-keys with another \`decoratorPrefix\`, or in a context of its own.`)
 }

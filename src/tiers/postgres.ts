@@ -10,9 +10,11 @@ export interface FoundKeys {
   readonly records: ReadonlyMap<Digest, KeyRecord>
 }
 
+export type ReadKeys = (digests: readonly Digest[]) => Promise<FoundKeys>
+
 interface PostgresTierOptions {
   /** Reads keys from the primary in one statement. */
-  readonly read: (digests: readonly Digest[]) => Promise<FoundKeys>
+  readonly read: ReadKeys
   /** Called when a statement has not been answered in time, so that its connection can be given up. */
   readonly onStuck?: () => void
   /** How long a statement, or the wait for its turn, may take, in milliseconds. 800. */
