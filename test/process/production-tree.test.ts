@@ -26,7 +26,7 @@ t.test('everything that is copied is let into the context of the build, and no f
 t.test('its final stage installs production dependencies only and runs no script of a package', async (t) => {
   const installs = textsOf(final, 'RUN').filter((text) => /\bnpm (ci|install|i)\b/.test(text))
   t.equal(installs.length, 1)
-  t.match(installs[0], /\bnpm ci --omit=dev --omit=optional --ignore-scripts\b/)
+  t.match(installs[0], /\bnpm ci --omit=dev --ignore-scripts\b/)
 })
 
 t.test('it runs as a user who is not root, named by number, who owns the data folder alone', async (t) => {
@@ -66,9 +66,9 @@ function productionTree (t: Teardowns): string {
 }
 
 function productionPackages (): string[] {
-  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { dev?: boolean, devOptional?: boolean, optional?: boolean }> }
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { dev?: boolean, devOptional?: boolean }> }
   // A nested package comes along with the one that holds it.
-  return Object.entries(packages).flatMap(([path, { dev, devOptional, optional }]) => path.lastIndexOf('node_modules/') === 0 && dev !== true && devOptional !== true && optional !== true && existsSync(join(root, path)) ? [path] : [])
+  return Object.entries(packages).flatMap(([path, { dev, devOptional }]) => path.lastIndexOf('node_modules/') === 0 && dev !== true && devOptional !== true && existsSync(join(root, path)) ? [path] : [])
 }
 
 function run (t: Teardowns, { tree, command, env }: { tree: string, command: string | undefined, env: Record<string, string> }): ChildProcess {

@@ -1,11 +1,19 @@
 import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** No folder can be made there. */
+/** The folder cannot hold a database, or Postgres does not run in it. The message says why and what to do. */
 export class UnfitDataFolder extends Error {
-  constructor (folder: string, code: string) {
-    super(`DATA_DIR: ${folder} is no folder and cannot be made one (${code}). Set DATA_DIR to a folder that this user may write to.`)
+  constructor (message: string) {
+    super(`DATA_DIR: ${message}`)
     this.name = 'UnfitDataFolder'
+  }
+}
+
+/** Another process has the folder. */
+export class DataFolderInUse extends Error {
+  constructor (folder: string, holder: string) {
+    super(`The data folder ${folder} is in use by ${holder}. Stop that one first, set DATA_DIR to another folder, or run several replicas on a Postgres of their own with DATABASE_URL.`)
+    this.name = 'DataFolderInUse'
   }
 }
 
@@ -14,7 +22,8 @@ export function makeDataFolder (folder: string): void {
   try {
     makeWithParents(folder)
   } catch (error) {
-    throw new UnfitDataFolder(folder, (error as NodeJS.ErrnoException).code ?? 'unknown')
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown'
+    throw new UnfitDataFolder(`${folder} is no folder and cannot be made one (${code}). Set DATA_DIR to a folder that this user may write to.`)
   }
 }
 

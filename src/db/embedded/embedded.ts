@@ -1,102 +1,176 @@
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { chownSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { PGlite } from '@electric-sql/pglite'
-import { makeDataFolder } from './data-folder.ts'
-import { isLive, lockDataFolder, readHolder, socketName, type LockHolder } from './data-folder-lock.ts'
-import { DurableFiles, syncPath, syncTree } from './durable-files.ts'
-import { WireServer } from './wire-server.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { assertVersion, makeCluster, removeDrafts } from './cluster.ts'
+import { DataFolderInUse, makeDataFolder, UnfitDataFolder } from './data-folder.ts'
+import { becomeOwner, type Ownership } from './owner.ts'
+import { choosePostgresUser, giveTo, type PostgresUser } from './postgres-user.ts'
+import { isRunning, Postmaster, readNote, removeStaleNotes, socketName, stopOrphan, type PostmasterNote } from './postmaster.ts'
+import { findPrograms } from './programs.ts'
 
+const version = '18'
 // A unix socket's path ends at 108 bytes on Linux and at 104 on others.
 const socketPathBytesMax = 100
-// The 160 MB that PGlite would take by itself are for larger databases: the file system remembers the rest.
-const draftParams = [...PGlite.defaultStartParams, '-c', 'shared_buffers=32MB']
-// -F is no fsync at all, and of the ways to have one PGlite hands on this one alone.
-const startParams = [...draftParams.filter((param) => param !== '-F'), '-c', 'fsync=on', '-c', 'wal_sync_method=fsync']
+const retryMs = 50
+const startTimeoutMs = 60_000
+// A process that has just started a server takes a moment to say that it owns it.
+const ownerPauseMs = 500
+const restartPauseMs = 500
 
 export interface EmbeddedPostgres {
-  /** For any driver, of this process or another one of the same user. Any number of connections. */
+  /** For any driver, of this process or another one of the same user. */
   readonly url: string
   /** Rolls back what is under way, ends every connection and gives the folder back. */
   stop (): Promise<void>
 }
 
 /**
- * Postgres inside this process, its data in `dataDir`. What it has confirmed is on the disk, as far as the system's
- * fsync is true. Throws `DataFolderInUse` and `UnfitDataFolder`.
+ * The Postgres that comes with the service, in processes of its own, its data in `dataDir`. What it has confirmed is on the disk, as far as the
+ * system's fsync is true. It is started again if it comes to a sudden end. Throws `DataFolderInUse` and `UnfitDataFolder`.
  */
 export async function startEmbedded ({ dataDir }: { dataDir: string }): Promise<EmbeddedPostgres> {
   const folder = resolve(dataDir)
   makeDataFolder(folder)
-  const socketFolder = makeSocketFolder(folder)
-  const server = new WireServer()
-  const closeServer = async () => {
-    await server.close()
-    rmSync(socketFolder, { recursive: true, force: true })
-  }
+  const place = placeIn(folder)
+  const user = choosePostgresUser(place, folder)
+  const programs = findPrograms(user, folder)
+  await makeCluster({ programs, place, user })
+  assertVersion(place, version)
+  const socketFolder = chooseSocketFolder(place, user)
+  const start = () => Postmaster.start({ programs, place, user, socketFolder })
   try {
-    // It listens before it has the lock: that is how others see that this process lives.
-    await server.listen(join(socketFolder, socketName))
-    const lock = await lockDataFolder({ folder: dataDir, path: lockPath(folder), socketFolder })
-    try {
-      removeSocketOf(lock.predecessor)
-      const session = await openSession(folder)
-      await server.serve(session)
-      return {
-        url: urlOf(socketFolder),
-        stop: async () => {
-          await closeServer()
-          await session.close()
-          lock.release()
-        }
+    const { postmaster, ownership } = await startAsOwner({ dataDir, place, user, start })
+    removeDrafts(folder)
+    const supervised = new Supervised({ postmaster, ownership, start })
+    return {
+      url: urlOf(socketFolder),
+      stop: async () => {
+        await supervised.stop()
+        removeSocketFolder(socketFolder, place)
       }
-    } catch (error) {
-      lock.release()
-      throw error
     }
   } catch (error) {
-    await closeServer()
+    removeSocketFolder(socketFolder, place)
     throw error
   }
 }
 
-// Made under another name, for a process that ends half-way leaves half a database.
-async function openSession (folder: string): Promise<PGlite> {
-  const place = join(folder, 'postgres')
-  if (!existsSync(place)) {
-    const draft = `${place}.draft`
-    rmSync(draft, { recursive: true, force: true })
-    const session = await PGlite.create({ dataDir: draft, startParams: draftParams })
-    await session.close()
-    syncTree(draft)
-    renameSync(draft, place)
-    syncPath(folder)
-  }
-  return await PGlite.create({ fs: new DurableFiles(place), startParams, relaxedDurability: false })
-}
-
-function removeSocketOf (predecessor: LockHolder | undefined): void {
-  if (predecessor !== undefined) rmSync(predecessor.socketFolder, { recursive: true, force: true })
-}
-
 /** The URL of the embedded Postgres of another process that has `dataDir` right now, if there is one. */
 export async function runningEmbeddedUrl (dataDir: string): Promise<string | undefined> {
-  const holder = readHolder(lockPath(resolve(dataDir)))
-  return holder !== undefined && await isLive(holder) ? urlOf(holder.socketFolder) : undefined
+  const place = placeIn(resolve(dataDir))
+  const note = readNote(place)
+  return note !== undefined && note.isReady && isRunning(note) ? urlOf(socketFolderOf(note, place)) : undefined
 }
 
-function lockPath (folder: string): string {
-  return join(folder, 'lock')
+interface StartOptions {
+  readonly dataDir: string
+  readonly place: string
+  readonly user: PostgresUser | undefined
+  readonly start: () => Promise<Postmaster>
+}
+
+/** Postgres itself lets only one server have its files; who finds one asks it whose it is. */
+async function startAsOwner ({ dataDir, place, user, start }: StartOptions): Promise<{ postmaster: Postmaster, ownership: Ownership }> {
+  const end = performance.now() + startTimeoutMs
+  for (;;) {
+    const note = readNote(place)
+    if (note !== undefined && isRunning(note)) {
+      await removeOrphan({ dataDir, place, note })
+    } else {
+      if (note !== undefined) removeStaleNotes(place, note)
+      giveTo(user, place)
+      const postmaster = await start().catch((error: unknown) => {
+        // Another process may have been quicker, or processes of a server that was killed have not ended yet.
+        if (readNote(place) === undefined || performance.now() > end) throw error
+        return undefined
+      })
+      const owned = postmaster && await becomeOwner(urlOf(socketFolderOf(readNote(place), place))).catch(() => undefined)
+      if (postmaster !== undefined && owned !== undefined && 'close' in owned) return { postmaster, ownership: owned }
+      await postmaster?.stop()
+    }
+    if (performance.now() > end) throw new UnfitDataFolder(`Postgres cannot be started in ${place}.`)
+    await sleep(retryMs)
+  }
+}
+
+/** Ends a server whose owner has ended without it; throws `DataFolderInUse` when the owner lives. */
+async function removeOrphan ({ dataDir, place, note }: { dataDir: string, place: string, note: PostmasterNote }): Promise<void> {
+  const url = urlOf(socketFolderOf(note, place))
+  for (const isLastTry of [false, true]) {
+    let owned
+    try {
+      owned = note.isReady ? await becomeOwner(url) : undefined
+    } catch { /* it is starting, or stopping */ }
+    if (owned === undefined) return
+    if ('holder' in owned) throw new DataFolderInUse(dataDir, owned.holder)
+    await owned.close()
+    if (isLastTry) return await stopOrphan(place, note)
+    await sleep(ownerPauseMs)
+    if (readNote(place)?.pid !== note.pid) return
+  }
+}
+
+interface SupervisedOptions {
+  readonly postmaster: Postmaster
+  readonly ownership: Ownership
+  readonly start: () => Promise<Postmaster>
+}
+
+/** Starts the server again when it comes to an end that nobody asked for, such as the kernel's for lack of memory. */
+class Supervised {
+  readonly #start: () => Promise<Postmaster>
+  readonly #ownership: Ownership
+  #postmaster: Postmaster
+  #isStopping = false
+
+  constructor ({ postmaster, ownership, start }: SupervisedOptions) {
+    this.#postmaster = postmaster
+    this.#ownership = ownership
+    this.#start = start
+    this.#watch()
+  }
+
+  async stop (): Promise<void> {
+    this.#isStopping = true
+    await this.#ownership.close()
+    await this.#postmaster.stop()
+  }
+
+  #watch (): void {
+    this.#postmaster.ended.then(async () => {
+      while (!this.#isStopping) {
+        await sleep(restartPauseMs)
+        try {
+          if (!this.#isStopping) this.#postmaster = await this.#start()
+          this.#watch()
+          return
+        } catch { /* again */ }
+      }
+    }).catch(() => {})
+  }
+}
+
+function placeIn (folder: string): string {
+  return join(folder, 'postgres')
 }
 
 function urlOf (socketFolder: string): string {
   return `postgres://postgres@localhost/postgres?host=${encodeURIComponent(socketFolder)}`
 }
 
-/** Where only this user gets in: whoever reaches the socket is the database's owner. */
-function makeSocketFolder (folder: string): string {
-  const inside = mkdtempSync(join(folder, 'socket-'))
-  if (Buffer.byteLength(join(inside, socketName)) <= socketPathBytesMax) return inside
-  rmSync(inside, { recursive: true })
-  return mkdtempSync(join(tmpdir(), 'navis-keys-'))
+// The server's folder is for its user alone, so the socket in it is as well. The server notes it as the folder that it runs in.
+function socketFolderOf (note: PostmasterNote | undefined, place: string): string {
+  return note === undefined || note.socketFolder === '.' || note.socketFolder === '' ? place : note.socketFolder
+}
+
+function chooseSocketFolder (place: string, user: PostgresUser | undefined): string {
+  if (Buffer.byteLength(join(place, socketName)) <= socketPathBytesMax) return place
+  const folder = mkdtempSync(join(realpathSync(tmpdir()), 'navis-keys-'))
+  if (user !== undefined) chownSync(folder, user.uid, user.gid)
+  return folder
+}
+
+function removeSocketFolder (socketFolder: string, place: string): void {
+  if (socketFolder !== place) rmSync(socketFolder, { recursive: true, force: true })
 }

@@ -1,18 +1,20 @@
-import fs, { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { syncBuiltinESMExports } from 'node:module'
-import { connect as connectSocket } from 'node:net'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../../src/db/connect.ts'
-import { DataFolderInUse, socketName } from '../../../src/db/embedded/data-folder-lock.ts'
+import { DataFolderInUse } from '../../../src/db/embedded/data-folder.ts'
 import { runningEmbeddedUrl, startEmbedded, type EmbeddedPostgres } from '../../../src/db/embedded/embedded.ts'
 import { migrate } from '../../../src/db/migrate.ts'
 import { managementTokenPath, openManagementToken } from '../../../src/config/management-token.ts'
 import { Child } from '../../support/child.ts'
 import { until, type Teardowns } from '../../support/servers.ts'
 
+t.setTimeout(240_000)
+
 const writer = 'test/db/children/write-embedded.ts'
+const isRoot = process.getuid?.() === 0
+const seconds = { timeoutMs: 60_000 }
 
 function freshFolder (t: Teardowns): string {
   const folder = mkdtempSync(join(tmpdir(), 'navis-data-'))
@@ -20,8 +22,8 @@ function freshFolder (t: Teardowns): string {
   return folder
 }
 
-function pool (t: Teardowns, embedded: EmbeddedPostgres, max = 1) {
-  const { sql, close } = connect({ url: embedded.url, max })
+function pool (t: Teardowns, url: string, max = 1) {
+  const { sql, close } = connect({ url, max })
   t.teardown(close)
   return sql
 }
@@ -30,133 +32,75 @@ function socketFolderOf (embedded: EmbeddedPostgres): string {
   return new URL(embedded.url).searchParams.get('host') ?? ''
 }
 
-t.test('one embedded Postgres, many connections', async (t) => {
-  const embedded = await startEmbedded({ dataDir: freshFolder(t) })
-  t.teardown(embedded.stop)
+async function postmasterOf (child: Child): Promise<number> {
+  const [, pid] = await child.printed(/postmaster (\d+)/)
+  return Number(pid)
+}
 
-  await t.test('takes the migrations of the real one, twice', async (t) => {
-    await migrate(embedded.url)
-    await migrate(embedded.url)
-    t.match(await pool(t, embedded)`select seq from navis_keys.revocation_clock`, [{ seq: '0' }])
-  })
+function isAlive (pid: number): boolean {
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')
+  } catch {
+    return false
+  }
+}
 
-  await t.test('keeps its buffers small', async (t) => {
-    const [row] = await pool(t, embedded)`select pg_size_bytes(current_setting('shared_buffers')) / 1e6 as megabytes`
-    t.ok(Number(row?.['megabytes']) < 50, `${row?.['megabytes']} MB`)
-  })
+function childrenOf (pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
+}
 
-  await t.test('gives every one of many connections its own answers, prepared or not', async (t) => {
-    const sql = pool(t, embedded, 30)
-    const answers = await Promise.all(Array.from({ length: 600 }, async (_, n) => {
-      const [row] = await sql.unsafe(`select $1::int as n -- ${n % 7}`, [n], { prepare: n % 2 === 0 })
-      return row?.['n'] as number
-    }))
-    t.same(answers, Array.from({ length: 600 }, (_, n) => n))
-  })
-
-  await t.test('keeps transactions of several connections apart', async (t) => {
-    const sql = pool(t, embedded, 8)
-    await sql`create table accounts (id int primary key, amount int not null)`
-    await sql`insert into accounts select n, 100 from generate_series(1, 4) n`
-    const moves = Array.from({ length: 80 }, async (_, n) => {
-      await sql.begin(async (tx) => {
-        await tx`update accounts set amount = amount - 1 where id = ${n % 4 + 1}`
-        await new Promise((resolve) => { setImmediate(resolve) })
-        if (n % 3 === 0) throw new Error('changed my mind')
-        await tx`update accounts set amount = amount + 1 where id = ${(n + 1) % 4 + 1}`
-      }).catch((error: Error) => { if (error.message !== 'changed my mind') throw error })
-    })
-    const sums = Array.from({ length: 40 }, async () => (await sql`select sum(amount)::int as sum from accounts`)[0]?.['sum'] as number)
-    await Promise.all(moves)
-    t.same(new Set(await Promise.all(sums)), new Set([400]))
-    t.match(await sql`select sum(amount)::int as sum from accounts`, [{ sum: 400 }])
-  })
-
-  await t.test('an error in one connection is not an error in another', async (t) => {
-    const sql = pool(t, embedded, 6)
-    const results = await Promise.allSettled(Array.from({ length: 60 }, async (_, n) => {
-      return await sql.unsafe(n % 2 === 0 ? 'select $1::int / 0 as n' : 'select $1::int as n', [n])
-    }))
-    t.ok(results.every(({ status }, n) => status === (n % 2 === 0 ? 'rejected' : 'fulfilled')))
-  })
-
-  await t.test('a client that vanishes in the middle of a transaction leaves nothing behind', async (t) => {
-    const sql = pool(t, embedded)
-    await sql`create table marks (n int)`
-    const child = new Child(t, { file: 'test/db/children/vanish.ts', args: [embedded.url] })
-    await child.printed(/in the middle/)
-    await child.kill()
-    t.match(await sql`select count(*)::int as count from marks`, [{ count: 0 }])
-    await sql`insert into marks values (1)`
-    t.match(await sql`select count(*)::int as count from marks`, [{ count: 1 }])
-    t.match(await sql`select count(*)::int as count from pg_prepared_statements where statement like 'insert into marks values ($1)%'`, [{ count: 0 }])
-  })
-
-  await t.test('a client that stands still in the middle of a transaction is ended', async (t) => {
-    const sql = pool(t, embedded)
-    const child = new Child(t, { file: 'test/db/children/vanish.ts', args: [embedded.url] })
-    await child.printed(/in the middle/)
-    const asked = performance.now()
-    t.match(await sql`select count(*)::int as count from marks`, [{ count: 1 }])
-    t.ok(performance.now() - asked < 8000)
-  })
-
-  await t.test('what is no client of Postgres is shown the door', async (t) => {
-    const socket = connectSocket(join(socketFolderOf(embedded), socketName))
-    const closed = new Promise((resolve) => { socket.once('close', resolve) })
-    socket.on('error', () => {})
-    socket.write('GET / HTTP/1.1\r\n\r\n')
-    await closed
-    t.match(await pool(t, embedded)`select 1 as one`, [{ one: 1 }])
-  })
-})
-
-t.test('the socket lies where only this user gets in', async (t) => {
+t.test('one data folder', async (t) => {
   const dataDir = join(freshFolder(t), 'new')
   const embedded = await startEmbedded({ dataDir })
   t.teardown(embedded.stop)
-  t.equal(statSync(dataDir).mode & 0o777, 0o700)
-  t.equal(statSync(socketFolderOf(embedded)).mode & 0o777, 0o700)
+
+  await t.test('takes the migrations of any Postgres, twice', async (t) => {
+    await migrate(embedded.url)
+    await migrate(embedded.url)
+    t.match(await pool(t, embedded.url)`select seq from navis_keys.revocation_clock`, [{ seq: '0' }])
+  })
+
+  await t.test('has what it has confirmed on the disk, and finds out when the disk has changed it', async (t) => {
+    const [settings] = await pool(t, embedded.url)`
+      select current_setting('fsync') as fsync, current_setting('full_page_writes') as pages, current_setting('synchronous_commit') as commit, current_setting('data_checksums') as checksums`
+    t.same({ ...settings }, { fsync: 'on', pages: 'on', commit: 'on', checksums: 'on' })
+  })
+
+  await t.test('keeps its buffers small, and knows upper and lower case of every script', async (t) => {
+    const [row] = await pool(t, embedded.url)`select pg_size_bytes(current_setting('shared_buffers')) / 1e6 as megabytes, 'ÄÖ' ilike 'äö' as same`
+    t.ok(Number(row?.['megabytes']) < 50)
+    t.equal(row?.['same'], true)
+  })
+
+  await t.test('takes connections of this machine alone, and where only this user gets in', async (t) => {
+    t.match(await pool(t, embedded.url)`select current_setting('listen_addresses') as addresses`, [{ addresses: '' }])
+    t.equal(statSync(dataDir).mode & 0o777, 0o700)
+    t.equal(statSync(socketFolderOf(embedded)).mode & 0o777, 0o700)
+  })
+
+  await t.test('a second one in the same process is refused', async (t) => {
+    await t.rejects(startEmbedded({ dataDir }), { name: 'DataFolderInUse' })
+  })
+
+  await t.test('is started again when it comes to a sudden end', async (t) => {
+    const sql = pool(t, embedded.url)
+    const [before] = await sql`select split_part(pg_read_file('postmaster.pid'), e'\n', 1)::int as pid`
+    process.kill(before?.['pid'] as number, 'SIGKILL')
+    await until(async () => (await sql`select split_part(pg_read_file('postmaster.pid'), e'\n', 1)::int as pid`)[0]?.['pid'] !== before?.['pid'], seconds)
+    await t.rejects(startEmbedded({ dataDir }), { name: 'DataFolderInUse' }, 'and still has its owner')
+  })
 })
 
 t.test('a data folder with a path too long for a socket works as well, and others still find it', async (t) => {
   const dataDir = join(freshFolder(t), 'a'.repeat(60), 'b'.repeat(60))
   const embedded = await startEmbedded({ dataDir })
-  t.match(await pool(t, embedded)`select 1 as one`, [{ one: 1 }])
+  t.match(await pool(t, embedded.url)`select 1 as one`, [{ one: 1 }])
   t.notOk(socketFolderOf(embedded).startsWith(dataDir))
   t.equal(statSync(socketFolderOf(embedded)).mode & 0o777, 0o700)
   t.equal(await runningEmbeddedUrl(dataDir), embedded.url)
   await embedded.stop()
   t.notOk(existsSync(socketFolderOf(embedded)))
-})
-
-t.test('what is confirmed has reached the disk', { skip: process.platform !== 'linux' && 'only Linux names the file of a descriptor' }, async (t) => {
-  const synced: string[] = []
-  const { fsyncSync } = fs
-  t.teardown(() => {
-    fs.fsyncSync = fsyncSync
-    syncBuiltinESMExports()
-  })
-  fs.fsyncSync = (descriptor) => {
-    fsyncSync(descriptor)
-    synced.push(fs.readlinkSync(`/proc/self/fd/${descriptor}`))
-  }
-  syncBuiltinESMExports()
-  const dataDir = freshFolder(t)
-  const embedded = await startEmbedded({ dataDir })
-  t.teardown(embedded.stop)
-  t.ok(synced.some((path) => path.endsWith('/global/pg_control')), 'the database as it was made')
-  t.ok(synced.includes(dataDir), 'and the name it was given')
-  const sql = pool(t, embedded)
-  await sql`create table numbers (n int)`
-  for (const n of [1, 2, 3]) {
-    synced.length = 0
-    await sql`insert into numbers values (${n})`
-    t.match(synced.find((path) => path.includes('/pg_wal/')), /postgres\/pg_wal\/[0-9A-F]{24}$/, `commit ${n}`)
-  }
-  synced.length = 0
-  await sql`checkpoint`
-  t.ok(synced.some((path) => path.includes('/base/')), 'a checkpoint syncs the tables before it forgets the log')
+  t.equal(await runningEmbeddedUrl(dataDir), undefined)
 })
 
 t.test('a data folder that cannot be one is refused in a sentence, at once', async (t) => {
@@ -165,34 +109,72 @@ t.test('a data folder that cannot be one is refused in a sentence, at once', asy
   }
 })
 
-t.test('a process that is killed loses nothing that was confirmed, and the next one takes over', async (t) => {
+t.test('files of another version, or of no database, are left alone and told', async (t) => {
   const dataDir = freshFolder(t)
-  let confirmed = 0
+  mkdirSync(join(dataDir, 'postgres'))
+  await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /holds no database.*Move that folder away/ })
+  writeFileSync(join(dataDir, 'postgres', 'PG_VERSION'), '16\n')
+  await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /a database of PostgreSQL 16, and this service brings PostgreSQL 18/ })
+})
+
+t.test('a database that cannot start says why', async (t) => {
+  const dataDir = freshFolder(t)
+  await (await startEmbedded({ dataDir })).stop()
+  rmSync(join(dataDir, 'postgres', 'global', 'pg_control'))
+  await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /Postgres does not start in .*: .*pg_control/ })
+})
+
+t.test('a process that is killed with its Postgres loses nothing that was confirmed, and the next one takes over', async (t) => {
+  const dataDir = freshFolder(t)
   for (let round = 0; round < 3; round++) {
     const child = new Child(t, { file: writer, args: [dataDir] })
-    await until(() => (child.stdout.match(/wrote/g) ?? []).length > 100 + round * 37, { timeoutMs: 60_000 })
+    const postmaster = await postmasterOf(child)
+    await until(() => (child.stdout.match(/wrote/g) ?? []).length > 100 + round * 37, seconds)
+    // The power cord: everything at once in the first rounds, the service alone in the last.
+    const pids = round < 2 ? [postmaster, ...childrenOf(postmaster)] : []
+    for (const pid of pids) process.kill(pid, 'SIGKILL')
     await child.kill()
-    confirmed = Math.max(confirmed, ...child.stdout.trim().split('\n').flatMap((line) => line.startsWith('wrote ') ? [Number(line.slice(6))] : []))
     const written = child.stdout.split('\n').slice(0, -1).flatMap((line) => line.startsWith('wrote ') ? [Number(line.slice(6))] : [])
     const embedded = await startEmbedded({ dataDir })
     const { sql, close } = connect({ url: embedded.url, max: 1 })
-    const rows = await sql`select n from numbers`
-    const there = new Set(rows.map(({ n }) => n as number))
+    const there = new Set((await sql`select n from numbers`).map(({ n }) => n as number))
     t.same(written.filter((n) => !there.has(n)), [], `all of ${written.length} are there`)
     await close()
     await embedded.stop()
   }
-  t.ok(confirmed > 300)
-  t.same(readdirSync(dataDir).sort(), ['postgres'], 'no locks and sockets are left')
+  t.same(readdirSync(dataDir), ['postgres'], 'no locks and sockets are left')
+})
+
+t.test('a process that is killed takes its Postgres with it', async (t) => {
+  const child = new Child(t, { file: writer, args: [freshFolder(t), '--idle'] })
+  const postmaster = await postmasterOf(child)
+  t.ok(isAlive(postmaster))
+  await child.kill()
+  await until(() => !isAlive(postmaster), seconds)
+})
+
+t.test('a Postgres that was left behind by its owner is ended and started anew', async (t) => {
+  const dataDir = freshFolder(t)
+  const child = new Child(t, { file: writer, args: [dataDir, '--idle'] })
+  const postmaster = await postmasterOf(child)
+  const guards = childrenOf(child.process.pid as number).filter((pid) => pid !== postmaster)
+  for (const pid of guards) process.kill(pid, 'SIGKILL')
+  await child.kill()
+  t.ok(isAlive(postmaster), 'it runs on')
+  const embedded = await startEmbedded({ dataDir })
+  t.notOk(isAlive(postmaster))
+  t.match(await pool(t, embedded.url)`select count(*)::int as count from numbers`, [{ count: 0 }])
+  await embedded.stop()
 })
 
 t.test('a process that is killed while it makes the database does not spoil the folder', async (t) => {
   const dataDir = freshFolder(t)
   const child = new Child(t, { file: writer, args: [dataDir, '--idle'] })
-  await until(() => existsSync(join(dataDir, 'postgres.draft', 'base')), { timeoutMs: 60_000 })
+  await until(() => readdirSync(dataDir).some((name) => name.startsWith('postgres.draft-') && existsSync(join(dataDir, name, 'base'))), seconds)
   await child.kill()
   const embedded = await startEmbedded({ dataDir })
-  t.match(await pool(t, embedded)`select 1 as one`, [{ one: 1 }])
+  t.match(await pool(t, embedded.url)`select 1 as one`, [{ one: 1 }])
+  t.same(readdirSync(dataDir), ['postgres'])
   await embedded.stop()
 })
 
@@ -202,33 +184,55 @@ t.test('a second process is refused, and told which folder and what to do', asyn
   await child.printed(/open/)
   const error = await startEmbedded({ dataDir }).catch((error: unknown) => error)
   t.ok(error instanceof DataFolderInUse)
-  t.match((error as Error).message, new RegExp(`${dataDir} is in use by process ${child.process.pid}.*Stop.*DATA_DIR.*DATABASE_URL`))
+  t.match((error as Error).message, new RegExp(`${dataDir} is in use by process ${child.process.pid}\\. Stop.*DATA_DIR.*DATABASE_URL`))
 
-  t.ok(await runningEmbeddedUrl(dataDir), 'it can use the database of the first')
+  const url = await runningEmbeddedUrl(dataDir)
+  t.ok(url, 'it can use the database of the first')
+  t.match(await pool(t, url ?? '')`select count(*)::int as count from numbers`, [{ count: 0 }])
   child.process.kill('SIGSTOP')
   await t.rejects(startEmbedded({ dataDir }), { name: 'DataFolderInUse' }, 'also while the first is frozen')
 })
 
-t.test('a lock whose process id has been given to another process is taken over', async (t) => {
+t.test('a note whose process id has been given to another program does not keep anybody out', async (t) => {
   const dataDir = freshFolder(t)
-  const dead = { pid: process.pid, startTime: 'another boot/1', socketFolder: join(dataDir, 'socket-gone'), nonce: 'dead' }
-  writeFileSync(join(dataDir, 'lock'), JSON.stringify(dead))
+  await (await startEmbedded({ dataDir })).stop()
+  writeFileSync(join(dataDir, 'postgres', 'postmaster.pid'), `${process.pid}\n${dataDir}/postgres\n1\n5432\n.\n\n\nready\n`)
   t.equal(await runningEmbeddedUrl(dataDir), undefined)
   const embedded = await startEmbedded({ dataDir })
   t.equal(await runningEmbeddedUrl(dataDir), embedded.url)
   await embedded.stop()
 })
 
-t.test('of six processes that find a dead lock at once, one gets the folder', async (t) => {
+t.test('of four processes that start at once on a new folder, one gets it', async (t) => {
   const dataDir = freshFolder(t)
-  mkdirSync(join(dataDir, 'socket-gone'))
-  writeFileSync(join(dataDir, 'lock'), JSON.stringify({ pid: 1, startTime: 'another boot/1', socketFolder: join(dataDir, 'socket-gone'), nonce: 'dead' }))
-  const starts = await Promise.allSettled(Array.from({ length: 6 }, async () => await startEmbedded({ dataDir })))
-  const started = starts.flatMap((start) => start.status === 'fulfilled' ? [start.value] : [])
-  const refused = starts.flatMap((start) => start.status === 'rejected' ? [start.reason as Error] : [])
-  t.equal(started.length, 1)
-  t.same([...new Set(refused.map(({ name }) => name))], ['DataFolderInUse'])
-  await started[0]?.stop()
+  const children = Array.from({ length: 4 }, () => new Child(t, { file: writer, args: [dataDir, '--idle'] }))
+  const outcomes = await Promise.all(children.map(async (child) => (await child.printed(/open|DataFolderInUse/, { timeoutMs: 180_000 }))[0]))
+  t.same(outcomes.sort(), ['DataFolderInUse', 'DataFolderInUse', 'DataFolderInUse', 'open'])
+})
+
+t.test('as root, Postgres runs as another user, also in a folder that this user cannot reach', { skip: !isRoot && 'not root' }, async (t) => {
+  const hidden = join(freshFolder(t), 'hidden')
+  mkdirSync(hidden, { mode: 0o700 })
+  const dataDir = join(hidden, 'data')
+  const embedded = await startEmbedded({ dataDir })
+  t.not(statSync(join(dataDir, 'postgres')).uid, 0)
+  t.match(await pool(t, embedded.url)`select 1 as one`, [{ one: 1 }])
+  await embedded.stop()
+
+  chownSync(join(dataDir, 'postgres'), 0, 0)
+  chownSync(join(dataDir, 'postgres', 'PG_VERSION'), 0, 0)
+  const again = await startEmbedded({ dataDir })
+  t.not(statSync(join(dataDir, 'postgres', 'PG_VERSION')).uid, 0, 'what root has put back belongs to that user again')
+  await again.stop()
+})
+
+t.test('not as root, it runs as this user', { skip: !isRoot && 'all other tests show it' }, async (t) => {
+  const dataDir = freshFolder(t)
+  chmodSync(dataDir, 0o700)
+  chownSync(dataDir, 65534, 65534)
+  const child = new Child(t, { file: writer, args: [dataDir, '--nobody'] })
+  const postmaster = await postmasterOf(child)
+  t.equal(statSync(`/proc/${postmaster}`).uid, 65534)
 })
 
 t.test('the management token is made once, for the owner of the folder alone', async (t) => {
