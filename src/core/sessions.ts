@@ -10,9 +10,10 @@ export interface SessionLimits {
 
 /** Sessions on the primary, by the SHA-256 of their secret, so that a copy of the table opens none. */
 export interface SessionStore {
-  start (digest: Buffer, person: Person, limits: SessionLimits): Promise<void>
-  /** The person, and the session is used as of now; `undefined`: there is none, or one of its limits is over. */
-  use (digest: Buffer, limits: SessionLimits): Promise<Person | undefined>
+  /** `credential`: the digest of the management token that opens it; `undefined`: a provider does. */
+  start (digest: Buffer, person: Person, opening: { readonly limits: SessionLimits, readonly credential: Buffer | undefined }): Promise<void>
+  /** The person, and the session is used as of now; `undefined`: there is none, one of its limits is over, or its credential is none of `credentials`. */
+  use (digest: Buffer, validity: { readonly limits: SessionLimits, readonly credentials: readonly Buffer[] }): Promise<Person | undefined>
   end (digest: Buffer): Promise<void>
 }
 
@@ -25,25 +26,34 @@ export interface Session {
 const secretBytes = 32
 const secretShape = /^[A-Za-z0-9_-]{43}$/
 
+interface SessionsOptions {
+  readonly store: SessionStore
+  readonly limits: SessionLimits
+  /** SHA-256 of every management token of now. A session ends with the one that opened it. */
+  readonly credentials?: readonly Buffer[]
+}
+
 export class Sessions {
   readonly #store: SessionStore
+  readonly #credentials: readonly Buffer[]
   readonly limits: SessionLimits
 
-  constructor ({ store, limits }: { readonly store: SessionStore, readonly limits: SessionLimits }) {
+  constructor ({ store, limits, credentials = [] }: SessionsOptions) {
     this.#store = store
+    this.#credentials = credentials
     this.limits = limits
   }
 
   /** A new session under a new secret: one that a browser brought along is never taken up (session fixation). */
-  async start (person: Person): Promise<string> {
+  async start (person: Person, credential?: Buffer): Promise<string> {
     const secret = randomBytes(secretBytes).toString('base64url')
-    await this.#store.start(digestOf(secret), person, this.limits)
+    await this.#store.start(digestOf(secret), person, { limits: this.limits, credential })
     return secret
   }
 
   async find (secret: string | undefined): Promise<Session | undefined> {
     if (secret === undefined || !secretShape.test(secret)) return undefined
-    const person = await this.#store.use(digestOf(secret), this.limits)
+    const person = await this.#store.use(digestOf(secret), { limits: this.limits, credentials: this.#credentials })
     return person && { person, formToken: formTokenOf(secret) }
   }
 

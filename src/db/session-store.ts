@@ -1,6 +1,6 @@
 import { unavailable } from '../core/errors.ts'
 import type { Person } from '../core/person.ts'
-import type { SessionLimits, SessionStore } from '../core/sessions.ts'
+import type { SessionStore } from '../core/sessions.ts'
 import { inTime } from '../core/in-time.ts'
 import type { Database } from './connect.ts'
 import { isOutage } from './outage.ts'
@@ -20,12 +20,12 @@ export class PostgresSessionStore implements SessionStore {
     this.#pool = pool
   }
 
-  async start (digest: Buffer, person: Person, limits: SessionLimits): Promise<void> {
-    await this.#answered((db) => startSession(db, digest, { person, limits }))
+  async start (digest: Buffer, person: Person, { limits, credential }: Parameters<SessionStore['start']>[2]): Promise<void> {
+    await this.#answered((db) => startSession(db, digest, { person, limits, credential }))
   }
 
-  async use (digest: Buffer, limits: SessionLimits): Promise<Person | undefined> {
-    return await this.#answered((db) => useSession(db, digest, limits))
+  async use (digest: Buffer, validity: Parameters<SessionStore['use']>[1]): Promise<Person | undefined> {
+    return await this.#answered((db) => useSession(db, digest, validity))
   }
 
   async end (digest: Buffer): Promise<void> {

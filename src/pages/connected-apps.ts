@@ -7,7 +7,7 @@ import { waitOutMs } from '../core/window/durations.ts'
 import { ReplaceablePool } from '../db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../db/session-store.ts'
 import { readPageAssets } from './page-assets.ts'
-import { ManagementDoor } from './sign-in/management-door.ts'
+import { digestOf, ManagementDoor } from './sign-in/management-door.ts'
 import { OpenIdProvider } from './sign-in/openid-provider.ts'
 import type { SignInWay } from './context.ts'
 import { settingsOff } from './settings-off.ts'
@@ -17,7 +17,7 @@ const sessionConnections = 2
 
 /** Settings -> Connected apps, as the settings want it; a page that says why where they leave it switched off. */
 export async function connectedApps (app: FastifyInstance, { config }: { config: Config }): Promise<void> {
-  const { pages, tokenPrefix, trustWindowMs, databaseUrl } = config
+  const { pages, managementTokens, tokenPrefix, trustWindowMs, databaseUrl } = config
   const assets = readPageAssets()
   const signIn = wayIn(config)
   if (signIn === undefined || databaseUrl === undefined) {
@@ -29,7 +29,7 @@ export async function connectedApps (app: FastifyInstance, { config }: { config:
   app.addHook('onClose', async () => { await pool.close() })
   await app.register(settingsPages, {
     service: app.apiKeys.service,
-    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits }),
+    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits, credentials: managementTokens.map(({ secret }) => digestOf(secret)) }),
     signIn,
     origin: new PublicOrigin(pages.publicUrl),
     mcpUrl: pages.mcpUrl,

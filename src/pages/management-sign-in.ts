@@ -18,9 +18,10 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, as
   app.post<{ Body: Record<string, unknown> }>(paths.signIn, async function takeToken (request, reply) {
     const { management_token: token, workspace_id: workspaceId } = request.body
     if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await show(reply.code(422), { fault: `A workspace is ${rules.id.says}.` })
+    if (app.holdsSecret(workspaceId)) return await show(reply.code(422), { fault: 'There is a token in the field for the workspace. Nothing was stored. Enter the name of the workspace there.' })
     const attempted = door.attempt({ token: typeof token === 'string' ? token.trim() : '', workspaceId, address: request.ip })
     if (attempted.admitted) {
-      await reply.startSession(attempted.person)
+      await reply.startSession(attempted.person, attempted.credential)
       return await reply.redirect(paths.list, 303)
     }
     const { retryAfterS } = attempted

@@ -16,7 +16,8 @@ declare module 'fastify' {
     requireFormToken (request: FastifyRequest): Promise<void>
   }
   interface FastifyReply {
-    startSession (person: Person): Promise<void>
+    /** `credential`: the digest of the management token that opens it, with which it ends. */
+    startSession (person: Person, credential?: Buffer): Promise<void>
     endSession (): Promise<void>
   }
 }
@@ -43,9 +44,11 @@ export const pageSessions = fp<{ sessions: Sessions }>(async function pageSessio
     }
   })
 
-  app.decorateReply('startSession', async function startSession (person) {
+  app.decorateReply('startSession', async function startSession (person, credential) {
+    // Also what a provider says of a person is stored, and shown.
+    if (app.holdsSecret(JSON.stringify(person))) throw new KeysError('invalid_request', { detail: 'What the sign-in says of you holds a token or a secret. Nothing was stored.' })
     await sessions.end(this.request.cookies[name])
-    this.setCookie(name, await sessions.start(person), { ...attributes, maxAge: Math.floor(sessions.limits.lifetimeMs / 1000) })
+    this.setCookie(name, await sessions.start(person, credential), { ...attributes, maxAge: Math.floor(sessions.limits.lifetimeMs / 1000) })
   })
 
   app.decorateReply('endSession', async function endSession () {

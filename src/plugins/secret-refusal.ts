@@ -7,12 +7,15 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Refuses a credential in the query string: URLs end up in logs and histories everywhere. */
     refuseQueryCredentials: onRequestHookHandler
+    /** Whether there is a token, or a configured secret, in a text. */
+    holdsSecret (text: string): boolean
     /** Refuses a configured secret in what would be stored. */
     refuseStoredSecrets: preValidationHookHandler
   }
 }
 
 export const secretRefusal = fp<{ scrubber: Scrubber }>(async (app, { scrubber }) => {
+  app.decorate('holdsSecret', (text) => scrubber.finds(text))
   app.decorate('refuseQueryCredentials', (request, _reply, done) => {
     const at = request.url.indexOf('?')
     done(at !== -1 && holdsCredential(request.url.slice(at), scrubber) ? queryCredential() : undefined)

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import type { InjectOptions, Response } from 'light-my-request'
+import { TokenFormat } from '../../src/core/token.ts'
 import { managementToken, servePages } from './support/pages.ts'
 
 const host = '127.0.0.1:8080'
@@ -74,6 +75,18 @@ t.test('signing in never takes up a session that the browser brought along, and 
   t.equal((await get('/settings/connected-apps', { cookie: first })).statusCode, 303)
   t.equal((await get('/settings/connected-apps', { cookie: second })).statusCode, 200)
   t.match((await signIn()).headers['set-cookie'], /^__Host-navis-session=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+})
+
+t.test('a token in the field for the workspace is refused, not shown again, and stored nowhere', async (t) => {
+  const { signIn, database } = await setup(t)
+  const { token } = new TokenFormat().mint()
+  for (const workspace of [managementToken, token, `x.${token}`]) {
+    const answer = await signIn(workspace)
+    t.match(answer, { statusCode: 422, body: /There is a token in the field for the workspace/ })
+    t.notMatch(answer.body, workspace)
+  }
+  t.same([...await database.sql`select count(*)::int as count from navis_keys.sessions`], [{ count: 0 }])
+  t.equal((await signIn('acme')).statusCode, 303)
 })
 
 t.test('signing out ends the session itself, not only the cookie', async (t) => {

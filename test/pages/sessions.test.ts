@@ -17,7 +17,7 @@ async function setup (t: Test, databaseUrl?: string) {
   t.teardown(() => close())
   const pool = new ReplaceablePool({ url, max: 2, prepare: (db) => db })
   t.teardown(() => pool.close())
-  return { sql, sessions: (limits = long) => new Sessions({ store: new PostgresSessionStore(pool), limits }) }
+  return { sql, sessions: (limits = long, credentials: Buffer[] = []) => new Sessions({ store: new PostgresSessionStore(pool), limits, credentials }) }
 }
 
 t.test('a session is known to every replica until it is ended, and then to none', async (t) => {
@@ -26,6 +26,18 @@ t.test('a session is known to every replica until it is ended, and then to none'
   t.match(await sessions().find(secret), { person: ada })
   await sessions().end(secret)
   t.equal(await sessions().find(secret), undefined)
+})
+
+t.test('a session ends with the management token that opened it; one that a provider opened does not', async (t) => {
+  const { sessions } = await setup(t)
+  const [old, other] = ['old', 'other'].map((secret) => hash('sha256', secret, 'buffer')) as [Buffer, Buffer]
+  const before = sessions(long, [old, other])
+  const [byOld, byOther, byProvider] = [await before.start(ada, old), await before.start(ada, other), await before.start(ada)]
+  t.ok(await before.find(byOld))
+  const rotated = sessions(long, [other, hash('sha256', 'new', 'buffer')])
+  t.equal(await rotated.find(byOld), undefined)
+  t.match(await rotated.find(byOther), { person: ada })
+  t.match(await rotated.find(byProvider), { person: ada })
 })
 
 t.test('the table holds nothing that opens a session', async (t) => {

@@ -8,6 +8,11 @@ interface ManagementDoorOptions {
   readonly clock: Clock
 }
 
+interface Holder {
+  readonly name: string
+  readonly digest: Buffer
+}
+
 interface Attempt {
   readonly token: string
   readonly workspaceId: string
@@ -16,14 +21,14 @@ interface Attempt {
 }
 
 export type Attempted =
-  | { readonly admitted: true, readonly person: Person }
+  | { readonly admitted: true, readonly person: Person, readonly credential: Buffer }
   | { readonly admitted: false, readonly retryAfterS: number | undefined }
 
 const wrongPerMinute = 10
 
 /** Signs in whoever holds a management token: an admin of any workspace, who owns nothing. */
 export class ManagementDoor {
-  readonly #tokens: ReadonlyArray<{ readonly name: string, readonly digest: Buffer }>
+  readonly #tokens: readonly Holder[]
   readonly #budget: MissBudget
 
   constructor ({ tokens, clock }: ManagementDoorOptions) {
@@ -35,23 +40,25 @@ export class ManagementDoor {
     const client = { ip: address }
     const waitMs = this.#budget.take(client)
     if (waitMs > 0) return { admitted: false, retryAfterS: Math.ceil(waitMs / 1000) }
-    const name = this.#holder(token)
-    if (name === undefined) return { admitted: false, retryAfterS: undefined }
+    const holder = this.#holder(token)
+    if (holder === undefined) return { admitted: false, retryAfterS: undefined }
     this.#budget.giveBack(client)
-    return { admitted: true, person: { workspaceId, ownerId: null, name, actor: name, admin: true } }
+    const { name, digest } = holder
+    return { admitted: true, person: { workspaceId, ownerId: null, name, actor: name, admin: true }, credential: digest }
   }
 
   // Every token is compared, and its digest instead of itself: the time taken tells neither which nor how much of it was right.
-  #holder (token: string): string | undefined {
+  #holder (token: string): Holder | undefined {
     const presented = digestOf(token)
-    let holder: string | undefined
-    for (const { name, digest } of this.#tokens) {
-      if (timingSafeEqual(digest, presented)) holder = name
+    let found: Holder | undefined
+    for (const holder of this.#tokens) {
+      if (timingSafeEqual(holder.digest, presented)) found = holder
     }
-    return holder
+    return found
   }
 }
 
-function digestOf (secret: string): Buffer {
+/** What a session remembers of the management token that opened it. */
+export function digestOf (secret: string): Buffer {
   return hash('sha256', secret, 'buffer')
 }

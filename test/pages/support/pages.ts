@@ -15,7 +15,7 @@ import { secretRefusal } from '../../../src/plugins/secret-refusal.ts'
 import { readPageAssets } from '../../../src/pages/page-assets.ts'
 import type { SignInWay } from '../../../src/pages/context.ts'
 import { settingsPages } from '../../../src/pages/settings.ts'
-import { ManagementDoor } from '../../../src/pages/sign-in/management-door.ts'
+import { digestOf, ManagementDoor } from '../../../src/pages/sign-in/management-door.ts'
 import { freshDatabase, type Teardowns } from '../../support/servers.ts'
 
 export const managementToken = 'm'.repeat(40)
@@ -40,7 +40,7 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   app.register(settingsPages, {
     service,
-    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 } }),
+    sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 }, credentials: [digestOf(managementToken)] }),
     signIn: signIn ?? { way: 'management-token', door: new ManagementDoor({ tokens: [{ name: 'ops', secret: managementToken }], clock: systemClock }) },
     origin: new PublicOrigin(undefined),
     mcpUrl: undefined,
