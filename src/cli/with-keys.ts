@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { keysOptionsOf } from '../config/keys-options.ts'
 import { silentLogger } from '../core/logger.ts'
 import { openKeys, type Keys } from '../engine/open-keys.ts'
 import { openDatabase } from './open-database.ts'
@@ -11,15 +12,7 @@ interface Options {
 export async function withKeys<T> (config: Config, { mayBeNew }: Options, act: (keys: Keys) => Promise<T>): Promise<T> {
   const database = await openDatabase(config, { mayBeNew })
   try {
-    const { redisUrl, trustWindowMs, tokenPrefix, acks } = config
-    const keys = await openKeys({
-      databaseUrl: database.url,
-      ...redisUrl !== undefined && { redisUrl },
-      trustWindowMs,
-      tokenPrefix,
-      acks,
-      log: silentLogger
-    })
+    const keys = await openKeys({ ...keysOptionsOf({ ...config, databaseUrl: database.url }), log: silentLogger })
     try {
       return await act(keys)
     } finally {

@@ -1,0 +1,23 @@
+import type { KeysOptions } from '../engine/open-keys.ts'
+import type { Config } from './config.ts'
+
+// A host application hands these in; no setting names them.
+type HandedIn = 'db' | 'redis' | 'log' | 'clock'
+
+/** Every option of the engine that a setting decides. An option that is renamed, or added without a setting, does not compile. */
+export type ConfiguredKeysOptions = { readonly [Name in Exclude<keyof KeysOptions, HandedIn>]-?: KeysOptions[Name] | undefined }
+
+export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
+  return {
+    databaseUrl: config.databaseUrl,
+    databaseSchema: undefined,
+    redisUrl: config.redisUrl,
+    trustWindowMs: config.trustWindowMs,
+    lastUsedFlushMs: config.lastUsedFlushMs,
+    tokenPrefix: config.tokenPrefix,
+    cache: config.cache,
+    acks: config.acks,
+    memoryEntriesMax: config.memoryEntriesMax,
+    unknownTokensPerMinute: config.unknownTokensPerMinute
+  }
+}
