@@ -7,6 +7,8 @@ const refusals: Readonly<Record<string, { code: ErrorCode, detail: string }>> = 
   HPE_HEADER_OVERFLOW: { code: 'headers_too_large', detail: 'All headers together may have 16 KiB at most.' },
   ERR_HTTP_REQUEST_TIMEOUT: { code: 'request_timeout', detail: 'The request did not arrive in time. Send it in one go.' }
 }
+// For the answer to arrive: closing at once would reset the connection while the client still sends, and the answer could be lost.
+const lingerMs = 1000
 const unreadable = { code: 'invalid_request', detail: 'This is not an HTTP/1.1 request that can be read.' } as const
 
 /**
@@ -30,4 +32,6 @@ export function refuseAtSocket (error: Error & { code?: string }, socket: Socket
     '',
     body
   ].join('\r\n'))
+  // A client that ignores the end and goes on sending, a byte now and then, would keep the descriptor for ever.
+  setTimeout(() => { socket.destroy() }, lingerMs).unref()
 }

@@ -1,7 +1,9 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import fp from 'fastify-plugin'
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import { KeysError } from '../core/errors.ts'
 import { formRefusal, textOf } from '../http/body-form.ts'
+import { isRepeated } from '../http/repeated-header.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -26,9 +28,40 @@ export const strictRequests = fp(async (app) => {
     const text = textOf(body)
     // Many clients name the content type of a body that they do not send.
     if (text === '' && request.routeOptions.config.bodyMayBeLeftOut === true) done(null, undefined)
-    else if (isNestedTooDeeply(text)) done(new KeysError('invalid_request', { detail: `The body is nested more than ${nestingMax} levels deep.` }))
-    else parse(request, text, (error, value) => { done(error !== null && isJson(text) ? poisoned() : error, value) })
+    else {
+      const { depth, members } = outlineOf(text)
+      if (depth > nestingMax) return done(new KeysError('invalid_request', { detail: `The body is nested more than ${nestingMax} levels deep.` }))
+      parse(request, text, (error, value) => {
+        if (error !== null) done(isJson(text) ? poisoned() : error)
+        else if (membersIn(value) !== members) done(doubled())
+        else done(null, value)
+      })
+    }
   })
+
+  // RFC 9112, section 3.2. Node keeps the first of two, and a proxy in front may have believed the other.
+  app.addHook('onRequest', (request, _reply, done) => {
+    done(isRepeated('host', request.raw.rawHeaders) ? new KeysError('invalid_request', { detail: 'There is more than one Host header. Send one.' }) : undefined)
+  })
+  app.server.on('checkContinue', askForBodyWhenRead)
+  app.addHook('onClose', async () => { app.server.off('checkContinue', askForBodyWhenRead) })
+
+  /** `Expect: 100-continue`: the client is asked for its body when somebody begins to read it, which is after its credential was found good. */
+  function askForBodyWhenRead (request: IncomingMessage, answer: ServerResponse): void {
+    const { shouldKeepAlive } = answer
+    const read = request._read
+    // Refused without its body, the client may still send it, or not: the connection cannot be used again.
+    answer.shouldKeepAlive = false
+    request._read = (size) => {
+      request._read = read
+      if (!answer.headersSent) {
+        answer.shouldKeepAlive = shouldKeepAlive && !app.draining
+        answer.writeContinue()
+      }
+      read.call(request, size)
+    }
+    app.server.emit('request', request, answer)
+  }
 }, { name: 'strict-requests', fastify: '5.x' })
 
 /** Conversion takes 2.5, 0x10 and 1e2 for whole numbers. */
@@ -55,9 +88,15 @@ function poisoned (): KeysError {
   return new KeysError('invalid_request', { detail: 'The body has a member with the name __proto__, or constructor with a prototype in it. Use other names.' })
 }
 
-// Before it is parsed: everything that walks through the result may then recurse.
-function isNestedTooDeeply (text: string): boolean {
+function doubled (): KeysError {
+  return new KeysError('invalid_request', { detail: 'An object in the body has the same member twice. Send each once.' })
+}
+
+/** How deep a JSON text is nested, and how many members its objects have together. Before it is parsed: all that walks through the result may then recurse. */
+function outlineOf (text: string): { readonly depth: number, readonly members: number } {
+  let open = 0
   let depth = 0
+  let members = 0
   let quoted = false
   for (let i = 0; i < text.length; i++) {
     const character = text[i]
@@ -66,11 +105,20 @@ function isNestedTooDeeply (text: string): boolean {
       else if (character === '"') quoted = false
     } else if (character === '"') {
       quoted = true
+    } else if (character === ':') {
+      members++
     } else if (character === '{' || character === '[') {
-      if (++depth > nestingMax) return true
+      depth = Math.max(depth, ++open)
     } else if (character === '}' || character === ']') {
-      depth--
+      open--
     }
   }
-  return false
+  return { depth, members }
+}
+
+// Of two members with one name a parser keeps one: then there are fewer than the text has.
+function membersIn (value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const values = Object.values(value)
+  return (Array.isArray(value) ? 0 : values.length) + values.reduce((sum: number, one) => sum + membersIn(one), 0)
 }
