@@ -1,4 +1,5 @@
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Server } from 'node:http'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyHttpOptions } from 'fastify'
 import type { DestinationStream } from 'pino'
 import type { Config } from './config/config.ts'
 import type { Keys } from './engine/open-keys.ts'
@@ -9,6 +10,7 @@ import { endings } from './plugins/endings.ts'
 import { accessLog, createLogger, requestId } from './http/logging.ts'
 import { mcpGateway } from './mcp/mcp-gateway.ts'
 import { metrics } from './plugins/metrics.ts'
+import { starting } from './plugins/starting.ts'
 import { openapi } from './plugins/openapi.ts'
 import { problems, sendProblem } from './plugins/problems.ts'
 import { Scrubber } from './http/scrubber.ts'
@@ -17,14 +19,16 @@ import { securityHeaders } from './plugins/security-headers.ts'
 import { staticAuth } from './plugins/static-auth.ts'
 import { strictRequests } from './plugins/strict-requests.ts'
 import { untrustedProxy } from './plugins/untrusted-proxy.ts'
+import { keysOptionsOf } from './config/keys-options.ts'
 import { pageSecrets } from './config/pages-config.ts'
+import { version } from './config/version.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { decodableUrl } from './http/decodable-url.ts'
 import { documentRoutes } from './routes/documents.ts'
 import { forwardAuthRoutes } from './routes/forward-auth.ts'
 import { introspectRoutes } from './routes/introspect.ts'
 import { keyRoutes } from './routes/keys.ts'
-import { operationRoutes } from './routes/operations.ts'
+import { operationRoutes, type OperationsOptions } from './routes/operations.ts'
 import { connectedApps } from './pages/connected-apps.ts'
 import { verifyRoutes } from './routes/verify.ts'
 import { wellKnownRoutes } from './routes/well-known.ts'
@@ -40,30 +44,9 @@ export interface AppOptions {
 
 /** The service: every plugin and every route, in order. */
 export async function buildApp ({ config, keys, logDestination }: AppOptions): Promise<FastifyInstance> {
-  const { managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl, gateway } = config
-  const scrubber = new Scrubber({
-    tokenPrefix,
-    secrets: [
-      ...[...managementTokens, ...serviceTokens].map(({ secret }) => secret),
-      ...pageSecrets(config.pages),
-      ...gateway?.upstreams.map(({ token = '' }) => token) ?? []
-    ],
-    urls: [databaseUrl, redisUrl]
-  })
-  const app = Fastify({
-    genReqId: requestId,
-    rewriteUrl: decodableUrl,
-    trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
-    bodyLimit: 16 * 1024,
-    routerOptions: { maxParamLength: 512 },
-    http: { maxHeaderSize: 16 * 1024 },
-    // A revocation may wait the whole window out, with nothing on the wire.
-    connectionTimeout: Math.max(60_000, config.trustWindowMs * 1.1 + 10_000),
-    requestTimeout: 15_000,
-    keepAliveTimeout: 72_000,
-    clientErrorHandler: refuseAtSocket,
-    frameworkErrors: sendProblem
-  })
+  const { managementTokens, serviceTokens, tokenPrefix, gateway } = config
+  const scrubber = scrubberOf(config)
+  const app = server(config)
   // Not handed to Fastify, which would make a logger for every request (docs/decisions/0051).
   app.log = createLogger({ level: config.logLevel, scrubber, ...(logDestination === undefined ? {} : { destination: logDestination }) }) as FastifyBaseLogger
 
@@ -76,9 +59,9 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber })
   await app.register(staticAuth, { managementTokens, serviceTokens, tokenPrefix })
-  await app.register(apiKeys, keys === undefined ? config : { keys })
-  await app.register(metrics)
-  await app.register(draining)
+  await app.register(apiKeys, keys === undefined ? keysOptionsOf(config) : { keys })
+  await app.register(starting)
+  await app.register(metrics, { version })
 
   await app.register(keyRoutes)
   await app.register(auditRoutes)
@@ -86,9 +69,62 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(introspectRoutes)
   if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys })
   await app.register(forwardAuthRoutes)
-  await app.register(operationRoutes)
+  if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
   await app.register(documentRoutes)
   await app.register(wellKnownRoutes)
   await app.register(connectedApps, { config })
+  await app.register(draining)
   return app
+}
+
+/** What those who run `app` ask of it, for a port of its own. */
+export async function buildOperationsApp ({ app, config }: { readonly app: FastifyInstance, readonly config: Config }): Promise<FastifyInstance> {
+  const operations = server(config)
+  operations.log = app.log
+  await operations.register(endings)
+  await operations.register(problems)
+  await operations.register(accessLog)
+  await operations.register(securityHeaders)
+  await operations.register(strictRequests)
+  await operations.register(secretRefusal, { scrubber: scrubberOf(config) })
+  await operations.register(operationRoutes, operationsOf(app))
+  return operations
+}
+
+function operationsOf (app: FastifyInstance): OperationsOptions {
+  return { keys: app.apiKeys, isDraining: () => app.draining, metrics: () => app.metrics() }
+}
+
+function server (config: Config): FastifyInstance {
+  const slowestMs = 15_000
+  const options: FastifyHttpOptions<Server> = {
+    genReqId: requestId,
+    rewriteUrl: decodableUrl,
+    trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
+    bodyLimit: 16 * 1024,
+    routerOptions: { maxParamLength: 512 },
+    // Node takes these from the constructor alone; set later they bind nothing, or the other of the two.
+    http: { maxHeaderSize: 16 * 1024, headersTimeout: slowestMs, requestTimeout: slowestMs, connectionsCheckingInterval: 2000 },
+    // A revocation may wait the whole window out, with nothing on the wire.
+    connectionTimeout: Math.max(60_000, config.trustWindowMs * 1.1 + 10_000),
+    requestTimeout: slowestMs,
+    keepAliveTimeout: 72_000,
+    // While it drains, everything is answered as before: a refusal would be a failed request.
+    return503OnClosing: false,
+    clientErrorHandler: refuseAtSocket,
+    frameworkErrors: sendProblem
+  }
+  return Fastify(options)
+}
+
+function scrubberOf ({ managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl, pages, gateway }: Config): Scrubber {
+  return new Scrubber({
+    tokenPrefix,
+    secrets: [
+      ...[...managementTokens, ...serviceTokens].map(({ secret }) => secret),
+      ...pageSecrets(pages),
+      ...gateway?.upstreams.map(({ token = '' }) => token) ?? []
+    ],
+    urls: [databaseUrl, redisUrl]
+  })
 }

@@ -3,9 +3,12 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { buildApp } from './app.ts'
+import type { DestinationStream } from 'pino'
+import { buildApp, buildOperationsApp } from './app.ts'
 import { ConfigError, readConfig, type Config } from './config/config.ts'
-import type { Logger } from './core/logger.ts'
+import { keysOptionsOf } from './config/keys-options.ts'
+import { version } from './config/version.ts'
+import { silentLogger, type Logger } from './core/logger.ts'
 import { bootDatabase } from './db/boot.ts'
 import { DataFolderInUse, UnfitDataFolder } from './db/embedded/data-folder.ts'
 import { startEmbedded } from './db/embedded/embedded.ts'
@@ -13,14 +16,14 @@ import { migrateEmbedded } from './db/embedded/migrate-embedded.ts'
 import { migrate, UnfitDatabase } from './db/migrate.ts'
 import { greeting } from './config/greeting.ts'
 import { managementTokenPath, openManagementToken } from './config/management-token.ts'
-import { openKeys } from './engine/open-keys.ts'
-import { createLogger } from './http/logging.ts'
+import { createKeys } from './engine/open-keys.ts'
+import { createLogger, openLogDestination } from './http/logging.ts'
 import { Scrubber } from './http/scrubber.ts'
 
-// For load balancers, to see that this replica is not ready any more and to send nothing else.
-const unreadyMs = 1000
-// A request that still runs then is refused: a revocation may wait for longer than a process may take to end.
-const drainMs = 6000
+// For load balancers that look once a second, to see that this replica is not ready any more and to send nothing else.
+const unreadyMs = 2000
+// From the closing on. A request that still runs then is refused: a revocation may wait for longer than a process may take to end.
+const drainMs = 4000
 const lastWordsMs = 300
 const shutdownMs = 9500
 
@@ -30,14 +33,18 @@ const stopping = new AbortController()
 /** What has to be undone before the process ends; the last first. */
 const endings: Array<() => Promise<void>> = []
 let app: FastifyInstance | undefined
+let log: Logger = silentLogger
 
 closeWithGrace({ delay: shutdownMs, logger: false, onTimeout: () => { process.exit(1) } }, async ({ err, signal }) => {
+  const toldAt = performance.now()
   if (err !== undefined) complain(err)
+  log.info({ signal }, 'Navis Keys is stopping: it is not ready any more, and every answer closes its connection')
   stopping.abort(new Error('The service is stopping.'))
-  // Whoever presses Ctrl-C has no load balancer.
+  // Ctrl-C is pressed in a terminal, where there is no load balancer.
   if (signal === 'SIGTERM') await sayUnready()
   await started
   await endAll()
+  log.info({ ms: Math.round(performance.now() - toldAt) }, 'Navis Keys has stopped')
 })
 
 const started = run()
@@ -53,23 +60,48 @@ async function run (): Promise<void> {
   }
 }
 
+/** Listens first: until the database has answered, probes are told so and everything else gets a 503. */
 async function start (settings: Config): Promise<void> {
+  const logDestination = await openLogDestination(settings.logFormat)
   const config = settings.databaseUrl === undefined ? await startOwnDatabase(settings) : settings
   stopping.signal.throwIfAborted()
-  const log = loggerOf(config)
+  log = loggerOf(config, logDestination)
+  log.info(description(settings), `Navis Keys ${version} is starting`)
+  const keys = createKeys({ ...keysOptionsOf(config), log })
+  endings.push(() => keys.close())
+  app = await buildApp({ config, keys, logDestination })
+  if (config.metricsPort !== undefined) {
+    const operations = await buildOperationsApp({ app, config })
+    endings.push(() => operations.close())
+    await operations.listen({ host: config.host, port: config.metricsPort })
+  }
+  endings.push(closeApp)
+  await app.listen({ host: config.host, port: config.port })
   const url = config.databaseUrl ?? ''
-  const keys = await bootDatabase({
+  await bootDatabase({
     migrate: () => settings.databaseUrl === undefined ? migrateEmbedded(url) : migrate(url),
-    open: () => openKeys({ ...config, log }),
+    open: () => keys.start(),
     log,
     signal: stopping.signal
   })
-  endings.push(() => keys.close())
-  stopping.signal.throwIfAborted()
-  app = await buildApp({ config, keys })
-  endings.push(closeApp)
-  await app.listen({ host: config.host, port: config.port })
+  log.info({}, 'Navis Keys is ready')
   if (settings.databaseUrl === undefined) greet(settings, app.server.address() as AddressInfo)
+}
+
+/** What it is and what it is connected to; hosts only, no credential. */
+function description ({ databaseUrl, redisUrl, gateway, trustWindowMs }: Config): object {
+  return {
+    version,
+    node: process.version,
+    database: databaseUrl === undefined ? 'embedded' : hostOf(databaseUrl),
+    redis: redisUrl === undefined ? 'none' : hostOf(redisUrl),
+    gateway: gateway?.upstreams.map(({ name }) => name) ?? 'off',
+    trustWindowMs
+  }
+}
+
+function hostOf (url: string): string {
+  return URL.canParse(url) ? new URL(url).host : 'several hosts'
 }
 
 /** The embedded database, and a management token for it when the settings name none. */
@@ -106,8 +138,8 @@ function greet ({ dataDir, managementTokens }: Config, address: AddressInfo): vo
 }
 
 // For what is there before the app, which has one of its own.
-function loggerOf ({ logLevel, tokenPrefix, databaseUrl, redisUrl }: Config): Logger {
-  return createLogger({ level: logLevel, scrubber: new Scrubber({ tokenPrefix, secrets: [], urls: [databaseUrl, redisUrl] }) })
+function loggerOf ({ logLevel, tokenPrefix, databaseUrl, redisUrl }: Config, destination: DestinationStream): Logger {
+  return createLogger({ level: logLevel, destination, scrubber: new Scrubber({ tokenPrefix, secrets: [], urls: [databaseUrl, redisUrl] }) })
 }
 
 /** In a sentence, where it is the operator who can do something about it; never with the parameters of a query. */

@@ -14,6 +14,8 @@ export type LogLevel = Settings['LOG_LEVEL']
 export interface Config {
   readonly host: string
   readonly port: number
+  /** Unset: what those who run the service ask is on `port`. */
+  readonly metricsPort: number | undefined
   /** Unset: the embedded Postgres in `dataDir`. */
   readonly databaseUrl: string | undefined
   readonly redisUrl: string | undefined
@@ -23,6 +25,7 @@ export interface Config {
   readonly trustWindowMs: number
   readonly lastUsedFlushMs: number
   readonly logLevel: LogLevel
+  readonly logFormat: Settings['LOG_FORMAT']
   /** Addresses and CIDR ranges, for Fastify's `trustProxy`. Empty: none. */
   readonly trustedProxies: readonly string[]
   readonly unknownTokensPerMinute: number
@@ -65,6 +68,7 @@ export function readConfig (environment: Environment): Config {
   const config: Config = {
     host: values.HOST,
     port: values.PORT,
+    metricsPort: values.METRICS_PORT,
     databaseUrl: values.DATABASE_URL,
     redisUrl: values.REDIS_URL,
     dataDir: values.DATA_DIR,
@@ -73,6 +77,7 @@ export function readConfig (environment: Environment): Config {
     trustWindowMs: values.TRUST_WINDOW_MS,
     lastUsedFlushMs: values.LAST_USED_FLUSH_MS,
     logLevel: values.LOG_LEVEL,
+    logFormat: values.LOG_FORMAT,
     trustedProxies: listOf(values.TRUSTED_PROXIES),
     unknownTokensPerMinute: values.UNKNOWN_TOKENS_PER_MINUTE,
     memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
@@ -93,6 +98,7 @@ function faultsBetween (config: Config, values: Settings): string[] {
   const faults: string[] = []
   if (databaseUrl !== undefined && !URL.canParse(databaseUrl)) faults.push(mustBe('DATABASE_URL'))
   if (redisUrl !== undefined && !URL.canParse(redisUrl)) faults.push(mustBe('REDIS_URL'))
+  if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must be another port than PORT.')
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
   if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
     faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')

@@ -17,6 +17,12 @@ export const settings = Type.Object({
     advice: 'a port from 0 to 65535; 0 takes any that is free',
     description: 'Port to listen on; 0 takes any that is free.'
   }),
+  METRICS_PORT: Type.Optional(Type.Integer({
+    minimum: 0,
+    maximum: 65535,
+    advice: 'a port from 0 to 65535; 0 takes any that is free',
+    description: 'A second port, for `/livez`, `/readyz` and `/metrics` alone, which are then no longer on `PORT`. Unset: they are on `PORT`.'
+  })),
   DATABASE_URL: Type.Optional(Type.String({
     pattern: '^postgres(ql)?://',
     secret: true,
@@ -62,6 +68,11 @@ export const settings = Type.Object({
     default: 'info',
     advice: 'one of fatal, error, warn, info, debug, trace, silent',
     description: 'The least level that is logged: `fatal`, `error`, `warn`, `info`, `debug`, `trace`, or `silent`.'
+  }),
+  LOG_FORMAT: Type.Enum(['auto', 'pretty', 'json'], {
+    default: 'auto',
+    advice: 'one of auto, pretty, json',
+    description: '`json`: one JSON object a line. `pretty`: for people. `auto`: pretty on a terminal, JSON elsewhere.'
   }),
   TRUSTED_PROXIES: Type.Optional(Type.String({
     advice: 'addresses or CIDR ranges, with commas between several, and no range that holds every address',

@@ -11,13 +11,12 @@ interface BootOptions<T> {
   readonly open: () => Promise<T>
   readonly log: Logger
   readonly signal: AbortSignal
-  /** 60000 */
-  readonly timeoutMs?: number
 }
 
 const retryMs = 1000
+const repeatEveryMs = 60_000
 
-// What waiting does not mend, by SQLSTATE, for whoever set DATABASE_URL.
+// What waiting does not mend, by SQLSTATE, for the operator who set DATABASE_URL.
 const advice: Readonly<Record<string, string>> = {
   '28P01': 'Postgres refuses the user or the password in DATABASE_URL. Check both.',
   28000: 'Postgres does not let the user in DATABASE_URL in. Check the user, and pg_hba.conf on the server.',
@@ -25,21 +24,30 @@ const advice: Readonly<Record<string, string>> = {
   42501: 'The user in DATABASE_URL may not create what the service needs. Make it the owner of the database.'
 }
 
-/** Migrates and opens the database as soon as it can be reached; waits for it for a minute, and not at all when waiting does not help. */
-export async function bootDatabase<T> ({ migrate, open, log, signal, timeoutMs = 60_000 }: BootOptions<T>): Promise<T> {
-  const end = performance.now() + timeoutMs
+const reasons: Readonly<Record<string, string>> = {
+  53300: 'Postgres has no connection left (max_connections)',
+  '57P03': 'Postgres is starting or recovering'
+}
+
+/** Migrates and opens the database as soon as it can be reached, however long that takes; rejects at once when waiting does not help. */
+export async function bootDatabase<T> ({ migrate, open, log, signal }: BootOptions<T>): Promise<T> {
+  const beganAt = performance.now()
+  let told: { readonly code: string, readonly at: number } | undefined
   for (;;) {
     try {
       await migrate()
-      return await open()
+      const opened = await open()
+      if (told !== undefined) log.info({ waitedMs: Math.round(performance.now() - beganAt) }, 'Postgres answers')
+      return opened
     } catch (error) {
       signal.throwIfAborted()
-      const code = codeOf(error)
-      if (!isAway(error)) throw code !== undefined && code in advice ? new UnfitDatabase(advice[code] as string) : error
-      if (performance.now() > end) {
-        throw new UnfitDatabase(`Postgres could not be reached for ${Math.round(timeoutMs / 1000)} seconds (${code ?? 'no answer'}). Check that it runs, and the host and port in DATABASE_URL.`)
+      const code = codeOf(error) ?? 'no answer'
+      if (!isAway(error)) throw code in advice ? new UnfitDatabase(advice[code] as string) : error
+      // Once for each cause, and then once a minute: the retries are not news.
+      if (told?.code !== code || performance.now() >= told.at + repeatEveryMs) {
+        log.warn({ code }, `${reasons[code] ?? 'Postgres cannot be reached'}; trying again every second`)
+        told = { code, at: performance.now() }
       }
-      log.warn({ code }, 'Postgres cannot be reached; trying again every second')
       await sleep(retryMs, undefined, { signal })
     }
   }

@@ -1,4 +1,3 @@
-import { sql } from 'drizzle-orm'
 import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, CreateRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey } from '../core/key-store.ts'
 import type { Database } from './connect.ts'
@@ -17,7 +16,6 @@ import type { Pool } from './replaceable-pool.ts'
 
 // A database that is there answers any of these in a few milliseconds.
 const answerMs = 1500
-const pingMs = 1000
 // Calls beside the one that was not answered may be slow only.
 const drainMs = 1500
 // A large workspace is a long statement. A frozen database is noticed before it, by a short one.
@@ -83,11 +81,6 @@ export class PostgresKeyStore implements KeyStore {
 
   async sharedSecret () {
     return await this.#bounded((db) => readSharedSecret(db))
-  }
-
-  /** Rejects when the database does not answer right now. */
-  async ping (): Promise<void> {
-    await this.#bounded((db) => db.execute(sql`select 1`), pingMs)
   }
 
   async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {

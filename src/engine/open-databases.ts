@@ -30,16 +30,10 @@ const managementConnections = 8
 const reachTimeoutMs = 3000
 const usageTimeoutMs = 5000
 
-export async function openDatabases ({ databaseUrl, databaseSchema, db }: KeysOptions): Promise<Databases> {
+/** Connects when something is asked. */
+export function openDatabases ({ databaseUrl, databaseSchema, db }: KeysOptions): Databases {
   if ((databaseUrl === undefined) === (db === undefined)) throw new TypeError('Give either `databaseUrl` or `db`.')
-  const databases = db === undefined ? ownDatabases(databaseUrl!, databaseSchema) : borrowedDatabases(db, databaseSchema)
-  try {
-    await assertReady(databases, databaseUrl, databaseSchema)
-    return databases
-  } catch (error) {
-    await databases.close()
-    throw error
-  }
+  return db === undefined ? ownDatabases(databaseUrl!, databaseSchema) : borrowedDatabases(db, databaseSchema)
 }
 
 function ownDatabases (url: string, schema: string | undefined): Databases {
@@ -91,7 +85,8 @@ function withoutEnd (client: Sql): Sql {
   return new Proxy(client, { get: (target, name) => name === 'end' ? async () => {} : Reflect.get(target, name) })
 }
 
-async function assertReady ({ lookups }: Databases, databaseUrl: string | undefined, schema: string | undefined): Promise<void> {
+/** Rejects with `unavailable` while the database cannot be reached: that may be tried again. */
+export async function assertReady ({ lookups }: Databases, { databaseUrl, databaseSchema: schema }: KeysOptions): Promise<void> {
   try {
     await inTime(lookups.queries([]), reachTimeoutMs)
   } catch (error) {

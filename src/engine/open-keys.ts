@@ -15,7 +15,7 @@ import { TrustWindow } from '../core/window/trust-window.ts'
 import { PostgresKeyStore } from '../db/key-store.ts'
 import { PostgresWindowStore } from '../db/window-store.ts'
 import { inTime } from '../core/in-time.ts'
-import { openDatabases } from './open-databases.ts'
+import { assertReady, openDatabases } from './open-databases.ts'
 import { openTiers, type TiersStats } from './open-tiers.ts'
 import { hotRedis } from '../tiers/hot-redis.ts'
 import { RedisHintBus, type HintBusCounts } from '../tiers/hint-bus.ts'
@@ -81,23 +81,43 @@ export interface Keys {
   readonly window: TrustWindow
   readonly lastUsed: LastUsedBatcher
   readonly tokens: TokenFormat
-  health (): Promise<KeysHealth>
+  /** `false` until the database has answered for the first time: until then nothing can be verified or managed. */
+  readonly isStarted: boolean
+  /** What is known of each store. Asks none of them. */
+  health (): KeysHealth
   stats (): KeysStats
   /** Writes last uses, leaves the window, closes what is our own. Bounded in time, whatever is away. */
   close (): Promise<void>
 }
 
-const healthTimeoutMs = 1000
+/** An engine that has not been started. */
+export interface UnstartedKeys extends Keys {
+  /** Joins the trust window. Rejects when Postgres cannot be reached: that may be tried again. */
+  start (): Promise<void>
+}
+
 const closeTimeoutMs = 2000
 
 /**
  * Puts the engine together and joins the trust window. Rejects when Postgres cannot be reached: that may be tried
  * again. Redis may be away; it is used once it is there.
  */
-export async function openKeys (options: KeysOptions, { guards }: KeysInternals = {}): Promise<Keys> {
+export async function openKeys (options: KeysOptions, internals: KeysInternals = {}): Promise<Keys> {
+  const keys = createKeys(options, internals)
+  try {
+    await keys.start()
+    return keys
+  } catch (error) {
+    await keys.close()
+    throw error
+  }
+}
+
+/** Puts the engine together. Nothing is asked of any store before it is started. */
+export function createKeys (options: KeysOptions, { guards }: KeysInternals = {}): UnstartedKeys {
   const { clock = systemClock, log = silentLogger, cache = true } = options
   const tokens = new TokenFormat(options.tokenPrefix)
-  const databases = await openDatabases(options)
+  const databases = openDatabases(options)
   const template = options.redis ?? (options.redisUrl === undefined ? undefined : new Redis(options.redisUrl, { lazyConnect: true }))
   const redis = template && hotRedis(template, log)
   const bus = template && new RedisHintBus({ redis: template, rowName })
@@ -130,7 +150,7 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
   })
   const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings })
   const service = new KeyService({ store, force: window, clock, tokens })
-  await window.start()
+  let isStarted = false
 
   return {
     verifier,
@@ -138,12 +158,21 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
     window,
     lastUsed,
     tokens,
-    async health () {
-      const [postgres, redisHealth] = await Promise.all([
-        isUp(store.ping()),
-        redis === undefined ? 'unused' as const : isUp(redis.ping())
-      ])
-      return { postgres, redis: redisHealth, window: window.isOpen ? 'open' : 'shut' }
+    get isStarted () {
+      return isStarted
+    },
+    async start () {
+      await assertReady(databases, options)
+      await window.start()
+      isStarted = true
+    },
+    health () {
+      const { isOpen, isAnswered } = window.snapshot()
+      return {
+        postgres: isAnswered ? 'up' : 'down',
+        redis: redis === undefined ? 'unused' : redis.status === 'ready' ? 'up' : 'down',
+        window: isOpen ? 'open' : 'shut'
+      }
     },
     stats: () => ({ ...tiers.stats(), verifier: verifier.stats(), lastUsed: lastUsed.stats(), hints: bus?.counts() }),
     async close () {
@@ -152,14 +181,5 @@ export async function openKeys (options: KeysOptions, { guards }: KeysInternals 
       redis?.disconnect()
       await Promise.all([databases.close(), inTime(windowStore.close(), closeTimeoutMs).catch(() => {})])
     }
-  }
-}
-
-async function isUp (answer: Promise<unknown>): Promise<'up' | 'down'> {
-  try {
-    await inTime(answer, healthTimeoutMs)
-    return 'up'
-  } catch {
-    return 'down'
   }
 }

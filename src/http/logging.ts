@@ -15,9 +15,16 @@ interface LoggerOptions {
  * text, a URL or the message of an error.
  */
 export function createLogger ({ level, scrubber, destination = process.stdout }: LoggerOptions): Logger {
-  return pino({ level, base: null, serializers: { err: describeError, error: describeError } }, {
+  return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) }, serializers: { err: describeError, error: describeError } }, {
     write: (line) => { destination.write(scrubber.scrub(line)) }
   })
+}
+
+/** Where lines go: JSON as it is, or `pretty` for people, which is what `auto` makes of a terminal. */
+export async function openLogDestination (format: 'auto' | 'pretty' | 'json', output: NodeJS.WriteStream = process.stdout): Promise<DestinationStream> {
+  if (format === 'json' || (format === 'auto' && !output.isTTY)) return output
+  const { default: pretty } = await import('pino-pretty')
+  return pretty({ destination: output, colorize: output.isTTY, translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l', singleLine: true, sync: true })
 }
 
 // The message of a query's error holds the query's parameters; that of the driver below it does not.
@@ -47,12 +54,16 @@ export function logOf ({ server, id }: FastifyRequest): FastifyBaseLogger {
   return server.log.child({ reqId: id })
 }
 
-/** One line a request, with the route's pattern in the place of the URL, and no headers. */
+/** One line a request, with the route's pattern in the place of the URL, and no headers. Probes and scrapes at debug. */
 export const accessLog = fp(async (app) => {
   const log = app.log as Logger
   if (!log.isLevelEnabled('info')) return
+  const probes = new Set<string | undefined>()
+  app.addHook('onRoute', ({ url, config }) => {
+    if (config?.isProbe === true) probes.add(url)
+  })
   app.onEnding(({ request, route, elapsedMs, status, isAnswered }) => {
-    log.info({
+    log[probes.has(route) ? 'debug' : 'info']({
       reqId: request.id,
       method: request.method,
       route: route ?? null,

@@ -1,3 +1,5 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { unavailable } from '../core/errors.ts'
 import { sendProblem } from './problems.ts'
@@ -5,21 +7,48 @@ import { sendProblem } from './problems.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     readonly draining: boolean
-    /** From now on `/readyz` answers 503, so that no new work is sent here; everything else goes on. */
+    /** From now on `/readyz` answers 503 and every answer closes its connection; everything else goes on. */
     drain (): void
-    /** Answers whatever still waits for its answer with 503 `unavailable`, for its time is up. */
+    /** Answers all requests that still wait for their answer with 503 `unavailable`, because there is no more time. */
     refuseUnanswered (): void
   }
 }
 
+// A client learns from its next answer that a kept connection ends. One that has nothing to ask gets this long, then its
+// connection is closed: later is better, because a request that is sent at that very moment is lost.
+const idleMaxMs = 3000
+const lookEveryMs = 50
+
+/**
+ * The last plugin to be registered: what other plugins do before connections are closed, such as ending streams, must not wait for the clients of
+ * kept connections.
+ */
 export const draining = fp(async (app) => {
   let isDraining = false
+  const closeAfterAnswer = (_request: IncomingMessage, answer: ServerResponse): void => { answer.shouldKeepAlive = false }
+
   app.decorate('draining', { getter: () => isDraining })
-  app.decorate('drain', () => { isDraining = true })
+  app.decorate('drain', () => {
+    if (isDraining) return
+    isDraining = true
+    // Listeners of the server and no hook: they cost nothing before, and see also what Fastify refuses by itself.
+    app.server.prependListener('request', closeAfterAnswer)
+    app.server.prependListener('checkContinue', closeAfterAnswer)
+    for (const { raw } of app.unended()) if (!raw.headersSent) raw.shouldKeepAlive = false
+  })
   app.decorate('refuseUnanswered', () => {
     for (const reply of app.unended()) {
       if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service is stopping before the request was done with. Try again.'), reply.request, reply.header('connection', 'close'))
     }
   })
-  app.addHook('preClose', async () => { isDraining = true })
+  app.addHook('preClose', async () => {
+    const isDrained = isDraining
+    isDraining = true
+    if (!isDrained || !app.server.listening) return
+    for (const end = performance.now() + idleMaxMs; performance.now() < end && await hasConnections();) await sleep(lookEveryMs)
+  })
+
+  async function hasConnections (): Promise<boolean> {
+    return await new Promise((resolve) => { app.server.getConnections((_error, count) => { resolve(count > 0) }) })
+  }
 }, { name: 'draining', dependencies: ['problems', 'endings'], fastify: '5.x' })

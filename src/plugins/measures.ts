@@ -1,28 +1,36 @@
-import type { KeysStats } from '../engine/open-keys.ts'
+import { Counter, Gauge, type Registry } from 'prom-client'
+import { latencyBoundsMs } from '../core/window/latencies.ts'
 import type { WindowSnapshot } from '../core/window/window-snapshot.ts'
+import type { KeysStats } from '../engine/open-keys.ts'
 
 interface Sample {
-  readonly labels?: string
-  /** `undefined`: there is nothing to say yet. */
-  readonly value: number | undefined
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
 }
 
 /** One metric; a counter when its name ends in `_total`, else a gauge. */
 interface Measure {
   readonly name: string
   readonly help: string
+  readonly labels?: readonly string[]
   /** Nothing where what is measured is not there, such as a tier that is switched off. */
   read (stats: KeysStats, window: WindowSnapshot): readonly Sample[]
 }
 
-const one = (value: number | undefined): Sample[] => [{ value }]
+/** What the engine tells at one moment, for all metrics of one scrape. */
+export interface Reading {
+  readonly stats: KeysStats
+  readonly window: WindowSnapshot
+}
+
+const one = (value: number | undefined): Sample[] => value === undefined ? [] : [{ labels: {}, value }]
 const by = (label: string, values: Readonly<Record<string, number>>): Sample[] =>
-  Object.entries(values).map(([name, value]) => ({ labels: `${label}="${name}"`, value }))
+  Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }))
 const tier = (name: string, outcomes: Readonly<Record<string, number>>): Sample[] =>
-  Object.entries(outcomes).map(([outcome, value]) => ({ labels: `tier="${name}",outcome="${outcome}"`, value }))
+  Object.entries(outcomes).map(([outcome, value]) => ({ labels: { tier: name, outcome }, value }))
 
 /** Everything that the engine tells Prometheus, but for the histogram of revocations; docs/metrics.md lists it. */
-export const measures: readonly Measure[] = [
+const measures: readonly Measure[] = [
   { name: 'navis_keys_window_open', help: '1 while this replica may accept keys, 0 while it has not heard from Postgres for a whole trust window.', read: (_, window) => one(window.isOpen ? 1 : 0) },
   { name: 'navis_keys_window_renewal_age_seconds', help: 'Since the newest answered renewal of the trust window was sent.', read: (_, { renewalAgeMs }) => one(renewalAgeMs === undefined ? undefined : renewalAgeMs / 1000) },
   { name: 'navis_keys_window_seconds', help: 'TRUST_WINDOW_MS of this replica.', read: (_, window) => one(window.windowMs / 1000) },
@@ -31,24 +39,27 @@ export const measures: readonly Measure[] = [
   { name: 'navis_keys_window_tail_rows', help: 'Rows of the revocation log held in memory.', read: (_, window) => one(window.tailRows) },
   { name: 'navis_keys_window_members', help: 'Replicas that a revocation waits for, as this one read them last.', read: (_, window) => one(window.members) },
   { name: 'navis_keys_window_changes_waiting', help: 'Changes committed here that are not in force everywhere yet.', read: (_, window) => one(window.waiting) },
-  { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after they were given up.', read: (_, window) => by('outcome', { ...window.renewals }) },
+  { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after they were given up.', labels: ['outcome'], read: (_, window) => by('outcome', { ...window.renewals }) },
   { name: 'navis_keys_window_joins_total', help: 'How often this replica became a member; more than once when it was counted out.', read: (_, window) => one(window.joins) },
   { name: 'navis_keys_window_members_reaped_total', help: 'Silent members that this replica counted out.', read: (_, window) => one(window.reaped) },
   { name: 'navis_keys_window_log_rows_pruned_total', help: 'Rows of the revocation log that this replica deleted because they were old.', read: (_, window) => one(window.pruned) },
   {
     name: 'navis_keys_hints_total',
     help: 'Announcements of changes over Redis: published, lost on the way out, heard, forged, and subscriptions made.',
+    labels: ['event'],
     read: ({ hints }) => hints === undefined ? [] : by('event', { ...hints })
   },
   {
     name: 'navis_keys_verifications_total',
     help: 'Verifications by outcome: accepted, the reason of the refusal, unavailable, or refused for the budget of unknown tokens.',
+    labels: ['outcome'],
     read: ({ verifier: { accepted, refused, unavailable, budgetRefused } }) => by('outcome', { accepted, ...refused, unavailable, budget: budgetRefused })
   },
   { name: 'navis_keys_stale_entries_total', help: 'Cached entries that the final check found overtaken by a later change, and had read again.', read: ({ verifier }) => one(verifier.staleCaught) },
   {
     name: 'navis_keys_lookups_total',
     help: 'Lookups by tier and outcome. redis: bad_row is one without a valid HMAC, passed_by one that Redis was not asked. postgres: refused is one for which too many were waiting.',
+    labels: ['tier', 'outcome'],
     read: ({ memory, coalescing, redis, postgres }) => [
       ...memory === undefined ? [] : tier('memory', { hit: memory.hits, miss: memory.misses }),
       ...coalescing === undefined ? [] : tier('coalescing', { joined: coalescing.joined }),
@@ -65,6 +76,7 @@ export const measures: readonly Measure[] = [
   {
     name: 'navis_keys_redis_writes_total',
     help: 'Rows for Redis: written, failed, or not even sent because Redis is slow or away.',
+    labels: ['outcome'],
     read: ({ redis }) => redis === undefined ? [] : by('outcome', { written: redis.written, failed: redis.writesFailed, skipped: redis.writesSkipped })
   },
   { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ lastUsed }) => one(lastUsed.pending) },
@@ -73,3 +85,59 @@ export const measures: readonly Measure[] = [
   { name: 'navis_keys_last_used_flushes_total', help: 'Statements that wrote last uses.', read: ({ lastUsed }) => one(lastUsed.flushes) },
   { name: 'navis_keys_last_used_failures_total', help: 'Those that failed, and are tried again.', read: ({ lastUsed }) => one(lastUsed.failures) }
 ]
+
+const inForceName = 'navis_keys_change_in_force_seconds'
+const inForceHelp = 'From the commit of a change that takes something away until no replica can miss it any more: fast, every replica said so; slow, their windows had ended.'
+
+/** Registers the metrics of the engine. Their values are read when they are scraped; no label ever names a key, a workspace or a token. */
+export function registerMeasures (registry: Registry, reading: () => Reading): void {
+  for (const { name, help, labels: labelNames = [], read } of measures) {
+    const options = { name, help, labelNames: [...labelNames], registers: [] }
+    if (name.endsWith('_total')) {
+      registry.registerMetric(new Counter({
+        ...options,
+        collect () {
+          this.reset()
+          const { stats, window } = reading()
+          for (const { labels, value } of read(stats, window)) this.inc(labels, value)
+        }
+      }))
+    } else {
+      registry.registerMetric(new Gauge({
+        ...options,
+        collect () {
+          const { stats, window } = reading()
+          const samples = read(stats, window)
+          for (const { labels, value } of samples) this.set(labels, value)
+          // A gauge without labels is 0 from the start: one that has no value yet must not be there.
+          if (samples.length === 0) this.remove()
+        }
+      }))
+    }
+  }
+  registry.registerMetric(new InForceHistogram(reading) as unknown as Counter)
+}
+
+// The window counts in buckets already, and prom-client's Histogram takes single observations only.
+class InForceHistogram {
+  readonly name = inForceName
+  readonly #reading: () => Reading
+
+  constructor (reading: () => Reading) {
+    this.#reading = reading
+  }
+
+  async get () {
+    const { inForce } = this.#reading().window
+    const values = (['fast', 'slow'] as const).flatMap((path) => {
+      const { atMost, count, sumMs } = inForce[path]
+      return [
+        ...latencyBoundsMs.map((bound, i) => ({ metricName: `${inForceName}_bucket`, labels: { path, le: bound / 1000 }, value: atMost[i] ?? 0 })),
+        { metricName: `${inForceName}_bucket`, labels: { path, le: '+Inf' }, value: count },
+        { metricName: `${inForceName}_sum`, labels: { path }, value: sumMs / 1000 },
+        { metricName: `${inForceName}_count`, labels: { path }, value: count }
+      ]
+    })
+    return { name: inForceName, help: inForceHelp, type: 'histogram', values, aggregator: 'sum' }
+  }
+}

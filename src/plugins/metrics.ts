@@ -1,20 +1,27 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import { Histogram, Registry, collectDefaultMetrics } from 'prom-client'
-import { expose } from './exposition.ts'
+import { Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { registerMeasures, type Reading } from './measures.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Where plugins with figures of their own register them. */
     readonly metricsRegistry: Registry
-    /** Everything that is measured, in Prometheus' text format. */
-    metrics (): Promise<string>
+    /** Everything that is measured, in Prometheus' text format; at most a second old. */
+    metrics (): Promise<Buffer>
   }
 }
 
+// Their names are not allowed for gauges, and they walk through every open connection.
+const leftOut = ['handles', 'requests', 'resources'].flatMap((what) => [`nodejs_active_${what}`, `nodejs_active_${what}_total`])
+
 /** Counts requests by the pattern of their route, never by URL, and shows the engine's counters beside them. */
-export const metrics = fp(async (app) => {
+export const metrics = fp<{ readonly version: string }>(async (app, { version }) => {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
+  for (const name of leftOut) registry.removeSingleMetric(name)
+  new Gauge({ name: 'navis_keys_build_info', help: 'The version of the service and of Node.js, as labels; always 1.', labelNames: ['version', 'node'], registers: [registry] })
+    .set({ version, node: process.version }, 1)
   const durations = new Histogram({
     name: 'navis_keys_http_request_duration_seconds',
     help: 'From the first look at the request to the last byte of the answer. The status is none where the client went away before it was told.',
@@ -27,7 +34,57 @@ export const metrics = fp(async (app) => {
     const method = known.has(request.method) ? request.method : 'other'
     durations.observe({ method, route, status: status === undefined ? 'none' : String(status) }, elapsedMs / 1000)
   })
+
+  let reading: Reading | undefined
+  registerMeasures(registry, () => {
+    reading ??= { stats: app.apiKeys.stats(), window: app.apiKeys.window.snapshot() }
+    return reading
+  })
+  const scrapes = new Scrapes({ registry, begin: () => { reading = undefined } })
   app.addHook('onClose', async () => { registry.clear() })
   app.decorate('metricsRegistry', registry)
-  app.decorate('metrics', async () => await registry.metrics() + expose(app.apiKeys.stats(), app.apiKeys.window.snapshot()))
+  app.decorate('metrics', () => scrapes.newest())
 }, { name: 'metrics', dependencies: ['api-keys', 'endings'], fastify: '5.x' })
+
+interface ScrapesOptions {
+  readonly registry: Registry
+  /** Called before the metrics are read. */
+  begin (): void
+}
+
+const freshMs = 1000
+
+/**
+ * The text of a scrape, made at most once a second however often it is asked for: `/metrics` asks for no credential, and what it
+ * costs must not be a means to slow down verifications. A family a turn, so that no request waits for the whole.
+ */
+class Scrapes {
+  readonly #options: ScrapesOptions
+  #text: Promise<Buffer> | undefined
+  #madeAt = -Infinity
+
+  constructor (options: ScrapesOptions) {
+    this.#options = options
+  }
+
+  newest (): Promise<Buffer> {
+    const now = performance.now()
+    if (this.#text === undefined || now >= this.#madeAt + freshMs) {
+      this.#madeAt = now
+      this.#text = this.#make()
+      this.#text.catch(() => { this.#text = undefined })
+    }
+    return this.#text
+  }
+
+  async #make (): Promise<Buffer> {
+    const { registry, begin } = this.#options
+    begin()
+    const families: string[] = []
+    for (const { name } of registry.getMetricsAsArray()) {
+      families.push(await registry.getSingleMetricAsString(name))
+      await nextTurn()
+    }
+    return Buffer.from(`${families.join('\n\n')}\n`)
+  }
+}

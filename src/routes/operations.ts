@@ -1,9 +1,17 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import type { Keys } from '../engine/open-keys.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Probes and scrapes, which come every second and tell nothing: logged at debug. */
+    readonly isProbe?: boolean
+  }
+}
 
 const readySchema = Type.Object({
   status: Type.Enum(['ready', 'not_ready', 'stopping']),
-  postgres: Type.Enum(['up', 'down']),
+  postgres: Type.Enum(['up', 'down'], { description: 'Whether the newest renewal of the trust window was answered. Down costs readiness when the window has ended.' }),
   redis: Type.Enum(['up', 'down', 'unused'], { description: '`down` costs speed, not readiness.' }),
   window: Type.Object({
     state: Type.Enum(['open', 'shut']),
@@ -13,28 +21,39 @@ const readySchema = Type.Object({
     tail_rows: Type.Integer(),
     members: Type.Integer({ description: 'Replicas that a revocation waits for, as last read; 0 until the first change.' })
   })
-}, { title: 'Readiness', description: 'What is there and what is away.' })
+}, { title: 'Readiness', description: 'What is there and what is away, as far as it is known. No store is asked.' })
 
-/** For whoever runs the service. No credential: nothing here names a key, a workspace or a token. */
-export const operationRoutes: FastifyPluginAsyncTypebox = async (app) => {
+export interface OperationsOptions {
+  readonly keys: Keys
+  isDraining (): boolean
+  /** Prometheus' text format. */
+  metrics (): Promise<Buffer>
+}
+
+/** For those who run the service. No credential: nothing here names a key, a workspace or a token. */
+export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = async (app, { keys, isDraining, metrics }) => {
   const tags = ['operations']
+  const config = { isProbe: true, needsNoStore: true }
   app.addHook('onRequest', app.refuseQueryCredentials)
 
   app.get('/livez', {
+    config,
     schema: { tags, operationId: 'livez', summary: 'The process turns', response: { 200: Type.Object({ status: Type.Literal('live') }, { description: 'It does.' }) } }
   }, async function livez () {
     return { status: 'live' as const }
   })
 
   app.get('/readyz', {
+    config,
     schema: { tags, operationId: 'readyz', summary: 'Whether requests should be sent here', response: { 200: readySchema, 503: readySchema } }
   }, async function readyz (_request, reply) {
-    const health = await app.apiKeys.health()
-    const { renewalAgeMs, applied, floor, tailRows, members } = app.apiKeys.window.snapshot()
-    const isReady = health.window === 'open' && health.postgres === 'up'
-    reply.code(isReady && !app.draining ? 200 : 503)
+    const health = keys.health()
+    const { renewalAgeMs, applied, floor, tailRows, members } = keys.window.snapshot()
+    // Not Postgres: keys that are cached are verified without it for as long as the window is open.
+    const isReady = health.window === 'open'
+    reply.code(isReady && !isDraining() ? 200 : 503)
     return {
-      status: app.draining ? 'stopping' as const : isReady ? 'ready' as const : 'not_ready' as const,
+      status: isDraining() ? 'stopping' as const : isReady ? 'ready' as const : 'not_ready' as const,
       postgres: health.postgres,
       redis: health.redis,
       window: {
@@ -49,9 +68,9 @@ export const operationRoutes: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/metrics', {
-    schema: { tags, operationId: 'metrics', summary: 'Prometheus metrics', response: { 200: { description: 'Text format 0.0.4.', content: { 'text/plain': { schema: Type.String() } } } } }
-  }, async function metrics (_request, reply) {
-    reply.type('text/plain; version=0.0.4; charset=utf-8')
-    return await app.metrics()
+    config,
+    schema: { tags, operationId: 'metrics', summary: 'Prometheus metrics', response: { 200: { description: 'Text format 0.0.4; at most a second old.', content: { 'text/plain': { schema: Type.String() } } } } }
+  }, async function scrape (_request, reply) {
+    return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics() as unknown as string)
   })
 }

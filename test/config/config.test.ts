@@ -32,6 +32,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     trustWindowMs: 10_000,
     lastUsedFlushMs: 5000,
     logLevel: 'info',
+    logFormat: 'auto',
     trustedProxies: [],
     unknownTokensPerMinute: 600,
     memoryEntriesMax: 100_000,

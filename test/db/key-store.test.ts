@@ -235,7 +235,7 @@ t.test('a link that is cut without a word: every call is refused in time, nothin
   await store.create(live)
   const calls = () => [
     store.create(newKey({ name: 'lost' })), store.create(newKey({ name: 'lost' }), request(`${Math.random()}`)), store.list({ workspaceId: 'acme', status: 'all', rowsMax: 5, after: undefined }),
-    store.edit({ ...ops, keyId: live.id, name: 'edited', expiresAt: undefined }), store.revokeWorkspace({ ...ops, reason: undefined }), store.ping()
+    store.edit({ ...ops, keyId: live.id, name: 'edited', expiresAt: undefined }), store.revokeWorkspace({ ...ops, reason: undefined }), store.sharedSecret()
   ]
   await Promise.all(Array.from({ length: 4 }, () => store.find('acme', live.id)))
 
@@ -247,7 +247,7 @@ t.test('a link that is cut without a word: every call is refused in time, nothin
 
   await Promise.all(Array.from({ length: 4 }, () => store.find('acme', live.id)))
   proxy.lose()
-  await refused([store.ping(), ...Array.from({ length: 4 }, () => store.find('acme', live.id))])
+  await refused([store.sharedSecret(), ...Array.from({ length: 4 }, () => store.find('acme', live.id))])
   await healed()
   const [left] = await db.execute(sql`select (select count(*)::int from navis_keys.keys where name = 'lost') as keys, (select count(*)::int from navis_keys.idempotency) as claims`)
   t.strictSame({ ...left }, { keys: 0, claims: 0 })

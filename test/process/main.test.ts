@@ -1,47 +1,16 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { Agent, request as httpRequest } from 'node:http'
+import { readdirSync, readFileSync } from 'node:fs'
+import { Agent } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
-import { Child } from '../support/child.ts'
-import { freshDatabase, startPostgres, startRedis, until, type Teardowns } from '../support/servers.ts'
+import { freshDatabase, startPostgres, startRedis, until } from '../support/servers.ts'
 import { freePort } from '../support/server-process.ts'
+import { TokenFormat } from '../../src/core/token.ts'
+import { ask, freshFolder, ready, secret, startMain, startMs, type Asked } from './service.ts'
 
-const secret = 'process-tests-management-secret-0123456789'
-const startMs = 60_000
-
-function freshFolder (t: Teardowns): string {
-  const folder = mkdtempSync(join(tmpdir(), 'navis-process-'))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true, maxRetries: 5 }) })
-  return folder
-}
-
-/** The built service, which `npm test` builds first. */
-function startMain (t: Teardowns, { env, cwd }: { env: Readonly<Record<string, string>>, cwd?: string }): Child {
-  return new Child(t, { file: 'dist/main.js', env, ...cwd === undefined ? {} : { cwd } })
-}
-
-async function ready (port: number): Promise<void> {
-  await until(async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok, { timeoutMs: startMs })
-}
-
-async function statusOf (url: string, agent?: Agent, init: { method?: string, body?: string } = {}): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const request = httpRequest(url, {
-      ...agent === undefined ? {} : { agent },
-      method: init.method ?? 'GET',
-      headers: { authorization: `Bearer ${secret}`, ...init.body === undefined ? {} : { 'content-type': 'application/json' } }
-    }, (response) => {
-      response.resume()
-      response.once('end', () => { resolve(response.statusCode ?? 0) })
-    })
-    request.once('error', reject)
-    request.end(init.body)
-  })
-}
+const { token } = new TokenFormat().mint()
 
 t.test('started with no settings at all, it prints a command that makes a key when it is pasted', async (t) => {
   const cwd = freshFolder(t)
@@ -83,7 +52,7 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, and it ends 
   const { sql, close } = connect({ url: databaseUrl, max: 2 })
   t.teardown(close)
   const port = await freePort()
-  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn' } })
+  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}` } })
   await ready(port)
   t.match(await sql`select count(*)::int as count from navis_keys.window_members where dead_at is null`, [{ count: 1 }])
 
@@ -92,41 +61,49 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, and it ends 
   const url = `http://127.0.0.1:${port}`
   const lock = await sql.reserve()
   await lock`begin`
-  await lock`lock table keys in access exclusive mode`
-  const inFlight = statusOf(`${url}/v1/workspaces/w/keys`, undefined, { method: 'POST', body: '{"name":"late","scope":"mcp:read"}' })
+  await lock`lock table navis_keys.keys in access exclusive mode`
+  const inFlight = ask(`${url}/v1/workspaces/w/keys`, { method: 'POST', body: '{"name":"late","scope":"mcp:read"}' })
   await until(async () => (await sql`select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`).length > 0)
 
   const told = performance.now()
   child.process.kill('SIGTERM')
-  await until(async () => await statusOf(`${url}/readyz`, agent) === 503)
-  t.equal(await statusOf(`${url}/livez`, agent), 200, 'it still answers')
+  await until(async () => (await ask(`${url}/readyz`, { agent })).status === 503)
+  const alive = await ask(`${url}/livez`, { agent })
+  t.match(alive, { status: 200, headers: { connection: 'close' } }, 'it still answers, and says that the connection ends')
+  t.equal((await ask(`${url}/nowhere`, { agent })).headers.connection, 'close', 'whatever the answer')
   await lock`rollback`
   lock.release()
-  t.equal(await inFlight, 201)
+  t.match(await inFlight, { status: 201, headers: { connection: 'close' } }, 'also where the request came before the signal')
   t.equal(await child.ended(), 0, child.stderr)
   t.ok(performance.now() - told < 10_000)
   t.match(await sql`select count(*)::int as count from navis_keys.window_members where dead_at is null`, [{ count: 0 }], 'it has left the window')
+  t.match(child.stdout, /"version":"\d+\.\d+\.\d+","node":"v.*","database":"127\.0\.0\.1:\d+","redis":"none".*"msg":"Navis Keys .* is starting"/)
+  t.match(child.stdout, /"signal":"SIGTERM".*is stopping[^]*Navis Keys has stopped"}\n$/)
+  t.notMatch(child.stdout, /readyz|livez/, 'probes are not logged')
 })
 
-t.test('under load no request is lost to SIGTERM before readiness has gone', async (t) => {
+t.test('to the end of a process that was told to stop, kept connections lose nothing', async (t) => {
   const databaseUrl = await freshDatabase(t)
   const port = await freePort()
   const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn' } })
   await ready(port)
-  const agent = new Agent({ keepAlive: true })
-  t.teardown(() => { agent.destroy() })
   const url = `http://127.0.0.1:${port}/v1/workspaces/w/keys`
-  const statuses: number[] = []
-  const unready = new AbortController()
-  const load = Array.from({ length: 8 }, async () => {
-    while (!unready.signal.aborted) statuses.push(await statusOf(url, agent))
+  const answers: Asked[] = []
+  // As a client does that has connected directly: it goes on with its connection until an answer says that it ends.
+  const clients = Array.from({ length: 40 }, async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    t.teardown(() => { agent.destroy() })
+    for (;;) {
+      const answer = await ask(url, { agent })
+      answers.push(answer)
+      if (answer.headers.connection === 'close') return
+    }
   })
-  await until(() => statuses.length > 50)
+  await until(() => answers.length > 200)
   child.process.kill('SIGTERM')
-  await until(async () => await statusOf(`http://127.0.0.1:${port}/readyz`) === 503)
-  unready.abort()
-  await Promise.all(load)
-  t.same([...new Set(statuses)], [200])
+  await Promise.all(clients)
+  t.same([...new Set(answers.map(({ status }) => status))], [200])
+  t.equal(answers.filter(({ headers }) => headers.connection === 'close').length, 40)
   t.equal(await child.ended(), 0)
 })
 
@@ -190,14 +167,37 @@ t.test('killed and started again on its own database, it waits for nobody', asyn
   t.match(metrics, /^navis_keys_change_in_force_seconds_count\{path="slow"\} 0$/m)
 })
 
-t.test('it waits for a Postgres that is not there yet', async (t) => {
+t.test('it listens at once, and waits for a Postgres that is not there yet for as long as that takes', async (t) => {
   const server = await startPostgres(t)
   await server.stop()
-  const port = await freePort()
-  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: server.url, MANAGEMENT_TOKENS: `tests=${secret}` } })
+  const [port, metricsPort] = [await freePort(), await freePort()]
+  const child = startMain(t, { env: { PORT: String(port), METRICS_PORT: String(metricsPort), DATABASE_URL: server.url, MANAGEMENT_TOKENS: `tests=${secret}` } })
   await child.printed(/"code":"ECONNREFUSED","msg":"Postgres cannot be reached/, { timeoutMs: startMs })
+  const [service, operations] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${metricsPort}`]
+  t.equal((await ask(`${operations}/livez`)).status, 200)
+  const unready = await ask(`${operations}/readyz`)
+  t.equal(unready.status, 503)
+  t.match(JSON.parse(unready.body), { status: 'not_ready', postgres: 'down', window: { state: 'shut' } })
+  t.match(await ask(`${service}/v1/workspaces/w/keys`), { status: 503, headers: { 'retry-after': '1' } })
+  t.match(await ask(`${service}/forward-auth`, { headers: { authorization: `Bearer ${token}` } }), { status: 503 }, 'no key is refused that is not known')
+  t.equal((await ask(`${service}/openapi.json`)).status, 200)
+  for (const path of ['/livez', '/readyz', '/metrics']) t.equal((await ask(service + path)).status, 404, `${path} is on its own port`)
+  t.equal((await ask(`${operations}/v1/workspaces/w/keys`)).status, 404)
+  t.match((await ask(`${operations}/metrics`)).body, /^navis_keys_window_open 0$/m)
+
   await server.start()
-  await ready(port)
+  await ready(metricsPort)
+  t.equal((await ask(`${service}/v1/workspaces/w/keys`)).status, 200)
+  t.equal(child.output.match(/Postgres cannot be reached/g)?.length, 1, 'the waiting is told once')
+
+  await t.test('it is ready without Postgres for as long as its window is open, and tells that Postgres is down', async (t) => {
+    await server.stop()
+    await until(async () => JSON.parse((await ask(`${operations}/readyz`)).body).postgres === 'down')
+    t.match(await ask(`${operations}/readyz`), { status: 200, body: /"status":"ready","postgres":"down".*"state":"open"/ })
+    await until(async () => (await ask(`${operations}/readyz`)).status === 503, { timeoutMs: 30_000 })
+    t.match((await ask(`${operations}/readyz`)).body, /"state":"shut"/)
+    t.equal((await ask(`${operations}/livez`)).status, 200)
+  })
   child.process.kill('SIGTERM')
   t.equal(await child.ended(), 0)
 })
@@ -234,7 +234,7 @@ t.test('it starts and serves while Redis is away', async (t) => {
   const port = await freePort()
   startMain(t, { env: { PORT: String(port), DATABASE_URL: await freshDatabase(t), REDIS_URL: redis.url, MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn' } })
   await ready(port)
-  t.equal(await statusOf(`http://127.0.0.1:${port}/v1/workspaces/w/keys`), 200)
+  t.equal((await ask(`http://127.0.0.1:${port}/v1/workspaces/w/keys`)).status, 200)
 })
 
 for (const { when, env, says } of [

@@ -13,6 +13,8 @@ export interface WindowCounts {
 /** What is to be known of the window from outside, at one moment. */
 export interface WindowSnapshot extends RollCallSnapshot, WindowCounts {
   readonly isOpen: boolean
+  /** Whether the newest renewal that ended was answered: what is known of Postgres without asking it. */
+  readonly isAnswered: boolean
   readonly phase: WindowState['phase']
   readonly windowMs: number
   /** W of this replica's own window. */
@@ -27,11 +29,12 @@ export interface WindowSnapshot extends RollCallSnapshot, WindowCounts {
 }
 
 export function snapshotOf (state: WindowState, now: number, counts: WindowCounts, rollCall: RollCallSnapshot): WindowSnapshot {
-  const { phase, applied, floor, tail, ahead, timeline, shown, terms } = state
+  const { phase, applied, floor, tail, ahead, timeline, shown, failures, terms } = state
   return {
     ...rollCall,
     ...structuredClone(counts),
     isOpen: isOpen(state, now),
+    isAnswered: shown !== undefined && failures === 0,
     phase,
     windowMs: terms.windowMs,
     waitOutMs: waitOutMs(terms.windowMs),

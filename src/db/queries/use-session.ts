@@ -17,7 +17,7 @@ export async function useSession (db: Database, digest: Buffer, { limits, creden
   const [row] = await db.execute<Row>(sql`
     update ${db.tables.sessions} set seen_at = clock_timestamp()
     where digest = ${digest} and ends_at > clock_timestamp() and seen_at > clock_timestamp() - ${limits.idleMs}::float8 * interval '1 millisecond'
-    and (credential is null or encode(credential, 'hex') = any(${sql.param(credentials.map((one) => one.toString('hex')))}::text[]))
+    and (credential is null or encode(credential, 'hex') = any(string_to_array(${credentials.map((one) => one.toString('hex')).join(',')}, ',')))
     returning workspace_id, owner_id, person_name, actor, admin`)
   return row && { workspaceId: row.workspace_id, ownerId: row.owner_id, name: row.person_name, actor: row.actor, admin: row.admin }
 }
