@@ -79,6 +79,7 @@ CREATE TABLE "navis_keys"."keys" (
 	"revoke_reason" text,
 	"expiry_notice" smallint,
 	"unused_notice_at" timestamp (3) with time zone,
+	"ended" smallint GENERATED ALWAYS AS (case when revoked_at is not null then 2 when expiry_notice = 0 then 1 else 0 end) STORED NOT NULL,
 	CONSTRAINT "keys_scope" CHECK ("navis_keys"."keys"."scope" in ('mcp:read', 'mcp:write')),
 	CONSTRAINT "keys_name_length" CHECK (char_length("navis_keys"."keys"."name") between 1 and 100),
 	CONSTRAINT "keys_rate_whole" CHECK (("navis_keys"."keys"."rate_requests" is null) = ("navis_keys"."keys"."rate_window_seconds" is null)),
@@ -92,6 +93,13 @@ CREATE TABLE "navis_keys"."policies" (
 	"unused_days" integer,
 	"updated_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
 	"updated_by" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."receivers" (
+	"receiver" "bytea" PRIMARY KEY NOT NULL,
+	"xid" "xid8" NOT NULL,
+	"seq" bigint NOT NULL,
+	"seen_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "navis_keys"."revocation_clock" (
@@ -137,6 +145,7 @@ CREATE TABLE "navis_keys"."tokens" (
 	"is_current" boolean DEFAULT true NOT NULL,
 	"ends_at" timestamp (3) with time zone,
 	"grace_seconds" integer,
+	"ended_use_at" timestamp (3) with time zone,
 	CONSTRAINT "tokens_digest_length" CHECK (octet_length("navis_keys"."tokens"."digest") = 32)
 );
 --> statement-breakpoint
@@ -191,12 +200,11 @@ CREATE INDEX "deliveries_order" ON "navis_keys"."deliveries" USING btree ("recei
 CREATE UNIQUE INDEX "events_order" ON "navis_keys"."events" USING btree ("xid","seq");--> statement-breakpoint
 CREATE INDEX "events_age" ON "navis_keys"."events" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "idempotency_age" ON "navis_keys"."idempotency" USING btree ("created_at");--> statement-breakpoint
-CREATE INDEX "keys_list_all" ON "navis_keys"."keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "keys_list_unrevoked" ON "navis_keys"."keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is null;--> statement-breakpoint
-CREATE INDEX "keys_list_revoked" ON "navis_keys"."keys" USING btree ("workspace_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is not null;--> statement-breakpoint
-CREATE INDEX "keys_list_owner" ON "navis_keys"."keys" USING btree ("workspace_id","owner_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "keys_list_owner_unrevoked" ON "navis_keys"."keys" USING btree ("workspace_id","owner_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST) WHERE revoked_at is null;--> statement-breakpoint
-CREATE INDEX "keys_list_expiring" ON "navis_keys"."keys" USING btree ("workspace_id","expires_at") WHERE revoked_at is null and expires_at is not null;--> statement-breakpoint
+CREATE INDEX "keys_list_status" ON "navis_keys"."keys" USING btree ("workspace_id","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "keys_list_owner" ON "navis_keys"."keys" USING btree ("workspace_id","owner_id","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "keys_list_scope" ON "navis_keys"."keys" USING btree ("workspace_id","scope","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "keys_list_expiring" ON "navis_keys"."keys" USING btree ("workspace_id","expires_at") WHERE ended = 0 and expires_at is not null;--> statement-breakpoint
+CREATE INDEX "keys_due" ON "navis_keys"."keys" USING btree ("expires_at") WHERE ended = 0 and expires_at is not null;--> statement-breakpoint
 CREATE INDEX "sessions_ends" ON "navis_keys"."sessions" USING btree ("ends_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "tokens_current" ON "navis_keys"."tokens" USING btree ("key_id") WHERE is_current;--> statement-breakpoint
 CREATE INDEX "tokens_key" ON "navis_keys"."tokens" USING btree ("key_id");--> statement-breakpoint
@@ -212,3 +220,8 @@ ALTER TABLE "navis_keys"."revocation_clock" SET (fillfactor = 20, autovacuum_vac
 ALTER TABLE "navis_keys"."window_members" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
 ALTER TABLE "navis_keys"."key_usage" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);--> statement-breakpoint
 ALTER TABLE "navis_keys"."usage_days" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+--> statement-breakpoint
+-- The parts of a name by which the list is searched: every three characters in a row, marked with the workspace, so that one index serves both.
+CREATE FUNCTION "navis_keys"."name_parts" (workspace text, name text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT coalesce(array_agg(DISTINCT workspace || ' ' || substr(lower(name), place, 3)), '{}') FROM generate_series(1, char_length(lower(name)) - 2) AS place);--> statement-breakpoint
+CREATE INDEX "keys_list_name" ON "navis_keys"."keys" USING gin ("navis_keys"."name_parts"("workspace_id", "name"));

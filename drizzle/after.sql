@@ -7,3 +7,8 @@ ALTER TABLE "navis_keys"."revocation_clock" SET (fillfactor = 20, autovacuum_vac
 ALTER TABLE "navis_keys"."window_members" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
 ALTER TABLE "navis_keys"."key_usage" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);--> statement-breakpoint
 ALTER TABLE "navis_keys"."usage_days" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+--> statement-breakpoint
+-- The parts of a name by which the list is searched: every three characters in a row, marked with the workspace, so that one index serves both.
+CREATE FUNCTION "navis_keys"."name_parts" (workspace text, name text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT coalesce(array_agg(DISTINCT workspace || ' ' || substr(lower(name), place, 3)), '{}') FROM generate_series(1, char_length(lower(name)) - 2) AS place);--> statement-breakpoint
+CREATE INDEX "keys_list_name" ON "navis_keys"."keys" USING gin ("navis_keys"."name_parts"("workspace_id", "name"));

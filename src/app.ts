@@ -29,6 +29,7 @@ import { forwardAuthRoutes } from './routes/forward-auth.ts'
 import { introspectRoutes } from './routes/introspect.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes, type OperationsOptions } from './routes/operations.ts'
+import { policyRoutes } from './routes/policy.ts'
 import { connectedApps } from './pages/connected-apps.ts'
 import { verifyRoutes } from './routes/verify.ts'
 import { wellKnownRoutes } from './routes/well-known.ts'
@@ -64,6 +65,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(metrics, { version })
 
   await app.register(keyRoutes)
+  await app.register(policyRoutes)
   await app.register(auditRoutes)
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)

@@ -4,6 +4,7 @@ import envSchema from 'env-schema'
 import { readPagesConfig, type PagesConfig } from './pages-config.ts'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
 import { readGatewayConfig } from './gateway-config.ts'
+import type { Policy } from '../core/policy.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
 
@@ -31,6 +32,8 @@ export interface Config {
   readonly unknownTokensPerMinute: number
   readonly memoryEntriesMax: number
   readonly tokenPrefix: string
+  /** How long keys may live, everywhere. */
+  readonly policy: Policy
   readonly cache: boolean
   readonly acks: boolean
   /** The settings page. */
@@ -82,6 +85,11 @@ export function readConfig (environment: Environment): Config {
     unknownTokensPerMinute: values.UNKNOWN_TOKENS_PER_MINUTE,
     memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
     tokenPrefix: values.TOKEN_PREFIX,
+    policy: {
+      maxLifetimeDays: values.KEY_MAX_LIFETIME_DAYS ?? null,
+      defaultLifetimeDays: values.KEY_DEFAULT_LIFETIME_DAYS ?? null,
+      unusedDays: values.KEY_UNUSED_DAYS ?? null
+    },
     cache: values.CACHE === 'on',
     acks: values.ACKS === 'on',
     pages,
@@ -102,6 +110,10 @@ function faultsBetween (config: Config, values: Settings): string[] {
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
   if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
     faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')
+  }
+  const { maxLifetimeDays, defaultLifetimeDays } = config.policy
+  if (maxLifetimeDays !== null && defaultLifetimeDays !== null && defaultLifetimeDays > maxLifetimeDays) {
+    faults.push('KEY_DEFAULT_LIFETIME_DAYS must not be longer than KEY_MAX_LIFETIME_DAYS.')
   }
   const all = [...managementTokens, ...serviceTokens]
   if (new Set(all.map(({ secret }) => secret)).size < all.length) {

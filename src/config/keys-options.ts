@@ -15,6 +15,7 @@ export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
     trustWindowMs: config.trustWindowMs,
     lastUsedFlushMs: config.lastUsedFlushMs,
     tokenPrefix: config.tokenPrefix,
+    policy: config.policy,
     cache: config.cache,
     acks: config.acks,
     memoryEntriesMax: config.memoryEntriesMax,

@@ -98,6 +98,24 @@ export const settings = Type.Object({
     advice: '2 to 16 lower-case letters or digits, the first a letter, and an underscore, such as nops_',
     description: 'What every token starts with. Tokens with another prefix are refused from then on.'
   }),
+  KEY_MAX_LIFETIME_DAYS: Type.Optional(Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    advice: 'a whole number of days from 1 to 36500',
+    description: 'The longest life of a key in every workspace, in days, counted from the making of its newest token. A workspace\'s policy can only be stricter. Unset: no such rule.'
+  })),
+  KEY_DEFAULT_LIFETIME_DAYS: Type.Optional(Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    advice: 'a whole number of days from 1 to 36500',
+    description: 'The life of a key that is made without an expiry, in days, unless the policy of its workspace says another. Unset: the longest that is allowed.'
+  })),
+  KEY_UNUSED_DAYS: Type.Optional(Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    advice: 'a whole number of days from 1 to 36500',
+    description: 'A key that is not used for so many days is revoked, 7 days after an event has said so. A workspace\'s policy can only be stricter. Unset: no such rule.'
+  })),
   CACHE: Type.Enum(['on', 'off'], {
     default: 'on',
     advice: 'on or off',

@@ -29,6 +29,8 @@ export interface KeyLimits {
   /** The only ranges that may use the key, in canonical CIDR form; null: every address. */
   readonly allowedCidrs: readonly string[] | null
   readonly rateLimit: RateLimit | null
+  /** The key was rotated with a grace that begins at the first use of this token, which has not been recorded yet. */
+  readonly awaitsFirstUse: boolean
 }
 
 /** What verification needs to know of a key; the shape that the cache tiers hold. Times are milliseconds since the epoch. */
@@ -66,4 +68,9 @@ export interface ManagedKey {
   readonly revokedAt: number | null
   readonly revokedBy: string | null
   readonly revokeReason: string | null
+  readonly allowedCidrs: readonly string[] | null
+  readonly rateLimit: RateLimit | null
+  readonly rotatedAt: number | null
+  /** The token before the current one, while it still works. */
+  readonly previousToken: { readonly hint: string, readonly endsAt: number } | null
 }

@@ -1,20 +1,29 @@
+import { parseCidr } from './addresses.ts'
 import type { Fault } from './errors.ts'
+import type { RateLimit } from './key-record.ts'
 import { isScope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 
 // Patterns are regular expressions with the `u` flag, as JSON Schema reads them.
 // Neither control characters nor lone surrogates: Postgres takes no NUL, and JSON in Postgres no lone surrogate.
-const character = '[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]'
+// Nor what turns the direction of writing: a name with it looks like another one.
+const character = '[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]'
 // A name that nobody can see is none.
 const visible = '[\\p{L}\\p{N}\\p{P}\\p{S}]'
 
 export const rules = {
   // In a path, clients and proxies take . and .. for something else.
   id: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@-]{1,128}$', says: '1 to 128 of the characters A-Z a-z 0-9 . _ : @ -, and not dots alone' },
-  name: { pattern: `^(?=.*${visible})${character}{1,100}$`, says: '1 to 100 characters, one of them visible, no control characters' },
-  reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, no control characters' },
-  text: { pattern: `^${character}*$`, says: 'text without control characters' },
+  // What identity providers really give: auth0|abc, ada+test@example.com, base64.
+  ownerId: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@|+/=~-]{1,128}$', says: '1 to 128 of the characters A-Z a-z 0-9 . _ : @ | + / = ~ -, and not dots alone' },
+  name: { pattern: `^(?=.*${visible})${character}{1,100}$`, says: '1 to 100 characters, one of them visible, no control characters and none that turn the direction of writing' },
+  reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, no control characters and none that turn the direction of writing' },
+  text: { pattern: `^${character}*$`, says: 'text without control characters and without those that turn the direction of writing' },
   metadataBytesMax: 2048,
+  cidrsMax: 100,
+  rateRequestsMax: 1_000_000,
+  rateWindowSecondsMax: 86_400,
+  graceSecondsMax: 2_592_000,
   /** Milliseconds since the epoch: the last that four digits of a year can show. */
   expiresAtMax: 253_402_300_799_999
 } as const
@@ -27,6 +36,9 @@ interface Described {
   readonly expiresAt?: number | null | undefined
   readonly metadata?: Readonly<Record<string, string>> | undefined
   readonly reason?: string | undefined
+  readonly allowedCidrs?: readonly string[] | null | undefined
+  readonly rateLimit?: RateLimit | null | undefined
+  readonly graceSeconds?: number | undefined
 }
 
 interface Rule {
@@ -38,7 +50,7 @@ interface Rule {
 
 const table: readonly Rule[] = [
   { pointer: '/workspace_id', pattern: new RegExp(rules.id.pattern, 'u'), says: rules.id.says, valueOf: ({ workspaceId }) => workspaceId },
-  { pointer: '/owner_id', pattern: new RegExp(rules.id.pattern, 'u'), says: rules.id.says, valueOf: ({ ownerId }) => ownerId },
+  { pointer: '/owner_id', pattern: new RegExp(rules.ownerId.pattern, 'u'), says: rules.ownerId.says, valueOf: ({ ownerId }) => ownerId },
   { pointer: '/name', pattern: new RegExp(rules.name.pattern, 'u'), says: rules.name.says, valueOf: ({ name }) => name },
   { pointer: '/reason', pattern: new RegExp(rules.reason.pattern, 'u'), says: rules.reason.says, valueOf: ({ reason }) => reason }
 ]
@@ -55,12 +67,39 @@ export function faultsOf (described: Described, tokens: TokenFormat): readonly F
   if (described.scope !== undefined && !isScope(described.scope)) faults.push({ pointer: '/scope', detail: 'Must be "mcp:read" or "mcp:write".' })
   if (!isTime(described.expiresAt ?? 1)) faults.push({ pointer: '/expires_at', detail: 'Must be a time from 1970 to 9999 (UTC).' })
   if (described.metadata !== undefined) faults.push(...faultsOfMetadata(described.metadata, tokens))
+  faults.push(...faultsOfCidrs(described.allowedCidrs ?? []), ...faultsOfNumbers(described))
   return faults
 }
 
 /** Whether the database and every answer can show it. */
 export function isTime (ms: number): boolean {
   return ms > 0 && ms <= rules.expiresAtMax
+}
+
+function faultsOfCidrs (cidrs: readonly string[]): readonly Fault[] {
+  if (cidrs.length > rules.cidrsMax) return [{ pointer: '/allowed_cidrs', detail: `Must be at most ${rules.cidrsMax} ranges.` }]
+  return cidrs.flatMap((cidr, i) => {
+    const parsed = parseCidr(cidr)
+    return 'fault' in parsed ? [{ pointer: `/allowed_cidrs/${i}`, detail: parsed.fault }] : []
+  })
+}
+
+function faultsOfNumbers ({ rateLimit, graceSeconds }: Described): readonly Fault[] {
+  const numbers = [
+    { pointer: '/rate_limit/requests', value: rateLimit?.requests, min: 1, max: rules.rateRequestsMax },
+    { pointer: '/rate_limit/window_seconds', value: rateLimit?.windowSeconds, min: 1, max: rules.rateWindowSecondsMax },
+    { pointer: '/grace_seconds', value: graceSeconds, min: 0, max: rules.graceSecondsMax }
+  ]
+  return numbers.flatMap(({ pointer, value, min, max }) =>
+    value === undefined || (Number.isInteger(value) && value >= min && value <= max) ? [] : [{ pointer, detail: `Must be a whole number from ${min} to ${max}.` }])
+}
+
+/** The ranges in their canonical form, each once. */
+export function canonicalCidrs (cidrs: readonly string[]): readonly string[] {
+  return [...new Set(cidrs.flatMap((cidr) => {
+    const parsed = parseCidr(cidr)
+    return 'cidr' in parsed ? [parsed.cidr] : []
+  }))]
 }
 
 function faultsOfMetadata (metadata: Readonly<Record<string, string>>, tokens: TokenFormat): readonly Fault[] {

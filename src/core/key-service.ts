@@ -3,13 +3,14 @@ import { v7 as uuidv7, validate as isUuid } from 'uuid'
 import type { Clock } from './clock.ts'
 import { CursorSeal } from './cursor.ts'
 import { KeysError, unavailable } from './errors.ts'
-import type { Digest, KeyStatus, ManagedKey } from './key-record.ts'
-import { faultsOf } from './key-rules.ts'
-import type { AuditEntry, CreateRequest, KeyStore, LogPosition } from './key-store.ts'
-import type { ChangeTarget } from './lookup.ts'
+import { already, expiryRefused, idempotencyKeyReused, invalid, keyExpired, keyRevoked, noSuchKey } from './key-errors.ts'
+import type { ManagedKey, RateLimit } from './key-record.ts'
+import { canonicalCidrs, faultsOf } from './key-rules.ts'
+import type { AuditEntry, AuditFilter, IdempotentRequest, KeyFilter, KeyStore } from './key-store.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
-import type { CommittedChange, Force } from './window/trust.ts'
+import { committed, keyTarget } from './committed.ts'
+import type { Force } from './window/trust.ts'
 
 interface KeyServiceOptions {
   readonly store: KeyStore
@@ -23,21 +24,15 @@ export interface CreateKey {
   readonly actor: string
   readonly name: string
   readonly scope: Scope
-  /** Milliseconds since the epoch; null or left out: never. */
+  /** Milliseconds since the epoch; null: never; left out: as long as the policy has it, never where there is none. */
   readonly expiresAt?: number | null | undefined
   readonly ownerId?: string | null | undefined
   readonly metadata?: Readonly<Record<string, string>> | undefined
+  /** The only ranges of addresses that may use the key; null or left out: every address. */
+  readonly allowedCidrs?: readonly string[] | null | undefined
+  readonly rateLimit?: RateLimit | null | undefined
   /** The same one with the same description makes one key within 24 hours. */
   readonly idempotencyKey?: string | undefined
-}
-
-export interface UpdateKey {
-  readonly workspaceId: string
-  readonly keyId: string
-  readonly actor: string
-  readonly name?: string | undefined
-  /** Milliseconds since the epoch; null: never; left out: as it is. */
-  readonly expiresAt?: number | null | undefined
 }
 
 interface KeyName {
@@ -45,16 +40,38 @@ interface KeyName {
   readonly keyId: string
 }
 
+/** Left out: as it is. Null: none. */
+export interface UpdateKey extends KeyName {
+  readonly actor: string
+  readonly name?: string | undefined
+  /** Milliseconds since the epoch. */
+  readonly expiresAt?: number | null | undefined
+  readonly allowedCidrs?: readonly string[] | null | undefined
+  readonly rateLimit?: RateLimit | null | undefined
+}
+
+export interface RotateKey extends KeyName {
+  readonly actor: string
+  /** For how long the token before goes on working. 0. */
+  readonly graceSeconds?: number | undefined
+  /** Since when: the rotation, or the first use of the new token. `now`. */
+  readonly graceStarts?: 'now' | 'first_use' | undefined
+  readonly idempotencyKey?: string | undefined
+}
+
+export interface RevokeWorkspace {
+  readonly workspaceId: string
+  /** Only the keys of this owner. */
+  readonly ownerId?: string | undefined
+  readonly actor: string
+  readonly reason?: string | undefined
+}
+
 interface Page {
   readonly workspaceId: string
   /** Rows at most. */
   readonly limit: number
   readonly cursor?: string | undefined
-}
-
-interface KeyPage extends Page {
-  readonly status: KeyStatus | 'all'
-  readonly ownerId?: string | undefined
 }
 
 /** Makes, shows and ends keys. Every change returns when it is in force as far as it takes something away. */
@@ -85,23 +102,25 @@ export class KeyService {
       name: wanted.name,
       scope: wanted.scope,
       metadata: wanted.metadata ?? {},
-      expiresAt: wanted.expiresAt ?? null,
+      expiresAt: wanted.expiresAt,
+      allowedCidrs: canonical(wanted.allowedCidrs) ?? null,
+      rateLimit: wanted.rateLimit ?? null,
       createdBy: wanted.actor
     })
     switch (created.outcome) {
       case 'created': return { key: created.key, token }
-      case 'repeated': throw alreadyCreated(created.keyId)
+      case 'repeated': throw already('already_created', created.keyId)
       case 'reused': throw idempotencyKeyReused()
-      case 'expiry_past': throw expiryPast()
+      default: throw expiryRefused(created)
     }
   }
 
-  /** Newest first, of one owner or of everyone. `nextCursor` is null on the last page. */
-  async list ({ workspaceId, status, ownerId, limit, cursor }: KeyPage): Promise<{ keys: readonly ManagedKey[], nextCursor: string | null }> {
+  /** Newest first. `nextCursor` is null on the last page. */
+  async list ({ workspaceId, limit, cursor, ...filter }: Page & KeyFilter): Promise<{ keys: readonly ManagedKey[], nextCursor: string | null }> {
     const seal = await this.#cursors()
-    const name = ['keys', workspaceId, status, ...(ownerId === undefined ? [] : [ownerId])]
+    const name = listName('keys', workspaceId, filter)
     const after = cursor === undefined ? undefined : seal.open(cursor, name)
-    const rows = await this.#store.list({ workspaceId, status, ownerId, rowsMax: limit + 1, after })
+    const rows = await this.#store.list({ ...filter, workspaceId, rowsMax: limit + 1, after })
     const keys = rows.slice(0, limit)
     const last = rows.length > limit ? keys.at(-1) : undefined
     return { keys, nextCursor: last === undefined ? null : seal.seal({ at: last.createdAt, id: last.id }, name) }
@@ -113,16 +132,56 @@ export class KeyService {
     return key
   }
 
-  /** An earlier expiry is in force on every replica when this returns, like a revocation. */
-  async update ({ workspaceId, keyId, actor, name, expiresAt }: UpdateKey): Promise<ManagedKey> {
-    this.#assertSound({ name, expiresAt })
+  /**
+   * Whatever narrows is in force on every replica when this returns, like a revocation. That is decided by what is asked for: where the key is
+   * like that already, whoever asked for it first may still be waiting, or may have died waiting (R8 a).
+   */
+  async update (wanted: UpdateKey): Promise<ManagedKey> {
+    this.#assertSound(wanted)
+    const { workspaceId, keyId, actor, name, expiresAt, rateLimit } = wanted
     if (!isUuid(keyId)) throw noSuchKey()
-    const edited = await this.#store.edit({ workspaceId, keyId, actor, name, expiresAt })
-    if (edited.outcome !== 'edited') throw refusedEdits[edited.outcome]()
-    const change = this.#committed('change', keyTarget(edited.digest), edited.logged)
-    if (edited.shortened) await this.#force.inForce(change)
+    const allowedCidrs = canonical(wanted.allowedCidrs)
+    const edited = await this.#store.edit({ workspaceId, keyId, actor, name, expiresAt, allowedCidrs, rateLimit })
+    switch (edited.outcome) {
+      case 'edited': break
+      case 'missing': throw noSuchKey()
+      case 'revoked': throw keyRevoked()
+      default: throw expiryRefused(edited)
+    }
+    const change = committed(this.#clock, 'change', keyTarget(edited), edited.logged)
+    const mayNarrow = [expiresAt, allowedCidrs, rateLimit].some((value) => value !== undefined && value !== null)
+    if (mayNarrow) await this.#force.inForce(change)
     else this.#force.announce(change)
     return edited.key
+  }
+
+  /**
+   * Gives the key a new token, which is in this answer and nowhere else. Returns when every replica knows when the one before ends, and refuses
+   * those that have ended.
+   */
+  async rotate (wanted: RotateKey): Promise<{ key: ManagedKey, token: string }> {
+    const { workspaceId, keyId, actor, graceSeconds = 0, graceStarts = 'now' } = wanted
+    this.#assertSound({ graceSeconds })
+    if (!isUuid(keyId)) throw noSuchKey()
+    const { token, digest, hint } = this.#tokens.mint()
+    const request = rotationRequestOf(wanted)
+    const rotated = await this.#certain(request, 'It is not certain that the key was rotated. If its token does not work any more, rotate again; an Idempotency-Key tells whether it was.',
+      () => this.#store.rotate({ workspaceId, keyId, actor, digest, hint, graceSeconds, graceStarts }, request))
+    switch (rotated.outcome) {
+      case 'missing': throw noSuchKey()
+      case 'revoked': throw keyRevoked()
+      case 'expired': throw keyExpired()
+      case 'reused': throw idempotencyKeyReused()
+    }
+    await this.#force.inForce(committed(this.#clock, 'change', keyTarget(rotated), rotated.logged))
+    if (rotated.outcome === 'repeated') throw already('already_rotated', keyId)
+    return { key: rotated.key, token }
+  }
+
+  /** Begins the grace of a rotated key's former token. What the replicas are told takes nothing away at once: nobody waits for it. */
+  async recordFirstUse (keyId: string, ageMs: number): Promise<void> {
+    const begun = await this.#store.recordFirstUse({ keyId, ageMs })
+    if (begun !== undefined) this.#force.announce({ action: 'change', target: keyTarget(begun), seq: begun.logged.seq })
   }
 
   /**
@@ -133,46 +192,48 @@ export class KeyService {
     this.#assertSound({ reason })
     const done = isUuid(keyId) ? await this.#store.revoke({ workspaceId, keyId, actor, reason }) : undefined
     if (done === undefined) throw noSuchKey()
-    await this.#force.inForce(this.#committed('revoke', keyTarget(done.digest), done.logged))
+    await this.#force.inForce(committed(this.#clock, 'revoke', keyTarget(done), done.logged))
   }
 
-  /** Returns when every replica refuses every key that the workspace had. */
-  async revokeWorkspace ({ workspaceId, actor, reason }: { readonly workspaceId: string, readonly actor: string, readonly reason?: string | undefined }): Promise<{ revoked: number }> {
-    this.#assertSound({ workspaceId, reason })
-    const { revoked, logged } = await this.#store.revokeWorkspace({ workspaceId, actor, reason })
-    await this.#force.inForce(this.#committed('change', { kind: 'workspace', workspaceId }, logged))
+  /** Returns when every replica refuses every key that the workspace, or the owner in it, had. */
+  async revokeWorkspace ({ workspaceId, ownerId, actor, reason }: RevokeWorkspace): Promise<{ revoked: number }> {
+    this.#assertSound({ workspaceId, ownerId, reason })
+    const { revoked, logged } = await this.#store.revokeWorkspace({ workspaceId, ownerId, actor, reason })
+    await this.#force.inForce(committed(this.#clock, 'change', { kind: 'workspace', workspaceId }, logged))
     return { revoked }
   }
 
   /** Newest first. */
-  async audit ({ workspaceId, limit, cursor }: Page): Promise<{ entries: readonly AuditEntry[], nextCursor: string | null }> {
+  async audit ({ workspaceId, limit, cursor, ...filter }: Page & AuditFilter): Promise<{ entries: readonly AuditEntry[], nextCursor: string | null }> {
+    if (filter.keyId !== undefined && !isUuid(filter.keyId)) return { entries: [], nextCursor: null }
     const seal = await this.#cursors()
-    const name = ['audit', workspaceId]
+    const name = listName('audit', workspaceId, filter)
     const after = cursor === undefined ? undefined : seal.open(cursor, name)
-    const rows = await this.#store.listAudit({ workspaceId, rowsMax: limit + 1, after })
+    const rows = await this.#store.listAudit({ ...filter, workspaceId, rowsMax: limit + 1, after })
     const entries = rows.slice(0, limit)
     const last = rows.length > limit ? entries.at(-1) : undefined
     return { entries, nextCursor: last === undefined ? null : seal.seal(last, name) }
   }
 
-  // Repeating does no harm where a key can be known again. Elsewhere the one whose token nobody got may be there.
   async #made (wanted: CreateKey, key: Parameters<KeyStore['create']>[0]): ReturnType<KeyStore['create']> {
-    try {
-      return await this.#store.create(key, requestOf(wanted))
-    } catch (error) {
-      if (wanted.idempotencyKey !== undefined || !(error instanceof KeysError) || error.code !== 'unavailable') throw error
-      throw unavailable('It is not certain that the key was made. List the keys and revoke it if it is there, then try again; an Idempotency-Key makes repeating safe.', error.cause)
-    }
+    const request = requestOf(wanted)
+    return await this.#certain(request, 'It is not certain that the key was made. List the keys and revoke it if it is there, then try again; an Idempotency-Key makes repeating safe.',
+      () => this.#store.create(key, request))
   }
 
-  // The clock is read after the commit's answer (R8 b); later than needed only waits longer.
-  #committed (action: CommittedChange['action'], target: ChangeTarget, logged: LogPosition): CommittedChange {
-    return { action, target, ...logged, committedAt: this.#clock.monotonicMs() }
+  // Without an Idempotency-Key, a call that was not answered in time may have made a token that nobody received.
+  async #certain<T> (request: IdempotentRequest | undefined, detail: string, change: () => Promise<T>): Promise<T> {
+    try {
+      return await change()
+    } catch (error) {
+      if (request !== undefined || !(error instanceof KeysError) || error.code !== 'unavailable') throw error
+      throw unavailable(detail, error.cause)
+    }
   }
 
   #assertSound (described: Parameters<typeof faultsOf>[0]): void {
     const faults = faultsOf(described, this.#tokens)
-    if (faults.length > 0) throw new KeysError('invalid_request', { detail: 'Something in the request is not as it has to be; "errors" says what.', faults })
+    if (faults.length > 0) throw invalid(faults)
   }
 
   async #cursors (): Promise<CursorSeal> {
@@ -181,42 +242,31 @@ export class KeyService {
   }
 }
 
-const refusedEdits = { missing: noSuchKey, revoked: keyRevoked, expiry_past: expiryPast }
-
-function keyTarget (digest: Digest): ChangeTarget {
-  return { kind: 'key', digest }
+function canonical (cidrs: readonly string[] | null | undefined): readonly string[] | null | undefined {
+  return cidrs === null || cidrs === undefined ? cidrs : canonicalCidrs(cidrs)
 }
 
-// Whoever makes keys has a space of their own: what one has asked for is nothing that another may learn or run into.
-function requestOf ({ idempotencyKey, actor, workspaceId, name, scope, expiresAt, ownerId, metadata }: CreateKey): CreateRequest | undefined {
+/** What a cursor is bound to: a page of one list is no page of another. */
+function listName (kind: string, workspaceId: string, filter: object): string[] {
+  const given = Object.entries(filter).filter(([, value]) => value !== undefined).sort(([one], [other]) => one < other ? -1 : 1)
+  return [kind, workspaceId, ...given.map(([name, value]) => `${name}=${value}`)]
+}
+
+// Idempotency keys are scoped to the actor: callers cannot collide with, or learn about, one another.
+function requestOf ({ idempotencyKey, actor, workspaceId, name, scope, expiresAt, ownerId, metadata, allowedCidrs, rateLimit }: CreateKey): IdempotentRequest | undefined {
   if (idempotencyKey === undefined) return undefined
   const sorted = Object.entries(metadata ?? {}).sort(([a], [b]) => a < b ? -1 : 1)
   return {
-    requestDigest: hash('sha256', JSON.stringify([actor, idempotencyKey]), 'buffer'),
-    bodyDigest: hash('sha256', JSON.stringify([workspaceId, name, scope, expiresAt ?? null, ownerId ?? null, sorted]), 'buffer')
+    requestDigest: digestOf([actor, idempotencyKey]),
+    bodyDigest: digestOf([workspaceId, name, scope, expiresAt === undefined ? 'default' : expiresAt, ownerId ?? null, sorted, allowedCidrs ?? null, rateLimit ?? null])
   }
 }
 
-function noSuchKey (): KeysError {
-  return new KeysError('not_found', { detail: 'There is no such key in this workspace.' })
+function rotationRequestOf ({ idempotencyKey, actor, keyId, graceSeconds, graceStarts }: RotateKey): IdempotentRequest | undefined {
+  if (idempotencyKey === undefined) return undefined
+  return { requestDigest: digestOf([actor, idempotencyKey, 'rotate', keyId.toLowerCase()]), bodyDigest: digestOf([graceSeconds ?? 0, graceStarts ?? 'now']) }
 }
 
-function keyRevoked (): KeysError {
-  return new KeysError('key_revoked', { detail: 'The key is revoked, and a revocation is for good. Make a new key instead.' })
-}
-
-function expiryPast (): KeysError {
-  const detail = 'Must be in the future. To end a key now, delete it.'
-  return new KeysError('invalid_request', { detail: 'The expiry is not in the future.', faults: [{ pointer: '/expires_at', detail }] })
-}
-
-function alreadyCreated (keyId: string): KeysError {
-  return new KeysError('already_created', {
-    detail: 'This Idempotency-Key has made a key already; "key_id" names it. Its token was shown once. If it is lost, revoke that key and make another with a new Idempotency-Key.',
-    extra: { key_id: keyId }
-  })
-}
-
-function idempotencyKeyReused (): KeysError {
-  return new KeysError('idempotency_key_reused', { detail: 'This Idempotency-Key came with another body before. Use a new one for every new key.' })
+function digestOf (value: unknown): Buffer {
+  return hash('sha256', JSON.stringify(value), 'buffer')
 }

@@ -1,4 +1,5 @@
-import type { Digest, KeyStatus, ManagedKey } from './key-record.ts'
+import type { Digest, KeyStatus, ManagedKey, RateLimit } from './key-record.ts'
+import type { Policy } from './policy.ts'
 import type { Scope } from './scopes.ts'
 
 /** What is written when a key is made. The token itself is not among it. */
@@ -11,21 +12,29 @@ export interface NewKey {
   readonly name: string
   readonly scope: Scope
   readonly metadata: Readonly<Record<string, string>>
-  readonly expiresAt: number | null
+  /** `undefined`: as long as the policy has it; null: never ends. */
+  readonly expiresAt: number | null | undefined
+  readonly allowedCidrs?: readonly string[] | null
+  readonly rateLimit?: RateLimit | null
   readonly createdBy: string
 }
 
-/** The `Idempotency-Key` of a create and the body that came with it, each as SHA-256. */
-export interface CreateRequest {
+/** The `Idempotency-Key` of a request and the body that came with it, each as SHA-256. */
+export interface IdempotentRequest {
   readonly requestDigest: Uint8Array
   readonly bodyDigest: Uint8Array
 }
+
+/** Why an expiry was refused: it is not in the future, later than the policy allows, or missing where the policy demands one. */
+export type ExpiryFault =
+  | { readonly outcome: 'expiry_past' }
+  | { readonly outcome: 'past_maximum' | 'endless', readonly maxLifetimeDays: number }
 
 export type Created =
   | { readonly outcome: 'created', readonly key: ManagedKey }
   | { readonly outcome: 'repeated', readonly keyId: string }
   | { readonly outcome: 'reused' }
-  | { readonly outcome: 'expiry_past' }
+  | ExpiryFault
 
 /** Whose key, and who does it. */
 export interface KeyChange {
@@ -34,11 +43,12 @@ export interface KeyChange {
   readonly actor: string
 }
 
+/** `undefined`: stays as it is; null: none. */
 export interface KeyEdit extends KeyChange {
-  /** `undefined`: stays as it is. */
   readonly name: string | undefined
-  /** `undefined`: stays as it is; null: never. */
   readonly expiresAt: number | null | undefined
+  readonly allowedCidrs?: readonly string[] | null | undefined
+  readonly rateLimit?: RateLimit | null | undefined
 }
 
 /** Where a committed change stands in the revocation log, and the longest window that it has to wait out. */
@@ -47,9 +57,37 @@ export interface LogPosition {
   readonly windowMs: number
 }
 
+/** A committed change of one key, and the tokens that caches may hold of it. */
+export interface ChangedKey {
+  readonly key: ManagedKey
+  readonly digests: readonly Digest[]
+  readonly logged: LogPosition
+}
+
 export type Edited =
-  | { readonly outcome: 'edited', readonly key: ManagedKey, readonly digest: Digest, readonly logged: LogPosition, readonly shortened: boolean }
-  | { readonly outcome: 'missing' | 'revoked' | 'expiry_past' }
+  | { readonly outcome: 'edited' } & ChangedKey
+  | { readonly outcome: 'missing' | 'revoked' }
+  | ExpiryFault
+
+export interface Rotation extends KeyChange {
+  readonly digest: Digest
+  readonly hint: string
+  readonly graceSeconds: number
+  /** When the grace of the token before begins. */
+  readonly graceStarts: 'now' | 'first_use'
+}
+
+export type Rotated =
+  | { readonly outcome: 'rotated' } & ChangedKey
+  /** The change is logged anew: whoever asked for it first may have died waiting. */
+  | { readonly outcome: 'repeated' } & ChangedKey
+  | { readonly outcome: 'missing' | 'revoked' | 'expired' | 'reused' }
+
+/** Several keys were revoked under one position in the log. */
+export interface RevokedKeys {
+  readonly revoked: number
+  readonly logged: LogPosition
+}
 
 /** A place in a list that is ordered by time and id, newest first. */
 export interface Place {
@@ -57,17 +95,36 @@ export interface Place {
   readonly id: string
 }
 
-export interface KeyQuery {
-  readonly workspaceId: string
+/** What a list of keys is narrowed by; left out: by nothing. */
+export interface KeyFilter {
   readonly status: KeyStatus | 'all'
-  /** Left out: everyone's keys. */
   readonly ownerId?: string | undefined
+  readonly scope?: Scope | undefined
+  /** A part of the name, in any case. */
+  readonly q?: string | undefined
+  /** Not used for so many days, since its last use or else its making. */
+  readonly unusedDays?: number | undefined
+  /** Will expire within so many days. */
+  readonly expiresWithinDays?: number | undefined
+}
+
+export interface KeyQuery extends KeyFilter {
+  readonly workspaceId: string
   readonly rowsMax: number
   /** Rows after this one; `undefined`: from the newest. */
   readonly after: Place | undefined
 }
 
-export interface AuditQuery {
+export interface AuditFilter {
+  readonly keyId?: string | undefined
+  readonly actor?: string | undefined
+  /** Milliseconds since the epoch; the first that counts. */
+  readonly from?: number | undefined
+  /** Milliseconds since the epoch; the first that does not count any more. */
+  readonly to?: number | undefined
+}
+
+export interface AuditQuery extends AuditFilter {
   readonly workspaceId: string
   readonly rowsMax: number
   readonly after: Place | undefined
@@ -77,30 +134,38 @@ export interface AuditQuery {
 export interface AuditEntry {
   readonly id: string
   readonly workspaceId: string
-  /** null: the whole workspace. */
+  /** null: several keys, or the whole workspace. */
   readonly keyId: string | null
   readonly action: string
   readonly actor: string
   readonly at: number
-  readonly details: Readonly<Record<string, string | number | null>>
+  readonly details: Readonly<Record<string, unknown>>
 }
 
 /**
- * The keys on the primary. Every change is one transaction, with its audit row, and everything that a cache may have
- * to forget is in the revocation log in that same transaction (R1). "In the future" and "earlier" are judged in it too,
- * by the database's clock. Rejects with `unavailable` when the answer is not known, in bounded time: then a change has
+ * The keys on the primary. Every change is one transaction, with its audit row and its event, and everything that a cache may have
+ * to forget is in the revocation log in that same transaction (R1). "In the future" is judged in it too, by the database's
+ * clock, and so is the policy. Rejects with `unavailable` when the answer is not known, in bounded time: then a change has
  * been made whole or not at all, and repeating it is safe.
  */
 export interface KeyStore {
-  create (key: NewKey, request?: CreateRequest): Promise<Created>
+  create (key: NewKey, request?: IdempotentRequest): Promise<Created>
   find (workspaceId: string, keyId: string): Promise<ManagedKey | undefined>
   list (query: KeyQuery): Promise<readonly ManagedKey[]>
   edit (edit: KeyEdit): Promise<Edited>
+  rotate (rotation: Rotation, request?: IdempotentRequest): Promise<Rotated>
+  /** Begins the grace of the token before, `ageMs` after the newest one was used for the first time; `undefined` where no first use is awaited. */
+  recordFirstUse (use: { keyId: string, ageMs: number }): Promise<ChangedKey | undefined>
   /** Also where the key is revoked already: a position in the log of its own, while who revoked it first, when and why stay. */
-  revoke (change: KeyChange & { readonly reason: string | undefined }): Promise<{ digest: Digest, logged: LogPosition } | undefined>
-  /** Every key of the workspace at once, under one position in the log. */
-  revokeWorkspace (change: { workspaceId: string, actor: string, reason: string | undefined }): Promise<{ revoked: number, logged: LogPosition }>
+  revoke (change: KeyChange & { readonly reason: string | undefined }): Promise<ChangedKey | undefined>
+  /** Every key of the workspace at once, or every key of one owner, under one position in the log. */
+  revokeWorkspace (change: { workspaceId: string, ownerId?: string | undefined, actor: string, reason: string | undefined }): Promise<RevokedKeys>
   listAudit (query: AuditQuery): Promise<readonly AuditEntry[]>
+  /** The workspace's own; members that it does not set are null. */
+  policy (workspaceId: string): Promise<Policy>
+  setPolicy (change: { workspaceId: string, actor: string, policy: Policy }): Promise<void>
+  /** Shortens every key of the workspace that lives longer than the policy allows. Also where there is none: a position in the log of its own. */
+  applyPolicy (change: { workspaceId: string, actor: string }): Promise<{ shortened: number, logged: LogPosition }>
   /** The secret that every replica of this database shares and nobody else has. */
   sharedSecret (): Promise<Uint8Array>
 }

@@ -9,6 +9,8 @@ interface LastUsedOptions {
    * time; writing the same twice does no harm.
    */
   record (ages: ReadonlyMap<string, number>): Promise<void>
+  /** Writes down that the newest token of a key was used for the first time, so many milliseconds ago. As `record`; repeating it does no harm. */
+  recordFirst? (keyId: string, ageMs: number): Promise<void>
   /** Milliseconds between two writes. */
   readonly flushEveryMs: number
   /** Keys remembered at most; a write begins when there are half as many. Uses of further keys are dropped, and counted. 200,000. */
@@ -18,6 +20,7 @@ interface LastUsedOptions {
 }
 
 const keysPerWrite = 10_000
+const firstUsesMax = 1000
 
 export interface LastUsedStats {
   readonly pending: number
@@ -35,22 +38,26 @@ export class LastUsedBatcher {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #record: LastUsedOptions['record']
+  readonly #recordFirst: NonNullable<LastUsedOptions['recordFirst']>
   readonly #keysMax: number
   /** So many keys do not wait for the timer. */
   readonly #earlyAt: number
   readonly #closeTimeoutMs: number
   readonly #timer: NodeJS.Timeout
   #uses = new Map<string, number>()
+  // Of keys that were rotated lately. What is over the bound is noted by a later use: the record says for as long that it is awaited.
+  readonly #firstUses = new Map<string, number>()
   #flushing: Promise<void> | undefined
   #flushed = 0
   #dropped = 0
   #flushes = 0
   #failures = 0
 
-  constructor ({ clock, log, record, flushEveryMs, keysMax = 200_000, closeTimeoutMs = 2000 }: LastUsedOptions) {
+  constructor ({ clock, log, record, recordFirst = async () => {}, flushEveryMs, keysMax = 200_000, closeTimeoutMs = 2000 }: LastUsedOptions) {
     this.#clock = clock
     this.#log = log
     this.#record = record
+    this.#recordFirst = recordFirst
     this.#keysMax = keysMax
     this.#earlyAt = Math.ceil(keysMax / 2)
     this.#closeTimeoutMs = closeTimeoutMs
@@ -66,6 +73,11 @@ export class LastUsedBatcher {
     }
     this.#uses.set(keyId, now)
     if (keys < this.#uses.size && this.#uses.size === this.#earlyAt) this.flush()
+  }
+
+  /** Notes that the newest token of a key was used, while its first use is awaited. */
+  noteFirst (keyId: string, now: number): void {
+    if (!this.#firstUses.has(keyId) && this.#firstUses.size < firstUsesMax) this.#firstUses.set(keyId, now)
   }
 
   /** Writes what has been noted; joins the write under way, if there is one. Never rejects. */
@@ -100,6 +112,7 @@ export class LastUsedBatcher {
   }
 
   async #write (): Promise<void> {
+    await this.#writeFirstUses()
     if (this.#uses.size === 0) return
     const uses = this.#uses
     this.#uses = new Map()
@@ -113,6 +126,18 @@ export class LastUsedBatcher {
       this.#failures++
       this.#mergeBack(uses)
       this.#log.warn({ keys: uses.size }, 'writing when keys were last used failed; it is tried again')
+    }
+  }
+
+  async #writeFirstUses (): Promise<void> {
+    for (const [keyId, usedAt] of this.#firstUses) {
+      try {
+        await this.#recordFirst(keyId, Math.max(0, this.#clock.monotonicMs() - usedAt))
+        this.#firstUses.delete(keyId)
+      } catch {
+        this.#log.warn({}, 'writing that a rotated key was used for the first time failed; it is tried again')
+        return
+      }
     }
   }
 

@@ -28,7 +28,11 @@ interface VerifierOptions {
   readonly budget: MissBudget
   /** For clients whose budget is spent. */
   readonly trickle: Trickle
-  readonly lastUsed: { note (keyId: string, now: number): void }
+  readonly lastUsed: {
+    note (keyId: string, now: number): void
+    /** Of a token whose first use begins the grace of the one before. */
+    noteFirst? (keyId: string, now: number): void
+  }
   /** The longest that a verification takes before it is given up as `unavailable`, in milliseconds. 900. */
   readonly timeoutMs?: number
   /** For tests only. */
@@ -176,6 +180,7 @@ export class Verifier {
   #accept (entry: Entry, now: number): Verdict {
     this.#counts.accepted++
     this.#lastUsed.note(entry.record.id, now)
+    if (entry.record.limits?.awaitsFirstUse === true) this.#lastUsed.noteFirst?.(entry.record.id, now)
     return { valid: true, key: entry.record }
   }
 

@@ -1,17 +1,16 @@
 import { unavailable } from '../core/errors.ts'
-import type { AuditQuery, Created, CreateRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey } from '../core/key-store.ts'
+import type { AuditQuery, Created, IdempotentRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey, Rotated, Rotation } from '../core/key-store.ts'
+import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { isOutage } from './outage.ts'
-import { editKey } from './queries/edit-key.ts'
-import { findKey } from './queries/find-key.ts'
-import { findRequest } from './queries/find-request.ts'
-import { insertKey } from './queries/insert-key.ts'
-import { listAudit } from './queries/list-audit.ts'
-import { listKeys } from './queries/list-keys.ts'
+import { listAudit } from './queries/audit.ts'
+import { findRequest } from './queries/idempotency.ts'
+import { listKeys } from './queries/key-lists.ts'
+import { editKey, findKey, insertKey, revokeKey, revokeWorkspace } from './queries/keys.ts'
+import { applyPolicy, findPolicy, setPolicy } from './queries/policies.ts'
 import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
-import { revokeKey } from './queries/revoke-key.ts'
-import { revokeWorkspace } from './queries/revoke-workspace.ts'
+import { recordFirstUse, rotateKey } from './queries/tokens.ts'
 import type { Pool } from './replaceable-pool.ts'
 
 // A database that is there answers any of these in a few milliseconds.
@@ -31,22 +30,26 @@ interface PostgresKeyStoreOptions {
    * the commit answers success.
    */
   readonly warnings?: () => number
+  /** What the settings say of how long keys may live. No policy. */
+  readonly policy?: Policy | undefined
 }
 
 /** The keys in Postgres: every call is bounded in time, and what comes out of an outage is `unavailable`. */
 export class PostgresKeyStore implements KeyStore {
   readonly #pool: Pool<Database>
   readonly #warnings: () => number
+  readonly #policy: Policy
   #calls = 0
   #bulkCalls = 0
 
-  constructor ({ pool, warnings = () => 0 }: PostgresKeyStoreOptions) {
+  constructor ({ pool, warnings = () => 0, policy = noPolicy }: PostgresKeyStoreOptions) {
     this.#pool = pool
+    this.#policy = policy
     this.#warnings = warnings
   }
 
-  async create (key: NewKey, request?: CreateRequest): Promise<Created> {
-    return await this.#change((db, call) => createKey(db, key, request, call))
+  async create (key: NewKey, request?: IdempotentRequest): Promise<Created> {
+    return await this.#change((db, call) => createKey(db, { key, request, call, settings: this.#policy }))
   }
 
   async find (workspaceId: string, keyId: string) {
@@ -58,21 +61,40 @@ export class PostgresKeyStore implements KeyStore {
   }
 
   async edit (edit: KeyEdit) {
-    return await this.#change((db) => editKey(db, edit))
+    return await this.#change((db) => editKey(db, edit, this.#policy))
+  }
+
+  async rotate (rotation: Rotation, request?: IdempotentRequest): Promise<Rotated> {
+    return await this.#change(async (db, call) => {
+      const notAfter = await deadline(db, call)
+      const rotated = await rotateKey(db, rotation, { request, notAfter, settings: this.#policy })
+      if (rotated?.outcome === 'late') throw away()
+      return rotated ?? { outcome: 'missing' }
+    })
+  }
+
+  async recordFirstUse (use: { keyId: string, ageMs: number }) {
+    return await this.#change((db) => recordFirstUse(db, use))
   }
 
   async revoke (change: KeyChange & { readonly reason: string | undefined }) {
     return await this.#change((db) => revokeKey(db, change))
   }
 
-  async revokeWorkspace (change: { workspaceId: string, actor: string, reason: string | undefined }) {
-    await this.sharedSecret()
-    this.#bulkCalls++
-    try {
-      return await this.#change((db) => revokeWorkspace(db, change), bulkAnswerMs)
-    } finally {
-      this.#bulkCalls--
-    }
+  async revokeWorkspace (change: { workspaceId: string, ownerId?: string | undefined, actor: string, reason: string | undefined }) {
+    return await this.#bulk((db) => revokeWorkspace(db, change))
+  }
+
+  async policy (workspaceId: string) {
+    return await this.#bounded((db) => findPolicy(db, workspaceId))
+  }
+
+  async setPolicy (change: { workspaceId: string, actor: string, policy: Policy }) {
+    await this.#change((db) => setPolicy(db, change))
+  }
+
+  async applyPolicy (change: { workspaceId: string, actor: string }) {
+    return await this.#bulk((db) => applyPolicy(db, { ...change, settings: this.#policy }))
   }
 
   async listAudit (query: AuditQuery) {
@@ -81,6 +103,17 @@ export class PostgresKeyStore implements KeyStore {
 
   async sharedSecret () {
     return await this.#bounded((db) => readSharedSecret(db))
+  }
+
+  // A large workspace is a long statement: a database that does not answer is noticed before it, by a short one.
+  async #bulk<T> (work: (db: Database) => Promise<T>): Promise<T> {
+    await this.sharedSecret()
+    this.#bulkCalls++
+    try {
+      return await this.#change(work, bulkAnswerMs)
+    } finally {
+      this.#bulkCalls--
+    }
   }
 
   async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
@@ -123,19 +156,32 @@ interface Call {
   givenUp: boolean
 }
 
+interface NewKeyCall {
+  readonly key: NewKey
+  readonly request: IdempotentRequest | undefined
+  readonly call: Call
+  readonly settings: Policy
+}
+
 // The key in one statement, not in a transaction of several: the driver ends the process when the server closes the connection between two.
-async function createKey (db: Database, key: NewKey, request: CreateRequest | undefined, call: Call): Promise<Created> {
-  // The caller goes with a 503 then: no key must appear later whose token nobody was given.
-  const notAfter = await readDeadline(db, answerMs)
-  if (call.givenUp) throw away()
-  const made = await insertKey(db, key, { request, notAfter })
-  if (made !== undefined) return { outcome: 'created', key: made }
+async function createKey (db: Database, { key, request, call, settings }: NewKeyCall): Promise<Created> {
+  const notAfter = await deadline(db, call)
+  const made = await insertKey(db, key, { request, notAfter, settings })
+  if (made.outcome === 'created') return made
   const earlier = request && await findRequest(db, key.workspaceId, request)
   if (request !== undefined && earlier !== undefined) {
     return earlier.bodyDigest.equals(request.bodyDigest) ? { outcome: 'repeated', keyId: earlier.keyId } : { outcome: 'reused' }
   }
-  if (key.expiresAt !== null) return { outcome: 'expiry_past' }
-  throw away()
+  const { outcome } = made
+  if (outcome === 'late' || outcome === 'claimed') throw away()
+  return made as Exclude<typeof made, { outcome: 'late' | 'claimed' }>
+}
+
+// The caller goes with a 503 then: no token must come into being later that nobody was given.
+async function deadline (db: Database, call: Call): Promise<string> {
+  const notAfter = await readDeadline(db, answerMs)
+  if (call.givenUp) throw away()
+  return notAfter
 }
 
 function away (cause?: unknown) {

@@ -44,23 +44,25 @@ function makeTables (schemaName: string) {
     rateWindowSeconds: integer('rate_window_seconds'),
     createdAt: time('created_at').notNull().default(now),
     createdBy: text('created_by').notNull(),
+    /** When the current token was made, where it is not the first. Never the same for two rotations of one key. */
     rotatedAt: time('rotated_at'),
     expiresAt: time('expires_at'),
     revokedAt: time('revoked_at'),
     revokedBy: text('revoked_by'),
     revokeReason: text('revoke_reason'),
-    /** The days before the expiry that the newest notice spoke of: 7, 1, or 0 for the expiry itself. */
+    /** The days before the expiry that the newest notice spoke of: 7, 1, or 0 for the expiry itself. Null again when the expiry moves. */
     expiryNotice: smallint('expiry_notice'),
     /** When an event said that the key will be revoked because it is not used. */
-    unusedNoticeAt: time('unused_notice_at')
+    unusedNoticeAt: time('unused_notice_at'),
+    /** 2: revoked. 1: known to be expired, which the upkeep writes down soon after. 0: neither, so far. For the lists. */
+    ended: smallint('ended').notNull().generatedAlwaysAs(sql`case when revoked_at is not null then 2 when expiry_notice = 0 then 1 else 0 end`)
   }, (table) => [
     // One index for each list that a page shows; all of them newest first, in keyset order.
-    index('keys_list_all').on(table.workspaceId, table.createdAt.desc(), table.id.desc()),
-    index('keys_list_unrevoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
-    index('keys_list_revoked').on(table.workspaceId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is not null`),
-    index('keys_list_owner').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()),
-    index('keys_list_owner_unrevoked').on(table.workspaceId, table.ownerId, table.createdAt.desc(), table.id.desc()).where(sql`revoked_at is null`),
-    index('keys_list_expiring').on(table.workspaceId, table.expiresAt).where(sql`revoked_at is null and expires_at is not null`),
+    index('keys_list_status').on(table.workspaceId, table.ended, table.createdAt.desc(), table.id.desc()),
+    index('keys_list_owner').on(table.workspaceId, table.ownerId, table.ended, table.createdAt.desc(), table.id.desc()),
+    index('keys_list_scope').on(table.workspaceId, table.scope, table.ended, table.createdAt.desc(), table.id.desc()),
+    index('keys_list_expiring').on(table.workspaceId, table.expiresAt).where(sql`ended = 0 and expires_at is not null`),
+    index('keys_due').on(table.expiresAt).where(sql`ended = 0 and expires_at is not null`),
     check('keys_scope', sql`${table.scope} in ('mcp:read', 'mcp:write')`),
     check('keys_name_length', sql`char_length(${table.name}) between 1 and 100`),
     check('keys_rate_whole', sql`(${table.rateRequests} is null) = (${table.rateWindowSeconds} is null)`),
@@ -78,8 +80,10 @@ function makeTables (schemaName: string) {
     madeAt: time('made_at').notNull().default(now),
     isCurrent: boolean('is_current').notNull().default(true),
     endsAt: time('ends_at'),
-    /** Set while the first use of the current token is awaited: from then on this one lives for so many seconds at most. */
-    graceSeconds: integer('grace_seconds')
+    /** Set while the first use of this token is awaited: from then on the one before it lives for so many seconds at most. */
+    graceSeconds: integer('grace_seconds'),
+    /** When an event last said that this token was used although it had ended. */
+    endedUseAt: time('ended_use_at')
   }, (table) => [
     uniqueIndex('tokens_current').on(table.keyId).where(sql`is_current`),
     index('tokens_key').on(table.keyId),
@@ -155,7 +159,7 @@ function makeTables (schemaName: string) {
     action: text('action').notNull(),
     actor: text('actor').notNull(),
     at: time('at').notNull().default(now),
-    details: jsonb('details').$type<Record<string, string | number | null>>().notNull().default({})
+    details: jsonb('details').$type<Record<string, unknown>>().notNull().default({})
   }, (table) => [
     index('audit_list').on(table.workspaceId, table.at.desc(), table.id.desc()),
     index('audit_key').on(table.workspaceId, table.keyId, table.at.desc(), table.id.desc()),
@@ -201,6 +205,15 @@ function makeTables (schemaName: string) {
     uniqueIndex('events_order').on(table.xid, table.seq),
     index('events_age').on(table.at)
   ])
+
+  /** Up to which event each receiver of webhooks has been given deliveries. */
+  const receivers = schema.table('receivers', {
+    /** The SHA-256 of its URL. */
+    receiver: bytea('receiver').primaryKey(),
+    xid: transactionId('xid').notNull(),
+    seq: position('seq').notNull(),
+    seenAt: time('seen_at').notNull().default(now)
+  })
 
   /** One row for each event and receiver that has not confirmed it yet. */
   const deliveries = schema.table('deliveries', {
@@ -279,6 +292,7 @@ function makeTables (schemaName: string) {
   ])
 
   return {
+    schemaName,
     keys,
     tokens,
     keyUsage,
@@ -290,6 +304,7 @@ function makeTables (schemaName: string) {
     idempotency,
     policies,
     events,
+    receivers,
     deliveries,
     revocationClock,
     revocationLog,

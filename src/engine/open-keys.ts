@@ -3,6 +3,8 @@ import type { Sql } from 'postgres'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { KeyService } from '../core/key-service.ts'
 import { LastUsedBatcher, type LastUsedStats } from '../core/last-used.ts'
+import { Policies } from '../core/policies.ts'
+import type { Policy } from '../core/policy.ts'
 import { silentLogger, type Logger } from '../core/logger.ts'
 import { MissBudget } from '../core/miss-budget.ts'
 import { RefusalMemory } from '../core/refusal-memory.ts'
@@ -51,6 +53,8 @@ export interface KeysOptions {
   readonly memoryEntriesMax?: number | undefined
   /** Tokens that do not exist that one client address (IPv6: one /64) may present in a minute; beyond, 429, and keys that exist are looked up in turn. 600. */
   readonly unknownTokensPerMinute?: number | undefined
+  /** How long keys may live, in every workspace. A workspace's own policy can only be stricter, but for its default. No such rules. */
+  readonly policy?: Policy | undefined
   /** Shaped like pino. Silence. */
   readonly log?: Logger | undefined
   readonly clock?: Clock | undefined
@@ -78,6 +82,7 @@ export interface KeysStats extends TiersStats {
 export interface Keys {
   readonly verifier: Verifier
   readonly service: KeyService
+  readonly policies: Policies
   readonly window: TrustWindow
   readonly lastUsed: LastUsedBatcher
   readonly tokens: TokenFormat
@@ -132,7 +137,16 @@ export function createKeys (options: KeysOptions, { guards }: KeysInternals = {}
     guards
   })
   const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000 })
-  const lastUsed = new LastUsedBatcher({ clock, log, record: databases.recordUsage, flushEveryMs: options.lastUsedFlushMs ?? 5000 })
+  const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings, policy: options.policy })
+  const service = new KeyService({ store, force: window, clock, tokens })
+  const policies = new Policies({ store, force: window, clock })
+  const lastUsed = new LastUsedBatcher({
+    clock,
+    log,
+    record: databases.recordUsage,
+    recordFirst: (keyId, ageMs) => service.recordFirstUse(keyId, ageMs),
+    flushEveryMs: options.lastUsedFlushMs ?? 5000
+  })
   const verifier = new Verifier({
     format: tokens,
     lookup: tiers.lookup,
@@ -148,13 +162,12 @@ export function createKeys (options: KeysOptions, { guards }: KeysInternals = {}
     tiers.drop(target)
     verifier.forget(target)
   })
-  const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings })
-  const service = new KeyService({ store, force: window, clock, tokens })
   let isStarted = false
 
   return {
     verifier,
     service,
+    policies,
     window,
     lastUsed,
     tokens,

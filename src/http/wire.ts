@@ -1,6 +1,6 @@
-import { Type, type Static, type TString } from 'typebox'
+import { Type, type Static, type TObject, type TString } from 'typebox'
 import { KeysError } from '../core/errors.ts'
-import type { ManagedKey } from '../core/key-record.ts'
+import type { ManagedKey, RateLimit } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 
 /** What keys look like on the wire. Never made from the table: a new column would be a new leak. */
@@ -10,6 +10,18 @@ export const nullable = <T extends TString>(schema: T) => Type.Unsafe<string | n
 
 export const scopeSchema = Type.Enum(['mcp:read', 'mcp:write'], { description: '`mcp:write` implies `mcp:read`.' })
 export const metadataSchema = Type.Record(Type.String(), Type.String(), { description: 'Flat, strings only, 2 KiB as JSON. Not secret.' })
+
+export const rateLimitSchema = Type.Object({
+  requests: Type.Integer({ minimum: 1, maximum: rules.rateRequestsMax, description: 'So many, and so many at once.' }),
+  window_seconds: Type.Integer({ minimum: 1, maximum: rules.rateWindowSecondsMax })
+}, { additionalProperties: false })
+
+const previousTokenSchema = Type.Object({ hint: Type.String(), ends_at: time('At the latest: a grace that begins at the first use of the new token may still end it earlier.') })
+
+// Not unions with null, for the same reason; the type says that null may stand here.
+export const nullableObject = <T extends TObject>(schema: T, description: string) => Type.Unsafe<Static<T> | null>({ ...schema, type: ['object', 'null'], description })
+export const nullableTexts = (description: string) => Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' }, description })
+export const nullableInteger = (description: string) => Type.Unsafe<number | null>({ type: ['integer', 'null'], description })
 
 export const keySchema = Type.Object({
   id: Type.String({ format: 'uuid' }),
@@ -26,7 +38,11 @@ export const keySchema = Type.Object({
   last_used_at: nullable(time('A few seconds behind; null: never.')),
   revoked_at: nullable(time('null: not revoked.')),
   revoked_by: nullable(Type.String()),
-  revoke_reason: nullable(Type.String())
+  revoke_reason: nullable(Type.String()),
+  allowed_cidrs: nullableTexts('The only ranges of addresses that may use the key; null: every address.'),
+  rate_limit: nullableObject(rateLimitSchema, 'null: no limit.'),
+  rotated_at: nullable(time('When the current token was made; null: when the key was.')),
+  previous_token: nullableObject(previousTokenSchema, 'The token before the current one, while it still works.')
 }, { $id: 'Key', title: 'Key' })
 
 export const workspaceParams = Type.Object({ workspace_id: Type.String({ pattern: rules.id.pattern }) })
@@ -56,7 +72,11 @@ export function toWireKey (key: ManagedKey): Static<typeof keySchema> {
     last_used_at: toWireTimeOrNull(key.lastUsedAt),
     revoked_at: toWireTimeOrNull(key.revokedAt),
     revoked_by: key.revokedBy,
-    revoke_reason: key.revokeReason
+    revoke_reason: key.revokeReason,
+    allowed_cidrs: key.allowedCidrs && [...key.allowedCidrs],
+    rate_limit: toWireRateLimit(key.rateLimit),
+    rotated_at: toWireTimeOrNull(key.rotatedAt),
+    previous_token: key.previousToken && { hint: key.previousToken.hint, ends_at: toWireTime(key.previousToken.endsAt) }
   }
 }
 
@@ -68,13 +88,21 @@ function toWireTimeOrNull (ms: number | null): string | null {
   return ms === null ? null : toWireTime(ms)
 }
 
+function toWireRateLimit (limit: RateLimit | null): Static<typeof rateLimitSchema> | null {
+  return limit && { requests: limit.requests, window_seconds: limit.windowSeconds }
+}
+
+export function fromWireRateLimit <T extends null | undefined> (limit: Static<typeof rateLimitSchema> | T): RateLimit | T {
+  return limit && { requests: limit.requests, windowSeconds: limit.window_seconds }
+}
+
 /** Milliseconds since the epoch of an RFC 3339 time, such as `2027-01-31T12:00:00Z`. */
-export function fromWireTime <T extends null | undefined> (text: string | T): number | T {
+export function fromWireTime <T extends null | undefined> (text: string | T, pointer = '/expires_at'): number | T {
   if (typeof text !== 'string') return text
   const ms = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d/.test(text) ? Date.parse(text) : NaN
   // A leap second has the right shape, yet no clock here can show it.
   if (!Number.isFinite(ms)) {
-    throw new KeysError('invalid_request', { detail: 'A time cannot be read.', faults: [{ pointer: '/expires_at', detail: 'Must be a time such as 2027-01-31T12:00:00Z.' }] })
+    throw new KeysError('invalid_request', { detail: 'A time cannot be read.', faults: [{ pointer, detail: 'Must be a time such as 2027-01-31T12:00:00Z.' }] })
   }
   return ms
 }

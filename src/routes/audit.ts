@@ -1,21 +1,33 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { pageQuery, toWireTime, workspaceParams } from '../http/wire.ts'
+import { fromWireTime, nullableInteger, nullableObject, nullableTexts, pageQuery, rateLimitSchema, toWireTime, workspaceParams } from '../http/wire.ts'
 
 const details = Type.Object({
   name: Type.Optional(Type.String()),
   scope: Type.Optional(Type.String()),
   expires_at: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   reason: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-  revoked: Type.Optional(Type.Integer({ description: 'How many keys.' }))
+  revoked: Type.Optional(Type.Integer({ description: 'How many keys.' })),
+  shortened: Type.Optional(Type.Integer({ description: 'How many keys.' })),
+  imported: Type.Optional(Type.Integer({ description: 'How many keys.' })),
+  owner_id: Type.Optional(Type.String()),
+  allowed_cidrs: Type.Optional(nullableTexts('null: every address.')),
+  rate_limit: Type.Optional(nullableObject(rateLimitSchema, 'null: no limit.')),
+  grace_seconds: Type.Optional(Type.Integer()),
+  grace_starts: Type.Optional(Type.String()),
+  max_lifetime_days: Type.Optional(nullableInteger('null: no such rule.')),
+  default_lifetime_days: Type.Optional(nullableInteger('null: no such rule.')),
+  unused_days: Type.Optional(nullableInteger('null: no such rule.')),
+  url: Type.Optional(Type.String({ description: 'Where a leaked token was found.' })),
+  source: Type.Optional(Type.String({ description: 'Who found it.' }))
 })
 
 const entrySchema = Type.Object({
   id: Type.String({ format: 'uuid' }),
   workspace_id: Type.String(),
-  key_id: Type.Union([Type.String({ format: 'uuid' }), Type.Null()], { description: 'null: the whole workspace.' }),
-  action: Type.String({ description: '`key.created`, `key.changed`, `key.revoked`, `key.revoked_again` or `workspace.revoked`.' }),
+  key_id: Type.Union([Type.String({ format: 'uuid' }), Type.Null()], { description: 'null: several keys, or the whole workspace.' }),
+  action: Type.String({ description: '`key.created`, `key.changed`, `key.rotated`, `key.revoked`, `key.revoked_again`, `key.leaked`, `keys.imported`, `owner.revoked`, `workspace.revoked`, `policy.changed` or `policy.applied`.' }),
   actor: Type.String({ description: 'Name of the management token.' }),
   at: Type.String({ format: 'date-time' }),
   details
@@ -34,15 +46,22 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'listAudit',
       summary: 'Who did what to which key when, newest first',
       params: workspaceParams,
-      querystring: Type.Object(pageQuery, { additionalProperties: false }),
+      querystring: Type.Object({
+        key_id: Type.Optional(Type.String({ maxLength: 64 })),
+        actor: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+        from: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that counts.' })),
+        to: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that does not count any more.' })),
+        ...pageQuery
+      }, { additionalProperties: false }),
       response: {
         200: Type.Object({ entries: Type.Array(entrySchema), next_cursor: Type.Union([Type.String(), Type.Null()]) }, { title: 'AuditPage', description: 'A page of the audit trail.' }),
         ...problemAnswers(400, 401, 403, 503)
       }
     }
   }, async function listAudit (request) {
-    const { limit = 50, cursor } = request.query
-    const { entries, nextCursor } = await service.audit({ workspaceId: request.params.workspace_id, limit, cursor })
+    const { limit = 50, cursor, key_id: keyId, actor, from, to } = request.query
+    const filter = { keyId, actor, from: fromWireTime(from, '/from'), to: fromWireTime(to, '/to') }
+    const { entries, nextCursor } = await service.audit({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
     return {
       entries: entries.map(({ id, workspaceId, keyId, action, actor, at, details }) =>
         ({ id, workspace_id: workspaceId, key_id: keyId, action, actor, at: toWireTime(at), details })),

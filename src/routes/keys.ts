@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { rules } from '../core/key-rules.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { fromWireTime, keyParams, keySchema, metadataSchema, pageQuery, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
+import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, pageQuery, rateLimitSchema, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
 
 const tags = ['keys']
 const security = [{ management: [] }]
@@ -13,6 +13,18 @@ const reasonBody = Type.Union([
   Type.Undefined()
 ])
 const strict = { additionalProperties: false }
+const revokeAllBody = Type.Union([
+  Type.Object({
+    owner_id: Type.Optional(Type.String({ pattern: rules.ownerId.pattern, description: 'Only the keys of this owner.' })),
+    reason: Type.Optional(Type.String({ pattern: rules.reason.pattern }))
+  }, strict),
+  Type.Null(),
+  Type.Undefined()
+])
+const allowedCidrs = Type.Union([Type.Array(Type.String()), Type.Null()], { description: `Addresses and CIDR ranges, ${rules.cidrsMax} at most, without bits beyond the prefix; null: every address.` })
+const rateLimit = Type.Union([rateLimitSchema, Type.Null()], { description: 'null: no limit.' })
+const idempotencyHeader = (description: string) => Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255, description })) })
+const createdKey = (title: string, description: string) => Type.Object({ ...keySchema.properties, token: Type.String({ description: 'Shown here and never again.' }) }, { title, description })
 
 /** Makes, shows and ends keys; for holders of a management token. */
 export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -28,21 +40,23 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'createKey',
       summary: 'Make a key; the answer has its token, once',
       params: workspaceParams,
-      headers: Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: 'The same one with the same body makes one key within 24 hours.' })) }),
+      headers: idempotencyHeader('The same one with the same body makes one key within 24 hours.'),
       body: Type.Object({
         name: Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 }),
         scope: scopeSchema,
         expires_at: Type.Optional(expiresAt),
-        owner_id: Type.Optional(Type.Union([Type.String({ pattern: rules.id.pattern }), Type.Null()])),
-        metadata: Type.Optional(metadataSchema)
+        owner_id: Type.Optional(Type.Union([Type.String({ pattern: rules.ownerId.pattern }), Type.Null()])),
+        metadata: Type.Optional(metadataSchema),
+        allowed_cidrs: Type.Optional(allowedCidrs),
+        rate_limit: Type.Optional(rateLimit)
       }, strict),
       response: {
-        201: Type.Object({ ...keySchema.properties, token: Type.String({ description: 'Shown here and never again.' }) }, { title: 'CreatedKey', description: 'The key was made.' }),
+        201: createdKey('CreatedKey', 'The key was made.'),
         ...problemAnswers(400, 401, 403, 409, 413, 415, 422, 503)
       }
     }
   }, async function createKey (request, reply) {
-    const { name, scope, expires_at: expires, owner_id: ownerId, metadata } = request.body
+    const { name, scope, expires_at: expires, owner_id: ownerId, metadata, allowed_cidrs: cidrs, rate_limit: limit } = request.body
     const { key, token } = await service.create({
       workspaceId: request.params.workspace_id,
       actor: request.actor,
@@ -51,6 +65,8 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       expiresAt: fromWireTime(expires),
       ownerId,
       metadata,
+      allowedCidrs: cidrs,
+      rateLimit: fromWireRateLimit(limit),
       idempotencyKey: request.headers['idempotency-key']
     })
     reply.code(201).header('location', `/v1/workspaces/${encodeURIComponent(key.workspaceId)}/keys/${key.id}`).header('cache-control', 'no-store')
@@ -66,6 +82,11 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       params: workspaceParams,
       querystring: Type.Object({
         status: Type.Optional(Type.Enum(['active', 'expired', 'revoked', 'all'], { default: 'active' })),
+        owner_id: Type.Optional(Type.String({ pattern: rules.ownerId.pattern })),
+        scope: Type.Optional(scopeSchema),
+        q: Type.Optional(Type.String({ minLength: 1, maxLength: 100, pattern: rules.text.pattern, description: 'A part of the name, in any case.' })),
+        unused_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500, description: 'Not used for so many days: since the last use, else since the key was made.' })),
+        expires_within_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500 })),
         ...pageQuery
       }, strict),
       response: {
@@ -74,8 +95,9 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       }
     }
   }, async function listKeys (request) {
-    const { status = 'active', limit = 50, cursor } = request.query
-    const { keys, nextCursor } = await service.list({ workspaceId: request.params.workspace_id, status, limit, cursor })
+    const { status = 'active', limit = 50, cursor, owner_id: ownerId, scope, q, unused_days: unusedDays, expires_within_days: expiresWithinDays } = request.query
+    const filter = { status, ownerId, scope, q, unusedDays, expiresWithinDays }
+    const { keys, nextCursor } = await service.list({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
     return { keys: keys.map(toWireKey), next_cursor: nextCursor }
   })
 
@@ -99,19 +121,49 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'updateKey',
-      summary: 'Rename a key or move its expiry; an earlier one is in force everywhere when this returns',
+      summary: 'Change the name, expiry, addresses or rate limit of a key; whatever narrows is in force everywhere when this returns',
       params: keyParams,
       querystring: Type.Object({}, strict),
       body: Type.Object({
         name: Type.Optional(Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 })),
-        expires_at: Type.Optional(expiresAt)
+        expires_at: Type.Optional(expiresAt),
+        allowed_cidrs: Type.Optional(allowedCidrs),
+        rate_limit: Type.Optional(rateLimit)
       }, { ...strict, minProperties: 1 }),
       response: { 200: Type.Object(keySchema.properties, { title: 'Key', description: 'The key as it is now.' }), ...problemAnswers(400, 401, 403, 404, 409, 413, 415, 503) }
     }
   }, async function updateKey (request) {
     const { workspace_id: workspaceId, key_id: keyId } = request.params
-    const { name, expires_at: expires } = request.body
-    return toWireKey(await service.update({ workspaceId, keyId, actor: request.actor, name, expiresAt: fromWireTime(expires) }))
+    const { name, expires_at: expires, allowed_cidrs: cidrs, rate_limit: limit } = request.body
+    return toWireKey(await service.update({ workspaceId, keyId, actor: request.actor, name, expiresAt: fromWireTime(expires), allowedCidrs: cidrs, rateLimit: fromWireRateLimit(limit) }))
+  })
+
+  app.post('/v1/workspaces/:workspace_id/keys/:key_id/rotate', {
+    config: { bodyMayBeLeftOut: true },
+    schema: {
+      tags,
+      security,
+      operationId: 'rotateKey',
+      summary: 'Give a key a new token; the answer has it, once. The one before ends now, or after its grace',
+      params: keyParams,
+      querystring: Type.Object({}, strict),
+      headers: idempotencyHeader('The same one with the same body rotates the key once within 24 hours.'),
+      body: Type.Union([
+        Type.Object({
+          grace_seconds: Type.Optional(Type.Integer({ minimum: 0, maximum: rules.graceSecondsMax, default: 0, description: 'For how long the token before goes on working. Never longer than the key.' })),
+          grace_starts: Type.Optional(Type.Enum(['now', 'first_use'], { default: 'now', description: '`first_use`: the grace begins when the new token is used for the first time, and the token before ends 30 days after the rotation at the latest.' }))
+        }, strict),
+        Type.Null(),
+        Type.Undefined()
+      ]),
+      response: { 201: createdKey('RotatedKey', 'The key with its new token.'), ...problemAnswers(400, 401, 403, 404, 409, 413, 415, 422, 503) }
+    }
+  }, async function rotateKey (request, reply) {
+    const { workspace_id: workspaceId, key_id: keyId } = request.params
+    const { grace_seconds: graceSeconds, grace_starts: graceStarts } = request.body ?? {}
+    const { key, token } = await service.rotate({ workspaceId, keyId, actor: request.actor, graceSeconds, graceStarts, idempotencyKey: request.headers['idempotency-key'] })
+    reply.code(201).header('cache-control', 'no-store')
+    return { ...toWireKey(key), token }
   })
 
   app.delete('/v1/workspaces/:workspace_id/keys/:key_id', {
@@ -139,13 +191,13 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'revokeWorkspace',
-      summary: 'Revoke every key of a workspace; when this returns, every replica refuses them',
+      summary: 'Revoke every key of a workspace, or of one owner in it; when this returns, every replica refuses them',
       params: workspaceParams,
       querystring: Type.Object({}, strict),
-      body: reasonBody,
+      body: revokeAllBody,
       response: { 200: Type.Object({ revoked: Type.Integer() }, { title: 'RevokedKeys', description: 'How many keys this call revoked.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
     }
   }, async function revokeWorkspace (request) {
-    return await service.revokeWorkspace({ workspaceId: request.params.workspace_id, actor: request.actor, reason: request.body?.reason })
+    return await service.revokeWorkspace({ workspaceId: request.params.workspace_id, ownerId: request.body?.owner_id, actor: request.actor, reason: request.body?.reason })
   })
 }

@@ -71,8 +71,8 @@ function isTimeOrNever (value: unknown): value is number | null {
 function isLimits (value: unknown): value is KeyLimits | null {
   if (value === null) return true
   if (typeof value !== 'object') return false
-  const { tokenEndsAt, allowedCidrs, rateLimit } = value as Record<string, unknown>
-  return isTimeOrNever(tokenEndsAt) && (allowedCidrs === null || isTexts(allowedCidrs)) && (rateLimit === null || isRateLimit(rateLimit))
+  const { tokenEndsAt, allowedCidrs, rateLimit, awaitsFirstUse } = value as Record<string, unknown>
+  return typeof awaitsFirstUse === 'boolean' && isTimeOrNever(tokenEndsAt) && (allowedCidrs === null || isTexts(allowedCidrs)) && (rateLimit === null || isRateLimit(rateLimit))
 }
 
 function isTexts (value: unknown): boolean {

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
-import { listKeysStatement } from '../../src/db/queries/list-keys.ts'
+import { listKeysStatement } from '../../src/db/queries/key-lists.ts'
 import { freshDatabase } from '../support/servers.ts'
 
 t.test('one person\'s few keys are found on an index, however many others have', async (t) => {

@@ -36,6 +36,10 @@ function keyWith (fields: Partial<ManagedKey>): ManagedKey {
     revokedAt: null,
     revokedBy: null,
     revokeReason: null,
+    allowedCidrs: null,
+    rateLimit: null,
+    rotatedAt: null,
+    previousToken: null,
     ...fields
   }
 }

@@ -35,7 +35,11 @@ t.test('a key is made, shown without its token, verified, renamed, revoked; the 
     last_used_at: null,
     revoked_at: null,
     revoked_by: null,
-    revoke_reason: null
+    revoke_reason: null,
+    allowed_cidrs: null,
+    rate_limit: null,
+    rotated_at: null,
+    previous_token: null
   })
   t.match(key.id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/)
   t.strictSame((await ask('GET', `${keys}/${key.id}`)).body, key)
@@ -169,6 +173,15 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
     { when: 'a name with a control character of Latin-1', body: { ...fields, name: 'a\u009bb' }, pointer: '/name' },
     { when: 'an owner of two dots', body: { ...fields, owner_id: '..' }, pointer: '/owner_id' },
     { when: 'an owner with a space', body: { ...fields, owner_id: 'a b' }, pointer: '/owner_id' },
+    { when: 'a name that turns the direction of writing', body: { ...fields, name: 'gnp\u202ejpg' }, pointer: '/name' },
+    { when: 'a range with host bits', body: { ...fields, allowed_cidrs: ['10.0.0.0/8', '192.0.2.1/24'] }, pointer: '/allowed_cidrs/1' },
+    { when: 'a range that is none', body: { ...fields, allowed_cidrs: ['example.com'] }, pointer: '/allowed_cidrs/0' },
+    { when: 'a range in octal', body: { ...fields, allowed_cidrs: ['010.0.0.0/8'] }, pointer: '/allowed_cidrs/0' },
+    { when: 'a rate limit of none', body: { ...fields, rate_limit: { requests: 0, window_seconds: 60 } }, pointer: '/rate_limit/requests' },
+    { when: 'half a rate limit', body: { ...fields, rate_limit: { requests: 5 } }, pointer: '/rate_limit/window_seconds' },
+    { when: 'a rate limit over two days', body: { ...fields, rate_limit: { requests: 5, window_seconds: 172_800 } }, pointer: '/rate_limit/window_seconds' },
+    { when: 'a grace of more than 30 days', path: `${keys}/${id}/rotate`, body: { grace_seconds: 2_592_001 }, pointer: '/grace_seconds' },
+    { when: 'a grace that starts never', path: `${keys}/${id}/rotate`, body: { grace_starts: 'never' }, pointer: '/grace_starts' },
     { when: 'nested metadata', body: { ...fields, metadata: { a: { b: 'c' } } }, pointer: '/metadata/a' },
     { when: 'metadata of more than 2 KiB', body: { ...fields, metadata: { a: 'x'.repeat(2048) } }, pointer: '/metadata' },
     { when: 'metadata with a NUL', body: { ...fields, metadata: { a: '\u0000' } }, pointer: '/metadata' },
@@ -243,7 +256,7 @@ t.test('a fault says what to do', async (t) => {
   const { id } = await create()
   const faultsOf = async (method: string, path: string, payload: unknown) => (await ask(method, path, { payload: payload as object })).body.errors
   t.strictSame(await faultsOf('POST', keys, { ...fields, scope: 'all' }), [{ pointer: '/scope', detail: 'Must be one of mcp:read, mcp:write.' }])
-  t.strictSame(await faultsOf('PATCH', `${keys}/${id}`, {}), [{ pointer: '', detail: 'Must have at least one of the members name, expires_at.' }])
+  t.strictSame(await faultsOf('PATCH', `${keys}/${id}`, {}), [{ pointer: '', detail: 'Must have at least one of the members name, expires_at, allowed_cidrs, rate_limit.' }])
   for (const [method, path] of [['DELETE', `${keys}/${id}`], ['POST', `${keys}/revoke-all`]] as const) {
     t.strictSame(await faultsOf(method, path, { reason: 5 }), [{ pointer: '/reason', detail: 'Must be string.' }])
     t.strictSame(await faultsOf(method, path, { why: 'x' }), [{ pointer: '/why', detail: 'Is not known here. Leave it out.' }])

@@ -25,6 +25,7 @@ export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => 
         id: keys.id,
         digest: tokens.digest,
         tokenEndsAt: milliseconds<number | null>(tokens.endsAt),
+        graceSeconds: tokens.graceSeconds,
         workspaceId: keys.workspaceId,
         ownerId: keys.ownerId,
         name: keys.name,
@@ -64,6 +65,8 @@ interface Row {
   readonly digest: Buffer
   /** When this token ends although its key goes on. */
   readonly tokenEndsAt: number | null
+  /** Not null: the first use of this token is awaited. */
+  readonly graceSeconds: number | null
   readonly workspaceId: string
   readonly ownerId: string | null
   readonly name: string
@@ -99,10 +102,10 @@ function recordOf (row: Row): KeyRecord {
   })
 }
 
-function limitsOf ({ tokenEndsAt, allowedCidrs, rateRequests, rateWindowSeconds }: Row): KeyLimits | null {
-  if (tokenEndsAt === null && allowedCidrs === null && rateRequests === null) return null
+function limitsOf ({ tokenEndsAt, graceSeconds, allowedCidrs, rateRequests, rateWindowSeconds }: Row): KeyLimits | null {
+  if (tokenEndsAt === null && graceSeconds === null && allowedCidrs === null && rateRequests === null) return null
   const rateLimit = rateRequests === null || rateWindowSeconds === null ? null : { requests: rateRequests, windowSeconds: rateWindowSeconds }
-  return { tokenEndsAt, allowedCidrs, rateLimit }
+  return { tokenEndsAt, allowedCidrs, rateLimit, awaitsFirstUse: graceSeconds !== null }
 }
 
 function byteaArray (digests: readonly Digest[]): string {

@@ -35,7 +35,7 @@ export async function renewWindow (sql: Sql, schema: string, { id, applied, acke
     select exists (select from mine) as alive, seq::float8, timeline,
       extract(epoch from clock_timestamp())::float8 * 1000 as database_time,
       coalesce((
-        select json_agg(json_build_array(newest.seq, action, encode(digests[1], 'hex'), workspace_id) order by newest.seq)
+        select json_agg(json_build_array(newest.seq, action, case when cardinality(digests) = 1 then encode(digests[1], 'hex') end, workspace_id) order by newest.seq)
         from (select * from ${sql(schema)}.revocation_log where revocation_log.seq > ${applied}::bigint order by seq desc limit ${rowsMax}) newest
       ), '[]') as rows
     from present`

@@ -10,7 +10,7 @@ interface AuditRow {
   action: string
   actor: string
   at: number
-  details: Record<string, string | number | null>
+  details: Record<string, unknown>
   [column: string]: unknown
 }
 
@@ -20,11 +20,18 @@ export async function listAudit (db: Database, query: AuditQuery): Promise<reado
     ({ id, workspaceId, keyId, action, actor, at, details }))
 }
 
-export function listAuditStatement (db: Database, { workspaceId, after, rowsMax }: AuditQuery): SQL {
-  const behind = after === undefined ? sql`true` : sql`(audit.at, audit.id) < (${timestamp(after.at)}::timestamptz, ${after.id}::uuid)`
+export function listAuditStatement (db: Database, { workspaceId, keyId, actor, from, to, after, rowsMax }: AuditQuery): SQL {
+  const conditions = [
+    sql`audit.workspace_id = ${workspaceId}`,
+    ...keyId === undefined ? [] : [sql`audit.key_id = ${keyId}::uuid`],
+    ...actor === undefined ? [] : [sql`audit.actor = ${actor}`],
+    ...from === undefined ? [] : [sql`audit.at >= ${timestamp(from)}::timestamptz`],
+    ...to === undefined ? [] : [sql`audit.at < ${timestamp(to)}::timestamptz`],
+    ...after === undefined ? [] : [sql`(audit.at, audit.id) < (${timestamp(after.at)}::timestamptz, ${after.id}::uuid)`]
+  ]
   return sql`
     select id, workspace_id, key_id, action, actor, (extract(epoch from audit.at) * 1000)::float8 as at, details from ${db.tables.audit}
-    where workspace_id = ${workspaceId} and ${behind}
+    where ${sql.join(conditions, sql` and `)}
     order by audit.at desc nulls last, audit.id desc nulls last
     limit ${rowsMax}`
 }

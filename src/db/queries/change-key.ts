@@ -1,0 +1,72 @@
+import { sql, type SQL } from 'drizzle-orm'
+import { digestFromBytes, type Digest } from '../../core/key-record.ts'
+import type { ChangedKey, KeyChange } from '../../core/key-store.ts'
+import type { Database } from '../connect.ts'
+import { toManagedKey, type ManagedKeyRow } from './managed-key.ts'
+
+/*
+ * Parts of the statements that change one key. Each change is one statement, hence one transaction that no stopped process can hold open:
+ *
+ *   target   the key's row, locked, with the tokens that caches may hold of it
+ *   judged   what is to be done, decided on the row as it is then
+ *   tick     the clock's row, locked last, here as in every change
+ *   logged   the place in the revocation log
+ */
+
+/**
+ * A statement that waited for the row's lock sees the key as it is then, but the tokens as they were when it began: another rotation may have
+ * gone ahead. `is_whole` tells; where it is false nothing may be done, and the statement is to be repeated.
+ */
+export function lockedKey ({ tables }: Database, { workspaceId, keyId }: Pick<KeyChange, 'workspaceId' | 'keyId'>): SQL {
+  return sql`target as materialized (
+      select keys.*,
+        array(
+          select tokens.digest from ${tables.tokens} where tokens.key_id = keys.id and (tokens.is_current or tokens.ends_at > clock_timestamp())
+          order by tokens.is_current desc, tokens.digest
+        ) as digests,
+        keys.rotated_at is null or exists (
+          select from ${tables.tokens} where tokens.key_id = keys.id and tokens.is_current and tokens.made_at = keys.rotated_at
+        ) as is_whole
+      from ${tables.keys} where keys.id = ${keyId}::uuid and keys.workspace_id = ${workspaceId} for update
+    )`
+}
+
+/** Takes the next position of the clock where `outcome` of `judged` is one of these, and writes the tokens of `judged` into the log there. */
+export function logChange ({ tables }: Database, action: 'revoke' | 'change', outcomes: readonly string[]): SQL {
+  const list = sql.join(outcomes.map((outcome) => sql`${outcome}`), sql`, `)
+  return sql`tick as (
+      update ${tables.revocationClock} set seq = seq + 1 from judged where revocation_clock.id = 1 and judged.outcome in (${list}) returning seq, window_ms
+    ), logged as (
+      insert into ${tables.revocationLog} (seq, action, digests) select tick.seq, ${action}, judged.digests from tick, judged
+    )`
+}
+
+export interface ChangedRow extends ManagedKeyRow {
+  outcome: string
+  /** As hexadecimal text: the driver does not know the array type. */
+  digests: string[]
+  seq: string
+  window_ms: number
+}
+
+/** What each of these statements answers of `judged` and `tick`, beside the key itself. */
+export const changedColumns = sql`judged.outcome, (select coalesce(json_agg(encode(digest, 'hex')), '[]') from unnest(judged.digests) as digest) as digests, tick.seq, tick.window_ms`
+
+export function toChangedKey (row: ChangedRow): ChangedKey {
+  return { key: toManagedKey(row), digests: row.digests.map(toDigest), logged: { seq: Number(row.seq), windowMs: row.window_ms } }
+}
+
+function toDigest (hex: string): Digest {
+  return digestFromBytes(Buffer.from(hex, 'hex'))
+}
+
+const roundsMax = 5
+
+/** Runs a statement again where another rotation went ahead of it. */
+export async function whenWhole<T extends { outcome: string }> (run: () => Promise<T | undefined>): Promise<T | undefined> {
+  for (let round = 0; round < roundsMax; round++) {
+    const row = await run()
+    if (row?.outcome !== 'again') return row
+  }
+  throw new Error('The key is being rotated all the time.')
+}

@@ -1,0 +1,70 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type, type Static } from 'typebox'
+import { policyDaysMax } from '../core/policies.ts'
+import type { Policy } from '../core/policy.ts'
+import { problemAnswers } from '../plugins/openapi.ts'
+import { nullableInteger, workspaceParams } from '../http/wire.ts'
+
+const tags = ['policy']
+const security = [{ management: [] }]
+const strict = { additionalProperties: false }
+
+const days = (description: string) => Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: policyDaysMax }), Type.Null()], { description: `${description} Null or left out: no such rule.` }))
+
+const policySchema = Type.Object({
+  max_lifetime_days: nullableInteger('null: no such rule of the workspace.'),
+  default_lifetime_days: nullableInteger('null: no such rule of the workspace.'),
+  unused_days: nullableInteger('null: no such rule of the workspace.')
+}, { title: 'Policy', description: 'The policy of the workspace. Where the settings of the service have one too, the stricter counts.' })
+
+/** How long the keys of a workspace may live; for holders of a management token. */
+export const policyRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { policies } = app.apiKeys
+  app.addHook('onRequest', app.requireManagement)
+  app.addHook('onRequest', app.refuseQueryCredentials)
+
+  app.get('/v1/workspaces/:workspace_id/policy', {
+    schema: {
+      tags,
+      security,
+      operationId: 'getPolicy',
+      summary: 'How long the keys of a workspace may live',
+      params: workspaceParams,
+      querystring: Type.Object({}, strict),
+      response: { 200: policySchema, ...problemAnswers(400, 401, 403, 503) }
+    }
+  }, async function getPolicy (request) {
+    return toWirePolicy(await policies.get(request.params.workspace_id))
+  })
+
+  app.put('/v1/workspaces/:workspace_id/policy', {
+    schema: {
+      tags,
+      security,
+      operationId: 'setPolicy',
+      summary: 'Replace the policy of a workspace; what it shortens is in force everywhere when this returns',
+      params: workspaceParams,
+      querystring: Type.Object({}, strict),
+      body: Type.Object({
+        max_lifetime_days: days('The longest life of a key, from the making of its newest token.'),
+        default_lifetime_days: days('The life of a key that is made without an expiry.'),
+        unused_days: days('A key that is not used for so long is revoked, 7 days after an event has said so.'),
+        apply: Type.Optional(Type.Enum(['new', 'all'], { default: 'new', description: '`all`: also shortens the keys that exist.' }))
+      }, strict),
+      response: { 200: policySchema, ...problemAnswers(400, 401, 403, 413, 415, 503) }
+    }
+  }, async function setPolicy (request) {
+    const { max_lifetime_days: maxLifetimeDays = null, default_lifetime_days: defaultLifetimeDays = null, unused_days: unusedDays = null, apply = 'new' } = request.body
+    const { policy } = await policies.set({
+      workspaceId: request.params.workspace_id,
+      actor: request.actor,
+      policy: { maxLifetimeDays, defaultLifetimeDays, unusedDays },
+      apply
+    })
+    return toWirePolicy(policy)
+  })
+}
+
+function toWirePolicy ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy): Static<typeof policySchema> {
+  return { max_lifetime_days: maxLifetimeDays, default_lifetime_days: defaultLifetimeDays, unused_days: unusedDays }
+}

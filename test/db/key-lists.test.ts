@@ -1,0 +1,50 @@
+import t from 'tap'
+import { sql } from 'drizzle-orm'
+import { v7 as uuidv7 } from 'uuid'
+import { connect } from '../../src/db/connect.ts'
+import { listAuditStatement } from '../../src/db/queries/audit.ts'
+import { listKeysStatement } from '../../src/db/queries/key-lists.ts'
+import { freshDatabase } from '../support/servers.ts'
+
+t.test('a page of every list is read along an index, in a workspace of many keys among many', async (t) => {
+  const { db, close } = connect({ url: await freshDatabase(t) })
+  t.teardown(() => close())
+  await db.execute(sql`
+    insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, created_by, created_at, expires_at, expiry_notice, revoked_at, revoked_by)
+    select gen_random_uuid(), 'workspace ' || n % 10, case when n % 101 < 2 then 'ada' else 'bob' end, case when n % 997 < 10 then 'deploy ' else 'laptop ' end || n,
+      case when n % 103 < 10 then 'mcp:write' else 'mcp:read' end, 'o', now() - n * interval '1 second',
+      case when n > 30000 then now() - interval '1 minute' when n % 3 = 1 then now() + interval '1 day' end, case when n > 30000 then 0 end,
+      case when n % 4 = 0 then now() end, case when n % 4 = 0 then 'o' end
+    from generate_series(1, 60000) n`)
+  await db.execute(sql`insert into navis_keys.audit (id, workspace_id, action, actor, at)
+    select gen_random_uuid(), 'workspace ' || n % 10, 'key.created', 'actor ' || n % 7, now() - n * interval '1 second' from generate_series(1, 60000) n`)
+  await db.execute(sql`insert into navis_keys.tokens (digest, key_id, hint) select sha256(id::text::bytea), id, 'h' from navis_keys.keys`)
+  await db.execute(sql`insert into navis_keys.key_usage (key_id, last_used_at) select id, now() from navis_keys.keys`)
+  await db.execute(sql`analyze`)
+  const after = { at: Date.now() - 20_000_000, id: uuidv7() }
+  const workspaceId = 'workspace 1'
+  const statements = [
+    ...(['all', 'active', 'expired', 'revoked'] as const).flatMap((status) => [
+      { when: `keys, ${status}, first page`, statement: listKeysStatement(db, { workspaceId, status, rowsMax: 51, after: undefined }) },
+      { when: `keys, ${status}, a page far down`, statement: listKeysStatement(db, { workspaceId, status, rowsMax: 51, after }) }
+    ]),
+    ...(['all', 'active', 'expired', 'revoked'] as const).flatMap((status) => [
+      { when: `keys, ${status}, of an owner`, statement: listKeysStatement(db, { workspaceId, status, ownerId: 'ada', rowsMax: 51, after: undefined }) },
+      { when: `keys, ${status}, of a scope`, statement: listKeysStatement(db, { workspaceId, status, scope: 'mcp:write', rowsMax: 51, after: undefined }) }
+    ]),
+    { when: 'audit, first page', statement: listAuditStatement(db, { workspaceId, rowsMax: 51, after: undefined }) },
+    { when: 'audit, a page far down', statement: listAuditStatement(db, { workspaceId, rowsMax: 51, after }) },
+    { when: 'audit, of an actor', statement: listAuditStatement(db, { workspaceId, actor: 'actor 3', rowsMax: 51, after: undefined }) },
+    { when: 'audit, of a key', statement: listAuditStatement(db, { workspaceId, keyId: uuidv7(), rowsMax: 51, after: undefined }) },
+    { when: 'audit, of a day', statement: listAuditStatement(db, { workspaceId, from: Date.now() - 50_000_000, to: Date.now() - 40_000_000, rowsMax: 51, after: undefined }) }
+  ]
+  for (const { when, statement } of statements) {
+    const rows = await db.execute<{ 'QUERY PLAN': string }>(sql`explain (analyze, buffers) ${statement}`)
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    // A few rows are sorted: those of the page itself, and those that have expired since the upkeep last looked.
+    t.notMatch(plan, /Seq Scan|external merge|Sort Method: quicksort {2}Memory: \d{4,}kB/, when)
+    t.match(plan, /Index Scan/, when)
+    const removed = Math.max(0, ...[...plan.matchAll(/Rows Removed by (?:Filter|Index Recheck): (\d+)/g)].map(([, rows]) => Number(rows)))
+    t.ok(removed < 500, `${when}: ${removed} rows read in vain`)
+  }
+})
