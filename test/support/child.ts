@@ -12,6 +12,8 @@ interface ChildOptions {
   /** The whole environment, beside PATH: no setting of this machine leaks into the test. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** Path of the Node that runs it. Default: the one that runs the test. */
+  readonly node?: string
 }
 
 /** A real process that runs one file of the project. It is killed when the test ends. */
@@ -21,9 +23,9 @@ export class Child {
   stderr = ''
   readonly #ended: Promise<void>
 
-  constructor (t: Teardowns, { file, args = [], env = {}, cwd = root }: ChildOptions) {
+  constructor (t: Teardowns, { file, args = [], env = {}, cwd = root, node = process.execPath }: ChildOptions) {
     const loader = file.endsWith('.ts') ? ['--import', new URL('typescript.js', import.meta.url).href] : []
-    this.process = spawn(process.execPath, [...loader, `${root}${file}`, ...args], {
+    this.process = spawn(node, [...loader, `${root}${file}`, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], ...env },
       stdio: ['pipe', 'pipe', 'pipe']

@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { Child } from '../support/child.ts'
+import { freePort } from '../support/server-process.ts'
+import { freshDatabase, freshRedis, until } from '../support/servers.ts'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const loader = new URL('../support/typescript.js', import.meta.url).href
+const secret = 'node-versions-management-secret-0123456789'
+
+/** Those that use most of Node: crypto, timers, sockets and streams. */
+const part = ['test/core/token.test.ts', 'test/core/verifier.test.ts', 'test/plugins/api-keys.test.ts']
+
+for (const major of [22, 24, 26]) {
+  t.test(`on Node ${major}`, async (t) => {
+    const node = await binaryOf(major)
+    if (node === undefined) {
+      t.pass(`Node ${major}`, { skip: `it cannot be had: npm exec --package=node@${major} -- node` })
+      return
+    }
+
+    for (const file of part) {
+      await t.test(file, async (t) => {
+        const { stdout } = await run(node, ['--import', loader, file], { cwd: root, env: { ...process.env, TAP: '1', TAP_TIMEOUT: '120' }, maxBuffer: 2 ** 26 })
+          .catch(({ stdout, stderr }: { stdout: string, stderr: string }) => { throw new Error(`${stdout.slice(-4000)}\n${stderr}`) })
+        t.match(stdout, /^1\.\.[1-9]/m)
+      })
+    }
+
+    await t.test('the service starts, verifies a key and ends on SIGTERM with status 0', async (t) => {
+      const port = await freePort()
+      const service = new Child(t, {
+        node,
+        file: 'dist/main.js',
+        env: { PORT: String(port), DATABASE_URL: await freshDatabase(t, { migrated: false }), REDIS_URL: await freshRedis(t), MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn' }
+      })
+      await until(async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok, { timeoutMs: 60_000 })
+      const post = async (path: string, body: object) => await (await fetch(`http://127.0.0.1:${port}${path}`, {
+        method: 'POST', headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' }, body: JSON.stringify(body)
+      })).json() as Record<string, unknown>
+      const { token } = await post('/v1/workspaces/w/keys', { name: 'n', scope: 'mcp:read' })
+      t.match(await post('/v1/verify', { token }), { valid: true })
+      service.process.kill('SIGTERM')
+      t.equal(await service.ended(), 0, service.stderr)
+      t.equal(service.stderr, '', 'Node warns about nothing')
+    })
+  })
+}
+
+/** npm keeps it, so that only the first run needs the registry. */
+async function binaryOf (major: number): Promise<string | undefined> {
+  try {
+    const { stdout } = await run('npm', ['exec', '--yes', `--package=node@${major}`, '--', 'node', '-p', 'process.execPath'], { cwd: '/', timeout: 120_000 })
+    const { stdout: version } = await run(stdout.trim(), ['-p', 'process.versions.node'])
+    return version.startsWith(`${major}.`) ? stdout.trim() : undefined
+  } catch {
+    return undefined
+  }
+}
