@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Scope } from '../core/scopes.ts'
 import { toWireKey } from '../http/wire.ts'
-import type { Terminal } from './program.ts'
+import type { Terminal } from './terminal.ts'
 import { withKeys } from './with-keys.ts'
 
 export interface CreateFlags {

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { KeyStatus, ManagedKey } from '../core/key-record.ts'
 import { toWireKey } from '../http/wire.ts'
-import type { Terminal } from './program.ts'
+import type { Terminal } from './terminal.ts'
 import { table } from './table.ts'
 import { withKeys } from './with-keys.ts'
 

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { migrate } from '../db/migrate.ts'
 import { openDatabase } from './open-database.ts'
-import type { Terminal } from './program.ts'
+import type { Terminal } from './terminal.ts'
 
 export async function migrateDatabase (config: Config, { json }: { readonly json?: true }, terminal: Terminal): Promise<void> {
   const database = await openDatabase(config, { mayBeNew: true })

@@ -7,14 +7,8 @@ import type { CreateFlags } from './create-key.ts'
 import { exitCodeOf, isHelp, problemOf, sentenceOf } from './failure.ts'
 import type { ListFlags } from './list-keys.ts'
 import type { RevokeFlags } from './revoke-key.ts'
+import type { Terminal } from './terminal.ts'
 import { expiry, id, metadata, rowCount } from './values.ts'
-
-/** What a command uses of the process that it runs in. */
-export interface Terminal {
-  readonly env: Readonly<Record<string, string | undefined>>
-  writeOut (text: string): void
-  writeError (text: string): void
-}
 
 const settingsHelp = `
 Settings come from the environment, under the same names as the service's own: DATABASE_URL, or DATA_DIR for the embedded

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import type { Terminal } from './program.ts'
+import type { Terminal } from './terminal.ts'
 import { withKeys } from './with-keys.ts'
 
 export interface RevokeFlags {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { InjectOptions, Response } from 'light-my-request'
+import type { InjectOptions, LightMyRequestResponse as Response } from 'fastify'
 import { TokenFormat } from '../../src/core/token.ts'
 import { managementToken, servePages } from './support/pages.ts'
 
