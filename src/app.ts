@@ -24,7 +24,7 @@ import { pageSecrets } from './config/pages-config.ts'
 import { version } from './config/version.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { decodableUrl } from './http/decodable-url.ts'
-import { documentRoutes } from './routes/documents.ts'
+import { referenceRoutes } from './reference/reference.ts'
 import { forwardAuthRoutes } from './routes/forward-auth.ts'
 import { introspectRoutes } from './routes/introspect.ts'
 import { keyRoutes } from './routes/keys.ts'
@@ -72,7 +72,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys })
   await app.register(forwardAuthRoutes)
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
-  await app.register(documentRoutes)
+  await app.register(referenceRoutes)
   await app.register(wellKnownRoutes)
   await app.register(connectedApps, { config })
   await app.register(draining)

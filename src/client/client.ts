@@ -7,7 +7,8 @@ import { Workspace, type CallOptions } from './workspace.ts'
 export { ServiceError }
 export type { ServiceErrorCode } from './service-error.ts'
 export type {
-  AuditEntry, AuditPage, Introspection, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, PageOptions, Reason, Scope, Verdict, VerifiedKey
+  AuditEntry, AuditPage, Introspection, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, NewPolicy, PageOptions, Policy,
+  RateLimit, Reason, Rotation, Scope, Verdict, VerifiedKey
 } from './wire-types.ts'
 export type { CallOptions, CreateOptions, RevokeOptions, Workspace } from './workspace.ts'
 

@@ -60,6 +60,19 @@ export interface Key {
   readonly revoked_at: string | null
   readonly revoked_by: string | null
   readonly revoke_reason: string | null
+  /** The only ranges of addresses that may use the key; null: every address. */
+  readonly allowed_cidrs: readonly string[] | null
+  readonly rate_limit: RateLimit | null
+  /** When the current token was made; null: when the key was. */
+  readonly rotated_at: string | null
+  /** The token before the current one, while it still works. */
+  readonly previous_token: { readonly hint: string, readonly ends_at: string } | null
+}
+
+export interface RateLimit {
+  /** So many, and so many at once. */
+  readonly requests: number
+  readonly window_seconds: number
 }
 
 /** A key and its token, which is in this answer and never again. */
@@ -71,16 +84,45 @@ export interface NewKey {
   readonly expires_at?: string | null | undefined
   readonly owner_id?: string | null | undefined
   readonly metadata?: Readonly<Record<string, string>> | undefined
+  readonly allowed_cidrs?: readonly string[] | null | undefined
+  readonly rate_limit?: RateLimit | null | undefined
 }
 
+/** What is left out stays as it is; null is none. */
 export interface KeyChange {
   readonly name?: string | undefined
   readonly expires_at?: string | null | undefined
+  readonly allowed_cidrs?: readonly string[] | null | undefined
+  readonly rate_limit?: RateLimit | null | undefined
+}
+
+export interface Rotation {
+  /** For how long the token before goes on working. 0. */
+  readonly grace_seconds?: number | undefined
+  /** `now` */
+  readonly grace_starts?: 'now' | 'first_use' | undefined
+}
+
+export interface Policy {
+  readonly max_lifetime_days: number | null
+  readonly default_lifetime_days: number | null
+  readonly unused_days: number | null
+}
+
+export type NewPolicy = Partial<Policy> & {
+  /** `all` also shortens what exists. `new` */
+  readonly apply?: 'new' | 'all' | undefined
 }
 
 export interface KeyFilter {
   /** `active` */
   readonly status?: 'active' | 'expired' | 'revoked' | 'all' | undefined
+  readonly owner_id?: string | undefined
+  readonly scope?: Scope | undefined
+  /** A part of the name, in any case. */
+  readonly q?: string | undefined
+  readonly unused_days?: number | undefined
+  readonly expires_within_days?: number | undefined
 }
 
 export interface PageOptions {

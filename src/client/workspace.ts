@@ -1,5 +1,5 @@
 import type { Transport } from './transport.ts'
-import type { AuditPage, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, PageOptions } from './wire-types.ts'
+import type { AuditPage, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, NewPolicy, PageOptions, Policy, Rotation } from './wire-types.ts'
 
 export interface CallOptions {
   /** Gives the call up. A change may have been made, or be made later. */
@@ -64,9 +64,26 @@ export class Workspace {
     await this.#transport.send({ method: 'DELETE', path: this.#pathOf(keyId), json: reason === undefined ? undefined : { reason }, isChange: true, signal })
   }
 
-  /** Revokes every key of the workspace; when this resolves, every replica refuses them. */
-  async revokeAll ({ reason, signal }: RevokeOptions = {}): Promise<{ readonly revoked: number }> {
-    return await this.#transport.send({ method: 'POST', path: `${this.#path}/keys/revoke-all`, json: { reason }, isChange: true, signal }) as { revoked: number }
+  /**
+   * Gives the key a new token, which is in the answer and never again. With a grace of 0 every replica refuses the one before when this
+   * resolves. When the answer to an attempt is lost, repeating rejects with `already_rotated`: rotate once more.
+   */
+  async rotate (keyId: string, rotation: Rotation = {}, { idempotencyKey = crypto.randomUUID(), signal }: CreateOptions = {}): Promise<KeyWithToken> {
+    return await this.#transport.send({ method: 'POST', path: `${this.#pathOf(keyId)}/rotate`, json: rotation, idempotencyKey, isChange: true, signal }) as KeyWithToken
+  }
+
+  /** Revokes every key of the workspace, or of one owner in it; when this resolves, every replica refuses them. */
+  async revokeAll ({ owner_id: ownerId, reason, signal }: RevokeOptions & { readonly owner_id?: string | undefined } = {}): Promise<{ readonly revoked: number }> {
+    return await this.#transport.send({ method: 'POST', path: `${this.#path}/keys/revoke-all`, json: { owner_id: ownerId, reason }, isChange: true, signal }) as { revoked: number }
+  }
+
+  async policy ({ signal }: CallOptions = {}): Promise<Policy> {
+    return await this.#transport.send({ method: 'GET', path: `${this.#path}/policy`, signal }) as Policy
+  }
+
+  /** Replaces the whole policy: what is left out is none. */
+  async setPolicy (policy: NewPolicy, { signal }: CallOptions = {}): Promise<Policy> {
+    return await this.#transport.send({ method: 'PUT', path: `${this.#path}/policy`, json: policy, isChange: true, signal }) as Policy
   }
 
   /** Who did what to which key when: a page, newest first. */

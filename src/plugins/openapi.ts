@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { Type } from 'typebox'
 import { problemType } from '../http/problem-document.ts'
 import { problemSchema } from '../http/problem-schema.ts'
+import { complete } from '../reference/complete.ts'
 
 interface Answer {
   readonly description: string
@@ -39,8 +40,10 @@ export const openapi = fp(async (app) => {
       info: {
         title: 'Navis Keys',
         version: '1',
-        description: 'API keys for MCP clients, scripts and internal services: cached verification with immediate revocation.'
+        description: 'API keys for MCP clients, scripts and internal services: cached verification with immediate revocation.',
+        license: { name: 'MIT', identifier: 'MIT' }
       },
+      servers: [{ url: '/', description: 'The service that this description was read from.' }],
       components: {
         securitySchemes: {
           management: { type: 'http', scheme: 'bearer', description: 'A management token: may manage keys, verify and introspect.' },
@@ -49,6 +52,8 @@ export const openapi = fp(async (app) => {
         }
       }
     },
-    refResolver: { buildLocalReference: (schema, _base, _fragment, i) => String(schema['$id'] ?? `def-${i}`) }
+    refResolver: { buildLocalReference: (schema, _base, _fragment, i) => String(schema['$id'] ?? `def-${i}`) },
+    // The framework knows schemas and paths. What it does not know, or OpenAPI has no place for, is mended in one place.
+    transformObject: (document) => 'openapiObject' in document ? complete(document.openapiObject as object) as object : document.swaggerObject
   })
 }, { name: 'openapi', fastify: '5.x' })

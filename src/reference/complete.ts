@@ -1,0 +1,112 @@
+import { problemType } from '../http/problem-document.ts'
+import { forwardAuthParameters, headers, headersOfStatus, operations, tags } from './texts.ts'
+
+/** As much of OpenAPI 3.1 as is looked at here. */
+export interface Description {
+  info?: { title: string, description?: string }
+  paths?: Record<string, Record<string, Operation>>
+  tags?: ReadonlyArray<{ readonly name: string, readonly description: string }>
+  components?: { schemas?: Record<string, Schema>, headers?: unknown }
+}
+
+export interface Operation {
+  operationId?: string
+  summary?: string
+  description?: string
+  tags?: string[]
+  security?: object[]
+  parameters?: Parameter[]
+  requestBody?: { required?: boolean, content: Record<string, Media> }
+  responses?: Record<string, Answer>
+}
+
+export interface Parameter {
+  readonly name: string
+  readonly in: string
+  readonly required?: boolean
+  readonly description?: string
+  readonly schema?: Schema
+}
+
+interface Media {
+  schema?: Schema
+  example?: unknown
+}
+
+export interface Schema {
+  readonly $ref?: string
+  readonly type?: string | readonly string[]
+  readonly format?: string
+  readonly enum?: readonly unknown[]
+  readonly const?: unknown
+  readonly anyOf?: readonly Schema[]
+  readonly items?: Schema
+  readonly required?: readonly string[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly [keyword: string]: unknown
+}
+
+export interface Answer {
+  description: string
+  headers?: Record<string, object>
+  content?: Record<string, Media>
+}
+
+/** The methods that a path may have (OpenAPI 3.1, section 4.8.9). Forward-auth takes every method there is. */
+const methods = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'])
+const forwardAuth = '/forward-auth'
+
+/** The description that the framework made, with what only we know: texts, examples, headers, and bodies that may be left out. */
+export function complete (given: Description): Description {
+  // The methods of a path share one object, and the schemas are those that requests are checked by.
+  const description = JSON.parse(JSON.stringify(given)) as Description
+  for (const [path, item] of Object.entries(description.paths ?? {})) {
+    for (const [method, operation] of Object.entries(item)) {
+      if (!methods.has(method)) delete item[method]
+      else if (path === forwardAuth) completeForwardAuth(operation, method)
+      if (methods.has(method)) completeOperation(operation)
+    }
+  }
+  return { ...description, tags: [...tags], components: { ...description.components, headers } }
+}
+
+function completeForwardAuth (operation: Operation, method: string): void {
+  operation.operationId = method === 'get' ? 'forwardAuth' : `forwardAuth${method.charAt(0).toUpperCase()}${method.slice(1)}`
+  operation.parameters = [...forwardAuthParameters]
+  if (operation.responses?.['200'] !== undefined) operation.responses['200'].headers = headersNamed(['x-auth-key-id', 'x-auth-workspace-id', 'x-auth-owner-id', 'x-auth-scopes'])
+}
+
+function completeOperation (operation: Operation): void {
+  const { operationId = '', requestBody, responses = {} } = operation
+  const text = operations[operationId] ?? (operationId.startsWith('forwardAuth') ? operations['forwardAuth'] : undefined)
+  if (text !== undefined) operation.description = text.description
+  operation.security ??= []
+  if (requestBody !== undefined) completeBody(requestBody, text?.body)
+  // Whatever path it is: a credential in its query string is refused.
+  if (!Object.keys(responses).some((status) => status.startsWith('4'))) {
+    responses['400'] = { description: 'A credential was sent in the query string.', content: { [problemType]: { schema: { $ref: '#/components/schemas/Problem' } } } }
+  }
+  for (const [status, answer] of Object.entries(responses)) {
+    const names = [...headersOfStatus[status] ?? [], ...status === '201' ? text?.headers ?? [] : []]
+    if (names.length > 0) answer.headers = { ...answer.headers, ...headersNamed(names) }
+    const media = answer.content?.['application/json']
+    if (media !== undefined && /^20\d$/.test(status) && text?.answer !== undefined) media.example = text.answer
+  }
+  operation.responses = responses
+}
+
+// The framework's type of a body that may be left out is `undefined`, which JSON Schema has no word for.
+function completeBody (body: NonNullable<Operation['requestBody']>, example: unknown): void {
+  for (const media of Object.values(body.content)) {
+    const kinds = media.schema?.anyOf
+    if (kinds?.some(({ type }) => type === 'undefined')) {
+      body.required = false
+      media.schema = kinds.find(({ type }) => type === 'object')!
+    }
+    if (example !== undefined) media.example = example
+  }
+}
+
+function headersNamed (names: readonly string[]): Record<string, object> {
+  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]))
+}

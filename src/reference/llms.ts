@@ -1,0 +1,33 @@
+import type { Description } from './complete.ts'
+
+/** `/llms.txt` (llmstxt.org): what an assistant has to know to use the service, in one text. */
+export function llmsText ({ info, tags = [], paths = {} }: Description): string {
+  const operations = Object.entries(paths).flatMap(([path, item]) => Object.entries(item).map(([method, operation]) => ({ path, method, operation })))
+    .filter(({ operation: { operationId = '' } }) => !/^forwardAuth./.test(operationId))
+  return `# ${info?.title ?? ''}
+
+> ${info?.description ?? ''}
+
+A key is presented as \`Authorization: Bearer nops_…\`, never in a URL. It has one scope: \`mcp:read\`, or \`mcp:write\`, which implies the other. Keys never manage keys: that takes a
+management token, which a person has. Do not ask people to paste a token into a chat, and do not write one into a file that is shared: read it from the environment.
+
+- No token, or one that is malformed, unknown, revoked or expired: 401. \`WWW-Authenticate\` and \`detail\` say which, and what to do. Trying again does not help.
+- Too little scope: 403 \`insufficient_scope\`. A person has to make a key with the scope that is named.
+- 503 \`unavailable\`: not known right now, and no word about the key. Try again after \`Retry-After\` seconds.
+- Errors are \`application/problem+json\`; test \`code\`, not the text.
+
+There is no OAuth here: an MCP client needs the static header alone. People make keys at /settings/connected-apps.
+
+## Reference
+
+- [OpenAPI 3.1](/openapi.json): every operation with schemas and examples
+- [The same as a page](/docs)
+
+${tags.map(({ name, description }) => `## ${name}
+
+${description}
+
+${operations.filter(({ operation }) => operation.tags?.includes(name)).map(({ path, method, operation }) =>
+    `- [${method.toUpperCase()} ${path}](/docs#${operation.operationId ?? ''}): ${operation.summary ?? ''}`).join('\n')}
+`).join('\n')}`
+}
