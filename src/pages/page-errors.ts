@@ -3,34 +3,56 @@ import fp from 'fastify-plugin'
 import { KeysError, type ErrorCode } from '../core/errors.ts'
 import type { PageAssets } from './page-assets.ts'
 import { logOf } from '../http/logging.ts'
+import { meanings } from '../http/problem-document.ts'
 import { messagePage, type MessageView } from './views/message.ts'
 import { paths } from './views/page.ts'
 
-interface Telling {
-  readonly status: number
+interface PageText {
   readonly title: string
-  /** Left out: the error's own words. */
+  /** Default: the error's own message. */
   readonly text?: string
 }
 
-const tellings: Partial<Record<ErrorCode, Telling>> = {
-  not_found: { status: 404, title: 'No such key', text: 'There is none, or it is someone else’s.' },
-  forbidden: { status: 403, title: 'Not from here' },
-  unauthenticated: { status: 401, title: 'Not signed in' },
-  invalid_request: { status: 400, title: 'This did not arrive as it should', text: 'Please open the page again.' },
-  invalid_cursor: { status: 400, title: 'This page of the list is gone', text: 'Please start from the newest keys.' },
-  unavailable: { status: 503, title: 'Not available right now', text: 'What keeps the keys, or signs you in, did not answer. Nothing was changed unless a page told you so. Please try again in a moment.' }
+interface ErrorPage extends PageText {
+  readonly status: number
 }
 
-const internal: Telling = { status: 500, title: 'Something went wrong', text: 'This is our fault. Please try again.' }
-const noPage: Telling = { status: 404, title: 'No such page', text: 'The address may be mistyped.' }
+const changed: PageText = { title: 'The key has changed', text: 'Please open the list again to see its present state.' }
+const unreadable: PageText = { title: 'The request was not valid', text: 'Please open the page again.' }
+const ours: PageText = { title: 'Something went wrong', text: 'This is our fault. Please try again.' }
 
-/** Errors as pages, for people; what nobody foresaw tells nothing of its cause. */
+/** For every code; the statuses are those of `http/problem-document.ts`. */
+const texts: Readonly<Record<ErrorCode, PageText>> = {
+  not_found: { title: 'No such key', text: 'It does not exist, or it belongs to someone else.' },
+  forbidden: { title: 'Not allowed from here' },
+  unauthenticated: { title: 'Not signed in' },
+  invalid_request: unreadable,
+  method_not_allowed: unreadable,
+  unsupported_media_type: unreadable,
+  body_too_large: unreadable,
+  headers_too_large: unreadable,
+  request_timeout: { title: 'The request took too long', text: 'Please try again.' },
+  invalid_cursor: { title: 'This page of the list no longer exists', text: 'Please start from the newest keys.' },
+  already_created: changed,
+  already_rotated: changed,
+  idempotency_key_reused: changed,
+  key_revoked: changed,
+  key_expired: changed,
+  token_taken: changed,
+  too_many_unknown_tokens: { title: 'Too many requests', text: 'Please try again in a minute.' },
+  unavailable: { title: 'Not available right now', text: 'The database or the sign-in provider did not answer. Nothing was changed unless a page said so. Please try again in a moment.' },
+  internal: ours
+}
+
+const internal: ErrorPage = { status: 500, ...ours }
+const noPage = { status: 404, title: 'No such page', text: 'The address may contain a typing error.' }
+
+/** Shows errors as pages. The page of an unexpected error does not tell its cause. */
 export const pageErrors = fp<{ assets: PageAssets }>(async function pageErrors (app, { assets }) {
   const view = (title: string, text: string): MessageView => ({ assets: assets.urls, title, text })
 
   app.setErrorHandler<FastifyError>(async function tellError (error, request, reply) {
-    const { status, title, text } = tellingOf(error)
+    const { status, title, text } = pageOf(error)
     if (status >= 500) logOf(request).error({ err: error }, 'settings page failed')
     else logOf(request).info({ code: codeOf(error), status }, 'settings page refused')
     if (status === 503) reply.header('retry-after', 1)
@@ -39,15 +61,15 @@ export const pageErrors = fp<{ assets: PageAssets }>(async function pageErrors (
   })
 
   app.get('/settings/*', async function tellNoPage (_request, reply) {
-    return await reply.code(noPage.status).type('text/html; charset=utf-8').send(String(messagePage(view(noPage.title, noPage.text!))))
+    return await reply.code(noPage.status).type('text/html; charset=utf-8').send(String(messagePage(view(noPage.title, noPage.text))))
   })
 }, { name: 'page-errors' })
 
-// Errors of the framework with a status below 500 are about the request; their words are the framework's, and stay away.
-function tellingOf (error: FastifyError): Telling {
-  if (error instanceof KeysError) return tellings[error.code] ?? internal
+// A status below 500 without a code of ours comes from Fastify and is about the request. Its message is not shown.
+function pageOf (error: FastifyError): ErrorPage {
+  if (error instanceof KeysError) return { status: meanings[error.code].status, ...texts[error.code] }
   const status = error.statusCode ?? 500
-  return status < 500 ? { ...tellings.invalid_request!, status } : internal
+  return status < 500 ? { status, ...unreadable } : internal
 }
 
 function codeOf (error: FastifyError): string {
