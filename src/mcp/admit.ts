@@ -10,6 +10,6 @@ export async function admit (gateway: Gateway, request: FastifyRequest): Promise
   if (typeof token !== 'string') throw inMcp(token, undefined)
   const verdict = await verifier.verify(token, { client: request })
   if (!verdict.valid) throw keyRefusal(verdict, undefined)
-  request.mcpVisit.key = verdict.key
-  request.mcpVisit.token = token
+  request.gatewayRequest.key = verdict.key
+  request.gatewayRequest.token = token
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import type { KeyRecord } from '../core/key-record.ts'
 import type { Logger } from '../core/logger.ts'
 import { silentPolicy } from './protocol/policy.ts'
-import { SessionSeal } from './protocol/session-seal.ts'
+import { IdSeal } from './protocol/id-seal.ts'
 import { unavailable } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Keys } from '../engine/open-keys.ts'
@@ -51,7 +51,7 @@ export class Gateway {
   readonly observe: (report: CallReport) => void
   readonly #policyFile: PolicyFile | undefined
   readonly #stopListening: () => void
-  #seal: SessionSeal | undefined
+  #seal: IdSeal | undefined
 
   private constructor (options: GatewayOptions, parts: GatewayParts, callerTokens: CallerTokens | undefined) {
     const { policyFile, lookEveryMs } = options
@@ -77,11 +77,11 @@ export class Gateway {
   }
 
   // The secret is the database's, so that a session opened at one replica is known at another.
-  get seal (): SessionSeal {
+  get seal (): IdSeal {
     if (this.#seal === undefined) {
       const { rowSecret } = this.keys.window
       if (rowSecret === undefined) throw unavailable('The service has not reached its database yet. Try again.')
-      this.#seal = SessionSeal.derived(rowSecret)
+      this.#seal = IdSeal.derived(rowSecret)
     }
     return this.#seal
   }

@@ -3,16 +3,16 @@ import { rpcErrorBody } from './protocol/rpc-error.ts'
 import { admit } from './admit.ts'
 import type { Gateway } from './gateway.ts'
 import { methodNotAllowed, toRefusal, unforeseen } from './gateway-refusals.ts'
-import { passOn } from './pass-on.ts'
+import { forward } from './forward.ts'
 import { readCall } from './read-call.ts'
 import { logOf } from '../http/logging.ts'
 import type { Upstream } from './upstream.ts'
-import { Visit } from './visit.ts'
+import { GatewayRequest } from './gateway-request.ts'
 import { answerPreflight, welcomeOrigin } from './origins.ts'
 
 /** The MCP endpoints: streamable HTTP of 2026-07-28 and of the revisions before it. */
 export const mcp: FastifyPluginAsync<{ gateway: Gateway }> = async (app, { gateway }) => {
-  app.decorateRequest('mcpVisit')
+  app.decorateRequest('gatewayRequest')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: gateway.bodyBytesMax }, (_request, body, done) => { done(null, body) })
   app.setErrorHandler(tellRefusal)
@@ -26,12 +26,12 @@ function serve (app: FastifyInstance, gateway: Gateway, upstream: Upstream): voi
     exposeHeadRoute: false,
     schema: { tags: ['mcp'], summary: `The MCP server "${upstream.name}", for keys (streamable HTTP)`, security: [{ key: [] }] },
     onRequest: async function enter (request, reply) {
-      request.mcpVisit = new Visit({ gateway, upstream, request, reply })
+      request.gatewayRequest = new GatewayRequest({ gateway, upstream, request, reply })
       welcomeOrigin(gateway, request, reply)
       await admit(gateway, request)
     },
     handler: async function pass (request, reply) {
-      await passOn({ gateway, upstream, request, reply, call: readCall(gateway, upstream, request) })
+      await forward({ gateway, upstream, request, reply, call: readCall(gateway, upstream, request) })
       return reply
     }
   })
@@ -55,7 +55,7 @@ function serve (app: FastifyInstance, gateway: Gateway, upstream: Upstream): voi
 }
 
 function tellRefusal (error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const visit: Visit | undefined = request.mcpVisit
+  const visit: GatewayRequest | undefined = request.gatewayRequest
   const refusal = visit?.call?.refusalOf(error) ?? toRefusal(error, visit?.id)
   if (refusal === undefined) logOf(request).error({ reason: error.name }, 'the gateway failed')
   const told = refusal ?? unforeseen(visit?.id)

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
 import { readMessages, type Message } from './protocol/message.ts'
-import { eraOf, mirroredHeaders, protocolVersion, type Era } from './protocol/protocol.ts'
+import { generationOf, mirroredHeaders, protocolVersion, type Generation } from './protocol/protocol.ts'
 import { invalidRequest } from './protocol/rpc-error.ts'
 import type { Gateway } from './gateway.ts'
 import { methodNotAllowed, unknownSession } from './gateway-refusals.ts'
@@ -12,24 +12,24 @@ export interface ReadCall {
   readonly messages: readonly Message[]
   /** `undefined` for GET and DELETE, which have no body. */
   readonly text: string | undefined
-  readonly era: Era
+  readonly generation: Generation
   /** Headers that mirror the body, and the upstream's session. */
   readonly headers: Readonly<Record<string, string>>
   readonly ownSession: boolean
 }
 
 export function readCall (gateway: Gateway, upstream: Upstream, request: FastifyRequest): ReadCall {
-  const era = eraOf(protocolVersion(request.headers))
+  const generation = generationOf(protocolVersion(request.headers))
   const body = request.method === 'POST' ? readMessages(bodyOf(request)) : undefined
-  const { mcpVisit } = request
-  mcpVisit.messages = body?.messages ?? []
-  if (body === undefined && era === 'modern') throw methodNotAllowed('POST')
+  const { gatewayRequest } = request
+  gatewayRequest.messages = body?.messages ?? []
+  if (body === undefined && generation === 'modern') throw methodNotAllowed('POST')
   const mirrored = body === undefined ? versionOf(request) : mirroredHeaders(body, request.headers)
-  const session = era === 'modern' ? undefined : openedSession(gateway, upstream, request)
+  const session = generation === 'modern' ? undefined : openedSession(gateway, upstream, request)
   return {
-    messages: mcpVisit.messages,
+    messages: gatewayRequest.messages,
     text: body?.text,
-    era,
+    generation,
     headers: { ...mirrored, ...(session === undefined ? {} : { 'mcp-session-id': session }) },
     ownSession: session !== undefined
   }
@@ -48,7 +48,7 @@ function versionOf (request: FastifyRequest): Record<string, string> {
 function openedSession (gateway: Gateway, upstream: Upstream, request: FastifyRequest): string | undefined {
   const sealed = request.headers['mcp-session-id']
   if (sealed === undefined) return undefined
-  const { key, id } = request.mcpVisit
+  const { key, id } = request.gatewayRequest
   const session = typeof sealed === 'string' ? gateway.seal.open(sealed, upstream.name, (key as KeyRecord).id) : undefined
   if (session === undefined) throw unknownSession(id)
   return session

@@ -4,7 +4,7 @@ import type { Message } from './protocol/message.ts'
 import type { UpstreamPolicy } from './protocol/policy.ts'
 import { neededScope, toolScope } from './protocol/tool-scope.ts'
 import type { Scope } from '../core/scopes.ts'
-import { HintCatalog, listReadOnlyTools } from './hint-catalog.ts'
+import { ReadOnlyTools, listReadOnlyTools } from './read-only-tools.ts'
 import type { CallerTokens, Subject } from './upstream-credential.ts'
 
 export interface UpstreamOptions {
@@ -28,7 +28,7 @@ export class Upstream {
   readonly url: URL
   readonly #token: string | undefined
   readonly #parts: UpstreamParts
-  readonly #hints: HintCatalog
+  readonly #readOnlyTools: ReadOnlyTools
 
   constructor ({ name, url, token }: UpstreamOptions, parts: UpstreamParts) {
     this.name = name
@@ -36,7 +36,7 @@ export class Upstream {
     this.#token = token
     this.#parts = parts
     const readHints = async (signal: AbortSignal) => await listReadOnlyTools({ url: this.url, headers: await this.authorization(undefined), signal })
-    this.#hints = new HintCatalog({ upstream: name, readHints, clock: parts.clock, log: parts.log })
+    this.#readOnlyTools = new ReadOnlyTools({ upstream: name, readHints, clock: parts.clock, log: parts.log })
   }
 
   /** The path on which clients reach it. */
@@ -46,7 +46,7 @@ export class Upstream {
 
   /** Resolves when what is known of the tools is as good as it gets, in time for `scopeOf` and `scopeOfTool`. */
   async settled (tools: readonly string[]): Promise<void> {
-    if (this.#parts.policy().trustReadOnlyHints) await this.#hints.settled(tools)
+    if (this.#parts.policy().trustReadOnlyHints) await this.#readOnlyTools.settled(tools)
   }
 
   scopeOf (messages: readonly Message[], { ownSession }: { ownSession: boolean }): Scope {
@@ -54,7 +54,7 @@ export class Upstream {
   }
 
   scopeOfTool (tool: string): Scope {
-    return toolScope(tool, this.#parts.policy(), this.#hints)
+    return toolScope(tool, this.#parts.policy(), this.#readOnlyTools)
   }
 
   async authorization (subject: Subject): Promise<Record<string, string>> {

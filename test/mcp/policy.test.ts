@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { test } from 'tap'
 import { silentLogger } from '../../src/core/logger.ts'
-import { HintCatalog } from '../../src/mcp/hint-catalog.ts'
+import { ReadOnlyTools } from '../../src/mcp/read-only-tools.ts'
 import { PolicyFile } from '../../src/mcp/policy-file.ts'
 import { until } from '../support/servers.ts'
 
@@ -27,7 +27,7 @@ test('a policy that changes is in force without a restart, and one that turns ba
 function catalog (answers: Array<readonly string[] | Error>) {
   const clock = { now: 0, monotonicMs: () => clock.now }
   let asked = 0
-  const hints = new HintCatalog({
+  const hints = new ReadOnlyTools({
     upstream: 'crm',
     clock,
     log: silentLogger,

@@ -1,7 +1,7 @@
 import type { Scope } from '../../core/scopes.ts'
 import { decodeMcpName } from './mcp-name.ts'
 import { methodScope } from './methods.ts'
-import { eraOf, type HeaderSource } from './protocol.ts'
+import { generationOf, type HeaderSource } from './protocol.ts'
 
 /** What the mirroring headers of a call say of the scope that it needs; a tool's name where that decides. */
 export type HeaderClaim = { readonly scope: Scope } | { readonly tool: string }
@@ -12,7 +12,7 @@ export type HeaderClaim = { readonly scope: Scope } | { readonly tool: string }
  */
 export function claimOfHeaders (headers: HeaderSource): HeaderClaim {
   const { 'mcp-protocol-version': version, 'mcp-method': method, 'mcp-name': name } = headers
-  if (typeof version !== 'string' || eraOf(version) !== 'modern' || typeof method !== 'string') return { scope: 'mcp:write' }
+  if (typeof version !== 'string' || generationOf(version) !== 'modern' || typeof method !== 'string') return { scope: 'mcp:write' }
   if (method !== 'tools/call') return { scope: methodScope(method) }
   const tool = typeof name === 'string' ? decodeMcpName(name) : undefined
   return tool === undefined ? { scope: 'mcp:write' } : { tool }

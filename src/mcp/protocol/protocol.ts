@@ -3,7 +3,7 @@ import type { Message, MessageBody } from './message.ts'
 import { headerMismatch, invalidRequest, McpRefusal, rpcCodes, type RpcId } from './rpc-error.ts'
 
 /** `modern` is stateless, one message a POST, mirrored in headers; `legacy` has `initialize`, sessions and GET streams. */
-export type Era = 'modern' | 'legacy'
+export type Generation = 'modern' | 'legacy'
 
 export type HeaderSource = Readonly<Record<string, string | string[] | undefined>>
 
@@ -25,7 +25,7 @@ export function protocolVersion (headers: HeaderSource, id?: RpcId): string {
   })
 }
 
-export function eraOf (version: string): Era {
+export function generationOf (version: string): Generation {
   return modernVersions.includes(version) ? 'modern' : 'legacy'
 }
 
@@ -39,7 +39,7 @@ export function mirroredHeaders (body: MessageBody, headers: HeaderSource): Reco
   const version = protocolVersion(headers, id)
   if (body.batch) allowBatch(body, version, headers)
   for (const message of body.messages) agreeOnVersion(message, version)
-  const modern = eraOf(version) === 'modern'
+  const modern = generationOf(version) === 'modern'
   if (only === undefined || only.kind === 'response') {
     if (modern) throw invalidRequest('Protocol version 2026-07-28 has no responses from clients.')
     return versionHeader(headers)

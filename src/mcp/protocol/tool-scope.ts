@@ -4,13 +4,13 @@ import { methodScope } from './methods.ts'
 import type { UpstreamPolicy } from './policy.ts'
 
 /** The tools that an upstream's own `tools/list` marks with `readOnlyHint: true`. */
-export interface ReadOnlyHints {
+export interface ToolsKnownToRead {
   has (tool: string): boolean
 }
 
 /** The operator's word first, then the upstream's where the operator trusts it. Unknown means write. */
-export function toolScope (tool: string, policy: UpstreamPolicy, hints: ReadOnlyHints): Scope {
-  return policy.scopeOf(tool) ?? (policy.trustReadOnlyHints && hints.has(tool) ? 'mcp:read' : 'mcp:write')
+export function toolScope (tool: string, policy: UpstreamPolicy, readOnlyTools: ToolsKnownToRead): Scope {
+  return policy.scopeOf(tool) ?? (policy.trustReadOnlyHints && readOnlyTools.has(tool) ? 'mcp:read' : 'mcp:write')
 }
 
 interface ScopeRules {

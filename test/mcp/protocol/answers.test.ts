@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import fc from 'fast-check'
 import { EventStream } from '../../../src/mcp/protocol/event-stream.ts'
-import { SessionSeal } from '../../../src/mcp/protocol/session-seal.ts'
+import { IdSeal } from '../../../src/mcp/protocol/id-seal.ts'
 import { fitToolList } from '../../../src/mcp/protocol/tool-list.ts'
 
 const list = (...names: string[]) => ({ jsonrpc: '2.0', id: 1, result: { tools: names.map((name) => ({ name })), cacheScope: 'public', nextCursor: 'n' } })
@@ -45,12 +45,12 @@ test('an event that does not end is given up before it fills the memory', async 
 })
 
 test('a sealed session opens for the key and the upstream that it was made for, and no other', async (t) => {
-  const seal = new SessionSeal({ secret: Buffer.alloc(32, 1) })
+  const seal = new IdSeal({ secret: Buffer.alloc(32, 1) })
   const sealed = seal.seal('abc.def', 'crm', 'key-1')
   t.match(sealed, /^abc\.def\.[\w-]{22}$/)
   t.equal(seal.open(sealed, 'crm', 'key-1'), 'abc.def')
   t.equal(seal.open(sealed, 'crm', 'key-2'), undefined)
   t.equal(seal.open(sealed, 'erp', 'key-1'), undefined)
-  t.equal(new SessionSeal({ secret: Buffer.alloc(32, 2) }).open(sealed, 'crm', 'key-1'), undefined)
+  t.equal(new IdSeal({ secret: Buffer.alloc(32, 2) }).open(sealed, 'crm', 'key-1'), undefined)
   for (const forged of ['abc.def', 'abd.def' + sealed.slice(7), '', '.', sealed.slice(7), sealed + 'A', 'é'.repeat(40)]) t.equal(seal.open(forged, 'crm', 'key-1'), undefined)
 })

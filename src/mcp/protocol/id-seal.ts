@@ -11,7 +11,7 @@ const macLength = 22
  * Ties an upstream's session to the key that opened it: clients get `<session>.<mac>`, upstreams `<session>`. Who learns of
  * another's session can neither listen in it, nor end it, nor answer its questions.
  */
-export class SessionSeal {
+export class IdSeal {
   readonly #secret: Uint8Array
 
   constructor ({ secret }: SealOptions) {
@@ -19,8 +19,8 @@ export class SessionSeal {
   }
 
   /** With a secret made from one that is there for something else: what either is used for tells nothing about the other. */
-  static derived (secret: Uint8Array): SessionSeal {
-    return new SessionSeal({ secret: createHmac('sha256', secret).update('mcp session seal').digest() })
+  static derived (secret: Uint8Array): IdSeal {
+    return new IdSeal({ secret: createHmac('sha256', secret).update('mcp session seal').digest() })
   }
 
   seal (session: string, upstream: string, keyId: string): string {

@@ -10,11 +10,11 @@ import type { Upstream } from './upstream.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    mcpVisit: Visit
+    gatewayRequest: GatewayRequest
   }
 }
 
-interface VisitOptions {
+interface GatewayRequestOptions {
   readonly gateway: Gateway
   readonly upstream: Upstream
   readonly request: FastifyRequest
@@ -30,8 +30,8 @@ function decisionOf ({ status, detail }: McpRefusal): Decision {
 }
 
 /** One request at the gateway, from its headers to the report about it. */
-export class Visit {
-  readonly #options: VisitOptions
+export class GatewayRequest {
+  readonly #options: GatewayRequestOptions
   readonly #startedAt: number
   /** Set once the token was found good; `token` is kept to ask again while an answer passes. */
   key: KeyRecord | undefined
@@ -40,7 +40,7 @@ export class Visit {
   call: McpCall | undefined
   #refused: Decision | undefined
 
-  constructor (options: VisitOptions) {
+  constructor (options: GatewayRequestOptions) {
     this.#options = options
     this.#startedAt = options.gateway.clock.monotonicMs()
     options.reply.raw.once('close', () => { this.#report() })

@@ -1,9 +1,9 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
-import type { ReadOnlyHints } from './protocol/tool-scope.ts'
+import type { ToolsKnownToRead } from './protocol/tool-scope.ts'
 
-interface HintCatalogOptions {
+interface ReadOnlyToolsOptions {
   /** The tools that the upstream says only read. */
   readonly readHints: (signal: AbortSignal) => Promise<ReadonlySet<string>>
   readonly upstream: string
@@ -20,14 +20,14 @@ const readTimeoutMs = 5_000
  * What an upstream's own `tools/list` says of its tools, asked for by the gateway itself, never learnt from what passes.
  * After ten minutes without an answer nothing is known any more, and unknown means write.
  */
-export class HintCatalog implements ReadOnlyHints {
-  readonly #options: HintCatalogOptions
+export class ReadOnlyTools implements ToolsKnownToRead {
+  readonly #options: ReadOnlyToolsOptions
   #tools: ReadonlySet<string> = new Set()
   #readAt = -Infinity
   #askedAt = -Infinity
   #reading: Promise<void> | undefined
 
-  constructor (options: HintCatalogOptions) {
+  constructor (options: ReadOnlyToolsOptions) {
     this.#options = options
   }
 

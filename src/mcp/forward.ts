@@ -21,9 +21,9 @@ export interface Passage {
 }
 
 /** Sends a call to its upstream, if its key may make it. The check is the last thing before. */
-export async function passOn (passage: Passage): Promise<void> {
+export async function forward (passage: Passage): Promise<void> {
   const { gateway, upstream, request, call } = passage
-  const { mcpVisit: visit } = request
+  const { gatewayRequest: visit } = request
   const key = visit.key as KeyRecord
   await upstream.settled(toolsOf(call))
   const authorization = await upstream.authorization(key)
@@ -35,7 +35,7 @@ export async function passOn (passage: Passage): Promise<void> {
 }
 
 function track ({ gateway, upstream, request, reply, call }: Passage, key: KeyRecord, scope: Scope): McpCall {
-  const { mcpVisit: visit } = request
+  const { gatewayRequest: visit } = request
   const open = new McpCall({
     request,
     reply,
@@ -62,7 +62,7 @@ function send ({ gateway, upstream, request, reply, call }: Passage, open: McpCa
     onResponse: (_request, _reply, response) => {
       const { statusCode, headers: answered, stream } = response as unknown as UpstreamAnswer
       const session = answered['mcp-session-id']
-      const sealed = call.era === 'legacy' && typeof session === 'string' ? gateway.seal.seal(session, upstream.name, (request.mcpVisit.key as KeyRecord).id) : undefined
+      const sealed = call.generation === 'legacy' && typeof session === 'string' ? gateway.seal.seal(session, upstream.name, (request.gatewayRequest.key as KeyRecord).id) : undefined
       open.relay(answerOf({ statusCode, headers: answered, stream }, sealed))
     },
     onError: (_reply, { error }) => { open.unanswered(error) }
@@ -104,6 +104,6 @@ function toolListRules (upstream: Upstream, key: KeyRecord, call: ReadCall, requ
   const lists = call.messages.some((message) => message.kind === 'request' && message.method === 'tools/list')
   const resumes = request.method === 'GET' && request.headers['last-event-id'] !== undefined
   const mayCall = key.scope === 'mcp:read' ? (tool: string) => upstream.scopeOfTool(tool) === 'mcp:read' : undefined
-  const markPrivate = call.era === 'modern'
+  const markPrivate = call.generation === 'modern'
   return (lists || resumes) && (mayCall !== undefined || markPrivate) ? { mayCall, markPrivate } : undefined
 }
