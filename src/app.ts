@@ -4,6 +4,7 @@ import type { DestinationStream } from 'pino'
 import type { Config } from './config/config.ts'
 import type { Keys } from './engine/open-keys.ts'
 import { apiKeys } from './plugins/api-keys.ts'
+import { presentedToken } from './http/bearer.ts'
 import { refuseAtSocket } from './http/client-errors.ts'
 import { draining } from './plugins/draining.ts'
 import { endings } from './plugins/endings.ts'
@@ -60,7 +61,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber })
   await app.register(staticAuth, { managementTokens, serviceTokens, tokenPrefix })
-  await app.register(apiKeys, keys === undefined ? keysOptionsOf(config) : { keys })
+  await app.register(apiKeys, { ...(keys === undefined ? keysOptionsOf(config) : { keys }), apiKeyHeader: config.apiKeyHeader })
   await app.register(starting)
   await app.register(metrics, { version })
 
@@ -69,8 +70,9 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(auditRoutes)
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
-  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys })
-  await app.register(forwardAuthRoutes)
+  const presented = presentedToken(app.apiKeys.tokens, config.apiKeyHeader)
+  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys, presented })
+  await app.register(forwardAuthRoutes, { presented })
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
   await app.register(referenceRoutes)
   await app.register(wellKnownRoutes)

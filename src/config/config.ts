@@ -34,6 +34,8 @@ export interface Config {
   readonly tokenPrefix: string
   /** How long keys may live, everywhere. */
   readonly policy: Policy
+  /** Empty: none. */
+  readonly apiKeyHeader: string
   readonly cache: boolean
   readonly acks: boolean
   /** The settings page. */
@@ -90,6 +92,7 @@ export function readConfig (environment: Environment): Config {
       defaultLifetimeDays: values.KEY_DEFAULT_LIFETIME_DAYS ?? null,
       unusedDays: values.KEY_UNUSED_DAYS ?? null
     },
+    apiKeyHeader: values.API_KEY_HEADER,
     cache: values.CACHE === 'on',
     acks: values.ACKS === 'on',
     pages,
@@ -128,7 +131,7 @@ function checkedSettings (environment: Environment): Settings {
       schema: settings,
       data: environment,
       env: false,
-      ajv: { customOptions: (ajv) => ajv.addVocabulary(['advice', 'secret']) }
+      ajv: { customOptions: (ajv) => ajv.addVocabulary(['advice', 'secret', 'mayBeEmpty']) }
     })
   } catch (error) {
     const { errors } = error as { errors?: ReadonlyArray<{ instancePath: string }> }
@@ -143,7 +146,7 @@ function withFiles (environment: Environment): Environment {
   const values: Record<string, string> = {}
   const faults: string[] = []
   for (const name of settingNames) {
-    const value = environment[name] || undefined
+    const value = environment[name] || (notesOf(name).mayBeEmpty === true ? environment[name] : undefined)
     const file = notesOf(name).secret === true ? environment[`${name}_FILE`] || undefined : undefined
     if (value !== undefined && file !== undefined) {
       faults.push(`${name} and ${name}_FILE are both set: unset one of them.`)

@@ -1,3 +1,4 @@
+import { isOriginPattern } from '../core/origin-pattern.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
 import type { UpstreamOptions } from '../mcp/upstream.ts'
 import type { Settings } from './settings.ts'
@@ -20,9 +21,8 @@ export function readGatewayConfig (values: Settings): GatewayConfig {
   const upstreams: UpstreamOptions[] = [...values.MCP_UPSTREAM_URL === undefined ? [] : [['default', values.MCP_UPSTREAM_URL] as const], ...pairsOf(values.MCP_UPSTREAMS)]
     .map(([name, url]) => ({ name, url, token: tokens.get(name) }))
   faults.push(...faultsOf(upstreams, tokens))
-  for (const origin of listOf(values.MCP_ALLOWED_ORIGINS)) {
-    if (!isOrigin(origin)) faults.push('MCP_ALLOWED_ORIGINS must be origins such as https://app.example.com, with commas between several and nothing after the host.')
-  }
+  const origins = values.MCP_ALLOWED_ORIGINS === 'none' ? [] : listOf(values.MCP_ALLOWED_ORIGINS)
+  if (!origins.every(isOriginPattern)) faults.push('MCP_ALLOWED_ORIGINS must be origins such as https://app.example.com, http://localhost:* or vscode-webview://*, with commas between several and nothing after the port; or none.')
   if (upstreams.length === 0) {
     if (values.MCP_POLICY_FILE !== undefined || tokens.size > 0) faults.push('MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed for the other MCP settings to mean anything.')
     return { gateway: undefined, faults }
@@ -32,7 +32,7 @@ export function readGatewayConfig (values: Settings): GatewayConfig {
       upstreams,
       policyFile: values.MCP_POLICY_FILE,
       signingKeys: values.MCP_SIGNING_KEYS,
-      allowedOrigins: listOf(values.MCP_ALLOWED_ORIGINS),
+      allowedOrigins: values.MCP_ALLOWED_ORIGINS === undefined ? undefined : origins,
       answerTimeoutMs: values.MCP_ANSWER_TIMEOUT_MS,
       bodyBytesMax: values.MCP_BODY_BYTES_MAX
     },
@@ -61,12 +61,8 @@ function isPlainUrl (text: string): boolean {
   return /^https?:$/.test(protocol) && username === '' && password === '' && hash === ''
 }
 
-function isOrigin (text: string): boolean {
-  return URL.canParse(text) && new URL(text).origin === text
-}
-
 function listOf (text: string | undefined): string[] {
-  return text === undefined ? [] : text.split(',').map((part) => part.trim())
+  return text === undefined ? [] : text.split(/[,\r\n]+/).map((part) => part.trim()).filter((part) => part !== '')
 }
 
 function pairsOf (text: string | undefined): (readonly [string, string])[] {

@@ -189,6 +189,13 @@ export const settings = Type.Object({
     advice: 'a whole number of milliseconds from 60000 to 604800000',
     description: 'A session of the settings page ends this long after signing in, in milliseconds; so does whatever the provider said of the person.'
   }),
+  API_KEY_HEADER: Type.String({
+    pattern: '^(?!(?:authorization|proxy-authorization|cookie|host|connection|origin|accept|content-.*|mcp-.*|x-navis-.*|user-agent)$)[A-Za-z][A-Za-z0-9-]{0,63}$|^$',
+    default: 'x-api-key',
+    mayBeEmpty: true,
+    advice: 'the name of a header that has no other meaning, such as x-api-key, or empty',
+    description: 'A second header that may carry a key, for clients that cannot send `Authorization`. Set and empty: none.'
+  }),
   MCP_UPSTREAM_URL: Type.Optional(Type.String({
     advice: 'the http: or https: URL of an MCP server',
     description: 'The MCP server behind `/mcp`. Unset, with `MCP_UPSTREAMS`: no gateway. See [gateway.md](gateway.md).'
@@ -218,8 +225,8 @@ export const settings = Type.Object({
     description: 'Which tools only read, by upstream. Unset: every tool writes. Read anew when it changes.'
   })),
   MCP_ALLOWED_ORIGINS: Type.Optional(Type.String({
-    advice: 'origins such as https://app.example.com, with commas between several',
-    description: 'Web pages that may call the gateway from a browser, by origin. Unset: none.'
+    advice: 'origins such as https://app.example.com, with commas between several, or none',
+    description: 'Web pages that may call the gateway from a browser, by origin. `*` stands for any port (`http://localhost:*`) or, in schemes of programs, any host (`vscode-webview://*`). Unset: those of this machine (`localhost`, `127.0.0.1`, `[::1]`). `none`: none.'
   })),
   MCP_ANSWER_TIMEOUT_MS: Type.Integer({
     minimum: 1000,
@@ -230,10 +237,10 @@ export const settings = Type.Object({
   }),
   MCP_BODY_BYTES_MAX: Type.Integer({
     minimum: 1024,
-    maximum: 67_108_864,
-    default: 4_194_304,
-    advice: 'a whole number of bytes from 1024 to 67108864',
-    description: 'The largest MCP message or batch that is read, in bytes. It is held in memory while it is judged.'
+    maximum: 16_777_216,
+    default: 1_048_576,
+    advice: 'a whole number of bytes from 1024 to 16777216',
+    description: 'The largest MCP message or batch that is read, in bytes. A key may have four of them under way at once, all keys together 32; further ones wait.'
   })
 })
 
@@ -245,6 +252,8 @@ export interface SettingNotes {
   readonly advice: string
   readonly description: string
   readonly secret?: boolean
+  /** Empty is a value, and not the same as unset. */
+  readonly mayBeEmpty?: boolean
   readonly default?: string | number
 }
 

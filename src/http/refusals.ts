@@ -45,6 +45,10 @@ export const refusals = {
     'A token in a query string is never accepted, because logs keep it. Send it in the Authorization header, and revoke this one.'),
   twoHeaders: unauthorized('Two Authorization headers', 'malformed',
     'There is more than one Authorization header. Send one.'),
+  twoTokens: unauthorized('Two different tokens', 'malformed',
+    'The request carries two different tokens, in two headers. Send one.'),
+  placeholder: unauthorized('Placeholder instead of a token', 'malformed',
+    'A placeholder came in the place of a token: the client did not fill in its variable. Set the variable in the environment that the client starts in, or write the token itself.'),
   malformedHeader: unauthorized('Malformed Authorization header', 'malformed',
     'The Authorization header is malformed. Send the word Bearer, one space and one token.')
 }

@@ -1,9 +1,20 @@
 import { KeysError } from '../core/errors.ts'
+import { meanings } from '../http/problem-document.ts'
+import { TooMuchWaiting } from './byte-budget.ts'
 import { McpRefusal, type RpcId } from './protocol/rpc-error.ts'
+import { JsonRefused } from './protocol/strict-json.ts'
+import type { UpstreamCause, UpstreamFailure } from './upstream-client.ts'
+
+interface RefusalOptions {
+  readonly id?: RpcId | undefined
+  readonly code: string
+  readonly detail?: Readonly<Record<string, unknown>>
+  readonly headers?: Readonly<Record<string, string>>
+}
 
 // MCP 2026-07-28, "Error Codes": ours lie outside the range that JSON-RPC reserves, and say what HTTP says.
-function refusal (status: number, message: string, options: { id?: RpcId | undefined, code: string }): McpRefusal {
-  return new McpRefusal({ status, code: status, message, id: options.id, detail: { code: options.code } })
+function refusal (status: number, message: string, { id, code, detail, headers }: RefusalOptions): McpRefusal {
+  return new McpRefusal({ status, code: status, message, id, detail: { code, ...detail }, headers: headers ?? {} })
 }
 
 export function foreignOrigin (): McpRefusal {
@@ -14,45 +25,88 @@ export function unknownSession (id: RpcId | undefined): McpRefusal {
   return refusal(404, 'This key has no such session here. Send "initialize" to open one.', { id, code: 'unknown_session' })
 }
 
+export function unknownEvent (): McpRefusal {
+  return refusal(400, 'This key was sent no event with the id in Last-Event-ID. Open the stream without that header.', { code: 'unknown_event' })
+}
+
 export function methodNotAllowed (allow: string): McpRefusal {
   return refusal(405, `Use ${allow} here.`, { code: 'method_not_allowed' })
 }
 
-export function badGateway (message: string, id: RpcId | undefined): McpRefusal {
-  return refusal(502, message, { id, code: 'upstream_failed' })
+export function oldTransport (): McpRefusal {
+  return refusal(405, 'This endpoint speaks streamable HTTP and not the older HTTP+SSE transport. In the client, choose the transport "http" or "streamable-http" instead of "sse".', { code: 'old_transport', headers: { allow: 'POST' } })
 }
 
-export function upstreamRefused (status: number, id: RpcId | undefined): McpRefusal {
-  return refusal(status, `The upstream MCP server refused the request with status ${status}.`, { id, code: 'upstream_refused' })
+export function bodyTooLarge (): McpRefusal {
+  return refusal(413, 'The body is too large for this gateway.', { code: 'body_too_large' })
 }
 
-export function gatewayTimeout (id: RpcId | undefined): McpRefusal {
-  return refusal(504, 'The upstream MCP server did not answer in time. Whether it did what was asked is not known.', { id, code: 'upstream_timeout' })
+/** The upstream told of a refusal of its own that is no MCP; `text` is what it said. */
+export function upstreamRefused (status: number, { id, text, retryAfter }: { id: RpcId | undefined, text: string, retryAfter: string | undefined }): McpRefusal {
+  return refusal(status, `The upstream MCP server refused the request with status ${status}${text === '' ? '.' : `: ${text}`}`, {
+    id, code: 'upstream_refused', headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter }
+  })
+}
+
+const notSent = 'The request was not sent, so nothing was done: trying again is safe.'
+const notKnown = 'Whether it did what was asked is not known: look before you ask again.'
+const anOperator = 'An operator has to correct that.'
+
+// What is true of each: the first six come before anything was sent, a redirect and a refused credential instead of doing anything.
+const failures: Readonly<Record<UpstreamCause, string>> = {
+  refused: `The upstream MCP server cannot be reached: it accepts no connections. ${notSent}`,
+  dns: `The upstream MCP server cannot be reached: its name is not found. ${notSent}`,
+  unreachable: `The upstream MCP server cannot be reached. ${notSent}`,
+  connect_timeout: `The upstream MCP server cannot be reached in time. ${notSent}`,
+  tls: `The upstream MCP server cannot be reached over TLS. ${notSent}`,
+  certificate: `The certificate of the upstream MCP server is not accepted. ${notSent}`,
+  closed: `The upstream MCP server closed the connection before it had answered. ${notKnown}`,
+  timeout: `The upstream MCP server did not answer in time. ${notKnown}`,
+  malformed: `The upstream MCP server answered with something that is not HTTP. ${notKnown}`,
+  status: `The upstream MCP server answered with a status that MCP has no use for. ${notKnown}`,
+  redirect: `The upstream MCP server redirects, and the gateway follows no redirects. ${anOperator}`,
+  credential: `The upstream MCP server does not accept the gateway's credential. ${anOperator}`,
+  not_mcp: `The upstream MCP server answered with something that is not MCP. ${notKnown}`,
+  too_large: 'The upstream MCP server answered with a list of tools that is too long to be fitted to this key.'
+}
+
+export function upstreamFailed ({ reason, wasSent }: Pick<UpstreamFailure, 'reason' | 'wasSent'>, id: RpcId | undefined, retryAfter?: string): McpRefusal {
+  const isTimeout = reason === 'timeout'
+  return refusal(isTimeout ? 504 : 502, failures[reason], {
+    id,
+    code: isTimeout ? 'upstream_timeout' : wasSent ? 'upstream_failed' : 'upstream_unreachable',
+    detail: { reason, sent: wasSent },
+    headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter }
+  })
+}
+
+export function answerBrokeOff (id: RpcId | undefined): McpRefusal {
+  return refusal(502, `The answer of the upstream MCP server broke off. ${notKnown}`, { id, code: 'upstream_failed' })
+}
+
+export function stopping (id: RpcId | undefined): McpRefusal {
+  return refusal(503, `This service stops, and the answer was not waited for. ${notKnown}`, { id, code: 'stopping' })
 }
 
 export function unforeseen (id: RpcId | undefined): McpRefusal {
   return refusal(500, 'Something went wrong in the gateway.', { id, code: 'internal' })
 }
 
-/** Any failure as what the client is told, or `undefined` for one that nobody foresaw. */
+/** Any failure as what the client is told, or `undefined` for one that was not foreseen. */
 export function toRefusal (error: unknown, id: RpcId | undefined): McpRefusal | undefined {
   if (error instanceof McpRefusal) return error
   if (error instanceof KeysError) return fromKeysError(error, id)
+  if (error instanceof JsonRefused) return new McpRefusal({ status: 400, code: -32700, message: error.message })
+  if (error instanceof TooMuchWaiting) return refusal(429, 'Too many large requests of this key are under way. Send fewer at once.', { id, code: 'too_many_requests', headers: { 'retry-after': '1' } })
   const { statusCode, code } = error as { statusCode?: number, code?: string }
-  if (statusCode === 413) return refusal(413, 'The body is too large for this gateway.', { code: 'body_too_large' })
+  if (statusCode === 413) return bodyTooLarge()
   if (statusCode === 415) return refusal(415, 'Send the message as application/json in UTF-8, not compressed.', { code: 'unsupported_media_type' })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return refusal(statusCode, 'The request cannot be read.', { code: code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ? 'empty_body' : 'invalid_request' })
   return undefined
 }
 
 function fromKeysError (error: KeysError, id: RpcId | undefined): McpRefusal {
-  const status = error.code === 'too_many_unknown_tokens' ? 429 : error.code === 'unavailable' ? 503 : 400
-  return new McpRefusal({
-    status,
-    code: status,
-    message: error.message,
-    id,
-    detail: { code: error.code },
-    headers: error.retryAfterS === undefined ? {} : { 'retry-after': String(error.retryAfterS) }
+  return refusal(meanings[error.code].status, error.message, {
+    id, code: error.code, headers: error.retryAfterS === undefined ? {} : { 'retry-after': String(error.retryAfterS) }
   })
 }

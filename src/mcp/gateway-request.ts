@@ -1,11 +1,14 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
-import type { Message } from './protocol/message.ts'
-import type { McpRefusal, RpcId } from './protocol/rpc-error.ts'
 import { logOf } from '../http/logging.ts'
-import { labelsOf, type CallReport, type Decision } from './call-report.ts'
+import { decisionOf, labelsOf, outcomeOf, type CallReport, type Decision } from './call-report.ts'
+import type { Body } from './bodies.ts'
 import type { Gateway } from './gateway.ts'
+import { inMcp, keyRefusal } from './key-refusals.ts'
 import type { McpCall } from './mcp-call.ts'
+import type { ClientInfo, Message } from './protocol/message.ts'
+import type { McpRefusal, RpcId } from './protocol/rpc-error.ts'
 import type { Upstream } from './upstream.ts'
 
 declare module 'fastify' {
@@ -21,29 +24,65 @@ interface GatewayRequestOptions {
   readonly reply: FastifyReply
 }
 
-const decisions: Readonly<Record<number, Decision>> = {
-  401: 'unauthenticated', 403: 'insufficient_scope', 429: 'unavailable', 502: 'upstream_failed', 503: 'unavailable', 504: 'upstream_failed'
-}
-
-function decisionOf ({ status, detail }: McpRefusal): Decision {
-  return detail?.['code'] === 'forbidden_origin' ? 'refused' : decisions[status] ?? 'refused'
+/** A request whose token was found good. The token is kept, to ask again while an answer passes. */
+export interface AuthenticatedRequest extends GatewayRequest {
+  readonly key: KeyRecord
+  readonly token: string
 }
 
 /** One request at the gateway, from its headers to the report about it. */
 export class GatewayRequest {
-  readonly #options: GatewayRequestOptions
-  readonly #startedAt: number
-  /** Set once the token was found good; `token` is kept to ask again while an answer passes. */
-  key: KeyRecord | undefined
-  token = ''
+  readonly gateway: Gateway
+  readonly upstream: Upstream
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** Aborted when the client goes, the key ends, or the answer is complete: whatever is done for the request ends with it. */
+  readonly over = new AbortController()
+  readonly key: KeyRecord | undefined
+  readonly token: string | undefined
   messages: readonly Message[] = []
+  clientInfo: ClientInfo | undefined
+  /** From just before the upstream hears of it. */
   call: McpCall | undefined
-  #refused: Decision | undefined
+  readonly #startedAt: number
+  #refused: McpRefusal | undefined
+  #body: Body | undefined
 
-  constructor (options: GatewayRequestOptions) {
-    this.#options = options
-    this.#startedAt = options.gateway.clock.monotonicMs()
-    options.reply.raw.once('close', () => { this.#report() })
+  constructor ({ gateway, upstream, request, reply }: GatewayRequestOptions) {
+    this.gateway = gateway
+    this.upstream = upstream
+    this.request = request
+    this.reply = reply
+    this.#startedAt = gateway.clock.monotonicMs()
+    reply.raw.once('close', () => { this.#end() })
+  }
+
+  /** Lets the request in if its token is good for anything at all, before a byte of its body is read. */
+  async authenticate (): Promise<void> {
+    const { keys: { verifier }, presented } = this.gateway
+    const token = presented(this.request.raw)
+    if (typeof token !== 'string') throw inMcp(token, undefined)
+    const verdict = await verifier.verify(token, { client: this.request })
+    if (!verdict.valid) throw keyRefusal(verdict, undefined)
+    Object.assign(this, { key: verdict.key, token })
+  }
+
+  isAuthenticated (): this is AuthenticatedRequest {
+    return this.key !== undefined && this.token !== undefined
+  }
+
+  /** Reads the body from the network; held until `releaseBody`, and not longer than the request lasts. */
+  async receiveBody (stream: IncomingMessage): Promise<Buffer> {
+    const length = this.request.headers['content-length']
+    this.#body = await this.gateway.bodies.receive(this.key?.id ?? '', stream, length === undefined ? undefined : Number(length), this.over.signal)
+    // The client went while it was read.
+    if (this.over.signal.aborted) this.releaseBody()
+    return this.#body?.bytes ?? Buffer.alloc(0)
+  }
+
+  releaseBody (): void {
+    this.#body?.release()
+    this.#body = undefined
   }
 
   /** The id to answer to, where there is one. */
@@ -53,16 +92,24 @@ export class GatewayRequest {
   }
 
   refused (refusal: McpRefusal): void {
-    this.#refused ??= decisionOf(refusal)
+    this.#refused ??= refusal
+  }
+
+  #end (): void {
+    this.over.abort()
+    this.releaseBody()
+    this.#report()
   }
 
   #report (): void {
-    const { gateway, upstream, request, reply } = this.#options
+    const { gateway, upstream, request, reply, key, call } = this
     const common = {
-      key_id: this.key?.id,
-      workspace_id: this.key?.workspaceId,
+      key_id: key?.id,
+      workspace_id: key?.workspaceId,
       upstream: upstream.name,
-      decision: this.call?.decision === 'cut' ? 'cut' : this.#refused ?? this.call?.decision ?? 'refused',
+      decision: this.#decision(),
+      cause: call?.failure?.cause,
+      cause_code: call?.failure?.code,
       status: reply.statusCode,
       duration_ms: Math.round((gateway.clock.monotonicMs() - this.#startedAt) * 10) / 10
     } as const
@@ -70,11 +117,35 @@ export class GatewayRequest {
       const report: CallReport = { tool: undefined, ...common, ...labels }
       logOf(request).info({ mcp: report }, 'mcp call')
       gateway.observe(report)
+      if (key !== undefined) this.#tellCall(key, report)
     }
   }
 
+  #tellCall (key: KeyRecord, { upstream, method, tool, decision, status, duration_ms: ms }: CallReport): void {
+    const { gateway, request } = this
+    gateway.onCall({
+      key,
+      upstream,
+      method,
+      tool,
+      decision: outcomeOf(decision, status),
+      status,
+      ms,
+      clientInfo: this.clientInfo ?? gateway.clientOfSession(request.headers['mcp-session-id']),
+      userAgent: request.headers['user-agent'],
+      address: request.ip
+    })
+  }
+
+  #decision (): Decision {
+    const { call } = this
+    if (call?.decision === 'cut') return 'cut'
+    if (this.#refused !== undefined) return decisionOf(this.#refused)
+    return call?.decision ?? 'refused'
+  }
+
   #labels (): ReadonlyArray<{ method: string, tool?: string | undefined }> {
-    const { gateway, request } = this.#options
+    const { gateway, request } = this
     if (this.messages.length === 0) return [{ method: `http ${request.method.toLowerCase()}` }]
     return this.messages.map((message) => labelsOf(message, (text) => gateway.keys.tokens.foundIn(text)))
   }

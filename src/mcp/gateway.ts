@@ -6,64 +6,80 @@ import { IdSeal } from './protocol/id-seal.ts'
 import { unavailable } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Keys } from '../engine/open-keys.ts'
-import type { CallReport } from './call-report.ts'
+import type { PresentedToken } from '../http/bearer.ts'
+import { LRUCache } from 'lru-cache'
+import { Bodies } from './bodies.ts'
+import type { CallReport, GatewayCall } from './call-report.ts'
 import { OpenCalls } from './open-calls.ts'
+import { Origins } from './origins.ts'
 import { PolicyFile } from './policy-file.ts'
+import type { ClientInfo } from './protocol/message.ts'
 import { Upstream, type UpstreamOptions } from './upstream.ts'
-import { UpstreamAgent } from './upstream-agent.ts'
+import { UpstreamClient } from './upstream-client.ts'
 import { CallerTokens } from './upstream-credential.ts'
 
 export interface GatewayOptions {
   readonly upstreams: readonly UpstreamOptions[]
-  /** Which tools read: see `core/mcp/policy.ts`. None: every tool writes. */
+  /** Which tools read: see `protocol/policy.ts`. None: every tool writes. */
   readonly policyFile?: string | undefined
   /** P-256 private keys in PEM, the first to sign with. None: upstreams without a token of their own get no credential. */
   readonly signingKeys?: string | undefined
-  /** Origins of web pages that may call. None: no page may. */
+  /** Origins of web pages that may call, see `origins.ts`. Those of this machine. */
   readonly allowedOrigins?: readonly string[] | undefined
   /** How long an upstream may take to begin an answer, or be silent in the middle of one, in milliseconds. 120,000. */
   readonly answerTimeoutMs?: number | undefined
-  /** The largest message or batch that is read, in bytes. 4 MiB. */
+  /** The largest message or batch that is read, in bytes. 1 MiB. */
   readonly bodyBytesMax?: number | undefined
   /** Told of each message when its request is over. */
   readonly observe?: ((report: CallReport) => void) | undefined
+  /** Told of each message of an authenticated key when its request is over. */
+  readonly onCall?: ((call: GatewayCall) => void) | undefined
   /** How often to look whether the policy has changed, in milliseconds. 2000. */
   readonly lookEveryMs?: number | undefined
 }
 
 interface GatewayParts {
   readonly keys: Pick<Keys, 'verifier' | 'window' | 'tokens'>
+  readonly presented: PresentedToken
   readonly clock: Clock
   readonly log: Logger
 }
 
+// Of those only a name and a version are kept.
+const sessionsMax = 10_000
+
 /** What all calls through the gateway share. */
 export class Gateway {
   readonly keys: GatewayParts['keys']
+  readonly presented: PresentedToken
   readonly clock: Clock
   readonly upstreams: readonly Upstream[]
   readonly openCalls = new OpenCalls()
-  readonly agent: UpstreamAgent
+  readonly client: UpstreamClient
+  readonly bodies: Bodies
   readonly callerTokens: CallerTokens | undefined
   readonly answerTimeoutMs: number
-  readonly bodyBytesMax: number
-  readonly allowedOrigins: ReadonlySet<string>
-  readonly observe: (report: CallReport) => void
+  readonly origins: Origins
+  readonly #observers: Array<(report: CallReport) => void> = []
+  readonly onCall: (call: GatewayCall) => void
   readonly #policyFile: PolicyFile | undefined
   readonly #stopListening: () => void
-  #seal: IdSeal | undefined
+  readonly #clientsOfSessions = new LRUCache<string, ClientInfo>({ max: sessionsMax })
+  #seals: { readonly session: IdSeal, readonly event: IdSeal } | undefined
 
   private constructor (options: GatewayOptions, parts: GatewayParts, callerTokens: CallerTokens | undefined) {
     const { policyFile, lookEveryMs } = options
     const names = options.upstreams.map(({ name }) => name)
     this.keys = parts.keys
+    this.presented = parts.presented
     this.clock = parts.clock
     this.answerTimeoutMs = options.answerTimeoutMs ?? 120_000
-    this.bodyBytesMax = options.bodyBytesMax ?? 4 * 1024 * 1024
-    this.allowedOrigins = new Set(options.allowedOrigins)
-    this.observe = options.observe ?? (() => {})
+    this.bodies = new Bodies({ bytesMax: options.bodyBytesMax ?? 1024 * 1024, clock: parts.clock })
+    this.origins = new Origins(options.allowedOrigins)
+    if (options.observe !== undefined) this.onReport(options.observe)
+    this.onCall = options.onCall ?? (() => {})
     this.callerTokens = callerTokens
-    this.agent = new UpstreamAgent({ answerTimeoutMs: this.answerTimeoutMs })
+    this.client = new UpstreamClient({ answerTimeoutMs: this.answerTimeoutMs })
     this.#policyFile = policyFile === undefined ? undefined : new PolicyFile({ path: policyFile, upstreams: names, log: parts.log, lookEveryMs })
     this.upstreams = options.upstreams.map((upstream) => new Upstream(upstream, {
       policy: () => this.#policyFile?.of(upstream.name) ?? silentPolicy, callerTokens, clock: parts.clock, log: parts.log
@@ -76,14 +92,32 @@ export class Gateway {
     return new Gateway(options, parts, callerTokens)
   }
 
-  // The secret is the database's, so that a session opened at one replica is known at another.
-  get seal (): IdSeal {
-    if (this.#seal === undefined) {
-      const { rowSecret } = this.keys.window
-      if (rowSecret === undefined) throw unavailable('The service has not reached its database yet. Try again.')
-      this.#seal = IdSeal.derived(rowSecret)
-    }
-    return this.#seal
+  /** Ties sessions to the key that opened them. */
+  get sessionSeal (): IdSeal {
+    return this.#sealsOfDatabase().session
+  }
+
+  /** Ties the ids of events to the key that they were sent to. */
+  get eventSeal (): IdSeal {
+    return this.#sealsOfDatabase().event
+  }
+
+  /** Calls `observer` for each message when its request is over. */
+  onReport (observer: (report: CallReport) => void): void {
+    this.#observers.push(observer)
+  }
+
+  observe (report: CallReport): void {
+    for (const observer of this.#observers) observer(report)
+  }
+
+  rememberClient (session: string, client: ClientInfo): void {
+    this.#clientsOfSessions.set(session, client)
+  }
+
+  /** What the client of a session said of itself when it opened it, at this replica. */
+  clientOfSession (session: string | string[] | undefined): ClientInfo | undefined {
+    return typeof session === 'string' ? this.#clientsOfSessions.get(session) : undefined
   }
 
   /** How long until `key` expires by the database's clock, in milliseconds; `undefined`: never. */
@@ -101,6 +135,16 @@ export class Gateway {
     this.#stopListening()
     this.#policyFile?.close()
     this.openCalls.retireAll()
-    await this.agent.close()
+    this.client.close()
+  }
+
+  // The secret is the database's, so that a session opened at one replica is known at another.
+  #sealsOfDatabase () {
+    if (this.#seals === undefined) {
+      const { rowSecret } = this.keys.window
+      if (rowSecret === undefined) throw unavailable('The service has not reached its database yet. Try again.')
+      this.#seals = { session: IdSeal.derived(rowSecret, 'session'), event: IdSeal.derived(rowSecret, 'event') }
+    }
+    return this.#seals
   }
 }

@@ -1,5 +1,6 @@
 import type { Verdict } from '../core/verdict.ts'
-import { McpRefusal, type RpcId } from './protocol/rpc-error.ts'
+import type { Generation } from './protocol/protocol.ts'
+import { McpRefusal, rpcCodes, type RpcId } from './protocol/rpc-error.ts'
 import { refusalFor, type Refusal } from '../http/refusals.ts'
 
 // For the agent on the other side, which reads this and nothing else.
@@ -26,4 +27,20 @@ export function inMcp (refusal: Refusal, id: RpcId | undefined): McpRefusal {
 export function keyRefusal (verdict: Verdict, id: RpcId | undefined): McpRefusal {
   if (verdict.valid) throw new TypeError('A verdict that accepts is no refusal.')
   return inMcp(refusalFor(verdict.reason, verdict.scope), id)
+}
+
+/**
+ * JSON-RPC 2.0, -32601. What it does is not known, so that it may write; the server is not asked. 2026-07-28 answers a method that does
+ * not exist with 404, which before then says that a session is over.
+ */
+export function unknownMethod (verdict: Verdict, id: RpcId | undefined, generation: Generation): McpRefusal {
+  const { headers } = keyRefusal(verdict, id)
+  return new McpRefusal({
+    status: generation === 'modern' ? 404 : 403,
+    code: rpcCodes.methodNotFound,
+    message: 'Method not found. A method that the gateway does not know is passed on for keys with the scope mcp:write only.',
+    id,
+    detail: { code: 'unknown_method', scope: 'mcp:write' },
+    headers: generation === 'modern' ? {} : headers
+  })
 }

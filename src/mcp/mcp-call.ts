@@ -1,39 +1,35 @@
 import { pipeline, type Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
-import type { Message } from './protocol/message.ts'
-import { McpRefusal, type RpcId } from './protocol/rpc-error.ts'
+import type { Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
-import type { ToolListRules } from './protocol/tool-list.ts'
 import { logOf } from '../http/logging.ts'
 import { CallGuard, CutOff } from './call-guard.ts'
-import type { Decision } from './call-report.ts'
-import { badGateway, gatewayTimeout, upstreamRefused } from './gateway-refusals.ts'
+import type { CallReport, Decision } from './call-report.ts'
+import type { ClientCall } from './client-call.ts'
+import { fittedAnswer, ListTooLong } from './fitted-answer.ts'
+import { answerBrokeOff, oldTransport, stopping, toRefusal, upstreamFailed, upstreamRefused } from './gateway-refusals.ts'
+import type { AuthenticatedRequest } from './gateway-request.ts'
+import { keyRefusal } from './key-refusals.ts'
 import type { OpenCall } from './open-calls.ts'
-import { toolListFit } from './tool-list-fit.ts'
+import type { McpRefusal } from './protocol/rpc-error.ts'
+import { EventTooLong } from './protocol/event-stream.ts'
+import { JsonRefused } from './protocol/strict-json.ts'
+import type { ToolListRules } from './protocol/tool-list.ts'
+import { UpstreamFailure, type UpstreamAnswer, type UpstreamCause } from './upstream-client.ts'
+import { answerHeaders, told, typeOf } from './upstream-headers.ts'
 
 interface McpCallOptions {
-  readonly request: FastifyRequest
-  readonly reply: FastifyReply
-  readonly key: KeyRecord
-  readonly messages: readonly Message[]
-  /** The final check (WINDOW R6), as `Verifier.verify` makes it, for the scope that the call needs. */
-  readonly verify: () => Verdict | Promise<Verdict>
-  readonly refuse: (verdict: Verdict, id: RpcId | undefined) => McpRefusal
-  /** How long until the key expires, in milliseconds; `undefined`: never. */
-  readonly expiresInMs: (key: KeyRecord) => number | undefined
-  readonly silenceMaxMs: number
+  readonly request: AuthenticatedRequest
+  readonly call: ClientCall
+  /** What the call needs. */
+  readonly scope: Scope
   /** How the lists of tools in the answer are to be fitted; `undefined`: there are none. */
   readonly toolList: ToolListRules | undefined
 }
 
-export interface Answer {
-  readonly statusCode: number
-  readonly contentType: string
-  readonly isEncoded: boolean
-  /** For the client. */
-  readonly headers: Readonly<Record<string, string>>
-  readonly stream: Readable
+interface Failure {
+  readonly cause: CallReport['cause']
+  readonly code: string | undefined
 }
 
 const longestTimerMs = 0x7fffffff
@@ -43,30 +39,22 @@ export class McpCall implements OpenCall {
   readonly digest
   readonly workspaceId
   readonly #options: McpCallOptions
-  readonly #cancel = new AbortController()
   #guard: CallGuard | undefined
   #refusal: McpRefusal | undefined
   #expiry: NodeJS.Timeout | undefined
   decision: Decision = 'passed'
+  /** Why the upstream failed. */
+  failure: Failure | undefined
 
   constructor (options: McpCallOptions) {
+    const { key, request, reply } = options.request
     this.#options = options
-    this.digest = options.key.digest
-    this.workspaceId = options.key.workspaceId
-    this.#watchExpiry(options.key)
+    this.digest = key.digest
+    this.workspaceId = key.workspaceId
+    this.#watchExpiry(key)
     // From here on the upstream's own limits hold, not those for clients that are slow to ask.
-    options.request.raw.socket.setTimeout(0)
-    options.reply.raw.once('close', () => { this.#end() })
-  }
-
-  /** Cancels what the upstream was asked when the client goes or the key ends. */
-  get cancelled (): AbortSignal {
-    return this.#cancel.signal
-  }
-
-  get id (): RpcId | undefined {
-    const [only, ...others] = this.#options.messages
-    return others.length === 0 && only?.kind === 'request' ? only.id : undefined
+    request.raw.socket.setTimeout(0)
+    reply.raw.once('close', () => { clearTimeout(this.#expiry) })
   }
 
   cut (): void {
@@ -74,13 +62,13 @@ export class McpCall implements OpenCall {
   }
 
   interrupt (): void {
-    if (this.#options.reply.raw.headersSent) this.cut()
+    if (this.#raw.headersSent) this.cut()
     else this.recheck()
   }
 
   async recheck (): Promise<void> {
     try {
-      const verdict = await this.#options.verify()
+      const verdict = await this.#verify()
       if (verdict.valid) this.#watchExpiry(verdict.key)
       else this.#cutAs(verdict)
     } catch {
@@ -90,72 +78,143 @@ export class McpCall implements OpenCall {
 
   /** Whether it lasts as long as somebody listens: a GET stream, or `subscriptions/listen`. */
   get isEndless (): boolean {
-    const { messages } = this.#options
+    const { messages } = this.#options.call
     return messages.length === 0 || messages.some((message) => message.kind === 'request' && message.method === 'subscriptions/listen')
   }
 
   retire (): void {
-    const { raw } = this.#options.reply
-    this.#guard?.unpipe(raw)
-    if (raw.headersSent) raw.end()
-    else this.#cancel.abort()
+    this.#guard?.unpipe(this.#raw)
+    if (this.#raw.headersSent) {
+      this.#raw.end()
+    } else {
+      this.#refusal ??= stopping(this.#options.request.id)
+      this.#options.request.over.abort()
+    }
   }
 
   /** The upstream began to answer. */
-  relay (answer: Answer): void {
-    const { reply } = this.#options
-    const unusable = this.#refusal ?? this.#unusable(answer)
-    if (unusable !== undefined || answer.contentType === '') answer.stream.on('error', () => {}).destroy()
+  async relay (answer: UpstreamAnswer): Promise<void> {
+    const { request } = this.#options
+    const { reply, upstream } = request
+    const refusal = await this.#unusable(answer)
+    // The key may have ended, or the client gone, meanwhile.
+    const unusable = this.#refusal ?? refusal
     if (unusable !== undefined) {
-      this.#fail(unusable)
-    } else if (answer.contentType === '') {
-      reply.headers(answer.headers).send()
+      answer.stream.destroy()
+      return this.#fail(unusable)
+    }
+    upstream.answered()
+    const contentType = typeOf(answer)
+    reply.code(answer.status).headers({ ...answerHeaders(answer.headers), ...this.#sealedSession(answer) })
+    if (isAcknowledgement(answer) || (contentType === '' && !await hasBody(answer.stream))) {
+      answer.stream.destroy()
+      reply.removeHeader('content-type').send()
     } else {
-      reply.headers(answer.headers).send(this.#guarded(answer))
+      reply.header('content-type', answer.headers['content-type'] ?? 'application/json').send(this.#guarded(answer))
     }
   }
 
   /** The upstream did not answer. */
-  unanswered (error: Error): void {
-    const code = (error as { code?: string }).code ?? ''
-    const isTimeout = code === 'FST_REPLY_FROM_GATEWAY_TIMEOUT'
-    this.#fail(this.#refusal ?? (isTimeout ? gatewayTimeout(this.id) : badGateway('The upstream MCP server cannot be reached.', this.id)))
+  unanswered (error: unknown): void {
+    if (this.#refusal === undefined && !(error instanceof UpstreamFailure)) throw error
+    this.#fail(this.#refusal ?? this.#failed(error as UpstreamFailure))
   }
 
   /** What to tell the client of an error that came before the first byte of its answer. */
-  refusalOf (error: Error): McpRefusal {
-    if (this.decision === 'passed') this.decision = 'upstream_failed'
-    return this.#refusal ?? (error instanceof McpRefusal ? error : badGateway('The answer of the upstream MCP server broke off.', this.id))
+  refusalOf (error: Error): McpRefusal | undefined {
+    if (this.#refusal !== undefined) return this.#refusal
+    if (error instanceof ListTooLong || error instanceof EventTooLong) return this.#failed({ reason: 'too_large', wasSent: true, code: undefined })
+    if (error instanceof JsonRefused) return this.#failed({ reason: 'not_mcp', wasSent: true, code: undefined })
+    const refusal = toRefusal(error, this.#options.request.id)
+    if (refusal !== undefined) return refusal
+    this.#note('broke_off', undefined)
+    return answerBrokeOff(this.#options.request.id)
   }
 
-  #guarded (answer: Answer): CallGuard {
-    const { reply, silenceMaxMs, toolList } = this.#options
-    const isEventStream = answer.contentType.startsWith('text/event-stream')
-    const guard = new CallGuard({ stillAllowed: () => this.#stillAllowed(), silenceMaxMs: isEventStream ? undefined : silenceMaxMs })
-    const stages = toolList === undefined ? [] : [toolListFit(answer.contentType, toolList)]
-    pipeline([answer.stream, ...stages, guard], (error) => { if (error != null) this.#relayFailed(error) })
+  get #raw () {
+    return this.#options.request.reply.raw
+  }
+
+  /** The final check (WINDOW R6), for the scope that the call needs. */
+  #verify (): Verdict | Promise<Verdict> {
+    const { request, scope } = this.#options
+    return request.gateway.keys.verifier.verify(request.token, { scope })
+  }
+
+  // Only a session that is opened is new to its client; an upstream may name a session in each answer.
+  #sealedSession ({ headers }: UpstreamAnswer): Record<string, string> {
+    const { request: { gateway, upstream, key, clientInfo }, call } = this.#options
+    const session = headers['mcp-session-id']
+    if (call.generation !== 'legacy' || typeof session !== 'string') return {}
+    const sealed = gateway.sessionSeal.seal(session, upstream.name, key.id)
+    if (clientInfo !== undefined) gateway.rememberClient(sealed, clientInfo)
+    return { 'mcp-session-id': sealed }
+  }
+
+  #guarded (answer: UpstreamAnswer): CallGuard {
+    const { request, toolList } = this.#options
+    const contentType = typeOf(answer)
+    const isEventStream = contentType.startsWith('text/event-stream')
+    const guard = new CallGuard({ stillAllowed: () => this.#stillAllowed(), silenceMaxMs: isEventStream ? undefined : request.gateway.answerTimeoutMs })
+    const fitting = fittedAnswer(contentType, { request, toolList })
+    pipeline([answer.stream, ...fitting === undefined ? [] : [fitting], guard], (error) => { if (error != null) this.#relayFailed(error) })
     this.#guard = guard
     // An event stream may be silent for long; its client waits for the headers to know that it is open.
-    if (isEventStream) reply.raw.once('pipe', () => { reply.raw.flushHeaders() })
+    if (isEventStream) this.#raw.once('pipe', () => { this.#raw.flushHeaders() })
     return guard
   }
 
   #fail (refusal: McpRefusal): void {
-    if (!this.#options.reply.sent) this.#options.reply.send(refusal)
+    const { reply } = this.#options.request
+    if (!reply.sent) reply.send(refusal)
   }
 
-  #unusable ({ statusCode, contentType, isEncoded }: Answer): McpRefusal | undefined {
-    if (statusCode >= 300 && statusCode < 400) return badGateway('The upstream MCP server redirects. The gateway follows no redirects: an operator has to correct its URL.', this.id)
-    if (statusCode === 401 || statusCode === 407) return badGateway('The upstream MCP server does not accept the gateway. An operator has to correct its credential.', this.id)
+  async #unusable (answer: UpstreamAnswer): Promise<McpRefusal | undefined> {
+    const { status, headers } = answer
+    const contentType = typeOf(answer)
+    if (status < 200 || status > 599) return this.#answered('status')
+    if (status >= 300 && status < 400) return this.#answered('redirect')
+    if (status === 401 || status === 407) return this.#answered('credential')
+    if (status >= 400 && status < 500 && this.#speaksOldTransport) return oldTransport()
     if (isJson(contentType) || contentType.startsWith('text/event-stream')) {
-      return isEncoded && this.#options.toolList !== undefined ? badGateway('The upstream MCP server compresses what it was asked not to.', this.id) : undefined
+      const isEncoded = headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity'
+      const isRead = this.#options.toolList !== undefined || !isJson(contentType)
+      return isEncoded && isRead ? this.#answered('not_mcp') : undefined
     }
-    if (statusCode >= 400 && statusCode < 500) return upstreamRefused(statusCode, this.id)
-    return contentType === '' && statusCode < 300 ? undefined : badGateway('The upstream MCP server answered with something that is not MCP.', this.id)
+    if (status >= 400 && status < 500) return await this.#refusedBy(answer)
+    if (isAcknowledgement(answer) || (contentType === '' && status < 300 && await looksLikeJson(answer.stream))) return undefined
+    return this.#answered('not_mcp', retryAfterOf(answer))
+  }
+
+  async #refusedBy (answer: UpstreamAnswer): Promise<McpRefusal> {
+    const { request } = this.#options
+    request.upstream.answered()
+    return upstreamRefused(answer.status, { id: request.id, text: await told(answer, request.gateway.keys.tokens), retryAfter: retryAfterOf(answer) })
+  }
+
+  // A client of HTTP+SSE, the transport of 2024-11-05, begins with a GET and names neither a version nor a session.
+  get #speaksOldTransport (): boolean {
+    const { method, headers } = this.#options.request.request
+    return method === 'GET' && headers['mcp-protocol-version'] === undefined && headers['mcp-session-id'] === undefined
+  }
+
+  #answered (reason: UpstreamCause, retryAfter?: string): McpRefusal {
+    return this.#failed({ reason, wasSent: true, code: undefined }, retryAfter)
+  }
+
+  #failed (failure: Pick<UpstreamFailure, 'reason' | 'wasSent' | 'code'>, retryAfter?: string): McpRefusal {
+    this.#note(failure.reason, failure.code)
+    return upstreamFailed(failure, this.#options.request.id, retryAfter)
+  }
+
+  #note (cause: Failure['cause'], code: string | undefined): void {
+    if (this.decision === 'passed') this.decision = 'upstream_failed'
+    this.failure ??= { cause, code }
+    this.#options.request.upstream.failed(cause ?? 'broke_off', code)
   }
 
   #stillAllowed (): boolean | Promise<boolean> {
-    const verdict = this.#options.verify()
+    const verdict = this.#verify()
     return verdict instanceof Promise ? verdict.then((later) => this.#allows(later)) : this.#allows(verdict)
   }
 
@@ -165,36 +224,65 @@ export class McpCall implements OpenCall {
   }
 
   #watchExpiry (key: KeyRecord): void {
+    const { gateway, over } = this.#options.request
     clearTimeout(this.#expiry)
-    const inMs = this.#options.expiresInMs(key)
-    if (inMs === undefined || this.#cancel.signal.aborted) return
+    const inMs = gateway.expiresInMs(key)
+    if (inMs === undefined || over.signal.aborted) return
     this.#expiry = setTimeout(() => this.recheck(), Math.min(Math.max(inMs, 50), longestTimerMs)).unref()
   }
 
   // Destroying the connection, unlike ending it, also drops what was written but not yet sent.
   #cutAs (verdict: Verdict): void {
-    if (this.#cancel.signal.aborted) return
-    const { reply } = this.#options
+    const { request } = this.#options
+    if (request.over.signal.aborted) return
     this.decision = 'cut'
-    this.#refusal = this.#options.refuse(verdict, this.id)
-    this.#cancel.abort(new CutOff('The key was revoked or has expired.'))
-    if (reply.raw.headersSent) {
-      reply.raw.destroy()
+    this.#refusal = keyRefusal(verdict, request.id)
+    request.over.abort(new CutOff('The key was revoked or has expired.'))
+    if (this.#raw.headersSent) {
+      this.#raw.destroy()
       this.#guard?.destroy()
     }
   }
 
   #relayFailed (error: Error): void {
-    if (this.decision === 'passed' && !this.#cancel.signal.aborted) this.decision = 'upstream_failed'
-    logOf(this.#options.request).debug({ reason: error.name }, 'an answer of an upstream ended early')
-  }
-
-  #end (): void {
-    clearTimeout(this.#expiry)
-    this.#cancel.abort()
+    const { request } = this.#options
+    if (this.decision === 'passed' && !request.over.signal.aborted) this.#note('broke_off', (error as { code?: string }).code)
+    logOf(request.request).debug({ reason: error.name }, 'an answer of an upstream ended early')
   }
 }
 
+function isAcknowledgement ({ status }: UpstreamAnswer): boolean {
+  return status === 202 || status === 204
+}
+
 function isJson (contentType: string): boolean {
-  return /^application\/json\s*(;|$)/i.test(contentType)
+  return /^application\/json\s*(;|$)/.test(contentType)
+}
+
+function retryAfterOf ({ headers }: UpstreamAnswer): string | undefined {
+  return headers['retry-after']
+}
+
+async function firstPiece (stream: Readable): Promise<Buffer | undefined> {
+  for (;;) {
+    const piece = stream.read() as Buffer | null
+    if (piece !== null) {
+      stream.unshift(piece)
+      return piece
+    }
+    if (stream.readableEnded || stream.destroyed) return undefined
+    await new Promise<void>((resolve) => {
+      for (const name of ['readable', 'end', 'close']) stream.once(name, resolve)
+    })
+  }
+}
+
+async function hasBody (stream: Readable): Promise<boolean> {
+  return await firstPiece(stream) !== undefined
+}
+
+// Some servers leave the header out; a body that is nothing but JSON can be told all the same.
+async function looksLikeJson (stream: Readable): Promise<boolean> {
+  const piece = await firstPiece(stream)
+  return piece === undefined || /^[\s]*[{[]/.test(piece.toString('latin1'))
 }

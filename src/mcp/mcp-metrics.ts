@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { CallReport } from './call-report.ts'
+import type { Gateway } from './gateway.ts'
 
 /** What the gateway's calls look like from far away: no key, no workspace, no tool. Those stand in the log. */
-export function mcpMetrics (registry: Registry, openCalls: () => number): (report: CallReport) => void {
+export function mcpMetrics (registry: Registry, gateway: Gateway): void {
   const calls = new Counter({
     name: 'navis_keys_mcp_calls_total',
     help: 'Messages to MCP upstreams by what became of them.',
@@ -16,15 +16,31 @@ export function mcpMetrics (registry: Registry, openCalls: () => number): (repor
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
     registers: [registry]
   })
-  // eslint-disable-next-line no-new -- It registers itself, and is asked for its value at each scrape.
-  new Gauge({
-    name: 'navis_keys_mcp_open_calls',
-    help: 'Requests on their way to an MCP upstream or back, open streams among them.',
-    registers: [registry],
-    collect () { this.set(openCalls()) }
+  const failures = new Counter({
+    name: 'navis_keys_mcp_upstream_failures_total',
+    help: 'Requests that an MCP upstream failed, by cause.',
+    labelNames: ['upstream', 'cause'],
+    registers: [registry]
   })
-  return ({ upstream, method, decision, duration_ms: durationMs }) => {
+  gauge(registry, { name: 'navis_keys_mcp_open_calls', help: 'Requests on their way to an MCP upstream or back, open streams among them.' }, (told) => { told.set(gateway.openCalls.size) })
+  gauge(registry, { name: 'navis_keys_mcp_held_bytes', help: 'Bytes of bodies that are held for callers.' }, (told) => { told.set(gateway.bodies.held) })
+  gauge(registry, { name: 'navis_keys_mcp_upstream_up', help: '1: the newest request to the MCP upstream was answered. 0: it failed. Absent before the first.', labelNames: ['upstream'] }, (told) => {
+    for (const { state: { name, state } } of gateway.upstreams) if (state !== 'unknown') told.set({ upstream: name }, state === 'up' ? 1 : 0)
+  })
+  for (const upstream of gateway.upstreams) upstream.onFailure = (cause) => { failures.inc({ upstream: upstream.name, cause }) }
+  gateway.onReport(({ upstream, method, decision, duration_ms: durationMs }) => {
     calls.inc({ upstream, method, decision })
     durations.observe({ upstream, method }, durationMs / 1000)
-  }
+  })
+}
+
+interface GaugeOptions {
+  readonly name: string
+  readonly help: string
+  readonly labelNames?: string[]
+}
+
+// It registers itself, and is asked for its value at each scrape.
+function gauge (registry: Registry, options: GaugeOptions, tell: (gauge: Gauge) => void): void {
+  const made: Gauge = new Gauge({ ...options, registers: [registry], collect () { tell(made) } })
 }

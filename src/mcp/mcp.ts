@@ -1,66 +1,79 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { rpcErrorBody } from './protocol/rpc-error.ts'
-import { admit } from './admit.ts'
+import { logOf } from '../http/logging.ts'
+import { readCall } from './client-call.ts'
+import { forward } from './forward.ts'
 import type { Gateway } from './gateway.ts'
 import { methodNotAllowed, toRefusal, unforeseen } from './gateway-refusals.ts'
-import { forward } from './forward.ts'
-import { readCall } from './read-call.ts'
-import { logOf } from '../http/logging.ts'
-import type { Upstream } from './upstream.ts'
 import { GatewayRequest } from './gateway-request.ts'
-import { answerPreflight, welcomeOrigin } from './origins.ts'
+import { rpcErrorBody } from './protocol/rpc-error.ts'
+import type { Upstream } from './upstream.ts'
 
 /** The MCP endpoints: streamable HTTP of 2026-07-28 and of the revisions before it. */
 export const mcp: FastifyPluginAsync<{ gateway: Gateway }> = async (app, { gateway }) => {
   app.decorateRequest('gatewayRequest')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: gateway.bodyBytesMax }, (_request, body, done) => { done(null, body) })
+  app.addContentTypeParser('application/json', async (request: FastifyRequest, stream: FastifyRequest['raw']) => await request.gatewayRequest.receiveBody(stream))
   app.setErrorHandler(tellRefusal)
-  for (const upstream of gateway.upstreams) serve(app, gateway, upstream)
+  for (const upstream of gateway.upstreams) {
+    // Clients and people write it either way.
+    for (const path of [upstream.path, `${upstream.path}/`]) serve(app, { gateway, upstream, path })
+  }
 }
 
-function serve (app: FastifyInstance, gateway: Gateway, upstream: Upstream): void {
+interface Served {
+  readonly gateway: Gateway
+  readonly upstream: Upstream
+  readonly path: string
+}
+
+function serve (app: FastifyInstance, { gateway, upstream, path }: Served): void {
+  const enter = (request: FastifyRequest, reply: FastifyReply) => {
+    request.gatewayRequest = new GatewayRequest({ gateway, upstream, request, reply })
+  }
   app.route({
     method: ['POST', 'GET', 'DELETE'],
-    url: upstream.path,
+    url: path,
     exposeHeadRoute: false,
-    schema: { tags: ['mcp'], summary: `The MCP server "${upstream.name}", for keys (streamable HTTP)`, security: [{ key: [] }] },
-    onRequest: async function enter (request, reply) {
-      request.gatewayRequest = new GatewayRequest({ gateway, upstream, request, reply })
-      welcomeOrigin(gateway, request, reply)
-      await admit(gateway, request)
+    schema: { tags: ['mcp'], summary: `The MCP server "${upstream.name}", for keys (streamable HTTP)`, security: [{ key: [] }], hide: path !== upstream.path },
+    onRequest: async function authenticate (request, reply) {
+      enter(request, reply)
+      gateway.origins.welcome(request, reply)
+      await request.gatewayRequest.authenticate()
     },
-    handler: async function pass (request, reply) {
-      await forward({ gateway, upstream, request, reply, call: readCall(gateway, upstream, request) })
+    handler: async function forwardCall ({ gatewayRequest }, reply) {
+      if (!gatewayRequest.isAuthenticated()) throw new Error('A request went past the hook that authenticates it.')
+      const { call, body } = await readCall(gatewayRequest)
+      await forward(gatewayRequest, call, body)
       return reply
     }
   })
   app.route({
     method: 'OPTIONS',
-    url: upstream.path,
+    url: path,
     schema: { hide: true },
     handler: async function preflight (request, reply) {
-      return answerPreflight(gateway, request, reply)
+      return gateway.origins.answerPreflight(request, reply)
     }
   })
   app.route({
     method: ['HEAD', 'PUT', 'PATCH'],
-    url: upstream.path,
+    url: path,
     schema: { hide: true },
-    handler: async function refuseMethod (_request, reply) {
+    onRequest: async function refuseMethod (_request, reply) {
       reply.header('allow', 'POST, GET, DELETE')
       throw methodNotAllowed('POST, GET or DELETE')
-    }
+    },
+    handler: async () => {}
   })
 }
 
 function tellRefusal (error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const visit: GatewayRequest | undefined = request.gatewayRequest
-  const refusal = visit?.call?.refusalOf(error) ?? toRefusal(error, visit?.id)
+  const { gatewayRequest } = request as { gatewayRequest?: GatewayRequest }
+  const refusal = gatewayRequest?.call?.refusalOf(error) ?? toRefusal(error, gatewayRequest?.id)
   if (refusal === undefined) logOf(request).error({ reason: error.name }, 'the gateway failed')
-  const told = refusal ?? unforeseen(visit?.id)
-  visit?.refused(told)
-  for (const name of ['mcp-session-id', 'content-encoding']) reply.removeHeader(name)
+  const told = refusal ?? unforeseen(gatewayRequest?.id)
+  gatewayRequest?.refused(told)
+  for (const name of ['mcp-session-id', 'content-encoding', 'retry-after']) reply.removeHeader(name)
   return reply.code(told.status)
     .headers({ ...told.headers, 'cache-control': 'no-store', 'content-type': 'application/json; charset=utf-8' })
     .send(JSON.stringify(rpcErrorBody(told)))

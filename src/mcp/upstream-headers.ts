@@ -1,13 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { KeyRecord } from '../core/key-record.ts'
 import { scopes } from '../core/scopes.ts'
+import type { UpstreamAnswer } from './upstream-client.ts'
 
 type Headers = Record<string, string>
 
 // What a client may say to an upstream, beside what the gateway says itself. A list of what passes, not of what does not:
 // tokens, cookies, forged x-navis-*, method overrides and whatever is invented next stay here.
-const passedUp = ['accept', 'accept-language', 'last-event-id', 'user-agent', 'traceparent', 'tracestate', 'baggage']
-const passedDown = ['content-type', 'content-encoding', 'mcp-protocol-version', 'retry-after', 'x-accel-buffering']
+const passedUp = ['accept', 'accept-language', 'user-agent', 'traceparent', 'tracestate', 'baggage']
+const passedDown = ['content-encoding', 'mcp-protocol-version', 'retry-after', 'x-accel-buffering']
 
 /** The headers for the upstream that come from the client. */
 export function passableHeaders (headers: IncomingHttpHeaders): Headers {
@@ -36,4 +37,33 @@ export function answerHeaders (headers: IncomingHttpHeaders): Headers {
     if (typeof value === 'string') passed[name] = value
   }
   return passed
+}
+
+/** The media type of an answer, in lower case; empty where it names none. */
+export function typeOf ({ headers }: UpstreamAnswer): string {
+  return headers['content-type']?.toLowerCase() ?? ''
+}
+
+const toldBytesMax = 2048
+const toldLengthMax = 500
+
+/** What a refusal of an upstream says in words, in one line and without tokens; empty where it says nothing that can be shown. */
+export async function told (answer: UpstreamAnswer, tokens: { foundIn (text: string): boolean }): Promise<string> {
+  if (!/^(text\/plain|application\/[a-z.+-]*json)\s*(;|$)/.test(typeOf(answer)) || answer.headers['content-encoding'] !== undefined) return ''
+  const pieces: Buffer[] = []
+  let length = 0
+  const tooSlow = setTimeout(() => { answer.stream.destroy() }, 1000)
+  try {
+    for await (const piece of answer.stream) {
+      pieces.push(piece as Buffer)
+      length += (piece as Buffer).length
+      if (length >= toldBytesMax) break
+    }
+  } catch {
+    // It broke off: what has come is all that was said.
+  } finally {
+    clearTimeout(tooSlow)
+  }
+  const text = Buffer.concat(pieces).toString('utf8').replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim().slice(0, toldLengthMax)
+  return tokens.foundIn(text) ? '' : text
 }

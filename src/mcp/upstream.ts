@@ -1,18 +1,24 @@
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
+import type { Scope } from '../core/scopes.ts'
 import type { Message } from './protocol/message.ts'
 import type { UpstreamPolicy } from './protocol/policy.ts'
+import { supported } from './protocol/protocol.ts'
 import { neededScope, toolScope } from './protocol/tool-scope.ts'
-import type { Scope } from '../core/scopes.ts'
-import { ReadOnlyTools, listReadOnlyTools } from './read-only-tools.ts'
+import { askVersions, listReadOnlyTools, ReadOnlyTools } from './read-only-tools.ts'
+import type { UpstreamCause } from './upstream-client.ts'
 import type { CallerTokens, Subject } from './upstream-credential.ts'
 
 export interface UpstreamOptions {
-  /** `default` is served at `/mcp`, any other at `/mcp/{name}`. */
+  /** `default` is served at `/mcp`, any other at `/mcp/{name}`, unless `path` says otherwise. */
   readonly name: string
   readonly url: string
+  /** Where clients reach it. */
+  readonly path?: string | undefined
   /** Sent as `Authorization: Bearer …` to this upstream. None: a signed token, where a key to sign with is set, or nothing. */
   readonly token?: string | undefined
+  /** Further headers of the operator's for this upstream, names in lower case. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 interface UpstreamParts {
@@ -22,26 +28,75 @@ interface UpstreamParts {
   readonly log: Logger
 }
 
-/** One MCP server behind the gateway: where it is, what its tools need, and what it is told of the caller. */
+type FailureCause = UpstreamCause | 'broke_off'
+
+/** How the newest request to an upstream ended. */
+export interface UpstreamState {
+  readonly name: string
+  /** `unknown` before the first request. */
+  readonly state: 'unknown' | 'up' | 'failing'
+  readonly cause: FailureCause | undefined
+}
+
+const versionsFreshForMs = 60_000
+const versionsAskedAgainAfterMs = 5_000
+const askTimeoutMs = 5_000
+
+/** The path that an upstream has unless the operator sets one. */
+export function defaultPath (name: string): string {
+  return name === 'default' ? '/mcp' : `/mcp/${name}`
+}
+
+/** One MCP server behind the gateway: where it is, what its tools need, what it is told of the caller, and how it does. */
 export class Upstream {
   readonly name: string
   readonly url: URL
+  /** The path on which clients reach it. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
   readonly #token: string | undefined
   readonly #parts: UpstreamParts
   readonly #readOnlyTools: ReadOnlyTools
+  #state: UpstreamState
+  #versions: readonly string[] = supported
+  #versionsAskedAt = -Infinity
+  #versionsTriedAt = -Infinity
+  #askingVersions: Promise<void> | undefined
+  /** Told of each failure. */
+  onFailure: (cause: FailureCause) => void = () => {}
 
-  constructor ({ name, url, token }: UpstreamOptions, parts: UpstreamParts) {
+  constructor ({ name, url, path, token, headers = {} }: UpstreamOptions, parts: UpstreamParts) {
     this.name = name
     this.url = new URL(url)
+    this.path = path ?? defaultPath(name)
+    this.headers = headers
     this.#token = token
     this.#parts = parts
-    const readHints = async (signal: AbortSignal) => await listReadOnlyTools({ url: this.url, headers: await this.authorization(undefined), signal })
-    this.#readOnlyTools = new ReadOnlyTools({ upstream: name, readHints, clock: parts.clock, log: parts.log })
+    this.#state = { name, state: 'unknown', cause: undefined }
+    this.#readOnlyTools = new ReadOnlyTools({
+      upstream: name,
+      ask: async (signal) => await listReadOnlyTools({ ...await this.#asItself(), signal }),
+      clock: parts.clock,
+      log: parts.log
+    })
   }
 
-  /** The path on which clients reach it. */
-  get path (): string {
-    return this.name === 'default' ? '/mcp' : `/mcp/${this.name}`
+  get state (): UpstreamState {
+    return this.#state
+  }
+
+  /** It answered as an MCP server does, if only with a refusal. */
+  answered (): void {
+    if (this.#state.state === 'up') return
+    if (this.#state.state === 'failing') this.#parts.log.info({ upstream: this.name }, 'the MCP upstream answers again')
+    this.#state = { name: this.name, state: 'up', cause: undefined }
+  }
+
+  failed (cause: FailureCause, code: string | undefined): void {
+    this.onFailure(cause)
+    // One line for a spell of failures of one kind: each call has a line of its own that names the cause too.
+    if (this.#state.cause !== cause) this.#parts.log.warn({ upstream: this.name, cause, cause_code: code }, 'the MCP upstream failed')
+    this.#state = { name: this.name, state: 'failing', cause }
   }
 
   /** Resolves when what is known of the tools is as good as it gets, in time for `scopeOf` and `scopeOfTool`. */
@@ -54,11 +109,43 @@ export class Upstream {
   }
 
   scopeOfTool (tool: string): Scope {
-    return toolScope(tool, this.#parts.policy(), this.#readOnlyTools)
+    return toolScope(tool, this.#parts.policy(), this.#readOnlyTools.known)
+  }
+
+  /** Which tools read by what is known now, for a list that is shown later. It decides no call. */
+  readingTools (): (tool: string) => boolean {
+    const [policy, known] = [this.#parts.policy(), this.#readOnlyTools.known]
+    return (tool) => toolScope(tool, policy, known) === 'mcp:read'
   }
 
   async authorization (subject: Subject): Promise<Record<string, string>> {
     const token = this.#token ?? await this.#parts.callerTokens?.tokenFor(this.url.href, subject)
     return token === undefined ? {} : { authorization: `Bearer ${token}` }
+  }
+
+  /** The versions that it speaks; all that the gateway knows while it does not say. */
+  async versions (): Promise<readonly string[]> {
+    const now = this.#parts.clock.monotonicMs()
+    if (now - this.#versionsAskedAt > versionsFreshForMs && now - this.#versionsTriedAt > versionsAskedAgainAfterMs) {
+      this.#versionsTriedAt = now
+      this.#askingVersions = this.#askVersions(now).finally(() => { this.#askingVersions = undefined })
+    }
+    await this.#askingVersions
+    return this.#versions
+  }
+
+  async #askVersions (now: number): Promise<void> {
+    try {
+      const spoken = await askVersions({ ...await this.#asItself(), signal: AbortSignal.timeout(askTimeoutMs) })
+      this.#versions = supported.filter((version) => spoken.includes(version))
+      this.#versionsAskedAt = now
+    } catch (error) {
+      this.#versions = supported
+      this.#parts.log.debug({ upstream: this.name, reason: (error as Error).name }, 'the upstream did not tell which versions it speaks')
+    }
+  }
+
+  async #asItself () {
+    return { url: this.url, headers: { ...this.headers, ...await this.authorization(undefined) } }
   }
 }

@@ -5,8 +5,9 @@ import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { openKeys, type Keys, type KeysHealth, type KeysOptions, type KeysStats } from '../engine/open-keys.ts'
-import { bearerToken } from '../http/bearer.ts'
-import { failureFor, refusalFor, refuseRequest } from '../http/refusals.ts'
+import { presentedToken } from '../http/bearer.ts'
+import { judgeRequest } from '../http/judge-request.ts'
+import { refusalFor, refuseRequest } from '../http/refusals.ts'
 
 export { KeysError, openKeys }
 export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
@@ -22,6 +23,8 @@ export interface ApiKeysOptions extends KeysOptions {
    * `app.partnerApiKeys`, `app.partnerRequireScope` and `request.partnerApiKey`. None.
    */
   readonly decoratorPrefix?: string | undefined
+  /** A second header that may carry the token, for clients that cannot send `Authorization`. `x-api-key`; empty: none. */
+  readonly apiKeyHeader?: string | undefined
 }
 
 /** Lets only requests pass whose bearer token is a key with the scope; each refusal is a complete answer. */
@@ -53,6 +56,7 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   assertFree(app, names)
   const keys = options.keys ?? await openKeys({ log: app.log, ...options })
   const { verifier, tokens } = keys
+  const presented = presentedToken(tokens, options.apiKeyHeader)
   // Of this instance: two in one context must not take the key of one for that of the other.
   const verified = Symbol('navis-keys.verified')
   type Verified = FastifyRequest & { [verified]?: ApiKey | undefined }
@@ -71,15 +75,14 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   app.decorate(names.requireScope, function requireScope (scope: Scope): RequireKey {
     if (!isScope(scope)) throw new TypeError('The scope to require is `mcp:read` or `mcp:write`.')
     return function requireKey (request: Verified, reply, done) {
-      const token = bearerToken(request.raw, tokens)
-      if (typeof token !== 'string') return refuseRequest(reply, token)
-      const verdict = verifier.verify(token, { scope, client: request })
-      // No promise for a hit: this is all that it costs.
-      if (!(verdict instanceof Promise)) return settle(request, reply, done, verdict)
-      verdict.then(
-        (late) => { settle(request, reply, done, late) },
-        (error: unknown) => { refuseRequest(reply, failureFor(error)) }
-      )
+      judgeRequest({
+        presented,
+        verifier,
+        request,
+        scope,
+        onVerdict: (verdict) => { settle(request, reply, done, verdict) },
+        onRefusal: (refusal) => { refuseRequest(reply, refusal) }
+      })
     }
   })
 

@@ -5,26 +5,32 @@ import type { KeyRecord } from '../core/key-record.ts'
 import { claimOfHeaders } from '../mcp/protocol/header-scope.ts'
 import { isScope, scopes, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
-import { bearerToken } from '../http/bearer.ts'
+import { presentedToken, type PresentedToken } from '../http/bearer.ts'
+import { judgeRequest } from '../http/judge-request.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { failureFor, refusalFor, refusals, refuseRequest } from '../http/refusals.ts'
+import { refusalFor, refusals, refuseRequest } from '../http/refusals.ts'
 
 const path = '/forward-auth'
+
+interface ForwardAuthOptions {
+  /** Reads the token that a request presents. `Authorization` and `x-api-key`. */
+  readonly presented?: PresentedToken | undefined
+}
 
 /**
  * Answers proxies about the token that a client presented to them: nginx `auth_request`, Traefik ForwardAuth, Caddy
  * `forward_auth`, Envoy `ext_authz`. Everything happens in `onRequest`, so a body of any type is never read. What a
  * proxy tells of the original request (`X-Forwarded-Uri` and the like) decides nothing: a client may have written it.
  */
-export const forwardAuthRoutes: FastifyPluginAsync = async (app) => {
-  const { verifier, tokens } = app.apiKeys
+export const forwardAuthRoutes: FastifyPluginAsync<ForwardAuthOptions> = async (app, { presented = presentedToken(app.apiKeys.tokens) }) => {
+  const { verifier } = app.apiKeys
 
   const answer = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
     const scope = wantedScope(request)
     if (scope instanceof KeysError) {
       // A token among the parameters that are not known gets the answer that it gets everywhere.
       const { tokenInQuery } = refusals
-      return bearerToken(request.raw, tokens) === tokenInQuery ? refuseRequest(reply, tokenInQuery) : done(scope)
+      return presented(request.raw) === tokenInQuery ? refuseRequest(reply, tokenInQuery) : done(scope)
     }
     const { mcp } = request.query as { mcp?: string | string[] }
     if (mcp === undefined) return judge(request, reply, scope)
@@ -32,11 +38,14 @@ export const forwardAuthRoutes: FastifyPluginAsync = async (app) => {
   }
 
   const judge = (request: FastifyRequest, reply: FastifyReply, scope: Scope | undefined): void => {
-    const token = bearerToken(request.raw, tokens)
-    if (typeof token !== 'string') return refuseRequest(reply, token)
-    const verdict = verifier.verify(token, { scope, client: request })
-    if (!(verdict instanceof Promise)) return tell(reply, verdict)
-    verdict.then((late) => { tell(reply, late) }, (error: unknown) => { refuseRequest(reply, failureFor(error)) })
+    judgeRequest({
+      presented,
+      verifier,
+      request,
+      scope,
+      onVerdict: (verdict) => { tell(reply, verdict) },
+      onRefusal: (refusal) => { refuseRequest(reply, refusal) }
+    })
   }
 
   const onlyGet = { tags: ['verification'], security: [{ key: [] }], summary: 'May this request pass? For proxies; any method', response: answers }

@@ -37,6 +37,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     unknownTokensPerMinute: 600,
     memoryEntriesMax: 100_000,
     tokenPrefix: 'nops_',
+    apiKeyHeader: 'x-api-key',
     cache: true,
     acks: true,
     pages: {

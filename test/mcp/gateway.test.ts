@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import type { GatewayCall } from '../../src/mcp/call-report.ts'
 import { startGateway } from '../support/gateway.ts'
 import { recordingUpstream } from '../support/recording-upstream.ts'
 import { freshDatabase, until } from '../support/servers.ts'
@@ -147,7 +148,7 @@ test('a read key sees the tools that it may call, marked private; a write key se
   t.strictSame((await post(gateway.url, write.token, rpc('tools/list'))).json, list)
   const streamed = await fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${read.token}` }, body: JSON.stringify(rpc('tools/list')) })
   t.equal(streamed.headers.get('content-type'), 'text/event-stream')
-  t.match(await streamed.text(), /^id: 5\ndata: \{"jsonrpc".*"tools":\[\{"name":"get_a","n":1.5\}\]/)
+  t.match(await streamed.text(), /^id: 5\.[\w-]{22}\ndata: \{"jsonrpc".*"tools":\[\{"name":"get_a","n":1.5\}\]/)
   t.equal((await post(gateway.url, read.token, rpc('tools/call', { name: 'get_a' }))).status, 200)
   t.equal((await post(gateway.url, read.token, rpc('tools/call', { name: 'set_a' }))).status, 403)
 })
@@ -275,4 +276,84 @@ test('when the answer about a key is not known, the upstream hears nothing and t
   t.equal(answer.headers.get('retry-after'), '1')
   t.match(answer.json, { error: { data: { code: 'unavailable' } } })
   t.strictSame(upstream.received, [])
+})
+
+test('a path with a slash at its end is the same path', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: [{ name: 'default', url: upstream.url }, { name: 'crm', url: upstream.url }] })
+  const { token } = await gateway.mint('mcp:read')
+  for (const path of ['/', '/crm/']) t.equal((await post(`${gateway.url}${path}`, token, rpc('ping'))).status, 200, path)
+})
+
+test('without a list, pages of this machine are allowed; patterns reach programs and any port', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const statuses = async (allowedOrigins: readonly string[] | undefined, origins: readonly string[]) => {
+    const gateway = await startGateway(t, { upstreams: upstream.url, allowedOrigins })
+    const { token } = await gateway.mint('mcp:read')
+    return await Promise.all(origins.map(async (origin) => (await post(gateway.url, token, rpc('ping'), { origin })).status))
+  }
+  t.strictSame(await statuses(undefined, ['http://localhost:6274', 'http://127.0.0.1', 'http://[::1]:3000', 'https://localhost', 'http://localhost.evil.example', 'http://evil.example:80', 'null']), [200, 200, 200, 403, 403, 403, 403])
+  t.strictSame(await statuses(['vscode-webview://*', 'chrome-extension://abc', 'http://dev.example:*', 'tauri://localhost'],
+    ['vscode-webview://1f0a', 'chrome-extension://abc', 'chrome-extension://abd', 'http://dev.example:81', 'http://x.dev.example', 'tauri://localhost', 'http://localhost:1']), [200, 200, 403, 200, 403, 200, 403])
+})
+
+test('an unsupported version is refused with the id of its request, and with what this upstream speaks', async (t) => {
+  const upstream = await recordingUpstream(t, ({ body, method }, response) => {
+    const { id, method: asked } = method === 'POST' ? JSON.parse(body) as { id: number, method: string } : { id: 0, method: '' }
+    response.setHeader('content-type', 'application/json')
+    if (asked === 'initialize') response.end(JSON.stringify({ jsonrpc: '2.0', id, result: { protocolVersion: '2025-06-18', capabilities: {}, serverInfo: { name: 'x', version: '1' } } }))
+    else response.writeHead(asked === 'notifications/initialized' ? 202 : 400).end(JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32601, message: 'Method not found' } }))
+  })
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const { token } = await gateway.mint('mcp:read')
+  t.match(await post(gateway.url, token, rpc('tools/list', {}, 301), { 'mcp-protocol-version': '2099-01-01', 'mcp-method': 'tools/list' }), {
+    status: 400, json: { id: 301, error: { code: -32022, data: { supported: ['2025-06-18'], requested: '2099-01-01' } } }
+  })
+})
+
+test('a method that is not known does not exist for a read key, and goes on for a write key', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const [read, write] = [await gateway.mint('mcp:read'), await gateway.mint('mcp:write')]
+  const modern = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'acme/do' }
+  t.match(await post(gateway.url, read.token, rpc('acme/do', {}, 4), modern), { status: 404, json: { id: 4, error: { code: -32601, data: { code: 'unknown_method' } } } })
+  t.match(await post(gateway.url, read.token, rpc('acme/do', {}, 4)), { status: 403, json: { id: 4, error: { code: -32601 } } })
+  t.strictSame(upstream.received, [])
+  t.equal((await post(gateway.url, write.token, rpc('acme/do', {}, 4), modern)).status, 200)
+})
+
+test('a key in X-API-Key is as good as in Authorization; two different ones are none, and neither is a placeholder', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const [one, other] = [await gateway.mint('mcp:read'), await gateway.mint('mcp:read')]
+  t.equal((await post(gateway.url, undefined, rpc('ping'), { 'x-api-key': one.token })).status, 200)
+  t.equal((await post(gateway.url, one.token, rpc('ping'), { 'X-API-Key': one.token })).status, 200)
+  t.equal((await post(gateway.url, undefined, rpc('ping'), { authorization: 'Basic YTpi', 'x-api-key': one.token })).status, 200)
+  t.notOk(upstream.received.some(({ headers }) => 'x-api-key' in headers))
+  const two = await post(gateway.url, one.token, rpc('ping'), { 'x-api-key': other.token })
+  t.equal(two.status, 401)
+  t.match(two.headers.get('www-authenticate'), /two different tokens/)
+  const placeholders = ['${NAVIS_KEY}', '${env:NAVIS_KEY}', '$NAVIS_KEY', '{{NAVIS_KEY}}', '<token>', '%NAVIS_KEY%', 'nops_REPLACE_WITH_YOUR_KEY', 'YOUR_API_KEY'] // eslint-disable-line no-template-curly-in-string
+  for (const placeholder of placeholders) {
+    const told = await post(gateway.url, placeholder, rpc('ping'))
+    t.equal(told.status, 401, placeholder)
+    t.match(told.headers.get('www-authenticate'), /error="invalid_token", error_description="A placeholder came/, placeholder)
+  }
+})
+
+test('each call of a key is told to whoever counts, with the client that made it', async (t) => {
+  const calls: GatewayCall[] = []
+  const upstream = await recordingUpstream(t, (_request, response) => { response.setHeader('mcp-session-id', 's').setHeader('content-type', 'application/json').end('{"jsonrpc":"2.0","id":1,"result":{}}') })
+  const gateway = await startGateway(t, { upstreams: upstream.url, onCall: (call) => { calls.push(call) } })
+  const { token, key } = await gateway.mint('mcp:read')
+  const opened = await post(gateway.url, token, rpc('initialize', { clientInfo: { name: 'claude-code', version: '2.1' } }))
+  await post(gateway.url, token, rpc('tools/call', { name: 'set' }), { 'mcp-session-id': opened.headers.get('mcp-session-id') ?? '' })
+  await post(gateway.url, undefined, rpc('ping'))
+  await until(() => gateway.reports.length === 3)
+  const client = { name: 'claude-code', version: '2.1' }
+  t.match(calls, [
+    { key: { id: key.id }, upstream: 'default', method: 'initialize', decision: 'passed', status: 200, ms: Number, clientInfo: client, address: '127.0.0.1' },
+    { method: 'tools/call', tool: 'set', decision: 'denied', status: 403, clientInfo: client }
+  ])
+  t.equal(calls.length, 2, 'a request without a key is no call of a key')
 })

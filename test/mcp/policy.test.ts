@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { test } from 'tap'
 import { silentLogger } from '../../src/core/logger.ts'
-import { ReadOnlyTools } from '../../src/mcp/read-only-tools.ts'
 import { PolicyFile } from '../../src/mcp/policy-file.ts'
+import { ReadOnlyTools } from '../../src/mcp/read-only-tools.ts'
 import { until } from '../support/servers.ts'
 
 const file = (tools: object) => JSON.stringify({ upstreams: { crm: { tools } } })
@@ -24,58 +24,66 @@ test('a policy that changes is in force without a restart, and one that turns ba
   await until(() => policies.of('crm').scopeOf('get_a') === 'mcp:read')
 })
 
-function catalog (answers: Array<readonly string[] | Error>) {
+function readOnlyTools (answers: Array<readonly string[] | Error>) {
   const clock = { now: 0, monotonicMs: () => clock.now }
   let asked = 0
-  const hints = new ReadOnlyTools({
+  const tools = new ReadOnlyTools({
     upstream: 'crm',
     clock,
     log: silentLogger,
-    readHints: async () => {
+    ask: async () => {
       const answer = answers[Math.min(asked++, answers.length - 1)] ?? []
       if (answer instanceof Error) throw answer
       return new Set(answer)
     }
   })
-  return { hints, clock, asked: () => asked }
+  return { tools, clock, asked: () => asked }
 }
 
-test('hints are asked for once, and again after a minute without keeping anyone waiting', async (t) => {
-  const { hints, clock, asked } = catalog([['get'], ['get', 'look']])
-  t.notOk(hints.has('get'), 'unknown before the first answer')
-  await Promise.all([hints.settled(['get']), hints.settled(['get'])])
-  t.ok(hints.has('get'))
-  await hints.settled(['get'])
+test('an upstream is asked once for its read-only tools, and again before the minute is over without keeping anyone waiting', async (t) => {
+  const { tools, clock, asked } = readOnlyTools([['get'], ['get', 'look']])
+  t.notOk(tools.known.has('get'), 'unknown before the first answer')
+  await Promise.all([tools.settled(['get']), tools.settled(['get'])])
+  t.ok(tools.known.has('get'))
+  await tools.settled(['get'])
   t.equal(asked(), 1)
-  clock.now = 61_000
-  await hints.settled(['get'])
-  t.ok(hints.has('get'))
-  await until(() => hints.has('look'))
+  clock.now = 45_000
+  const settled = tools.settled(['get'])
+  t.ok(tools.known.has('get'))
+  await settled
+  await until(() => tools.known.has('look'))
   t.equal(asked(), 2)
 })
 
 test('an unknown tool is asked about, but not more often than every five seconds', async (t) => {
-  const { hints, clock, asked } = catalog([['get'], ['get', 'new']])
-  await hints.settled(['get'])
+  const { tools, clock, asked } = readOnlyTools([['get'], ['get', 'new']])
+  await tools.settled(['get'])
   clock.now = 1000
-  for (let i = 0; i < 10; i++) await hints.settled(['new'])
+  for (let i = 0; i < 10; i++) await tools.settled(['new'])
   t.equal(asked(), 1)
-  t.notOk(hints.has('new'))
+  t.notOk(tools.known.has('new'))
   clock.now = 5000
-  await hints.settled(['new'])
-  t.ok(hints.has('new'))
+  await tools.settled(['new'])
+  t.ok(tools.known.has('new'))
 })
 
-test('a tool that no longer only reads loses its hint, and all do when the upstream has not told for ten minutes', async (t) => {
-  const { hints, clock } = catalog([['get', 'look'], ['get'], new Error('down')])
-  await hints.settled(['get', 'look'])
+test('after a minute without a question, a tool that has stopped to be read-only does not pass once more', async (t) => {
+  const { tools, clock } = readOnlyTools([['get', 'look'], ['get']])
+  await tools.settled(['look'])
+  clock.now = 75_000
+  t.notOk(tools.known.has('look'), 'what is older than a minute decides nothing')
+  await tools.settled(['look'])
+  t.notOk(tools.known.has('look'))
+  t.ok(tools.known.has('get'))
+})
+
+test('while an upstream does not say which of its tools only read, after a minute all of them write; then it says so again', async (t) => {
+  const { tools, clock } = readOnlyTools([['get'], new Error('down'), ['get']])
+  await tools.settled(['get'])
   clock.now = 61_000
-  await hints.settled(['look'])
-  await until(() => !hints.has('look'))
-  clock.now = 500_000
-  await hints.settled(['get'])
-  t.ok(hints.has('get'))
-  clock.now = 700_000
-  await hints.settled(['get'])
-  t.notOk(hints.has('get'))
+  await tools.settled(['get'])
+  t.notOk(tools.known.has('get'))
+  clock.now = 67_000
+  await tools.settled(['get'])
+  t.ok(tools.known.has('get'))
 })

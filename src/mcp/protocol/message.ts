@@ -1,6 +1,7 @@
+import { folded } from './folded.ts'
 import { nameMemberOf } from './methods.ts'
 import { invalidRequest, McpRefusal, rpcCodes, type RpcId } from './rpc-error.ts'
-import { JsonRefused, readStrictJson, type Json, type JsonObject } from './strict-json.ts'
+import { isJsonArray, isJsonObject, type Json, type JsonObject, type JsonText } from './strict-json.ts'
 
 /** One JSON-RPC message from a client, as the upstream will read it too. */
 export type Message =
@@ -8,39 +9,47 @@ export type Message =
   | { readonly kind: 'notification', readonly method: string, readonly name: string | undefined, readonly version: string | undefined }
   | { readonly kind: 'response', readonly id: RpcId }
 
+/** What a client calls itself (`clientInfo`, every revision). */
+export interface ClientInfo {
+  readonly name: string
+  readonly version: string | undefined
+}
+
 export interface MessageBody {
   readonly messages: readonly Message[]
   readonly batch: boolean
   /** What goes upstream: written anew from what was read, never the bytes that came. */
-  readonly text: string
+  readonly bytes: Buffer
+  /** From `initialize`, or from the `_meta` of 2026-07-28. */
+  readonly clientInfo: ClientInfo | undefined
 }
 
 const batchMax = 100
 const idLengthMax = 1024
 const versionMember = 'io.modelcontextprotocol/protocolVersion'
+const clientInfoMember = 'io.modelcontextprotocol/clientInfo'
 const calls: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'method', 'params'])
 const answers: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'result', 'error'])
 
-export function readMessages (bytes: Uint8Array): MessageBody {
-  const { value, text } = read(bytes)
-  if (!Array.isArray(value)) return { messages: [readMessage(value)], batch: false, text }
+export function readMessages ({ value, bytes }: JsonText): MessageBody {
+  if (!isJsonArray(value)) return { messages: [readMessage(value)], batch: false, bytes, clientInfo: readClientInfo(value) }
   if (value.length === 0) throw invalidRequest('The batch is empty.')
   if (value.length > batchMax) throw invalidRequest(`The batch has more than ${batchMax} messages. Send them in several.`)
-  return { messages: value.map(readMessage), batch: true, text }
+  return { messages: value.map(readMessage), batch: true, bytes, clientInfo: undefined }
 }
 
-function read (bytes: Uint8Array) {
-  try {
-    return readStrictJson(bytes)
-  } catch (error) {
-    if (error instanceof JsonRefused) throw new McpRefusal({ status: 400, code: rpcCodes.parse, message: error.message })
-    throw error
-  }
+function readClientInfo (value: Json): ClientInfo | undefined {
+  const params = isJsonObject(value) ? value.get('params') : undefined
+  if (!isJsonObject(params)) return undefined
+  const meta = params.get('_meta')
+  const info = params.get('clientInfo') ?? (isJsonObject(meta) ? meta.get(clientInfoMember) : undefined)
+  if (!isJsonObject(info)) return undefined
+  const [name, version] = [info.get('name'), info.get('version')]
+  return typeof name === 'string' ? { name, version: typeof version === 'string' ? version : undefined } : undefined
 }
 
-function readMessage (value: Json): Message {
-  if (!(value instanceof Map)) throw invalidRequest('A message is a JSON object.')
-  const message = value as JsonObject
+function readMessage (message: Json): Message {
+  if (!isJsonObject(message)) throw invalidRequest('A message is a JSON object.')
   const id = readId(message)
   if (message.get('jsonrpc') !== '2.0') throw invalidRequest('A message has the member "jsonrpc" with the value "2.0".', id)
   return message.has('method') ? readCall(message, id) : readAnswer(message, id)
@@ -66,7 +75,7 @@ function readCall (message: JsonObject, id: RpcId | undefined): Message {
   const method = message.get('method')
   if (typeof method !== 'string') throw invalidRequest('The member "method" is a string.', id)
   const params = message.get('params') ?? new Map<string, Json>()
-  if (!(params instanceof Map)) throw invalidParams('MCP passes "params" as an object.', id)
+  if (!isJsonObject(params)) throw invalidParams('MCP passes "params" as an object.', id)
   const name = readName(method, params, id)
   const version = readVersion(params, id)
   return id === undefined ? { kind: 'notification', method, name, version } : { kind: 'request', id, method, name, version }
@@ -93,15 +102,9 @@ function readName (method: string, params: JsonObject, id: RpcId | undefined): s
 
 function readVersion (params: JsonObject, id: RpcId | undefined): string | undefined {
   const meta = params.get('_meta')
-  const version = meta instanceof Map ? (meta as JsonObject).get(versionMember) : undefined
+  const version = isJsonObject(meta) ? meta.get(versionMember) : undefined
   if (version === undefined || typeof version === 'string') return version
   throw invalidParams(`The member "${versionMember}" is a string.`, id)
-}
-
-// As alike as the most liberal reader finds two names: Go's folds U+017F to "s" and U+212A to "k", others pass over
-// underscores, hyphens and spaces.
-function folded (name: string): string {
-  return name.normalize('NFKC').toUpperCase().toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, '')
 }
 
 function invalidParams (message: string, id: RpcId | undefined): McpRefusal {

@@ -50,7 +50,11 @@ export function nameMemberOf (method: string): string | undefined {
   return nameMembers.get(method)
 }
 
+export function isKnownMethod (method: string): boolean {
+  return readingMethods.has(method) || otherKnownMethods.has(method)
+}
+
 /** The method for logs and metrics, which must not hold what a stranger made up. */
 export function knownMethod (method: string): string {
-  return readingMethods.has(method) || otherKnownMethods.has(method) ? method : 'other'
+  return isKnownMethod(method) ? method : 'other'
 }

@@ -1,5 +1,6 @@
 import { isScope, type Scope } from '../../core/scopes.ts'
-import { JsonRefused, readStrictJson, type Json, type JsonObject } from './strict-json.ts'
+import { folded } from './folded.ts'
+import { isJsonObject, JsonRefused, readStrictJson, type Json, type JsonObject } from './strict-json.ts'
 
 /** What the operator says of one upstream's tools. */
 export interface UpstreamPolicy {
@@ -53,14 +54,20 @@ function readUpstream (place: string, value: Json): UpstreamPolicy {
   const trust = upstream.get('trust_read_only_hints') ?? false
   if (typeof trust !== 'boolean') throw new PolicyRefused(`${place}/trust_read_only_hints: true or false belongs here.`)
   const exact = new Map<string, Scope>()
+  const writing = new Set<string>()
   const patterns: (readonly [RegExp, Scope])[] = []
   for (const [name, scope] of objectAt(`${place}/tools`, upstream.get('tools') ?? new Map())) {
     if (!entry.test(name)) throw new PolicyRefused(`${place}/tools: a tool's name or pattern is printable ASCII without spaces around it.`)
     if (!isScope(scope)) throw new PolicyRefused(`${place}/tools/${name}: "mcp:read" or "mcp:write" belongs here.`)
-    if (name.includes('*')) patterns.push([patternOf(name), scope])
+    if (name.includes('*')) patterns.push([patternOf(name, scope), scope])
     else exact.set(name, scope)
+    if (scope === 'mcp:write' && !name.includes('*')) writing.add(folded(name))
   }
-  return { trustReadOnlyHints: trust, scopeOf: (tool) => exact.get(tool) ?? strictest(patterns, tool) }
+  return {
+    trustReadOnlyHints: trust,
+    // What a liberal upstream takes for a tool that writes does not read by a pattern.
+    scopeOf: (tool) => exact.get(tool) ?? (writing.has(folded(tool)) ? 'mcp:write' : strictest(patterns, tool))
+  }
 }
 
 // The order of a JSON object's members is nobody's promise, so it decides nothing: among patterns the stricter scope wins.
@@ -69,13 +76,14 @@ function strictest (patterns: readonly (readonly [RegExp, Scope])[], tool: strin
   return scopes.includes('mcp:write') ? 'mcp:write' : scopes[0]
 }
 
-function patternOf (pattern: string): RegExp {
+// A pattern that writes fits in any case: an upstream may fold it.
+function patternOf (pattern: string, scope: Scope): RegExp {
   const parts = pattern.split(/\*+/).map((part) => part.replaceAll(/[^A-Za-z0-9_]/g, '\\$&'))
-  return new RegExp(`^(?=.{1,128}$)${parts.join(nameRun)}$`)
+  return new RegExp(`^(?=.{1,128}$)${parts.join(nameRun)}$`, scope === 'mcp:write' ? 'i' : '')
 }
 
 function objectAt (place: string, value: Json, members?: readonly string[]): JsonObject {
-  if (!(value instanceof Map)) throw new PolicyRefused(`${place === '' ? '/' : place}: an object belongs here.`)
+  if (!isJsonObject(value)) throw new PolicyRefused(`${place === '' ? '/' : place}: an object belongs here.`)
   for (const name of value.keys()) {
     if (members !== undefined && !members.includes(name)) {
       throw new PolicyRefused(`${place}/${name}: not known. Known here: ${members.join(', ')}.`)

@@ -9,19 +9,31 @@ export type HeaderSource = Readonly<Record<string, string | string[] | undefined
 
 const modernVersions = ['2026-07-28']
 const legacyVersions = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05', '2024-10-07']
-const supported = [...modernVersions, ...legacyVersions]
+/** All versions that the gateway knows, the newest first. */
+export const supported: readonly string[] = [...modernVersions, ...legacyVersions]
 const batchVersion = '2025-03-26'
 
 /** The header as it came, or the version that a client speaks that sends none (2025-06-18, "Protocol Version Header"). */
 export function protocolVersion (headers: HeaderSource, id?: RpcId): string {
   const version = headers['mcp-protocol-version'] ?? batchVersion
   if (typeof version === 'string' && supported.includes(version)) return version
-  throw new McpRefusal({
+  throw unsupportedVersion(headers, id, supported)
+}
+
+export function isKnownVersion (headers: HeaderSource): boolean {
+  return supported.includes(String(headers['mcp-protocol-version'] ?? batchVersion))
+}
+
+/** `spoken` is what the upstream speaks; of that, the client can have what the gateway knows too. */
+export function unsupportedVersion (headers: HeaderSource, id: RpcId | undefined, spoken: readonly string[]): McpRefusal {
+  const version = headers['mcp-protocol-version']
+  const offered = supported.filter((known) => spoken.includes(known))
+  return new McpRefusal({
     status: 400,
     code: rpcCodes.unsupportedVersion,
-    message: `Unsupported protocol version. This gateway passes on ${supported.join(', ')}.`,
+    message: `Unsupported protocol version. Here you can use ${offered.join(', ')}.`,
     id,
-    detail: { supported, ...(typeof version === 'string' && /^[0-9-]{1,20}$/.test(version) ? { requested: version } : {}) }
+    detail: { supported: offered, ...(typeof version === 'string' && /^[A-Za-z0-9.-]{1,64}$/.test(version) ? { requested: version } : {}) }
   })
 }
 

@@ -2,6 +2,7 @@
 export const rpcCodes = {
   parse: -32700,
   invalidRequest: -32600,
+  methodNotFound: -32601,
   invalidParams: -32602,
   headerMismatch: -32020,
   unsupportedVersion: -32022

@@ -1,8 +1,9 @@
 import { test } from 'tap'
 import { readMessages } from '../../../src/mcp/protocol/message.ts'
+import { readStrictJson } from '../../../src/mcp/protocol/strict-json.ts'
 import { McpRefusal } from '../../../src/mcp/protocol/rpc-error.ts'
 
-const read = (text: string) => readMessages(Buffer.from(text))
+const read = (text: string) => readMessages(readStrictJson(Buffer.from(text)))
 
 test('a request, a notification and an answer are told apart', async (t) => {
   t.match(read('{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add"}}'), {
@@ -16,12 +17,11 @@ test('a request, a notification and an answer are told apart', async (t) => {
 })
 
 test('what goes upstream says the method and the tool once, in plain letters', async (t) => {
-  const { text } = read('{ "jsonrpc" : "2.0", "\\u0069d": 1, "m\\u0065thod": "tools\\/call", "params": {"name": "\\u0061dd", "arguments": {"n": 1.0}} }')
-  t.equal(text, '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"n":1.0}}}')
+  const { bytes } = read('{ "jsonrpc" : "2.0", "\\u0069d": 1, "m\\u0065thod": "tools\\/call", "params": {"name": "\\u0061dd", "arguments": {"n": 1.0}} }')
+  t.equal(String(bytes), '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"n":1.0}}}')
 })
 
 const refused: readonly { when: string, text: string, code: number, id?: number }[] = [
-  { when: 'it is not JSON', text: 'method=tools/call', code: -32700 },
   { when: 'it is a string', text: '"tools/call"', code: -32600 },
   { when: 'the version is missing', text: '{"id":1,"method":"ping"}', code: -32600, id: 1 },
   { when: 'the version is a number', text: '{"jsonrpc":2.0,"id":1,"method":"ping"}', code: -32600, id: 1 },

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { readMessages } from '../../../src/mcp/protocol/message.ts'
+import { readStrictJson } from '../../../src/mcp/protocol/strict-json.ts'
 import { knownMethod } from '../../../src/mcp/protocol/methods.ts'
 import { readPolicies, silentPolicy, type UpstreamPolicy } from '../../../src/mcp/protocol/policy.ts'
 import { neededScope, toolScope } from '../../../src/mcp/protocol/tool-scope.ts'
@@ -7,7 +8,7 @@ import { neededScope, toolScope } from '../../../src/mcp/protocol/tool-scope.ts'
 const policy = (upstream: unknown): UpstreamPolicy =>
   readPolicies(Buffer.from(JSON.stringify({ upstreams: { crm: upstream } })), ['crm']).get('crm') ?? silentPolicy
 const none = new Set<string>()
-const scopeOf = (messages: unknown, ownSession = false) => neededScope(readMessages(Buffer.from(JSON.stringify(messages))).messages, {
+const scopeOf = (messages: unknown, ownSession = false) => neededScope(readMessages(readStrictJson(Buffer.from(JSON.stringify(messages)))).messages, {
   scopeOfTool: (tool) => tool === 'get' ? 'mcp:read' : 'mcp:write', ownSession
 })
 const rpc = (method: string, params = {}) => ({ jsonrpc: '2.0', id: 1, method, params })
@@ -87,3 +88,9 @@ for (const { when, file, says } of refusedFiles) {
     t.throws(() => readPolicies(Buffer.from(typeof file === 'string' ? file : JSON.stringify(file)), ['crm']), { name: 'PolicyRefused', message: says })
   })
 }
+
+test('an exact entry that writes holds for every spelling that some reader takes for it', async (t) => {
+  const { scopeOf } = policy({ tools: { 'get_*': 'mcp:read', get_secrets: 'mcp:write', '*_all': 'mcp:write' } })
+  for (const tool of ['get_secrets', 'get_Secrets', 'GET_SECRETS', 'get-secrets', 'get_se_crets', 'get_ALL']) t.not(scopeOf(tool), 'mcp:read', tool)
+  t.equal(scopeOf('get_secret'), 'mcp:read')
+})

@@ -1,0 +1,7 @@
+/**
+ * A name as the most liberal reader takes it: Go's folds U+017F to "s" and U+212A to "k", others pass over underscores, hyphens and
+ * spaces.
+ */
+export function folded (name: string): string {
+  return name.normalize('NFKC').toUpperCase().toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, '')
+}

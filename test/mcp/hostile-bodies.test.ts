@@ -1,0 +1,139 @@
+import { request } from 'node:http'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { test } from 'tap'
+import { ByteBudget } from '../../src/mcp/byte-budget.ts'
+import { StrictJsonReader } from '../../src/mcp/protocol/strict-json.ts'
+import { TimeSlices } from '../../src/mcp/time-slices.ts'
+import { startGateway } from '../support/gateway.ts'
+import { recordingUpstream } from '../support/recording-upstream.ts'
+import { until } from '../support/servers.ts'
+
+const mebibyte = 1024 * 1024
+const filled = (start: string, item: string, end: string) => Buffer.from(start + item.repeat(Math.floor((mebibyte - start.length - end.length) / item.length)) + end)
+const hostile: ReadonlyArray<readonly [string, Buffer]> = [
+  ['objects', filled('{"x":[', '{},', '{}]}')],
+  ['numbers', filled('{"x":[', '1,', '1]}')],
+  ['texts', filled('{"x":[', '"",', '""]}')],
+  ['members', filled('{"x":[', '{"a":1},', '1]}')],
+  ['escapes', filled('{"x":"', '\\u00e9', '"}')],
+  ['depth', filled('{"x":[', `${'['.repeat(98)}${']'.repeat(98)},`, '1]}')]
+]
+
+test('a long body is read in steps, each of a few thousand bytes', async (t) => {
+  for (const [what, body] of hostile) {
+    const reader = new StrictJsonReader(body)
+    let steps = 1
+    while (!reader.advance(16_384)) steps++
+    t.ok(steps >= body.length / 16_384 - 1, `${what}: ${steps} steps`)
+    t.equal(String(reader.result.bytes).length, String(JSON.stringify(JSON.parse(String(body)))).length, what)
+  }
+})
+
+test('the loop turns between the steps, and keys take turns', async (t) => {
+  const slices = new TimeSlices({ monotonicMs: () => performance.now() })
+  const order: string[] = []
+  const work = (name: string, steps: number) => ({ advance: () => { order.push(name); const end = performance.now() + 2; while (performance.now() < end); return --steps === 0 } })
+  let turns = 0
+  const turn = () => { turns++; if (turns < 1000) setImmediate(turn) }
+  setImmediate(turn)
+  await Promise.all([slices.run('greedy', work('greedy', 20), mebibyte), slices.run('greedy', work('greedy', 20), mebibyte), slices.run('other', work('other', 3), mebibyte)])
+  t.ok(order.lastIndexOf('other') <= 6, `the other key was done after ${order.lastIndexOf('other') + 1} steps of ${order.length}`)
+  t.ok(turns >= 10, `the loop turned ${turns} times`)
+})
+
+test('work that throws fails its own caller and nobody else', async (t) => {
+  const slices = new TimeSlices({ monotonicMs: () => performance.now() })
+  const failing = slices.run('a', { advance: () => { throw new Error('bad') } }, mebibyte)
+  const passing = slices.run('b', { advance: () => true }, mebibyte)
+  await t.rejects(failing, { message: 'bad' })
+  await passing
+  await t.rejects(slices.run('a', { advance: () => { throw new Error('small') } }, 1), { message: 'small' })
+})
+
+test('a key waits for its own share and never for that of another', async (t) => {
+  const budget = new ByteBudget({ perKeyMax: 10, inAllMax: 30 })
+  const { signal } = new AbortController()
+  const first = await budget.take('a', 10, signal)
+  let second: (() => void) | undefined
+  const waiting = budget.take('a', 5, signal).then((release) => { second = release })
+  const other = await budget.take('b', 10, signal)
+  t.equal(second, undefined)
+  first()
+  first()
+  await waiting
+  t.equal(budget.heldInAll, 15)
+  second?.()
+  other()
+  t.equal(budget.heldInAll, 0)
+})
+
+test('who goes while it waits leaves the line, and the next one gets its place', async (t) => {
+  const budget = new ByteBudget({ perKeyMax: 10, inAllMax: 10 })
+  const { signal } = new AbortController()
+  const release = await budget.take('a', 10, signal)
+  const gone = new AbortController()
+  const left = budget.take('b', 10, gone.signal)
+  const stays = budget.take('c', 10, signal)
+  gone.abort(new Error('gone'))
+  await t.rejects(left, { message: 'gone' })
+  release()
+  ;(await stays)()
+  t.equal(budget.heldInAll, 0)
+})
+
+test('a key with too much waiting is told so', async (t) => {
+  const budget = new ByteBudget({ perKeyMax: 1, inAllMax: 1 })
+  const { signal } = new AbortController()
+  const release = await budget.take('a', 1, signal)
+  const waiting = Array.from({ length: 100 }, async () => (await budget.take('a', 1, signal))())
+  await t.rejects(budget.take('a', 1, signal), { name: 'TooMuchWaiting' })
+  release()
+  await Promise.all(waiting)
+  t.equal(budget.heldInAll, 0)
+})
+
+test('beside hostile bodies of a read key, another key is served and nothing stays held', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const [attacker, neighbour] = [await gateway.mint('mcp:read'), await gateway.mint('mcp:read', { workspaceId: 'ws-2' })]
+  const post = async (token: string, body: Buffer | string) => {
+    const response = await fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body })
+    await response.arrayBuffer()
+    return response.status
+  }
+  const call = (params: Buffer) => Buffer.concat([Buffer.from('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"set","arguments":'), params.subarray(0, params.length), Buffer.from('}}')])
+  const delays = monitorEventLoopDelay({ resolution: 1 })
+  delays.enable()
+  const attacks = Promise.all(hostile.flatMap(([, body]) => [post(attacker.token, body), post(attacker.token, call(Buffer.from(String(body).slice(0, mebibyte / 2).replace(/,[^,]*$/, ']}'))))]))
+  const pings: number[] = []
+  const under = { way: true }
+  attacks.finally(() => { under.way = false }).catch(() => {})
+  while (under.way) pings.push(await post(neighbour.token, '{"jsonrpc":"2.0","id":1,"method":"ping"}'))
+  delays.disable()
+  t.strictSame(new Set(pings), new Set([200]))
+  t.ok((await attacks).every((status) => status === 400 || status === 403), `refused: ${(await attacks).join()}`)
+  t.equal(await post(attacker.token, Buffer.alloc(mebibyte + 1, 0x20)), 413, 'more than the limit is not read')
+  t.comment(`the loop was held for ${(delays.percentile(99) / 1e6).toFixed(1)} ms at p99, ${(delays.max / 1e6).toFixed(1)} ms at most`)
+  await until(async () => gateway.reports.length >= pings.length + hostile.length * 2 + 1)
+  t.ok(upstream.received.every(({ body }) => body.includes('ping')))
+})
+
+test('a body that never comes to its end holds no more than its share, and gives it back', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const { token } = await gateway.mint('mcp:read')
+  const { hostname, port } = new URL(gateway.url)
+  const slow = Array.from({ length: 6 }, () => {
+    const sent = request({ hostname, port, path: '/mcp', method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'content-length': mebibyte } })
+    sent.on('error', () => {})
+    sent.write('{')
+    return sent
+  })
+  const ping = async () => (await fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' })).status
+  t.equal(await ping(), 200, 'small messages go on')
+  for (const sent of slow) sent.destroy()
+  await until(() => gateway.reports.length === 7)
+  const large = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping', params: { text: 'x'.repeat(900_000) } })
+  const answers = await Promise.all(Array.from({ length: 8 }, () => fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: large })))
+  t.strictSame(answers.map(({ status }) => status), Array(8).fill(200), 'more than fit at once wait for each other')
+})
