@@ -23,6 +23,7 @@ const modules: Readonly<Record<string, string>> = {
   'monitoring.coreos.com/v1/PrometheusRule': `${operator}/PrometheusRule`,
   'monitoring.coreos.com/v1/ServiceMonitor': `${operator}/ServiceMonitor`,
   'gateway.networking.k8s.io/v1/HTTPRoute': '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute',
+  'gateway.networking.k8s.io/v1beta1/ReferenceGrant': '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1beta1/ReferenceGrant',
   'traefik.io/v1alpha1/IngressRoute': `${traefik}/IngressRoute`,
   'traefik.io/v1alpha1/Middleware': `${traefik}/Middleware`,
   // npm has the schema of v1beta1 only. The fields that the chart uses are the same in v1.
