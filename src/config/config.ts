@@ -37,7 +37,7 @@ export interface Config {
   /** Empty: none. */
   readonly apiKeyHeader: string
   readonly cache: boolean
-  readonly acks: boolean
+  readonly acks: 'all' | 'postgres' | 'off'
   /** The settings page. */
   readonly pages: PagesConfig
   /** Absent: no MCP server is behind this service. */
@@ -94,7 +94,7 @@ export function readConfig (environment: Environment): Config {
     },
     apiKeyHeader: values.API_KEY_HEADER,
     cache: values.CACHE === 'on',
-    acks: values.ACKS === 'on',
+    acks: values.ACKS === 'on' ? 'all' as const : values.ACKS,
     pages,
     ...(gateway === undefined ? {} : { gateway })
   }

@@ -121,10 +121,10 @@ export const settings = Type.Object({
     advice: 'on or off',
     description: '`off`: every verification reads Postgres. Revocation is just as immediate with `on`.'
   }),
-  ACKS: Type.Enum(['on', 'off'], {
+  ACKS: Type.Enum(['on', 'postgres', 'off'], {
     default: 'on',
-    advice: 'on or off',
-    description: '`off`: every revocation waits out the trust window instead of the other replicas\' acknowledgements. For tests of that path.'
+    advice: 'on, postgres or off',
+    description: '`postgres`: replicas acknowledge revocations in Postgres alone, not over Redis. `off`: every revocation waits out the trust window instead. For tests of these paths.'
   }),
   PUBLIC_URL: Type.Optional(Type.String({
     pattern: '^https?://[^/?#@]+/?$',

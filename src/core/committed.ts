@@ -10,6 +10,6 @@ export function committed (clock: Clock, action: CommittedChange['action'], targ
 }
 
 /** A key, by every token of it that caches may hold. */
-export function keyTarget ({ digests: [first, ...others] }: { readonly digests: readonly Digest[] }): ChangeTarget {
-  return first === undefined || others.length > 0 ? { kind: 'everything' } : { kind: 'key', digest: first }
+export function keyTarget ({ digests }: { readonly digests: readonly Digest[] }): ChangeTarget {
+  return digests.length === 0 ? { kind: 'everything' } : { kind: 'key', digests }
 }

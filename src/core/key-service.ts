@@ -11,6 +11,7 @@ import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import { committed, keyTarget } from './committed.ts'
 import type { Force } from './window/trust.ts'
+import { takesAway } from './window/waits.ts'
 
 interface KeyServiceOptions {
   readonly store: KeyStore
@@ -149,8 +150,7 @@ export class KeyService {
       default: throw expiryRefused(edited)
     }
     const change = committed(this.#clock, 'change', keyTarget(edited), edited.logged)
-    const mayNarrow = [expiresAt, allowedCidrs, rateLimit].some((value) => value !== undefined && value !== null)
-    if (mayNarrow) await this.#force.inForce(change)
+    if (takesAway({ expiresAt, allowedCidrs, rateLimit })) await this.#force.inForce(change)
     else this.#force.announce(change)
     return edited.key
   }

@@ -48,12 +48,8 @@ export class RefusalMemory {
   }
 
   drop (target: ChangeTarget): void {
-    if (target.kind === 'key') this.#refusals.delete(target.digest)
-    else this.clear()
-  }
-
-  clear (): void {
-    this.#refusals = new Map()
+    if (target.kind !== 'key') this.#refusals = new Map()
+    else for (const digest of target.digests) this.#refusals.delete(digest)
   }
 
   #forgetFirst (): void {

@@ -8,8 +8,6 @@ import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import type { Trickle } from './trickle.ts'
 import { refusalOf, refuse, type Reason, type Verdict } from './verdict.ts'
-import { VerifierCounts, type VerifierStats } from './verifier-counts.ts'
-import { allGuards, type Guards } from './window/guards.ts'
 import type { Trust } from './window/trust.ts'
 
 export interface Presentation {
@@ -35,8 +33,31 @@ interface VerifierOptions {
   }
   /** The longest that a verification takes before it is given up as `unavailable`, in milliseconds. 900. */
   readonly timeoutMs?: number
-  /** For tests only. */
-  readonly guards?: Guards
+}
+
+/** What became of the tokens presented since the start. */
+export interface VerifierStats {
+  readonly accepted: number
+  readonly refused: Readonly<Record<Reason, number>>
+  /** Entries that a later change had made worthless, found out by the final check. */
+  readonly staleCaught: number
+  readonly unavailable: number
+  readonly budgetRefused: number
+}
+
+/**
+ * What the final check answers: the verdict, accepted or refused; `shut`: this replica may accept nothing until its window is
+ * open; `stale`: a later change concerns the entry, or may; `doubtful`: a copy speaks against the key, which only a row read
+ * from the primary for this request may do.
+ */
+type Checked = Verdict | Unsettled
+
+type Unsettled = 'shut' | 'stale' | 'doubtful'
+
+/** What memory holds of a key, and what the final check said of it. */
+interface Held {
+  readonly entry: Entry | undefined
+  readonly checked: Unsettled | undefined
 }
 
 // Each round reads anew what the round before could not use: a change that lands between every read and its check is a storm.
@@ -53,8 +74,13 @@ export class Verifier {
   readonly #trickle: Trickle
   readonly #lastUsed: VerifierOptions['lastUsed']
   readonly #timeoutMs: number
-  readonly #guards: Guards
-  readonly #counts = new VerifierCounts()
+  readonly #counts = {
+    accepted: 0,
+    staleCaught: 0,
+    unavailable: 0,
+    budgetRefused: 0,
+    refused: { malformed: 0, unknown: 0, revoked: 0, expired: 0, insufficient_scope: 0 } as Record<Reason, number>
+  }
 
   constructor (options: VerifierOptions) {
     this.#format = options.format
@@ -66,7 +92,6 @@ export class Verifier {
     this.#trickle = options.trickle
     this.#lastUsed = options.lastUsed
     this.#timeoutMs = options.timeoutMs ?? 900
-    this.#guards = options.guards ?? allGuards
   }
 
   /**
@@ -79,13 +104,15 @@ export class Verifier {
     if (digest === undefined) return this.#refuse('malformed')
     const entry = this.#lookup.peek(digest)
     const now = this.#clock.monotonicMs()
-    if (entry !== undefined && this.#guards.checkedInOneTurn) {
-      const verdict = this.#conclude(entry, scope, now)
-      if (verdict !== undefined) return verdict
+    let checked: Unsettled | undefined
+    if (entry !== undefined) {
+      const answer = this.#check(entry, scope, now, false)
+      if (typeof answer === 'object') return answer
+      checked = answer
     }
     const remembered = this.#refusals.recall(digest, now)
     if (remembered !== undefined) return this.#refuse(remembered)
-    return this.#inTime(this.#ask(digest, entry, scope, client))
+    return this.#inTime(this.#ask(digest, { entry, checked }, { scope, client }))
   }
 
   /** Forgets the refusals that a change may have overtaken. */
@@ -94,47 +121,44 @@ export class Verifier {
   }
 
   stats (): VerifierStats {
-    return this.#counts.read()
+    const { accepted, refused, staleCaught, unavailable, budgetRefused } = this.#counts
+    return { accepted, refused: { ...refused }, staleCaught, unavailable, budgetRefused }
   }
 
-  /**
-   * The final check (R6): one synchronous turn, `now` read after the last await. `undefined`: the entry cannot decide,
-   * because it may not, or because it would end in a 401, which only a row just read from the primary may say.
-   */
-  #conclude (entry: Entry, scope: Scope | undefined, now: number): Verdict | undefined {
-    const standing = this.#trust.judge(entry, now)
-    if (standing === 'revoked') return this.#refuse('revoked')
-    if (standing !== 'current') return undefined
+  /** The final check (R6): one synchronous turn, `now` read after the last await. `isFresh`: the entry was read from the primary for this request. */
+  #check (entry: Entry, scope: Scope | undefined, now: number, isFresh: boolean): Checked {
+    const standing = this.#trust.judge(entry, now, isFresh)
+    if (standing !== 'current') return standing === 'revoked' ? this.#refuse('revoked') : standing
     const reason = refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope })
     if (reason === undefined) return this.#accept(entry, now)
-    return reason === 'insufficient_scope' ? this.#refuse(reason, scope) : undefined
+    if (reason === 'insufficient_scope') return this.#refuse(reason, scope)
+    return isFresh ? this.#refuseAndRemember(reason, entry.record.digest) : 'doubtful'
   }
 
-  async #ask (digest: Digest, held: Entry | undefined, scope: Scope | undefined, client: Client | undefined): Promise<Verdict> {
-    let era = this.#trust.era
-    let entry = held ?? await this.#find(digest, client)
+  async #ask (digest: Digest, held: Held, { scope, client }: Presentation): Promise<Verdict> {
+    let { entry, checked } = held
     let isFresh = false
+    let epoch = this.#trust.epoch
     for (let round = 0; round < roundsMax; round++) {
-      // A replica that is cut from the primary may miss keys that exist; it says so only while its window is open.
-      if (entry === undefined) await this.#trust.opened()
-      else if (!this.#guards.checkedInOneTurn) await this.#checkInTwoTurns(entry)
-      // What was asked for before everything became void may be of a history that is no more.
-      if (era === this.#trust.era) {
-        if (entry === undefined) return this.#refuseAndRemember('unknown', digest)
-        const now = this.#clock.monotonicMs()
-        const verdict = this.#conclude(entry, scope, now)
-        if (verdict !== undefined) return verdict
-        const standing = this.#trust.judge(entry, now)
-        if (standing === 'shut') {
-          await this.#trust.opened()
-          continue
-        }
-        if (standing === 'current' && isFresh) return this.#refuseAndRemember(this.#reasonOf(entry, scope, now), digest)
-        if (standing === 'stale') this.#counts.staleCaught++
+      if (checked === 'shut') {
+        await this.#trust.opened()
+      } else {
+        if (checked === 'stale') this.#counts.staleCaught++
+        isFresh = checked !== undefined
+        epoch = this.#trust.epoch
+        entry = isFresh ? await this.#lookup.findFresh(digest) : await this.#find(digest, client)
+        // A replica that is cut from the primary may miss keys that exist; it says so only while its window is open.
+        if (entry === undefined) await this.#trust.opened()
       }
-      era = this.#trust.era
-      entry = await this.#lookup.findFresh(digest)
-      isFresh = true
+      // What was asked for before everything became void may be of a history that is no more.
+      if (epoch !== this.#trust.epoch) {
+        checked = 'doubtful'
+        continue
+      }
+      if (entry === undefined) return this.#refuseAndRemember('unknown', digest)
+      const answer = this.#check(entry, scope, this.#clock.monotonicMs(), isFresh)
+      if (typeof answer === 'object') return answer
+      checked = answer
     }
     throw unavailable('Too many changes at once to be sure of this key. Try again.')
   }
@@ -162,19 +186,9 @@ export class Verifier {
     throw tooManyUnknownTokens(Math.ceil(waitMs / 1000))
   }
 
-  #reasonOf (entry: Entry, scope: Scope | undefined, now: number): Reason {
-    return refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope }) ?? 'expired'
-  }
-
   #refuseAndRemember (reason: Reason, digest: Digest): Verdict {
     this.#refusals.remember(digest, reason, this.#clock.monotonicMs())
     return this.#refuse(reason)
-  }
-
-  // M_SPLITCHECK, for tests only: the tail is looked at in one turn, everything else in another.
-  async #checkInTwoTurns (entry: Entry): Promise<void> {
-    this.#trust.judge(entry, this.#clock.monotonicMs())
-    await new Promise((resolve) => setImmediate(resolve))
   }
 
   #accept (entry: Entry, now: number): Verdict {

@@ -2,6 +2,7 @@ import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, IdempotentRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
+import { AnswerRefused } from '../core/window/store.ts'
 import { isOutage } from './outage.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
@@ -41,11 +42,17 @@ export class PostgresKeyStore implements KeyStore {
   readonly #policy: Policy
   #calls = 0
   #bulkCalls = 0
+  #answersRefused = 0
 
   constructor ({ pool, warnings = () => 0, policy = noPolicy }: PostgresKeyStoreOptions) {
     this.#pool = pool
     this.#policy = policy
     this.#warnings = warnings
+  }
+
+  /** Answers that did not prove themselves. */
+  get answersRefused (): number {
+    return this.#answersRefused
   }
 
   async create (key: NewKey, request?: IdempotentRequest): Promise<Created> {
@@ -140,6 +147,12 @@ export class PostgresKeyStore implements KeyStore {
     try {
       return await Promise.race([answer, late])
     } catch (error) {
+      // It was done, or not: whatever else comes on this connection may be the answer to something else as well.
+      if (error instanceof AnswerRefused) {
+        this.#answersRefused++
+        this.#giveUp(db)
+        throw away(error)
+      }
       throw isOutage(error) ? away(error) : error
     } finally {
       clearTimeout(timer)

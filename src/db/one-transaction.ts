@@ -3,7 +3,7 @@ import type { Row, Sql } from 'postgres'
 /**
  * Statements in one message, which the server carries out as one transaction, each seeing what was committed before it began
  * (read committed); resolves to all the rows that they return. Not the driver's `begin`: that one ends the whole process
- * when the server closes the connection between two statements. No parameters: write values with `uuid`, `integer` and `text`.
+ * when the server closes the connection between two statements. No parameters: values are written as literals (`proof.ts`).
  */
 export async function inOneTransaction (sql: Sql, statements: readonly string[]): Promise<Row[]> {
   // One result or an array of them, as it happens: the driver makes a new one only for a statement that returns rows.
@@ -15,14 +15,4 @@ export async function inOneTransaction (sql: Sql, statements: readonly string[])
 export function text (value: string): string {
   if (!/^[\w.:-]*$/.test(value)) throw new TypeError('This text has characters that are not written into a statement.')
   return `'${value}'`
-}
-
-export function uuid (text: string): string {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)) throw new TypeError('This is not the id of a member.')
-  return `'${text}'::uuid`
-}
-
-export function integer (value: number): string {
-  if (!Number.isSafeInteger(value)) throw new TypeError('This is not a whole number.')
-  return `${value}::bigint`
 }

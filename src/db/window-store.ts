@@ -1,54 +1,101 @@
-import type { RenewalAnswer } from '../core/window/state.ts'
-import type { Joined, Renewal, WindowStore } from '../core/window/store.ts'
-import type { Member } from '../core/window/waits.ts'
-import { joinWindow } from './queries/join-window.ts'
-import { leaveWindow } from './queries/leave-window.ts'
-import { listLivingMembers } from './queries/list-living-members.ts'
-import { pruneRevocationLog } from './queries/prune-revocation-log.ts'
-import { reapMember } from './queries/reap-member.ts'
-import { renewWindow } from './queries/renew-window.ts'
+import type { Sql } from 'postgres'
+import type { Digest } from '../core/key-record.ts'
+import type { RenewalAnswer } from '../core/window/step.ts'
+import { AnswerRefused, type OwnRow, type PutBack, type Renewal, type WindowStore } from '../core/window/store.ts'
+import type { Roll } from '../core/window/waits.ts'
+import { NotPrimary } from './proof.ts'
+import {
+  admitMembers, countOutMember, foundLineage, joinWindow, leaveWindow, pruneRevocationLog, putBackRevocations, readRoll, renewWindow, type WindowTables
+} from './queries/window.ts'
 import { ReplaceableConnection, type OwnConnection } from './replaceable-connection.ts'
 
 interface PostgresWindowStoreOptions {
   /** Opens a connection of its own to the primary: `() => connect({ url, max: 1 })`. Two are held at a time. */
   connect (): OwnConnection
+  /** The server is not the primary: whatever else is connected to it has to let go of it. */
+  onNotPrimary? (): void
 }
 
 /** The trust window's tables in Postgres: renewals on one connection, so that they wait for nothing, the rest on another. */
 export class PostgresWindowStore implements WindowStore {
   readonly #renewals: ReplaceableConnection
   readonly #upkeep: ReplaceableConnection
+  readonly #onNotPrimary: () => void
+  #refused = 0
 
-  constructor ({ connect }: PostgresWindowStoreOptions) {
+  constructor ({ connect, onNotPrimary = () => {} }: PostgresWindowStoreOptions) {
     this.#renewals = new ReplaceableConnection(connect)
     this.#upkeep = new ReplaceableConnection(connect)
+    this.#onNotPrimary = onNotPrimary
   }
 
-  join (id: string, windowMs: number, signal: AbortSignal): Promise<Joined> {
-    return this.#upkeep.run(signal, (sql, schema) => joinWindow(sql, schema, { id, windowMs }))
+  /** Answers that did not prove themselves. */
+  get answersRefused (): number {
+    return this.#refused
+  }
+
+  join (member: { id: string, formerId: string | undefined, windowMs: number }, signal: AbortSignal): Promise<{ rowSecret: Uint8Array }> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => joinWindow(sql, tables, member))
   }
 
   renew (renewal: Renewal, signal: AbortSignal): Promise<RenewalAnswer> {
-    return this.#renewals.run(signal, (sql, schema) => renewWindow(sql, schema, renewal))
+    return this.#run(this.#renewals, signal, (sql, tables) => renewWindow(sql, tables, renewal))
   }
 
-  members (signal: AbortSignal): Promise<readonly Member[]> {
-    return this.#upkeep.run(signal, (sql, schema) => listLivingMembers(sql, schema))
+  roll (own: OwnRow, signal: AbortSignal): Promise<Omit<Roll, 'sentAt' | 'answeredAt'>> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => readRoll(sql, tables, own))
   }
 
-  reap (id: string, renewals: number | undefined, signal: AbortSignal): Promise<boolean> {
-    return this.#upkeep.run(signal, (sql, schema) => reapMember(sql, schema, { id, renewals }))
+  admit (own: OwnRow, signal: AbortSignal): Promise<number> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => admitMembers(sql, tables, own))
+  }
+
+  found (own: OwnRow, lineage: string, signal: AbortSignal): Promise<boolean> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => foundLineage(sql, tables, own, lineage))
+  }
+
+  countOut (id: string, beat: string, signal: AbortSignal): Promise<boolean> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => countOutMember(sql, tables, { id, beat }))
+  }
+
+  putBack (own: OwnRow, lineage: string, digests: readonly Digest[], signal: AbortSignal): Promise<PutBack> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => putBackRevocations(sql, tables, own, { lineage, digests }))
   }
 
   prune (keepRows: number, signal: AbortSignal): Promise<number> {
-    return this.#upkeep.run(signal, (sql, schema) => pruneRevocationLog(sql, schema, keepRows))
+    return this.#run(this.#upkeep, signal, (sql, tables) => pruneRevocationLog(sql, tables, keepRows))
   }
 
   leave (id: string, signal: AbortSignal): Promise<void> {
-    return this.#upkeep.run(signal, (sql, schema) => leaveWindow(sql, schema, id))
+    return this.#run(this.#upkeep, signal, (sql, tables) => leaveWindow(sql, tables, id))
+  }
+
+  distrust (): void {
+    this.#renewals.replace()
+    this.#upkeep.replace()
+    this.#onNotPrimary()
   }
 
   async close (): Promise<void> {
     await Promise.all([this.#renewals.close(), this.#upkeep.close()])
   }
+
+  async #run<T> (connection: ReplaceableConnection, signal: AbortSignal, query: (sql: Sql, tables: WindowTables) => Promise<T>): Promise<T> {
+    try {
+      return await connection.run(signal, query)
+    } catch (error) {
+      const isElsewhere = isNotPrimary(error)
+      if (error instanceof AnswerRefused || isElsewhere) this.#refused++
+      if (isElsewhere) this.distrust()
+      throw error
+    }
+  }
+}
+
+/** A standby, or a server that became one: it can be connected to for a long time, and answers from the past (R10). */
+export function isNotPrimary (error: unknown): boolean {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
+    if (cause instanceof NotPrimary || ('code' in cause && cause.code === '25006')) return true
+  }
+  return false
 }

@@ -22,6 +22,8 @@ export interface Databases {
   warnings (): number
   connectWindow (): OwnConnection
   recordUsage (ages: ReadonlyMap<string, number>): Promise<void>
+  /** Gives up every connection but the window's: the server that they lead to is not the primary. */
+  replace (): void
   close (): Promise<void>
 }
 
@@ -53,6 +55,9 @@ function ownDatabases (url: string, schema: string | undefined): Databases {
     warnings: () => warnings,
     connectWindow: () => connect({ url, schema, max: 1 }),
     recordUsage: (ages) => boundedUsage(usage, ages),
+    replace () {
+      for (const pool of [lookups, usage, management]) pool.replace()
+    },
     async close () {
       await Promise.all([lookups.close(), usage.close(), management.close()])
     }
@@ -68,6 +73,7 @@ function borrowedDatabases (host: HostDatabase, schema = defaultSchema): Databas
     warnings: () => 0,
     connectWindow: () => ({ sql: withoutEnd(host.$client), schema }),
     recordUsage: (ages) => boundedUsage(usage, ages),
+    replace () {},
     async close () {}
   }
 }
@@ -98,5 +104,6 @@ export async function assertReady ({ lookups }: Databases, { databaseUrl, databa
 }
 
 function codeOf (error: unknown): string | undefined {
-  return (error as { cause?: { code?: string } }).cause?.code
+  const { code, cause } = error as { code?: string, cause?: { code?: string } }
+  return cause?.code ?? code
 }

@@ -10,18 +10,16 @@ import { MissBudget } from '../core/miss-budget.ts'
 import { RefusalMemory } from '../core/refusal-memory.ts'
 import { TokenFormat } from '../core/token.ts'
 import { Trickle } from '../core/trickle.ts'
-import { Verifier } from '../core/verifier.ts'
-import type { VerifierStats } from '../core/verifier-counts.ts'
-import type { Guards } from '../core/window/guards.ts'
+import { Verifier, type VerifierStats } from '../core/verifier.ts'
+import type { AcknowledgementMode } from '../core/window/acknowledgements.ts'
 import { TrustWindow } from '../core/window/trust-window.ts'
 import { PostgresKeyStore } from '../db/key-store.ts'
 import { PostgresWindowStore } from '../db/window-store.ts'
 import { inTime } from '../core/in-time.ts'
 import { assertReady, openDatabases } from './open-databases.ts'
 import { openTiers, type TiersStats } from './open-tiers.ts'
-import { hotRedis } from '../tiers/hot-redis.ts'
-import { RedisHintBus, type HintBusCounts } from '../tiers/hint-bus.ts'
-import { rowName } from '../tiers/redis-row.ts'
+import { RedisAnnouncements, type AnnouncementCounts } from '../tiers/redis-announcements.ts'
+import { requestRedis } from '../tiers/request-redis.ts'
 
 /** A Drizzle database on postgres.js that the host application made, of whatever version and schema: its client is all that is used of it. */
 export interface HostDatabase {
@@ -47,8 +45,8 @@ export interface KeysOptions {
   readonly tokenPrefix?: string | undefined
   /** `false`: every verification reads Postgres. `true`. */
   readonly cache?: boolean | undefined
-  /** `false`: a revocation always waits for the longest window, instead of for the replicas' word. `true`. */
-  readonly acks?: boolean | undefined
+  /** Which acknowledgements may end a revocation's wait: those over Redis too, those in Postgres alone, or none, so that it always waits for the longest window. `all`. */
+  readonly acks?: AcknowledgementMode | undefined
   /** Keys held in memory at most. 100,000. */
   readonly memoryEntriesMax?: number | undefined
   /** Tokens that do not exist that one client address (IPv6: one /64) may present in a minute; beyond, 429, and keys that exist are looked up in turn. 600. */
@@ -58,11 +56,6 @@ export interface KeysOptions {
   /** Shaped like pino. Silence. */
   readonly log?: Logger | undefined
   readonly clock?: Clock | undefined
-}
-
-/** For tests only; no setting reaches it. */
-export interface KeysInternals {
-  readonly guards?: Guards
 }
 
 export interface KeysHealth {
@@ -75,7 +68,9 @@ export interface KeysStats extends TiersStats {
   readonly verifier: VerifierStats
   readonly lastUsed: LastUsedStats
   /** Of the Redis channel between replicas; `undefined` without Redis. */
-  readonly hints: HintBusCounts | undefined
+  readonly announcements: AnnouncementCounts | undefined
+  /** Answers of the database that did not prove themselves, and said nothing. */
+  readonly answersRefused: number
 }
 
 /** The engine: what the plugin, the command line and the tests stand on. */
@@ -107,8 +102,8 @@ const closeTimeoutMs = 2000
  * Puts the engine together and joins the trust window. Rejects when Postgres cannot be reached: that may be tried
  * again. Redis may be away; it is used once it is there.
  */
-export async function openKeys (options: KeysOptions, internals: KeysInternals = {}): Promise<Keys> {
-  const keys = createKeys(options, internals)
+export async function openKeys (options: KeysOptions): Promise<Keys> {
+  const keys = createKeys(options)
   try {
     await keys.start()
     return keys
@@ -119,24 +114,23 @@ export async function openKeys (options: KeysOptions, internals: KeysInternals =
 }
 
 /** Puts the engine together. Nothing is asked of any store before it is started. */
-export function createKeys (options: KeysOptions, { guards }: KeysInternals = {}): UnstartedKeys {
+export function createKeys (options: KeysOptions): UnstartedKeys {
   const { clock = systemClock, log = silentLogger, cache = true } = options
   const tokens = new TokenFormat(options.tokenPrefix)
   const databases = openDatabases(options)
   const template = options.redis ?? (options.redisUrl === undefined ? undefined : new Redis(options.redisUrl, { lazyConnect: true }))
-  const redis = template && hotRedis(template, log)
-  const bus = template && new RedisHintBus({ redis: template, rowName })
-  const windowStore = new PostgresWindowStore({ connect: databases.connectWindow })
+  const redis = template && requestRedis(template, log)
+  const announcements = template && new RedisAnnouncements({ redis: template })
+  const windowStore = new PostgresWindowStore({ connect: databases.connectWindow, onNotPrimary: () => { databases.replace() } })
   const window = new TrustWindow({
     store: windowStore,
-    bus,
+    announcements,
     clock,
     windowMs: options.trustWindowMs ?? 10_000,
     acks: options.acks,
-    log,
-    guards
+    log
   })
-  const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000 })
+  const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() } })
   const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings, policy: options.policy })
   const service = new KeyService({ store, force: window, clock, tokens })
   const policies = new Policies({ store, force: window, clock })
@@ -155,8 +149,7 @@ export function createKeys (options: KeysOptions, { guards }: KeysInternals = {}
     refusals: new RefusalMemory({ ttlMs: cache ? 1000 : 0, entriesMax: 10_000 }),
     budget: new MissBudget({ clock, perMinute: options.unknownTokensPerMinute ?? 600 }),
     trickle: new Trickle(),
-    lastUsed,
-    ...(guards === undefined ? {} : { guards })
+    lastUsed
   })
   window.onDrop(({ target }) => {
     tiers.drop(target)
@@ -187,7 +180,11 @@ export function createKeys (options: KeysOptions, { guards }: KeysInternals = {}
         window: isOpen ? 'open' : 'shut'
       }
     },
-    stats: () => ({ ...tiers.stats(), verifier: verifier.stats(), lastUsed: lastUsed.stats(), hints: bus?.counts() }),
+    stats: () => {
+      const tiersStats = tiers.stats()
+      const answersRefused = windowStore.answersRefused + store.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
+      return { ...tiersStats, verifier: verifier.stats(), lastUsed: lastUsed.stats(), announcements: announcements?.counts(), answersRefused }
+    },
     async close () {
       await lastUsed.close()
       await window.leave()

@@ -1,8 +1,10 @@
 import type { Redis } from 'ioredis'
 import type { Clock } from '../core/clock.ts'
 import type { ChangeTarget, MemoryLookup } from '../core/lookup.ts'
-import type { TrustWindow } from '../core/window/trust-window.ts'
+import type { Seal, TrustWindow } from '../core/window/trust-window.ts'
+import { isNotPrimary } from '../db/window-store.ts'
 import { CoalescingTier } from '../tiers/coalescing.ts'
+import { LineageKey } from '../tiers/lineage-key.ts'
 import { MemoryTier } from '../tiers/memory.ts'
 import { PostgresTier, type ReadKeys } from '../tiers/postgres.ts'
 import type { RowSeal } from '../tiers/redis-row.ts'
@@ -24,6 +26,8 @@ interface TiersOptions {
   readonly clock: Clock
   readonly cache: boolean
   readonly entriesMax: number
+  /** A server that is not the primary has answered. */
+  readonly onNotPrimary: () => void
 }
 
 interface Tiers {
@@ -33,8 +37,16 @@ interface Tiers {
   stats (): TiersStats
 }
 
-export function openTiers ({ lookups, redis, window, clock, cache, entriesMax }: TiersOptions): Tiers {
-  const postgres = new PostgresTier({ read: (digests) => lookups.queries(digests), onStuck: () => lookups.replace() })
+export function openTiers ({ lookups, redis, window, clock, cache, entriesMax, onNotPrimary }: TiersOptions): Tiers {
+  const postgres = new PostgresTier({
+    read: (digests) => lookups.queries(digests),
+    position: () => window.position,
+    onElsewhere: () => window.renewed(),
+    onStuck: (error) => {
+      lookups.replace()
+      if (isNotPrimary(error)) onNotPrimary()
+    }
+  })
   if (!cache) {
     return {
       lookup: new Uncached({ under: postgres }),
@@ -42,7 +54,7 @@ export function openTiers ({ lookups, redis, window, clock, cache, entriesMax }:
       stats: () => ({ memory: undefined, coalescing: undefined, redis: undefined, postgres: postgres.stats() })
     }
   }
-  const shared = redis && new RedisTier({ under: postgres, redis, clock, seal: () => sealOf(window) })
+  const shared = redis && new RedisTier({ under: postgres, redis, clock, seal: () => sealOf(window), applied: () => window.position.applied })
   const coalescing = new CoalescingTier({ under: shared ?? postgres })
   const memory = new MemoryTier({ under: coalescing, entriesMax })
   return {
@@ -55,6 +67,10 @@ export function openTiers ({ lookups, redis, window, clock, cache, entriesMax }:
   }
 }
 
-function sealOf ({ rowSecret: secret, timeline }: TrustWindow): RowSeal | undefined {
-  return secret === undefined || timeline === undefined ? undefined : { secret, timeline }
+let known: { readonly of: Seal, readonly seal: RowSeal } | undefined
+
+function sealOf ({ seal: of }: TrustWindow): RowSeal | undefined {
+  if (of === undefined) return undefined
+  if (known?.of !== of) known = { of, seal: { key: new LineageKey(of.rowSecret, of.lineage), label: of.label } }
+  return known.seal
 }

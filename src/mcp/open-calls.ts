@@ -59,7 +59,7 @@ export class OpenCalls {
 
   #touched (target: Drop['target']): OpenCall[] {
     switch (target.kind) {
-      case 'key': return [...this.#byDigest.get(target.digest) ?? []]
+      case 'key': return target.digests.flatMap((digest) => [...this.#byDigest.get(digest) ?? []])
       case 'workspace': return [...this.#byWorkspace.get(target.workspaceId) ?? []]
       case 'everything': return [...this.#calls]
     }

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { latencyBoundsMs } from '../core/window/latencies.ts'
-import type { WindowSnapshot } from '../core/window/window-snapshot.ts'
+import type { WindowSnapshot } from '../core/window/trust-window.ts'
 import type { KeysStats } from '../engine/open-keys.ts'
 
 interface Sample {
@@ -36,18 +36,34 @@ const measures: readonly Measure[] = [
   { name: 'navis_keys_window_seconds', help: 'TRUST_WINDOW_MS of this replica.', read: (_, window) => one(window.windowMs / 1000) },
   { name: 'navis_keys_window_applied', help: 'Place in the revocation log up to which this replica knows everything.', read: (_, window) => one(window.applied) },
   { name: 'navis_keys_window_floor', help: 'Place in the revocation log below which cached entries are read again.', read: (_, window) => one(window.floor) },
-  { name: 'navis_keys_window_tail_rows', help: 'Rows of the revocation log held in memory.', read: (_, window) => one(window.tailRows) },
+  { name: 'navis_keys_window_renewal_period_seconds', help: 'How often this replica renews its trust window: less often in a large fleet.', read: (_, window) => one(window.renewEveryMs / 1000) },
+  { name: 'navis_keys_window_recent_rows', help: 'Rows of the revocation log held in memory.', read: (_, window) => one(window.recentRows) },
+  { name: 'navis_keys_window_has_lineage', help: '1 while this replica may use what Redis holds, 0 while it does not know that it is of the history of this database.', read: (_, window) => one(window.hasLineage ? 1 : 0) },
   { name: 'navis_keys_window_members', help: 'Replicas that a revocation waits for, as this one read them last.', read: (_, window) => one(window.members) },
   { name: 'navis_keys_window_changes_waiting', help: 'Changes committed here that are not in force everywhere yet.', read: (_, window) => one(window.waiting) },
   { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after they were given up.', labels: ['outcome'], read: (_, window) => by('outcome', { ...window.renewals }) },
   { name: 'navis_keys_window_joins_total', help: 'How often this replica became a member; more than once when it was counted out.', read: (_, window) => one(window.joins) },
-  { name: 'navis_keys_window_members_reaped_total', help: 'Silent members that this replica counted out.', read: (_, window) => one(window.reaped) },
+  { name: 'navis_keys_window_members_counted_out_total', help: 'Silent members that this replica counted out.', read: (_, window) => one(window.countedOut) },
+  { name: 'navis_keys_window_lineages_founded_total', help: 'Times that this replica began a new lineage, because no living replica knew the history of the database.', read: (_, window) => one(window.founded) },
+  { name: 'navis_keys_window_resets_total', help: 'Times that everything held became void: another timeline, a database that was set back, or counted out.', read: (_, window) => one(window.resets) },
+  { name: 'navis_keys_revocations_put_back_total', help: 'Tokens whose revocation the database had lost, after a failover or a restore, and that this replica revoked again.', read: (_, window) => one(window.revocationsPutBack) },
+  { name: 'navis_keys_answers_refused_total', help: 'Answers of the database that did not prove themselves: of another statement, not whole, or not of the primary. They said nothing, and their connections were closed.', read: (stats) => one(stats.answersRefused) },
   { name: 'navis_keys_window_log_rows_pruned_total', help: 'Rows of the revocation log that this replica deleted because they were old.', read: (_, window) => one(window.pruned) },
   {
-    name: 'navis_keys_hints_total',
-    help: 'Announcements of changes over Redis: published, lost on the way out, heard, forged, and subscriptions made.',
+    name: 'navis_keys_announcements_total',
+    help: 'Announcements of changes over Redis: published, lost on the way out, heard, acknowledged, acknowledgements heard, forged or too long, and subscriptions made.',
     labels: ['event'],
-    read: ({ hints }) => hints === undefined ? [] : by('event', { ...hints })
+    read: ({ announcements }) => announcements === undefined
+      ? []
+      : by('event', {
+        published: announcements.published,
+        lost: announcements.lost,
+        heard: announcements.heard,
+        acknowledged: announcements.acknowledgementsSent,
+        acknowledgement_heard: announcements.acknowledgementsHeard,
+        forged: announcements.forged,
+        subscribed: announcements.subscribed
+      })
   },
   {
     name: 'navis_keys_verifications_total',

@@ -48,7 +48,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
     schema: { tags, operationId: 'readyz', summary: 'Whether requests should be sent here', response: { 200: readySchema, 503: readySchema } }
   }, async function readyz (_request, reply) {
     const health = keys.health()
-    const { renewalAgeMs, applied, floor, tailRows, members } = keys.window.snapshot()
+    const { renewalAgeMs, applied, floor, recentRows, members } = keys.window.snapshot()
     // Not Postgres: keys that are cached are verified without it for as long as the window is open.
     const isReady = health.window === 'open'
     reply.code(isReady && !isDraining() ? 200 : 503)
@@ -61,7 +61,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
         renewal_age_ms: renewalAgeMs === undefined ? null : Math.round(renewalAgeMs),
         applied,
         floor: floor ?? null,
-        tail_rows: tailRows,
+        tail_rows: recentRows,
         members
       }
     }

@@ -23,10 +23,6 @@ export class MemoryTier implements MemoryLookup {
     this.#table = new KeyTable({ entriesMax })
   }
 
-  get size (): number {
-    return this.#table.size
-  }
-
   peek (digest: Digest): Entry | undefined {
     const entry = this.#table.get(digest)
     if (entry === undefined) this.#misses++
@@ -35,8 +31,7 @@ export class MemoryTier implements MemoryLookup {
   }
 
   find (digest: Digest): Promise<Entry | undefined> {
-    const entry = this.#table.get(digest)
-    return entry === undefined ? this.#keep(digest, this.#under.find(digest)) : Promise.resolve(entry)
+    return this.#keep(digest, this.#under.find(digest))
   }
 
   findFresh (digest: Digest): Promise<Entry | undefined> {
@@ -45,19 +40,18 @@ export class MemoryTier implements MemoryLookup {
 
   drop (target: ChangeTarget): void {
     switch (target.kind) {
-      case 'key': return this.#table.delete(target.digest)
+      case 'key': {
+        for (const digest of target.digests) this.#table.delete(digest)
+        return
+      }
       case 'workspace': return this.#table.dropWorkspace(target.workspaceId)
-      case 'everything': this.clear()
+      // A new table, since emptying a large one would stop the process for as long as it is large.
+      case 'everything': this.#table = new KeyTable({ entriesMax: this.#entriesMax })
     }
   }
 
-  // A new table, since emptying a large one would stop the process for as long as it is large.
-  clear (): void {
-    this.#table = new KeyTable({ entriesMax: this.#entriesMax })
-  }
-
   stats (): { entries: number, hits: number, misses: number } {
-    return { entries: this.size, hits: this.#hits, misses: this.#misses }
+    return { entries: this.#table.size, hits: this.#hits, misses: this.#misses }
   }
 
   async #keep (digest: Digest, found: Promise<Entry | undefined>): Promise<Entry | undefined> {

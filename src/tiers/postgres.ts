@@ -1,22 +1,34 @@
 import { unavailable } from '../core/errors.ts'
 import type { Digest, KeyRecord } from '../core/key-record.ts'
 import type { Entry, Lookup } from '../core/lookup.ts'
+import { AnswerRefused } from '../core/window/store.ts'
 import { assertAskedFor } from './assert-asked-for.ts'
-import { Batch } from './batch.ts'
 
-/** What one statement found: the records there are, and the position of the revocation clock that all of them show. */
+/** What one statement found: the records there are, the position of the revocation clock that all of them show, and where the database stands. */
 export interface FoundKeys {
-  readonly asof: number
+  readonly seq: number
+  /** Timeline and server start. */
+  readonly place: string
   readonly records: ReadonlyMap<Digest, KeyRecord>
 }
 
 export type ReadKeys = (digests: readonly Digest[]) => Promise<FoundKeys>
 
+/** What is known before a read is sent: up to where the log is applied, and where the database stood; `undefined`: nobody has asked it yet. */
+export interface KnownPosition {
+  readonly applied: number
+  readonly place: string | undefined
+}
+
 interface PostgresTierOptions {
   /** Reads keys from the primary in one statement. */
   readonly read: ReadKeys
-  /** Called when a statement has not been answered in time, so that its connection can be given up. */
-  readonly onStuck?: () => void
+  /** As of the newest renewal. */
+  readonly position: () => KnownPosition
+  /** Another server answers than the renewals know: resolves when a renewal has found out. */
+  readonly onElsewhere: () => Promise<void>
+  /** Called when a statement has not been answered in time, or not by the primary, so that its connection can be given up. */
+  readonly onStuck?: (error?: unknown) => void
   /** How long a statement, or the wait for its turn, may take, in milliseconds. 800. */
   readonly timeoutMs?: number
   /** Statements under way at most. 4. */
@@ -34,7 +46,9 @@ interface PostgresTierOptions {
  */
 export class PostgresTier implements Lookup {
   readonly #read: PostgresTierOptions['read']
-  readonly #onStuck: () => void
+  readonly #position: PostgresTierOptions['position']
+  readonly #onElsewhere: PostgresTierOptions['onElsewhere']
+  readonly #onStuck: (error?: unknown) => void
   readonly #timeoutMs: number
   readonly #statementsMax: number
   readonly #digestsPerStatementMax: number
@@ -43,10 +57,12 @@ export class PostgresTier implements Lookup {
   #waitingDigests = 0
   #statementsUnderWay = 0
   #isSendingSoon = false
-  #counts = { statements: 0, digests: 0, found: 0, absent: 0, failed: 0, refused: 0 }
+  #counts = { statements: 0, digests: 0, found: 0, absent: 0, failed: 0, refused: 0, answersRefused: 0 }
 
   constructor (options: PostgresTierOptions) {
     this.#read = options.read
+    this.#position = options.position
+    this.#onElsewhere = options.onElsewhere
     this.#onStuck = options.onStuck ?? (() => {})
     this.#timeoutMs = options.timeoutMs ?? 800
     this.#statementsMax = options.statementsMax ?? 4
@@ -59,17 +75,17 @@ export class PostgresTier implements Lookup {
   }
 
   async findFresh (digest: Digest): Promise<Entry | undefined> {
-    const { asof, records } = await this.#ask(digest)
+    const { asof, seq, records } = await this.#ask(digest)
     const record = records.get(digest)
     this.#counts[record === undefined ? 'absent' : 'found']++
-    return assertAskedFor(digest, record && { record, asof })
+    return assertAskedFor(digest, record && { record, asof, seq })
   }
 
   stats () {
     return { ...this.#counts, statementsUnderWay: this.#statementsUnderWay, digestsWaiting: this.#waitingDigests }
   }
 
-  #ask (digest: Digest): Promise<FoundKeys> {
+  #ask (digest: Digest): Promise<Keys> {
     const last = this.#waiting.at(-1)
     if (last?.has(digest) === true) return last.answer
     if (this.#waitingDigests >= this.#waitingMax) {
@@ -111,14 +127,32 @@ export class PostgresTier implements Lookup {
     this.#counts.digests += batch.size
     batch.isSent = true
     try {
-      batch.resolve(await this.#read(batch.digests()))
+      batch.resolve(await this.#readFrom(batch.digests()))
     } catch (error) {
       this.#counts.failed++
+      if (error instanceof AnswerRefused) {
+        this.#counts.answersRefused++
+        this.#onStuck(error)
+      }
       batch.reject(unavailable('The database does not answer. Try again.', error))
     } finally {
       this.#statementsUnderWay--
       this.#sendSoon()
     }
+  }
+
+  /**
+   * What a read may be kept for: never a position that the renewals had not proven ours when it was sent (R5). An answer from
+   * where they have not been decides nothing: a renewal finds out, and the keys are read once more.
+   */
+  async #readFrom (digests: readonly Digest[]): Promise<Keys> {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const { applied, place } = this.#position()
+      const found = await this.#read(digests)
+      if (place === undefined || place === found.place) return { ...found, asof: Math.min(found.seq, applied) }
+      await this.#onElsewhere()
+    }
+    throw new Error('The database is not where it was.')
   }
 
   #giveUp (batch: Batch): void {
@@ -129,5 +163,43 @@ export class PostgresTier implements Lookup {
       this.#waitingDigests -= batch.size
     }
     batch.reject(unavailable('The database does not answer in time. Try again.'))
+  }
+}
+
+interface Keys extends FoundKeys {
+  readonly asof: number
+}
+
+/** The keys that one statement reads, and the promise of those who wait for it. */
+class Batch {
+  readonly answer: Promise<Keys>
+  isSent = false
+  resolve!: (found: Keys) => void
+  reject!: (error: Error) => void
+  readonly #digests = new Set<Digest>()
+
+  constructor (timeoutMs: number, onTimeout: () => void) {
+    this.answer = new Promise((resolve, reject) => {
+      const timer = setTimeout(onTimeout, timeoutMs)
+      this.resolve = (found) => { clearTimeout(timer); resolve(found) }
+      this.reject = (error) => { clearTimeout(timer); reject(error) }
+    })
+    this.answer.catch(() => {})
+  }
+
+  get size (): number {
+    return this.#digests.size
+  }
+
+  has (digest: Digest): boolean {
+    return this.#digests.has(digest)
+  }
+
+  add (digest: Digest): void {
+    this.#digests.add(digest)
+  }
+
+  digests (): Digest[] {
+    return [...this.#digests]
   }
 }

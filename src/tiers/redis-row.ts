@@ -1,33 +1,34 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { digestToBytes, type Digest, type KeyLimits, type KeyRecord } from '../core/key-record.ts'
 import type { Entry } from '../core/lookup.ts'
 import { isScope } from '../core/scopes.ts'
 import { sealRecord } from '../core/seal-record.ts'
+import type { LineageKey } from './lineage-key.ts'
 import { RowMac } from './row-mac.ts'
 
-/** What binds a row in Redis to this database: the key of its HMAC, and the timeline of the primary that it was read from. */
+/** What binds a row in Redis to this very history of this database (R0). */
 export interface RowSeal {
-  readonly secret: Uint8Array
-  readonly timeline: string
+  readonly key: LineageKey
+  /** Lineage, timeline and server start, as known before the row was read. */
+  readonly label: string
 }
 
 const macLength = 43
 /** Of a whole value in Redis, in bytes. The longest record that the database takes is well below. */
 export const rowBytesMax = 16_384
 
-/** Names begin with the database's own mark: services on different databases can share one Redis. */
-export function rowName (digest: Digest, secret: Uint8Array): string {
-  return `navis-keys:${fingerprint(secret)}:key:${digestToBytes(digest).toString('base64url')}`
+export function rowName (digest: Digest, { prefix }: LineageKey): string {
+  return `${prefix}:key:${digestToBytes(digest).toString('base64url')}`
 }
 
-/** An HMAC over digest, timeline, `asof` and record (R0), then what it covers but for the digest. */
+/** An HMAC over digest, label, `asof` and record (R0), then what it covers but for the digest. */
 export function encodeRow ({ record, asof }: Entry, seal: RowSeal): string {
   const { id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits } = record
   const body = JSON.stringify([asof, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits])
   return macOf(record.digest, body, seal) + body
 }
 
-/** The entry, or `undefined` for anything but a row of exactly this key, written by a replica of this database and timeline. */
+/** The entry, or `undefined` for anything but a row of exactly this key, written by a replica of this very history. */
 export function decodeRow (text: string, digest: Digest, seal: RowSeal): Entry | undefined {
   if (text.length <= macLength || text.length > rowBytesMax) return undefined
   const body = text.slice(macLength)
@@ -90,16 +91,10 @@ function isMetadata (value: unknown): value is Record<string, string> {
     Object.values(value).every((entry) => typeof entry === 'string')
 }
 
-// The purpose is part of what is signed: no hint can be passed off as a row. The digest has 32 bytes, the timeline no line feed.
-function macOf (digest: Digest, body: string, { secret, timeline }: RowSeal): string {
-  if (mac?.secret !== secret) mac = new RowMac(secret)
-  return mac.of('navis-keys row\n', digest, `${timeline}\n${body}`)
+// The purpose is part of what is signed: no announcement can be passed off as a row. The digest has 32 bytes, the label no line feed.
+function macOf (digest: Digest, body: string, { key, label }: RowSeal): string {
+  if (mac?.secret !== key.bytes) mac = new RowMac(key.bytes)
+  return mac.of('navis-keys row\n', digest, `${label}\n${body}`)
 }
 
 let mac: RowMac | undefined
-let known: { secret: Uint8Array, fingerprint: string } | undefined
-
-function fingerprint (secret: Uint8Array): string {
-  if (known?.secret !== secret) known = { secret, fingerprint: createHash('sha256').update(secret).digest('hex').slice(0, 8) }
-  return known.fingerprint
-}

@@ -10,8 +10,10 @@ interface RedisTierOptions {
   /** A client that queues nothing, resends nothing and gives a command up after a short time (R0). */
   readonly redis: Pick<Redis, 'getrange' | 'set'>
   readonly clock: Clock
-  /** What rows are sealed with at this moment; `undefined` until the database has been reached: then Redis is passed by. */
+  /** What rows are sealed with at this moment; `undefined` while none may be believed or written: then Redis is passed by. */
   readonly seal: () => RowSeal | undefined
+  /** Up to where the log is applied: a row beyond it is of a history that has not been proven ours, and a miss (R5). */
+  readonly applied: () => number
   /** How long a row stays in Redis, in milliseconds. An hour. */
   readonly ttlMs?: number
   /** How long Redis is passed by after it failed, in milliseconds. 1000. */
@@ -22,13 +24,14 @@ interface RedisTierOptions {
 
 /**
  * Copies that replicas share. Nothing that Redis holds, loses, delays or invents decides anything: a row counts only
- * with the HMAC of this database, and then only as far as its `asof` carries. Redis away costs time, never an answer.
+ * with the HMAC of this history, and then only as far as its `asof` carries. Redis away costs time, never an answer.
  */
 export class RedisTier implements Lookup {
   readonly #under: Lookup
   readonly #redis: RedisTierOptions['redis']
   readonly #clock: Clock
   readonly #seal: () => RowSeal | undefined
+  readonly #applied: () => number
   readonly #ttlMs: number
   readonly #breakMs: number
   readonly #writesMax: number
@@ -41,6 +44,7 @@ export class RedisTier implements Lookup {
     this.#redis = options.redis
     this.#clock = options.clock
     this.#seal = options.seal
+    this.#applied = options.applied
     this.#ttlMs = options.ttlMs ?? 3_600_000
     this.#breakMs = options.breakMs ?? 1000
     this.#writesMax = options.writesMax ?? 1000
@@ -56,7 +60,7 @@ export class RedisTier implements Lookup {
     let entry: Entry | undefined
     try {
       // GETRANGE: whoever can write to Redis could make us read half a gigabyte for each request with GET.
-      entry = this.#open(await this.#redis.getrange(rowName(digest, seal.secret), 0, rowBytesMax), digest, seal)
+      entry = this.#open(await this.#redis.getrange(rowName(digest, seal.key), 0, rowBytesMax), digest, seal)
     } catch (error) {
       this.#counts.errors++
       // An answer that says no, such as WRONGTYPE, is one about this row alone.
@@ -82,11 +86,15 @@ export class RedisTier implements Lookup {
       return undefined
     }
     const entry = decodeRow(text, digest, seal)
+    if (entry !== undefined && entry.asof > this.#applied()) {
+      this.#counts.misses++
+      return undefined
+    }
     this.#counts[entry === undefined ? 'badRows' : 'hits']++
     return entry
   }
 
-  /** In the background. `seal` is from before the read, so that a row never passes for one of a later timeline. */
+  /** In the background. `seal` is from before the read, so that a row never passes for one of a later history. */
   async #write (entry: Entry, seal: RowSeal): Promise<void> {
     const row = encodeRow(entry, seal)
     if (this.#writes >= this.#writesMax || this.#isPassedBy() || Buffer.byteLength(row) > rowBytesMax) {
@@ -95,7 +103,7 @@ export class RedisTier implements Lookup {
     }
     this.#writes++
     try {
-      await this.#redis.set(rowName(entry.record.digest, seal.secret), row, 'PX', this.#ttlMs)
+      await this.#redis.set(rowName(entry.record.digest, seal.key), row, 'PX', this.#ttlMs)
       this.#counts.written++
     } catch (error) {
       this.#counts.writesFailed++

@@ -4,7 +4,6 @@ import type { Entry, Lookup, MemoryLookup } from '../core/lookup.ts'
 /** `CACHE=off`: every verification reads the primary. The reference that the cached service is tested against. */
 export class Uncached implements MemoryLookup {
   readonly #under: Lookup
-  readonly size = 0
 
   constructor ({ under }: { readonly under: Lookup }) {
     this.#under = under
@@ -23,6 +22,4 @@ export class Uncached implements MemoryLookup {
   }
 
   drop (): void {}
-
-  clear (): void {}
 }

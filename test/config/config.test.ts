@@ -39,7 +39,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     tokenPrefix: 'nops_',
     apiKeyHeader: 'x-api-key',
     cache: true,
-    acks: true,
+    acks: 'all',
     pages: {
       publicUrl: undefined,
       mcpUrl: undefined,

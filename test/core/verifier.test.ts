@@ -6,7 +6,6 @@ import type { Digest, KeyRecord } from '../../src/core/key-record.ts'
 import type { Entry } from '../../src/core/lookup.ts'
 import { Trickle } from '../../src/core/trickle.ts'
 import { Verifier } from '../../src/core/verifier.ts'
-import { allGuards, type Guards } from '../../src/core/window/guards.ts'
 import type { Standing } from '../../src/core/window/trust.ts'
 import { unavailable } from '../../src/core/errors.ts'
 import { MemoryTier } from '../../src/tiers/memory.ts'
@@ -16,15 +15,15 @@ import { until } from '../support/until.ts'
 const format = new TokenFormat()
 
 /** A verifier over a scripted tier, with a window that says of entries what the test tells it to. */
-function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900, guards = allGuards }: { perMinute?: number, perNetworkMax?: number, timeoutMs?: number, guards?: Guards } = {}) {
+function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900 }: { perMinute?: number, perNetworkMax?: number, timeoutMs?: number } = {}) {
   const time = { now: 0, database: 1_000_000 }
   const under = new ScriptedTier()
   const memory = new MemoryTier({ under, entriesMax: 10 })
   const uses: string[] = []
   const window = {
-    judge: (_entry: Entry): Standing => 'current',
+    judge: (_entry: Entry, _isFresh: boolean): Standing => 'current',
     opened: async (): Promise<void> => {},
-    era: 0,
+    epoch: 0,
     databaseTime: () => time.database
   }
   const clock = { monotonicMs: () => time.now }
@@ -32,14 +31,13 @@ function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900, guards = 
   const verifier = new Verifier({
     format,
     lookup: memory,
-    trust: { judge: (entry) => window.judge(entry), opened: () => window.opened(), databaseTime: () => window.databaseTime(), get era () { return window.era } },
+    trust: { judge: (entry, _now, isFresh) => window.judge(entry, isFresh), opened: () => window.opened(), databaseTime: () => window.databaseTime(), get epoch () { return window.epoch } },
     clock,
     refusals,
     budget: new MissBudget({ clock, perMinute }),
     trickle: new Trickle({ everyMs: 1, perNetworkMax }),
     lastUsed: { note: (id) => { uses.push(id) } },
-    timeoutMs,
-    guards
+    timeoutMs
   })
   const { token, digest } = format.mint()
   const answer = async (entry: Entry | undefined) => {
@@ -141,7 +139,7 @@ t.test('a refusal is remembered for a second at most, for few tokens, and not pa
   await answer(undefined)
   await again
   t.equal(under.asked.length, 2)
-  for (const target of [{ kind: 'key', digest }, { kind: 'workspace', workspaceId: 'w1' }, { kind: 'everything' }] as const) {
+  for (const target of [{ kind: 'key', digests: [digest] }, { kind: 'workspace', workspaceId: 'w1' }, { kind: 'everything' }] as const) {
     verifier.forget(target)
     const asked = verifier.verify(token)
     await answer(undefined)
@@ -161,7 +159,7 @@ t.test('an answer that was asked for before everything became void, and comes af
     const { verifier, token, digest, answer, window, memory } = setup()
     const verdict = verifier.verify(token)
     await turn()
-    window.era++
+    window.epoch++
     memory.drop({ kind: 'everything' })
     await answer(answered === 'a key' ? rowOf(digest, {}, 100) : undefined)
     await turn()
@@ -179,7 +177,7 @@ t.test('everything becomes void while the window is waited for: what was read be
   const verdict = verifier.verify(token)
   await answer(rowOf(digest, {}, 100))
   await turn()
-  window.era++
+  window.epoch++
   window.judge = () => 'current'
   open()
   await answer(rowOf(digest, { revokedAt: 1 }, 90))
@@ -257,17 +255,26 @@ t.test('behind an address whose budget is spent, keys that exist get through, as
   t.equal(under.asked.length, 2)
 })
 
-t.test('M_SPLITCHECK: the entry and everything else are judged in the same turn as the accept', async (t) => {
-  for (const checkedInOneTurn of [true, false]) {
-    const { verifier, token, digest, answer, window } = setup({ guards: { ...allGuards, checkedInOneTurn } })
-    const warm = verifier.verify(token)
-    await answer(rowOf(digest))
-    await warm
-    let judged = 0
-    window.judge = () => { judged++; return 'current' }
-    const verdict = verifier.verify(token)
-    t.equal(verdict instanceof Promise, !checkedInOneTurn)
-    t.equal(judged, 1, 'judged once before anything else can happen')
-    await verdict
-  }
+t.test('the entry and everything else are judged in the same turn as the accept, and a miss is judged once', async (t) => {
+  const { verifier, token, digest, answer, window, memory } = setup()
+  const judged: boolean[] = []
+  window.judge = (_entry, isFresh) => { judged.push(isFresh); return 'current' }
+  const miss = verifier.verify(token)
+  await answer(rowOf(digest))
+  await miss
+  t.strictSame(judged, [false])
+  t.not(verifier.verify(token) instanceof Promise, true)
+  t.strictSame(judged, [false, false])
+  t.match(memory.stats(), { hits: 1, misses: 1 }, 'and memory is asked once each time')
+})
+
+t.test('only a row that was read from the primary for this very request is judged as fresh', async (t) => {
+  const { verifier, token, digest, answer, window } = setup()
+  const judged: boolean[] = []
+  window.judge = (_entry, isFresh) => { judged.push(isFresh); return isFresh ? 'current' : 'stale' }
+  const verdict = verifier.verify(token)
+  await answer(rowOf(digest))
+  await answer(rowOf(digest))
+  t.match(await verdict, { valid: true })
+  t.strictSame(judged, [false, true])
 })

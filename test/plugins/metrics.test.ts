@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { setupApp } from '../routes/setup.ts'
+import { until } from '../support/until.ts'
 
 interface Family {
   readonly type: string
@@ -54,6 +55,8 @@ t.test('two replicas: what was made, verified and revoked shows, as does the win
   t.equal((await other.ask('DELETE', `/v1/workspaces/acme/keys/${id}`)).status, 204)
   t.equal((await one.ask('DELETE', `/v1/workspaces/acme/keys/${id}`)).status, 204)
   t.equal(await verify(), 401)
+  // What was acknowledged over Redis is applied with the next renewal.
+  await until(async () => (await scrape()).includes('navis_keys_window_applied 2\n'))
   const lines = (await scrape()).split('\n')
   for (const line of [
     'navis_keys_window_open 1',

@@ -1,13 +1,17 @@
 import type { ChangeTarget } from '../../src/core/lookup.ts'
-import { digests } from './model-postgres.ts'
+import { digests, type Asked, type ModelPostgres } from './model-postgres.ts'
 import { windowMs, type World } from './world.ts'
 
 type Act = (world: World, which: number, how: number) => void
 
-const keyTarget = (how: number): ChangeTarget => ({ kind: 'key', digest: digests[how % digests.length] as typeof digests[number] })
+const keyTarget = (how: number): ChangeTarget => ({ kind: 'key', digests: [digests[how % digests.length] as typeof digests[number]] })
 const workspaceTarget = (how: number): ChangeTarget => ({ kind: 'workspace', workspaceId: `workspace ${how % 3}` })
 
 const pausesMs = [0.5, 3, 10, 30, 100, 200, windowMs / 2, windowMs]
+const expiriesMs = [20, 200, 1500]
+
+/** A dump that may be restored later on, in the worlds where that happens. */
+const dumps = new WeakMap<World, ModelPostgres>()
 
 /** What may happen next, and how often. The first is nothing: a failing run shrinks towards it. */
 const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
@@ -18,9 +22,11 @@ const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
     const edge = world.nextEdge()
     if (edge !== Infinity) world.advance(edge - world.time + [-0.5, 0.001, 0.5, 15][how % 4]!)
   }],
-  [10, (world, which, how) => revoke(world, which, keyTarget(how))],
-  [4, (world, which, how) => world.change(world.replica(which), keyTarget(how), 'change')],
-  [1, (world, which, how) => revoke(world, which, workspaceTarget(how))],
+  [8, (world, which, how) => change(world, which, keyTarget(how), { action: 'revoke' })],
+  [3, (world, which, how) => change(world, which, keyTarget(how), { action: 'change' })],
+  // An expiry is moved: to a time soon, or to never; often again, at the same or another replica.
+  [4, (world, which, how) => change(world, which, keyTarget(how % 3), { action: 'change', expiresAt: how % 5 === 0 ? null : world.time + expiriesMs[how % 3]! })],
+  [1, (world, which, how) => change(world, which, workspaceTarget(how), { action: 'revoke' })],
   [4, (world, which) => world.pause(world.replica(which))],
   [4, (world, which) => world.resume(world.replica(which))],
   [2, (world, which) => { world.replica(which).holdsRequests = true }],
@@ -36,16 +42,22 @@ const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
     world.tell(world.replica(which), { kind: 'leave' })
     world.crash(world.replica(which))
   }],
-  [2, (world) => { world.hintsCut = !world.hintsCut }],
+  [2, (world) => { world.announcementsCut = !world.announcementsCut }],
   [2, (world, which) => { world.replica(which).isDeaf = !world.replica(which).isDeaf }],
-  // An old hint once more.
+  // An old announcement once more.
   [2, (world, which, how) => {
-    const hint = world.published[how % Math.max(1, world.published.length)]
-    if (hint !== undefined) world.hint(world.replica(which), hint.event)
+    const old = world.published[how % Math.max(1, world.published.length)]
+    if (old !== undefined) world.hear(world.replica(which), old.from, old.announcement)
   }],
   [1, (world, which) => world.tell(world.replica(which), { kind: 'wanted' })],
   [1, (world, _, how) => world.postgres.prune(how % 4)],
-  [1, (world) => world.failOver()]
+  [1, (world) => world.failOver()],
+  // A driver that gives statements the answers of others.
+  [1, (world, _, how) => { if (!world.swaps.delete(how % 2 === 0 ? 'roll' : 'renewal')) world.swaps.add(how % 2 === 0 ? 'roll' : 'renewal') }],
+  [1, (world, _, how) => {
+    if (how % 2 === 0) dumps.set(world, world.dump())
+    else if (dumps.has(world)) world.restore(dumps.get(world) as ModelPostgres)
+  }]
 ]
 
 const table = acts.flatMap(([weight, act]) => Array.from({ length: weight }, () => act))
@@ -59,11 +71,10 @@ export function doSomething (world: World, choice: number): void {
 }
 
 /** Sometimes two at once, at two replicas. */
-function revoke (world: World, which: number, target: ChangeTarget): void {
-  const { replicas } = world
+function change (world: World, which: number, target: ChangeTarget, asked: Asked): void {
   const replica = world.replica(which)
-  if (replica.isPaused) return
-  world.change(replica, target, 'revoke')
+  if (replica.isPaused || replica.state.phase === 'left') return
+  world.change(replica, target, asked)
   const other = world.replica(which + 1)
-  if (replicas.length > 1 && !other.isPaused && world.draw(4) === 0) world.change(other, target, 'revoke')
+  if (!other.isPaused && other.state.phase !== 'left' && world.draw(4) === 0) world.change(other, target, asked)
 }

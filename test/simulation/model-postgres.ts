@@ -1,30 +1,56 @@
 import type { ChangeTarget } from '../../src/core/lookup.ts'
 import type { Digest, KeyRecord } from '../../src/core/key-record.ts'
-import type { Member } from '../../src/core/window/waits.ts'
-import type { RenewalAnswer } from '../../src/core/window/state.ts'
+import type { RenewalAnswer, RenewEffect } from '../../src/core/window/step.ts'
 import type { LoggedChange } from '../../src/core/window/trust.ts'
+import type { Roll } from '../../src/core/window/waits.ts'
 
-/** What the database held of a key from `seq` on. `version` counts the changes that took something away. */
+/** What the statements, and those who send them, may do wrongly: each is the form of a guard that is no line of the pure protocol. */
+export interface Mistakes {
+  readonly acksWhatItReads?: boolean
+  readonly sharesId?: boolean
+  readonly joinsWithOldNews?: boolean
+  readonly checksInTwoTurns?: boolean
+  readonly waitsFromRequest?: boolean
+  readonly repeatsReturnAtOnce?: boolean
+  readonly countsOutBlindly?: boolean
+  readonly believesSwappedAnswers?: boolean
+  readonly ignoresBeats?: boolean
+  readonly keepsUnprovenPositions?: boolean
+  readonly foundsTheSameLineage?: boolean
+  readonly joinsWithLineage?: boolean
+  readonly admitsUnproven?: boolean
+  readonly putsBackAnywhere?: boolean
+  readonly drawsPositionsEarly?: boolean
+  readonly renewalsOnlyRead?: boolean
+  readonly repeatsOnlyRead?: boolean
+}
+
+/** What the database held of a key from `seq` on. */
 export interface KeyVersion {
   readonly seq: number
-  /** What a read just before it could have shown as its position. */
-  readonly before: number
   readonly version: number
   readonly record: KeyRecord
 }
 
+/** What is asked for: a revocation, an expiry (null: never), or something else that narrows. */
+export type Asked = { readonly action: 'revoke' } | { readonly action: 'change', readonly expiresAt?: number | null }
+
 export interface Commit {
   readonly seq: number
   readonly windowMs: number
-  /** Whether a revoke found everything revoked already. */
-  readonly wasDone: boolean
   readonly change: LoggedChange
+  readonly asked: Asked
+  /** Whether the change found everything as it was asked for. */
+  readonly wasDone: boolean
+  /** The expiry that was there before. */
+  readonly found: number | null
   readonly isReadOnly?: boolean
 }
 
 interface Row {
   acked: number
-  renewals: number
+  beat: string
+  lineage: string | undefined
   windowMs: number
   isDead: boolean
 }
@@ -33,94 +59,154 @@ export const digests = Array.from({ length: 8 }, (_, i) => String(i).padStart(32
 
 /** The primary: each method is one transaction, carried out at one moment. */
 export class ModelPostgres {
-  readonly members = new Map<string, Row>()
+  members = new Map<string, Row>()
   versions: KeyVersion[][]
   seq = 0
+  lineage = 'L0'
+  former: string | undefined
   timeline = 'A'
+  serverStart = '1'
   log: LoggedChange[] = []
   windowMs = 0
+  readonly mistakes: Mistakes
 
-  constructor () {
-    this.versions = digests.map((digest, i) => [{ seq: 0, before: 0, version: 0, record: recordOf(digest, i) }])
+  constructor (mistakes: Mistakes) {
+    this.mistakes = mistakes
+    this.versions = digests.map((digest, i) => [{ seq: 0, version: 0, record: recordOf(digest, i) }])
   }
 
-  join (id: string, windowMs: number): void {
-    if (!this.members.has(id)) this.members.set(id, { acked: 0, renewals: 0, windowMs, isDead: false })
-    this.windowMs = Math.max(0, ...this.living().map((member) => member.windowMs))
+  /** The same content, of a moment: for a dump, a standby, a clone. */
+  copy (): ModelPostgres {
+    const copy = new ModelPostgres(this.mistakes)
+    copy.become(this)
+    return copy
   }
 
-  renew ({ id, applied, acked, timeline, rowsMax }: { id: string, applied: number, acked: number, timeline: string | undefined, rowsMax: number }, databaseTime: number): RenewalAnswer {
+  /** Takes over the content of another one: a restore, a failover. Timeline and server stay what they are. */
+  become ({ members, versions, seq, lineage, former, log, windowMs }: ModelPostgres): void {
+    this.members = new Map([...members].map(([id, row]) => [id, { ...row }]))
+    this.versions = versions.map((of) => [...of])
+    Object.assign(this, { seq, lineage, former, log, windowMs })
+  }
+
+  join ({ id, formerId, windowMs }: { id: string, formerId: string | undefined, windowMs: number }): void {
+    const former = formerId === undefined ? undefined : this.members.get(formerId)
+    if (former !== undefined) former.isDead = true
+    const shares = this.mistakes.sharesId === true
+    if (!this.members.has(id) || shares) this.members.set(id, { acked: 0, beat: id, lineage: this.mistakes.joinsWithLineage === true ? this.lineage : undefined, windowMs, isDead: false })
+    this.#settleWindow()
+  }
+
+  renew ({ id, beat, beats, applied, givesUpLineage, rowsMax }: RenewEffect, databaseTime: number): RenewalAnswer {
     const row = this.members.get(id)
-    const alive = row !== undefined && !row.isDead
-    if (alive) {
-      row.renewals++
-      if (timeline === this.timeline) row.acked = Math.max(row.acked, Math.min(acked, this.seq))
+    const isOurs = row !== undefined && this.#isOwn(row, beats)
+    const isAlive = isOurs && !row.isDead
+    if (isAlive) {
+      row.beat = beat
+      row.acked = Math.max(row.acked, Math.min(this.mistakes.acksWhatItReads === true ? this.seq : applied, this.seq))
+      if (givesUpLineage) row.lineage = undefined
     }
-    return { alive, ...this.readLog(applied, rowsMax), databaseTime }
+    return {
+      row: isAlive ? 'alive' : isOurs ? 'dead' : 'missing',
+      lineage: isAlive ? row.lineage : undefined,
+      ...this.readLog(applied, rowsMax),
+      databaseTime,
+      windowMs: this.windowMs
+    }
   }
 
-  readLog (applied: number, rowsMax: number): { seq: number, timeline: string, rows: LoggedChange[] } {
-    return { seq: this.seq, timeline: this.timeline, rows: this.log.filter((row) => row.seq > applied).slice(-rowsMax) }
+  readLog (applied: number, rowsMax: number): Pick<RenewalAnswer, 'history' | 'seq' | 'rows'> {
+    const { lineage, former, timeline, serverStart } = this
+    return { history: { lineage, former, timeline, serverStart }, seq: this.seq, rows: this.log.filter((row) => row.seq > applied).slice(-rowsMax) }
   }
 
-  change (target: ChangeTarget, action: 'revoke' | 'change', allotted?: number): Commit {
+  change (target: ChangeTarget, asked: Asked, allotted?: number): Commit {
     const seq = allotted ?? this.seq + 1
-    const before = this.seq
     this.seq = Math.max(this.seq, seq)
-    const change: LoggedChange = { seq, target, action }
+    const change: LoggedChange = { seq, target, action: asked.action }
     this.log = [...this.log, change].sort((one, other) => one.seq - other.seq)
-    let wasDone = action === 'revoke'
+    let wasDone = true
+    let found: number | null = null
     for (const versions of this.versions) {
       const newest = versions.at(-1) as KeyVersion
       if (!concerns(target, newest.record)) continue
-      if (newest.record.revokedAt === null) wasDone = false
-      const record = action === 'revoke' ? { ...newest.record, revokedAt: newest.record.revokedAt ?? seq } : newest.record
-      versions.push({ seq, before, version: newest.version + 1, record })
+      found = newest.record.expiresAt
+      const record = changed(newest.record, asked, seq)
+      if (record.revokedAt !== newest.record.revokedAt || record.expiresAt !== newest.record.expiresAt || asked.action === 'change') wasDone = false
+      versions.push({ seq, version: newest.version + 1, record })
     }
-    return { seq, windowMs: this.windowMs, wasDone, change }
-  }
-
-  copy (): ModelPostgres {
-    const copy = new ModelPostgres()
-    return Object.assign(copy, { seq: this.seq, timeline: this.timeline, log: this.log, windowMs: this.windowMs })
+    return { seq, windowMs: this.windowMs, change, asked, wasDone, found }
   }
 
   /** The revocation that there is of a key already, if there is one, without a write. */
   revoked (target: ChangeTarget): Commit | undefined {
-    const change = this.log.findLast((row) => row.action === 'revoke' && target.kind === 'key' && row.target.kind === 'key' && row.target.digest === target.digest)
-    return change === undefined ? undefined : { seq: change.seq, windowMs: this.windowMs, wasDone: true, change, isReadOnly: true }
+    const change = this.log.findLast((row) => row.action === 'revoke' && target.kind === 'key' && row.target.kind === 'key' && row.target.digests[0] === target.digests[0])
+    return change === undefined ? undefined : { seq: change.seq, windowMs: this.windowMs, change, asked: { action: 'revoke' }, wasDone: true, found: null, isReadOnly: true }
   }
 
-  /** The standby takes over. It has every change up to `fork`, and none that was never confirmed to anyone. */
-  failOver (fork: number): void {
-    this.timeline += "'"
-    this.seq = Math.min(this.seq, fork)
-    this.log = this.log.filter((row) => row.seq <= fork)
-    for (const [key, versions] of this.versions.entries()) this.versions[key] = versions.filter((version) => version.seq <= fork)
-    for (const row of this.members.values()) row.acked = Math.min(row.acked, fork)
+  roll (): Omit<Roll, 'sentAt' | 'answeredAt'> {
+    const members = [...this.members].filter(([, row]) => !row.isDead).map(([id, { acked, beat, lineage, windowMs }]) => ({ id, acked, beat, lineage, windowMs }))
+    return { seq: this.seq, lineage: this.lineage, members }
   }
 
-  living (): Member[] {
-    return [...this.members].filter(([, row]) => !row.isDead).map(([id, { acked, renewals, windowMs }]) => ({ id, acked, renewals, windowMs }))
-  }
-
-  reap (id: string, renewals: number | undefined): void {
+  admit ({ id, beats }: { id: string, beats: readonly string[] }): void {
     const row = this.members.get(id)
-    if (row !== undefined && (renewals === undefined || row.renewals === renewals)) row.isDead = true
+    const isProven = row !== undefined && !row.isDead && this.#isOwn(row, beats) && row.lineage === this.lineage
+    const seesOne = [...this.members.values()].some((other) => !other.isDead && other.lineage === this.lineage)
+    if (!isProven && !(this.mistakes.admitsUnproven === true && seesOne)) return
+    for (const other of this.members.values()) if (!other.isDead) other.lineage ??= this.lineage
+  }
+
+  found ({ id, beats }: { id: string, beats: readonly string[] }, lineage: string): boolean {
+    const row = this.members.get(id)
+    if (row === undefined || row.isDead || !this.#isOwn(row, beats) || row.lineage !== undefined) return false
+    if ([...this.members.values()].some((other) => !other.isDead && other.lineage === this.lineage)) return false
+    this.former = this.lineage
+    if (this.mistakes.foundsTheSameLineage !== true) this.lineage = lineage
+    row.lineage = this.lineage
+    return true
+  }
+
+  countOut (id: string, beat: string): void {
+    const row = this.members.get(id)
+    if (row !== undefined && (row.beat === beat || this.mistakes.countsOutBlindly === true)) row.isDead = true
+  }
+
+  /** Revokes what is not revoked of these; `undefined`: not in this lineage, or by nobody that it knows. */
+  putBack ({ id, beats }: { id: string, beats: readonly string[] }, lineage: string, wanted: readonly Digest[]): Commit[] | undefined {
+    const row = this.members.get(id)
+    if (row === undefined || row.isDead || !this.#isOwn(row, beats)) return undefined
+    if (lineage !== this.lineage && lineage !== this.former && this.mistakes.putsBackAnywhere !== true) return undefined
+    const missing = this.versions.map((versions) => (versions.at(-1) as KeyVersion).record).filter(({ digest, revokedAt }) => wanted.includes(digest) && revokedAt === null)
+    return missing.map(({ digest }) => this.change({ kind: 'key', digests: [digest] }, { action: 'revoke' }))
   }
 
   leave (id: string): void {
     this.members.delete(id)
+    this.#settleWindow()
   }
 
   prune (keepRows: number): void {
     this.log = this.log.filter((row) => row.seq > this.seq - keepRows)
   }
+
+  #isOwn (row: Row, beats: readonly string[]): boolean {
+    return this.mistakes.ignoresBeats === true || this.mistakes.sharesId === true || beats.includes(row.beat)
+  }
+
+  #settleWindow (): void {
+    this.windowMs = Math.max(0, ...[...this.members.values()].filter((row) => !row.isDead).map((row) => row.windowMs))
+  }
 }
 
 export function concerns (target: ChangeTarget, record: KeyRecord): boolean {
-  if (target.kind === 'key') return record.digest === target.digest
+  if (target.kind === 'key') return target.digests.includes(record.digest)
   return target.kind === 'everything' || record.workspaceId === target.workspaceId
+}
+
+function changed (record: KeyRecord, asked: Asked, seq: number): KeyRecord {
+  if (asked.action === 'revoke') return { ...record, revokedAt: record.revokedAt ?? seq }
+  return asked.expiresAt === undefined ? record : { ...record, expiresAt: asked.expiresAt }
 }
 
 function recordOf (digest: Digest, i: number): KeyRecord {

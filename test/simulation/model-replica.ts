@@ -1,12 +1,20 @@
-import type { Wait } from '../../src/core/window/waits.ts'
-import type { ModelPostgres } from './model-postgres.ts'
-import { noSightings, type Sightings } from '../../src/core/window/reaper.ts'
-import { initialState, type Terms, type WindowState } from '../../src/core/window/state.ts'
+import type { Terms, WindowState } from '../../src/core/window/judge.ts'
+import type { Sightings } from '../../src/core/window/silent-members.ts'
+import type { Roll, Wait } from '../../src/core/window/waits.ts'
+import type { KeyVersion, ModelPostgres } from './model-postgres.ts'
+import type { Protocol } from './protocol.ts'
 
 /** A change whose maker waits for it to be in force. */
-export interface Revoking {
-  readonly wait: Wait
+export interface Waiting {
+  wait: Wait
   returned (path: 'fast' | 'slow'): void
+}
+
+/** What a cache holds of a key: what was read, and as of when, and which reads could have come back with it. */
+export interface Copy {
+  readonly version: KeyVersion
+  readonly asof: number
+  readonly epoch: number
 }
 
 interface Timer {
@@ -21,16 +29,21 @@ export class ModelReplica {
   readonly rate: number
   readonly #offset: number
   readonly #terms: Terms
+  readonly #protocol: Protocol
+  /** The database that its address leads to. */
+  postgres: ModelPostgres
   state: WindowState
   incarnation = 0
-  id: string | undefined
   wakeAt = Infinity
   timers: Timer[] = []
-  waits: Revoking[] = []
-  sightings: Sightings = noSightings
-  known: ReadonlySet<string> = new Set()
+  waits: Waiting[] = []
+  roll: Roll | undefined
+  sightings: Sightings
   isCalling = false
   calls = 0
+  /** Copies in memory, by key and version. */
+  memory = new Map<string, Copy>()
+  epoch = 0
   isPaused = false
   resumedAt = -Infinity
   /** What waits for the process to run again. */
@@ -39,17 +52,18 @@ export class ModelReplica {
   holdsAnswers = false
   held: Array<() => void> = []
   isDeaf = false
-  /** The primary that it still talks to, where another one has taken over. */
-  oldPrimary: ModelPostgres | undefined
   /** Keys whose freshness was judged in an earlier turn; only where the final check is split. */
-  readonly judgedBefore = new Set<number>()
+  readonly judgedBefore = new Set<string>()
 
-  constructor (index: number, terms: Terms, { rate, offset }: { rate: number, offset: number }) {
+  constructor (index: number, protocol: Protocol, terms: Terms, { rate, offset, postgres }: { rate: number, offset: number, postgres: ModelPostgres }) {
     this.index = index
     this.rate = rate
+    this.postgres = postgres
     this.#offset = offset
     this.#terms = terms
-    this.state = initialState(terms)
+    this.#protocol = protocol
+    this.state = protocol.initialState(terms)
+    this.sightings = protocol.noSightings
   }
 
   /** The replica's own monotonic clock at a moment of true time, and back. */
@@ -75,19 +89,19 @@ export class ModelReplica {
   /** Loses everything in memory. Whoever it was, it will be someone else. */
   crash (): void {
     this.incarnation++
-    this.state = initialState(this.#terms)
-    this.id = undefined
+    this.state = this.#protocol.initialState(this.#terms)
     this.wakeAt = Infinity
     this.timers = []
     this.waits = []
-    this.sightings = noSightings
-    this.known = new Set()
+    this.roll = undefined
+    this.sightings = this.#protocol.noSightings
     this.isCalling = false
     this.isPaused = false
+    this.memory.clear()
+    this.epoch++
     this.inbox = []
     this.held = []
     this.holdsRequests = this.holdsAnswers = this.isDeaf = false
-    this.oldPrimary = undefined
     this.judgedBefore.clear()
   }
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { loadProtocol } from './protocol.ts'
 import { simulate } from './simulate.ts'
 
 /*
@@ -13,11 +14,12 @@ const steps = Number(values.steps)
 const first = Number(values.seed ?? 0)
 const count = values.seed === undefined ? Number(values.seeds) : 1
 const figures = { fast: 0, slow: 0 }
+const protocol = await loadProtocol()
 const startedAt = performance.now()
 
 for (let seed = first; seed < first + count; seed++) {
   try {
-    simulate(seed, { steps, figures })
+    simulate(seed, { protocol, steps, figures })
   } catch (error) {
     console.error(error)
     console.error(`The promise broke in seed ${seed}. Again: npm run simulate -- --seed ${seed} --steps ${steps}`)

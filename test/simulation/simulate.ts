@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
-import type { Guards } from '../../src/core/window/guards.ts'
 import { doSomething } from './faults.ts'
+import type { Mistakes } from './model-postgres.ts'
+import type { Protocol } from './protocol.ts'
 import { Violation, World } from './world.ts'
 
 export interface Figures {
@@ -9,9 +10,9 @@ export interface Figures {
 }
 
 export interface SimulateOptions {
+  readonly protocol: Protocol
   readonly steps: number
-  readonly guards?: Guards
-  readonly seqEarly?: boolean
+  readonly mistakes?: Mistakes | undefined
   readonly figures?: Figures
 }
 
@@ -43,13 +44,13 @@ function run (seed: number, choices: readonly number[], options: SimulateOptions
   options.figures.slow += world.returns.slow
 }
 
-function worldOf (seed: number, { guards, seqEarly }: SimulateOptions): World {
+function worldOf (seed: number, { protocol, mistakes = {} }: SimulateOptions): World {
   return new World({
     seed,
+    protocol,
+    mistakes,
     replicas: 3 + seed % 2,
-    tailRowsMax: [2, 4, 100][seed % 3] as number,
-    slowness: [1, 1, 1, 10, 30][seed % 5] as number,
-    ...(guards === undefined ? {} : { guards }),
-    ...(seqEarly === undefined ? {} : { seqEarly })
+    rowsMax: [2, 4, 100][seed % 3] as number,
+    slowness: [1, 1, 1, 10, 30][seed % 5] as number
   })
 }

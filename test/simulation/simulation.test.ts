@@ -1,14 +1,16 @@
 import t from 'tap'
+import { loadProtocol } from './protocol.ts'
 import { simulate } from './simulate.ts'
 
-const seeds = 2000
+const seeds = 200
 const steps = 200
 
 t.test(`in ${seeds} worlds of ${steps} steps nothing that a returned change took away is accepted, and every change returns`, async (t) => {
   const figures = { fast: 0, slow: 0 }
+  const protocol = await loadProtocol()
   for (let seed = 0; seed < seeds; seed++) {
     try {
-      simulate(seed, { steps, figures })
+      simulate(seed, { protocol, steps, figures })
     } catch (error) {
       t.comment(`Again: npm run simulate -- --seed ${seed} --steps ${steps}`)
       throw error

@@ -1,32 +1,30 @@
 import type { ChangeTarget } from '../../src/core/lookup.ts'
-import { waitOutMs } from '../../src/core/window/durations.ts'
-import { allGuards, type Guards } from '../../src/core/window/guards.ts'
-import { isOpen, judge, judgeFreshness } from '../../src/core/window/judge.ts'
-import { sight } from '../../src/core/window/reaper.ts'
-import type { RenewalAnswer, Terms, WindowEffect, WindowEvent } from '../../src/core/window/state.ts'
-import { step } from '../../src/core/window/step.ts'
-import { settled, slowAt, type Roll } from '../../src/core/window/waits.ts'
-import { concerns, ModelPostgres, type Commit, type KeyVersion } from './model-postgres.ts'
-import { ModelReplica } from './model-replica.ts'
+import type { Terms } from '../../src/core/window/judge.ts'
+import type { Announcement, RenewalAnswer, WindowEffect, WindowEvent } from '../../src/core/window/step.ts'
+import type { Acknowledgement } from '../../src/core/window/announcements.ts'
+import type { Roll, Wait } from '../../src/core/window/waits.ts'
+import { concerns, digests, ModelPostgres, type Asked, type Commit, type KeyVersion, type Mistakes } from './model-postgres.ts'
+import { ModelReplica, type Copy, type Waiting } from './model-replica.ts'
+import type { Protocol } from './protocol.ts'
 
 export interface WorldOptions {
   readonly seed: number
-  readonly guards?: Guards
+  readonly protocol: Protocol
+  readonly mistakes?: Mistakes
+  /** 3 */
   readonly replicas?: number
-  readonly tailRowsMax?: number
+  /** 4 */
+  readonly rowsMax?: number
+  /** 300 */
   readonly renewalTimeoutMs?: number
   /** Rates of the replicas' clocks; drawn from the seed if not given. */
   readonly rates?: readonly number[]
-  /** Whether a change draws its position when it begins, as from a sequence, and not when it commits (M_SEQEARLY). */
-  readonly seqEarly?: boolean
-  /** One way of a message takes up to 2 ms times this. Default: 1. */
+  /** One way of a message takes up to 2 ms times this. 1. */
   readonly slowness?: number
-  /** Whether a revoke of what is revoked already finds that out without a write of its own (M_RETRYNOSYNC). */
-  readonly retryOnlyReads?: boolean
-  /** Whether renewals only read, so that a primary cut off from its standby can answer them (M_ROREADS). */
-  readonly renewalsOnlyRead?: boolean
-  /** Whether hints travel. */
-  readonly hints?: boolean
+  /** Whether announcements travel. */
+  readonly announcements?: boolean
+  /** Replicas of a copy of the database that is made at the beginning, with the same Redis. 0. */
+  readonly clones?: number
 }
 
 interface Message {
@@ -34,49 +32,67 @@ interface Message {
   readonly run: () => void
 }
 
+type Told<T> = T extends WindowEvent ? Omit<T, 'fresh'> : never
+
 export class Violation extends Error {}
 
 export const windowMs = 1000
-const callEveryMs = 20
 const keepEveryMs = windowMs / 4
 const callTimeoutMs = 300
+const againMs = 50
 
 /**
- * Replicas that run the real protocol over a model of Postgres, of the network and of time. Every cache is a liar:
- * wherever a request is answered, it is answered from whatever old row would do the most harm.
+ * Replicas that run the real protocol over a model of Postgres, of Redis, of the network and of time. Every cache is a liar: wherever
+ * a request is answered, it is answered from whatever old row would do the most harm, out of all that were ever read.
  */
 export class World {
-  readonly postgres = new ModelPostgres()
+  readonly protocol: Protocol
+  readonly mistakes: Mistakes
   readonly replicas: ModelReplica[]
-  readonly guards: Guards
+  readonly postgres: ModelPostgres
   readonly #options: WorldOptions
   readonly #messages: Message[] = []
-  /** By key: the newest change that has returned, and the version it made. */
-  readonly #returned = new Map<number, KeyVersion>()
+  /** By database and key: the changes that have returned. */
+  readonly #returned = new Map<ModelPostgres, Map<number, Array<{ version: KeyVersion, asked: Asked }>>>()
+  /** What Redis was ever given, by the label and the key of the HMAC; it may answer with any of it. */
+  readonly #redis = new Map<string, Map<string, Copy>>()
+  /** The state that the primary has confirmed to anybody: what a synchronous standby has at least. */
+  #confirmed: ModelPostgres
+  #confirmedAt = 0
+  #writes = 0
   #time = 0
-  #ids = 0
+  #names = 0
   readonly #slowness: number
   #random: number
   #early = 0
-  #confirmed = 0
-  hintsCut = false
+  /** Answers of statements, by their kind, that a driver may give once more. */
+  readonly #answers = new Map<string, unknown>()
+  /** Whether the driver gives the next answers of these statements to others. */
+  swaps = new Set<'roll' | 'renewal'>()
+  isDown = false
+  announcementsCut = false
   returns = { fast: 0, slow: 0 }
-  readonly published: Array<{ from: ModelReplica, event: WindowEvent }> = []
+  readonly published: Array<{ from: ModelReplica, announcement: Announcement }> = []
 
   constructor (options: WorldOptions) {
     this.#options = options
+    this.protocol = options.protocol
+    this.mistakes = options.mistakes ?? {}
     this.#random = options.seed | 0
-    this.guards = options.guards ?? allGuards
-    const terms: Terms = {
-      windowMs, renewEveryMs: 100, renewalTimeoutMs: options.renewalTimeoutMs ?? 300, tailRowsMax: options.tailRowsMax ?? 4, guards: this.guards
-    }
-    this.replicas = Array.from({ length: options.replicas ?? 3 }, (_, i) => new ModelReplica(i, terms, {
+    this.postgres = new ModelPostgres(this.mistakes)
+    this.#confirmed = this.postgres.copy()
+    const terms: Terms = { windowMs, renewalTimeoutMs: options.renewalTimeoutMs ?? 300, rowsMax: options.rowsMax ?? 4 }
+    const make = (i: number, postgres: ModelPostgres) => new ModelReplica(i, this.protocol, terms, {
       rate: options.rates?.[i] ?? [0.99, 1, 1.01][this.draw(3)] as number,
-      offset: this.draw(1000)
-    }))
+      offset: this.draw(1000),
+      postgres
+    })
+    const count = options.replicas ?? 3
+    this.replicas = Array.from({ length: count }, (_, i) => make(i, this.postgres))
     this.#slowness = options.slowness ?? 1
-    this.hintsCut = options.hints === false
+    this.announcementsCut = options.announcements === false
     for (const replica of this.replicas) this.boot(replica)
+    for (let i = 0; i < (options.clones ?? 0); i++) this.replicas.push(make(count + i, this.postgres))
   }
 
   get time (): number {
@@ -113,11 +129,11 @@ export class World {
     this.#time = Math.max(this.#time, end)
   }
 
-  /** The true time of the next end of a window or of a wait, or of a timer: where mistakes of a millisecond show. */
+  /** The true time of the next end of a window or of a wait: where mistakes of a millisecond show. */
   nextEdge (): number {
     let edge = Infinity
     for (const replica of this.replicas) {
-      const ends = [replica.state.windowEnd, ...replica.waits.map(({ wait }) => slowAt(wait.change, this.guards))]
+      const ends = [replica.state.windowEnd, ...replica.waits.map(({ wait }) => this.protocol.slowAt(wait.change))]
       for (const end of ends) {
         const time = replica.timeOf(end)
         if (time > this.#time) edge = Math.min(edge, time)
@@ -126,65 +142,92 @@ export class World {
     return edge
   }
 
-  tell (replica: ModelReplica, event: WindowEvent): void {
+  tell (replica: ModelReplica, told: Told<WindowEvent>): void {
     const now = replica.clock(this.#time)
-    const [state, effects] = step(replica.state, event, now)
+    const before = this.#labelOf(replica)
+    const [state, effects] = this.protocol.step(replica.state, { ...told, fresh: `name ${++this.#names}` } as WindowEvent, now)
     replica.state = state
+    if (effects.some(({ kind }) => kind === 'dropAll')) {
+      replica.memory.clear()
+      replica.sightings = this.protocol.noSightings
+      replica.epoch++
+    }
+    if (this.#labelOf(replica) !== before) replica.epoch++
     for (const effect of effects) this.#carryOut(replica, effect)
-    if (event.kind === 'renewed') this.probe(replica)
+    if (told.kind === 'renewed') {
+      this.read(replica)
+      this.probe(replica)
+    }
   }
 
-  /** A change through this replica: commit, hints, wait. What the key service does. */
-  change (replica: ModelReplica, target: ChangeTarget, action: 'revoke' | 'change'): void {
+  /** A change through this replica: commit, announcement, wait. What the key service does. */
+  change (replica: ModelReplica, target: ChangeTarget, asked: Asked): void {
+    const { postgres } = replica
     const begunAt = replica.clock(this.#time)
-    const known = replica.known
-    const { timeline } = this.postgres
+    const { timeline, serverStart } = postgres
     const answered = (commit: Commit) => {
       // The connection was lost to a failover: nobody knows whether it was committed, and nobody is told so.
-      if (timeline !== this.postgres.timeline) return
-      if (!commit.isReadOnly) this.#confirmed = Math.max(this.#confirmed, commit.seq)
-      const answeredAt = replica.clock(this.#time)
-      const committedAt = this.guards.waitedFromCommit ? answeredAt : begunAt
-      this.#announce(replica, commit)
-      const returned = (path: 'fast' | 'slow') => {
-        const tookMs = replica.clock(this.#time) - answeredAt
-        if (tookMs > waitOutMs(commit.windowMs) + 1 && this.#time - replica.resumedAt > 0.1) throw new Violation(`change ${commit.seq} returned after ${tookMs} ms`)
-        this.#return(commit, path)
-      }
-      if (commit.wasDone && !this.guards.retryWaits) return returned('fast')
-      replica.waits.push({ wait: { change: { ...commit.change, committedAt, windowMs: commit.windowMs }, known }, returned })
-      this.#settle(replica, undefined)
-      replica.after(this.#time, waitOutMs(commit.windowMs, this.guards), () => this.#settle(replica, undefined))
-      this.#call(replica)
+      if (timeline !== postgres.timeline || serverStart !== postgres.serverStart || replica.postgres !== postgres) return
+      this.#inForce(replica, commit, this.mistakes.waitsFromRequest === true ? begunAt : replica.clock(this.#time))
     }
-    const commit = () => (this.#options.retryOnlyReads === true ? this.postgres.revoked(target) : undefined) ?? this.postgres.change(target, action)
-    if (this.#options.seqEarly !== true) return this.request(replica, commit, answered)
+    const commit = () => {
+      for (const each of this.replicas) this.read(each)
+      return (this.mistakes.repeatsOnlyRead === true && asked.action === 'revoke' ? postgres.revoked(target) : undefined) ?? postgres.change(target, asked)
+    }
+    if (this.mistakes.drawsPositionsEarly !== true) return this.request(replica, commit, answered)
     let allotted = 0
-    this.request(replica, () => { allotted = this.#earlySeq() }, () => {
-      this.request(replica, () => this.postgres.change(target, action, allotted), answered)
+    this.request(replica, () => { allotted = this.#earlySeq(postgres) }, () => {
+      this.request(replica, () => postgres.change(target, asked, allotted), answered)
     })
+  }
+
+  /** The replica reads all keys at this moment, for its memory and for Redis. */
+  read (replica: ModelReplica): void {
+    const { postgres, state } = replica
+    if (this.isDown || replica.isPaused || state.phase !== 'member' || state.history === undefined || replica.holdsRequests || replica.holdsAnswers) return
+    // A read from where the renewals have not been is refused (R0).
+    if (this.protocol.placeOf(state.history) !== this.protocol.placeOf(postgres)) return
+    const asof = this.mistakes.keepsUnprovenPositions === true ? postgres.seq : Math.min(postgres.seq, state.applied)
+    const label = this.protocol.isOpen(state, replica.clock(this.#time)) ? this.#labelOf(replica) : undefined
+    for (const [key, versions] of postgres.versions.entries()) {
+      const version = versions.at(-1) as KeyVersion
+      const copy: Copy = { version, asof, epoch: replica.epoch }
+      put(replica.memory, key, copy)
+      if (label === undefined) continue
+      const rows = this.#redis.get(label) ?? new Map<string, Copy>()
+      this.#redis.set(label, rows)
+      put(rows, key, copy)
+    }
   }
 
   /** Every request that arrives now, answered from the most harmful rows. */
   probe (replica: ModelReplica): void {
     if (replica.isPaused || replica.state.phase === 'left') return
     const now = replica.clock(this.#time)
-    for (const [key, required] of this.#returned) {
-      const versions = this.postgres.versions[key] as KeyVersion[]
-      if ((versions.at(-1) as KeyVersion).version < required.version) throw new Violation(`the change ${required.seq} had returned and is lost`)
-      for (let i = versions.length - 2; i >= 0; i--) {
-        const { record, version } = versions[i] as KeyVersion
-        if (version >= required.version || record.revokedAt !== null) continue
-        const asof = (versions[i + 1] as KeyVersion).before
-        if (this.#accepts(replica, { record, asof }, now, key)) {
-          throw new Violation(`replica ${replica.index} accepted key ${key} as of ${asof} after the change ${required.seq} had returned`)
-        }
+    const label = this.#labelOf(replica)
+    const held = [...replica.memory, ...(label === undefined ? [] : [...this.#redis.get(label) ?? []].filter(([, { asof }]) => asof <= replica.state.applied))]
+    const returned = this.#returned.get(replica.postgres)
+    if (returned === undefined) return
+    for (const [name, { version, asof }] of held) {
+      const key = Number(name.split('/')[0])
+      const broken = returned.get(key)?.find((change) => this.#forbids(replica.postgres, key, change, version))
+      if (broken === undefined || version.record.revokedAt !== null) continue
+      if (this.#accepts(replica, { record: version.record, asof }, now, name)) {
+        throw new Violation(`replica ${replica.index} accepted key ${key} as of ${asof} after the change ${broken.version.seq} had returned`)
       }
+    }
+    for (const [key, changes] of returned) {
+      const newest = (replica.postgres.versions[key] as KeyVersion[]).at(-1) as KeyVersion
+      const lost = changes.find(({ version }) => version.version > newest.version)
+      if (lost !== undefined) throw new Violation(`the change ${lost.version.seq} had returned and is lost`)
     }
   }
 
   probeAll (): void {
-    for (const replica of this.replicas) this.probe(replica)
+    for (const replica of this.replicas) {
+      this.read(replica)
+      this.probe(replica)
+    }
   }
 
   pause (replica: ModelReplica): void {
@@ -222,39 +265,339 @@ export class World {
     return this.#early
   }
 
-  /** The primary is replaced by its synchronous standby; `behind` go on talking to the one that was. */
+  /** The primary is replaced by its synchronous standby: it has all that was ever confirmed, and perhaps no more. `behind` go on talking to the one that was. */
   failOver (...behind: ModelReplica[]): void {
-    for (const replica of behind) replica.oldPrimary = this.postgres.copy()
-    this.postgres.failOver(this.#confirmed)
+    const old = this.postgres.copy()
+    Object.assign(old, { timeline: this.postgres.timeline, serverStart: this.postgres.serverStart, isMute: true })
+    for (const replica of behind) replica.postgres = old
+    if (behind.length > 0) this.#returned.set(old, this.#returned.get(this.postgres) ?? new Map())
+    this.postgres.become(this.#confirmed)
+    this.postgres.timeline += "'"
+    this.postgres.serverStart += "'"
+  }
+
+  /** As it is now: a dump. */
+  dump (): ModelPostgres {
+    return this.postgres.copy()
+  }
+
+  /** The dump is restored in place, on the same server: that takes W, and nobody is answered meanwhile. What had returned after the dump is lost on purpose. */
+  restore (dump: ModelPostgres): void {
+    this.isDown = true
+    this.advance(this.protocol.waitOutMs(windowMs) * 1.02 + 60)
+    this.#setBack(dump)
+    this.isDown = false
+  }
+
+  /** An asynchronous standby, which had no more than this, takes over at once: confirmed changes are lost. */
+  promote (standby: ModelPostgres): void {
+    this.#setBack(standby)
+    this.postgres.timeline += '"'
+    this.postgres.serverStart += '"'
+  }
+
+  /** From now on these replicas lead to a copy of the database, on the same server and Redis. */
+  clone (replicas: readonly ModelReplica[]): ModelPostgres {
+    const clone = this.postgres.copy()
+    for (const replica of replicas) {
+      replica.postgres = clone
+      this.boot(replica)
+    }
+    return clone
   }
 
   /** Ends every fault, and time enough for everything to come to its end. */
   heal (): void {
-    this.hintsCut = this.#options.hints === false
+    this.announcementsCut = this.#options.announcements === false
+    this.isDown = false
+    this.swaps.clear()
     for (const replica of this.replicas) {
       this.resume(replica)
       this.release(replica)
       replica.isDeaf = false
-      replica.oldPrimary = undefined
+      if ('isMute' in replica.postgres) replica.postgres = this.postgres
     }
-    this.advance(4 * windowMs)
+    this.advance(5 * windowMs)
     this.probeAll()
     for (const replica of this.replicas) {
+      if (replica.state.phase === 'new') continue
       if (replica.waits.length > 0) throw new Violation(`a change at replica ${replica.index} never returned`)
-      if (replica.state.phase === 'member' && !isOpen(replica.state, replica.clock(this.#time))) throw new Violation(`replica ${replica.index} did not heal`)
+      if (replica.state.phase === 'member' && !this.protocol.isOpen(replica.state, replica.clock(this.#time))) throw new Violation(`replica ${replica.index} did not heal`)
+      if (replica.state.phase === 'member' && this.#labelOf(replica) === undefined) throw new Violation(`replica ${replica.index} got no lineage`)
+      if (replica.state.held !== undefined) throw new Violation(`replica ${replica.index} still holds revocations`)
     }
   }
 
   /** Sends a transaction to the primary. It may be held on its way, and so may its answer, for as long as the world likes. */
   request<T> (replica: ModelReplica, run: () => T, answered: (answer: T) => void): void {
-    const { incarnation } = replica
-    const back = (answer: T) => () => {
+    const { incarnation, postgres } = replica
+    const back = (answer: T, confirm: () => void) => () => {
+      confirm()
       if (replica.incarnation === incarnation) this.#within(replica, () => answered(answer))
     }
     this.#pass(replica, 'holdsRequests', () => {
+      // Mute: it was replaced, and cannot commit any more.
+      if (this.isDown || ('isMute' in postgres && this.mistakes.renewalsOnlyRead !== true)) return
       const answer = run()
-      this.#pass(replica, 'holdsAnswers', back(answer))
+      this.#pass(replica, 'holdsAnswers', back(answer, this.#confirmer(postgres)))
     })
+  }
+
+  announce (from: ModelReplica, news: Omit<Announcement, 'label' | 'from'>): void {
+    const { id } = from.state
+    if (id === undefined) return
+    const announcement: Announcement = { ...news, label: this.#labelOf(from), from: id }
+    this.tell(from, { kind: 'announced', announcement })
+    this.published.push({ from, announcement })
+    for (const replica of this.replicas) {
+      if (replica !== from) this.hear(replica, from, announcement)
+    }
+  }
+
+  /** One message on its way. Only replicas that know of the same lineage are on the same channel. */
+  hear (replica: ModelReplica, from: ModelReplica, announcement: Announcement): void {
+    if (this.announcementsCut || replica.isDeaf || from.isDeaf) return
+    const { incarnation } = replica
+    const channel = from.state.history?.lineage
+    this.#send(() => {
+      if (replica.incarnation !== incarnation || replica.state.history === undefined || replica.state.history.lineage !== channel) return
+      const isOurs = this.#labelOf(replica) !== undefined && announcement.label !== undefined
+      this.#within(replica, () => this.tell(replica, isOurs ? { kind: 'announced', announcement } : { kind: 'called' }))
+    })
+  }
+
+  #labelOf ({ state }: ModelReplica): string | undefined {
+    return this.protocol.labelOf(state)
+  }
+
+  #setBack (content: ModelPostgres): void {
+    this.postgres.become(content)
+    this.#confirmed = this.postgres.copy()
+    this.#confirmedAt = ++this.#writes
+    const returned = this.#returned.get(this.postgres)
+    for (const [key, changes] of returned ?? []) {
+      returned?.set(key, changes.filter(({ version }) => this.postgres.versions[key]?.includes(version)))
+    }
+  }
+
+  /** What this write makes durable once its answer is there. */
+  #confirmer (postgres: ModelPostgres): () => void {
+    if (postgres !== this.postgres) return () => {}
+    const number = ++this.#writes
+    const state = this.postgres.copy()
+    return () => {
+      if (number <= this.#confirmedAt) return
+      this.#confirmedAt = number
+      this.#confirmed = state
+    }
+  }
+
+  /** Whether the change, which has returned, forbids that this older version is accepted now. */
+  #forbids (postgres: ModelPostgres, key: number, { version, asked }: { version: KeyVersion, asked: Asked }, accepted: KeyVersion): boolean {
+    if (accepted.version >= version.version) return false
+    const expiry = asked.action === 'change' ? asked.expiresAt : undefined
+    if (expiry === undefined) return true
+    if (expiry === null || expiry > this.#time) return false
+    // A later change may allow more.
+    return (postgres.versions[key] as KeyVersion[]).every((later) => later.version <= version.version || (later.record.expiresAt !== null && later.record.expiresAt <= this.#time))
+  }
+
+  #accepts (replica: ModelReplica, entry: { record: KeyVersion['record'], asof: number }, now: number, name: string): boolean {
+    const { shown } = replica.state
+    const { expiresAt } = entry.record
+    if (expiresAt !== null && !(shown !== undefined && shown.databaseTime + this.protocol.longestMs(now - shown.at) < expiresAt)) return false
+    if (this.mistakes.checksInTwoTurns !== true) return this.protocol.judge(replica.state, entry, now, false) === 'current'
+    if (replica.judgedBefore.has(name) && this.protocol.isOpen(replica.state, now)) return true
+    if (this.protocol.judgeFreshness(replica.state, entry, false) === 'current') replica.judgedBefore.add(name)
+    return false
+  }
+
+  #carryOut (replica: ModelReplica, effect: WindowEffect): void {
+    const now = replica.clock(this.#time)
+    const { postgres, state: { id } } = replica
+    switch (effect.kind) {
+      case 'wakeAt': replica.wakeAt = effect.at; return
+      case 'join': return this.#join(replica, effect)
+      case 'renew': return this.request(replica, () => this.#renew(replica, effect), (answer) => {
+        this.tell(replica, { kind: 'renewed', number: effect.number, answer: this.#swapped('renewal', answer) })
+      })
+      case 'leave': return this.request(replica, () => postgres.leave(effect.id), () => {})
+      case 'acknowledge': {
+        const acknowledgement: Acknowledgement = { from: id as string, label: effect.label, seq: effect.seq, nonce: effect.nonce }
+        return this.#acknowledge(replica, effect.to, acknowledgement)
+      }
+      case 'putBack': {
+        const own = { id: id as string, beats: replica.state.beats }
+        return this.request(replica, () => postgres.putBack(own, effect.lineage, effect.digests), (commits) => {
+          for (const commit of commits ?? []) this.#inForce(replica, commit, now)
+          this.tell(replica, { kind: 'putBack', number: effect.number, isDone: commits !== undefined })
+        })
+      }
+      case 'drop': case 'dropAll': case 'abandon': case 'refuse': case 'contradicted':
+    }
+  }
+
+  #renew ({ postgres }: ModelReplica, renewal: Extract<WindowEffect, { kind: 'renew' }>): RenewalAnswer {
+    // A primary whose standby has been promoted cannot commit any more; reading it still can.
+    if (!('isMute' in postgres)) return postgres.renew(renewal, this.#time)
+    return { row: 'alive', lineage: postgres.members.get(renewal.id)?.lineage, ...postgres.readLog(renewal.applied, renewal.rowsMax), databaseTime: this.#time, windowMs: postgres.windowMs }
+  }
+
+  /** The driver gives an answer of before to a statement of the same kind; whoever looks for proof does not believe it. */
+  #swapped<T> (kind: 'roll' | 'renewal', answer: T): T {
+    const before = this.#answers.get(kind) as T | undefined
+    this.#answers.set(kind, answer)
+    return this.swaps.has(kind) && this.mistakes.believesSwappedAnswers === true && before !== undefined ? before : answer
+  }
+
+  #join (replica: ModelReplica, { id: fresh, formerId }: Extract<WindowEffect, { kind: 'join' }>): void {
+    const { postgres } = replica
+    const id = this.mistakes.sharesId === true ? 'everyone' : fresh
+    if (id !== fresh) replica.state = { ...replica.state, id }
+    let isAnswered = false
+    let news: ReturnType<ModelPostgres['readLog']> | undefined
+    const joined = () => {
+      if (isAnswered) return
+      isAnswered = true
+      this.tell(replica, { kind: 'joined', id })
+      const { renewing } = replica.state
+      if (news === undefined || renewing === undefined) return
+      this.tell(replica, { kind: 'renewed', number: renewing.number, answer: { row: 'alive', lineage: undefined, ...news, databaseTime: this.#time, windowMs } })
+    }
+    const commit = () => this.request(replica, () => postgres.join({ id, formerId, windowMs }), joined)
+    if (this.mistakes.joinsWithOldNews === true) this.request(replica, () => { news = postgres.readLog(0, 4) }, commit)
+    else commit()
+    replica.after(this.#time, 300, () => {
+      if (isAnswered) return
+      isAnswered = true
+      this.tell(replica, { kind: 'joinFailed' })
+    })
+  }
+
+  #inForce (replica: ModelReplica, commit: Commit, committedAt: number): void {
+    const answeredAt = replica.clock(this.#time)
+    const returned = (path: 'fast' | 'slow') => {
+      const tookMs = replica.clock(this.#time) - answeredAt
+      if (tookMs > this.protocol.waitOutMs(commit.windowMs) + 1 && this.#time - replica.resumedAt > 0.1) throw new Violation(`change ${commit.seq} returned after ${tookMs} ms`)
+      this.#return(replica.postgres, commit, path)
+    }
+    const news = { change: commit.change, nonce: undefined, renew: 'none' as const }
+    if (!this.#waitsFor(commit)) {
+      this.announce(replica, news)
+      return returned('fast')
+    }
+    const wait: Wait = { change: { ...commit.change, committedAt, windowMs: commit.windowMs }, nonce: `wait ${++this.#names}`, acknowledgedBy: new Set() }
+    const waiting: Waiting = { wait, returned }
+    replica.waits.push(waiting)
+    this.announce(replica, { ...news, nonce: wait.nonce })
+    this.#settle(replica)
+    replica.after(this.#time, this.protocol.waitOutMs(commit.windowMs), () => this.#settle(replica))
+    this.#call(replica)
+    this.#askAgain(replica, waiting)
+  }
+
+  /** What the key service decides; only an expiry can be asked for that takes nothing away. */
+  #waitsFor ({ asked, found, wasDone, isReadOnly }: Commit): boolean {
+    if (wasDone && (this.mistakes.repeatsReturnAtOnce === true)) return false
+    if (isReadOnly === true || asked.action === 'revoke' || asked.expiresAt === undefined) return true
+    return this.protocol.takesAway({ expiresAt: asked.expiresAt, found } as { expiresAt: number | null })
+  }
+
+  #askAgain (replica: ModelReplica, waiting: Waiting): void {
+    replica.after(this.#time, againMs, () => {
+      if (!replica.waits.includes(waiting)) return
+      this.announce(replica, { change: waiting.wait.change, nonce: waiting.wait.nonce, renew: 'all' })
+      this.#call(replica)
+      this.#askAgain(replica, waiting)
+    })
+  }
+
+  #acknowledge (replica: ModelReplica, to: string, acknowledgement: Acknowledgement): void {
+    const maker = this.replicas.find(({ state }) => state.id === to)
+    if (maker === replica) return this.#acknowledged(replica, acknowledgement)
+    if (maker === undefined || this.announcementsCut || replica.isDeaf || maker.isDeaf) return this.tell(replica, { kind: 'acknowledgementLost', seq: acknowledgement.seq })
+    const { incarnation } = maker
+    const arrive = () => {
+      if (maker.incarnation === incarnation && maker.state.id === to && this.#labelOf(maker) === acknowledgement.label) this.#within(maker, () => this.#acknowledged(maker, acknowledgement))
+    }
+    this.#send(arrive)
+    // Redis is free to deliver it once more, much later.
+    if (this.draw(4) === 0) this.#messages.push({ at: this.#time + this.draw(1500), run: arrive })
+  }
+
+  #acknowledged (replica: ModelReplica, acknowledgement: Acknowledgement): void {
+    for (const waiting of replica.waits) waiting.wait = this.protocol.acknowledgedBy(waiting.wait, acknowledgement)
+    this.#settle(replica)
+  }
+
+  #earlySeq (postgres: ModelPostgres): number {
+    this.#early = Math.max(this.#early, postgres.seq) + 1
+    return this.#early
+  }
+
+  #call (replica: ModelReplica): void {
+    const { postgres, state: { id, beats, phase } } = replica
+    if (replica.isCalling || phase !== 'member') return
+    replica.isCalling = true
+    const call = ++replica.calls
+    const sentAt = replica.clock(this.#time)
+    this.request(replica, () => postgres.roll(), (answer) => {
+      if (replica.calls === call) replica.isCalling = false
+      const roll = this.#swapped('roll', answer)
+      const mine = roll.members.find((member) => member.id === id)
+      const isProven = mine !== undefined && (beats.includes(mine.beat) || replica.state.beats.includes(mine.beat))
+      if (!isProven && this.mistakes.believesSwappedAnswers !== true && this.mistakes.ignoresBeats !== true && this.mistakes.sharesId !== true) return
+      this.#take(replica, { ...roll, sentAt, answeredAt: replica.clock(this.#time) })
+    })
+    replica.after(this.#time, callTimeoutMs, () => {
+      if (replica.calls === call) replica.isCalling = false
+    })
+  }
+
+  #take (replica: ModelReplica, roll: Roll): void {
+    const { postgres } = replica
+    replica.roll = roll
+    this.tell(replica, { kind: 'counted', members: roll.members.length })
+    this.#settle(replica)
+    const { sightings, silent } = this.protocol.sight(replica.sightings, roll, callTimeoutMs + keepEveryMs)
+    replica.sightings = sightings
+    for (const { id, beat } of silent) this.request(replica, () => postgres.countOut(id, beat), () => {})
+    const { id, beats, lineage } = replica.state
+    if (id === undefined || replica.state.phase !== 'member') return
+    const own = { id, beats }
+    if ((lineage === roll.lineage || this.mistakes.admitsUnproven === true) && roll.members.some((member) => member.lineage === undefined)) this.request(replica, () => postgres.admit(own), () => {})
+    if (lineage === undefined && roll.members.every((member) => member.lineage !== roll.lineage)) {
+      this.request(replica, () => postgres.found(own, `L${++this.#names}`), () => this.tell(replica, { kind: 'called' }))
+    }
+  }
+
+  #keep (replica: ModelReplica): void {
+    replica.after(this.#time, keepEveryMs, () => {
+      this.#call(replica)
+      this.#keep(replica)
+    })
+  }
+
+  #settle (replica: ModelReplica): void {
+    const now = replica.clock(this.#time)
+    for (const waiting of [...replica.waits]) {
+      const path = this.protocol.settled(waiting.wait, now, replica.roll, replica.state.slowUntil)
+      if (path === undefined) continue
+      replica.waits.splice(replica.waits.indexOf(waiting), 1)
+      waiting.returned(path)
+    }
+  }
+
+  #return (postgres: ModelPostgres, commit: Commit, path: 'fast' | 'slow'): void {
+    this.returns[path]++
+    const returned = this.#returned.get(postgres) ?? new Map<number, Array<{ version: KeyVersion, asked: Asked }>>()
+    this.#returned.set(postgres, returned)
+    postgres.versions.forEach((versions, key) => {
+      const version = versions.find(({ seq }) => seq === commit.seq)
+      if (version === undefined || !concerns(commit.change.target, version.record)) return
+      returned.set(key, [...returned.get(key) ?? [], { version, asked: commit.asked }])
+    })
+    this.probeAll()
   }
 
   #pass (replica: ModelReplica, hold: 'holdsRequests' | 'holdsAnswers', run: () => void): void {
@@ -311,127 +654,13 @@ export class World {
     this.#time = Math.max(this.#time, message.at)
     message.run()
   }
-
-  #accepts (replica: ModelReplica, entry: { record: KeyVersion['record'], asof: number }, now: number, key: number): boolean {
-    if (this.guards.checkedInOneTurn) return judge(replica.state, entry, now) === 'current'
-    if (replica.judgedBefore.has(key) && isOpen(replica.state, now)) return true
-    if (judgeFreshness(replica.state, entry) === 'current') replica.judgedBefore.add(key)
-    return false
-  }
-
-  #carryOut (replica: ModelReplica, effect: WindowEffect): void {
-    const now = replica.clock(this.#time)
-    switch (effect.kind) {
-      case 'wakeAt': replica.wakeAt = effect.at; return
-      case 'join': return this.#join(replica, effect.fresh)
-      case 'renew': return this.request(replica, () => this.#renew(replica, effect), (answer) => {
-        if (answer !== undefined) this.tell(replica, { kind: 'renewed', number: effect.number, answer, sentAt: now })
-      })
-      case 'leave': return this.request(replica, () => this.postgres.leave(effect.id), () => {})
-      case 'drop': case 'dropAll': case 'abandon':
-    }
-  }
-
-  // A primary whose standby has been promoted cannot commit any more; reading it still can.
-  #renew (replica: ModelReplica, renewal: Extract<WindowEffect, { kind: 'renew' }>): RenewalAnswer | undefined {
-    if (replica.oldPrimary === undefined) return this.postgres.renew(renewal, this.#time)
-    if (this.#options.renewalsOnlyRead !== true) return undefined
-    return { alive: true, ...replica.oldPrimary.readLog(renewal.applied, renewal.rowsMax), databaseTime: this.#time }
-  }
-
-  #join (replica: ModelReplica, fresh: boolean): void {
-    if (!this.guards.idsFresh) replica.id = 'everyone'
-    else if (fresh || replica.id === undefined) replica.id = `replica ${replica.index}, id ${++this.#ids}`
-    const id = replica.id as string
-    let isAnswered = false
-    const joined = () => {
-      if (isAnswered) return
-      isAnswered = true
-      this.tell(replica, { kind: 'joined', id, seen })
-    }
-    let seen: ReturnType<ModelPostgres['renew']> | undefined
-    const commit = () => this.request(replica, () => this.postgres.join(id, windowMs), joined)
-    if (this.guards.joinedFirst) commit()
-    else this.request(replica, () => { seen = { alive: true, ...this.postgres.readLog(0, 4), databaseTime: this.#time } }, commit)
-    replica.after(this.#time, 300, () => {
-      if (isAnswered) return
-      isAnswered = true
-      this.tell(replica, { kind: 'joinFailed' })
-    })
-  }
-
-  #announce (from: ModelReplica, { change }: Commit): void {
-    const event: WindowEvent = { kind: 'hint', change, timeline: from.state.timeline }
-    this.tell(from, event)
-    this.published.push({ from, event })
-    for (const replica of this.replicas) {
-      if (replica !== from) this.hint(replica, event)
-    }
-  }
-
-  hint (replica: ModelReplica, event: WindowEvent): void {
-    if (this.hintsCut || replica.isDeaf) return
-    const { incarnation } = replica
-    this.#send(() => {
-      if (replica.incarnation === incarnation) this.#within(replica, () => this.tell(replica, event))
-    })
-  }
-
-  #earlySeq (): number {
-    this.#early = Math.max(this.#early, this.postgres.seq) + 1
-    return this.#early
-  }
-
-  #call (replica: ModelReplica): void {
-    if (replica.isCalling) return
-    replica.isCalling = true
-    const call = ++replica.calls
-    const sentAt = replica.clock(this.#time)
-    this.request(replica, () => this.postgres.living(), (members) => {
-      if (replica.calls === call) replica.isCalling = false
-      this.#take(replica, { sentAt, answeredAt: replica.clock(this.#time), members })
-    })
-    replica.after(this.#time, callTimeoutMs, () => {
-      if (replica.calls === call) replica.isCalling = false
-    })
-  }
-
-  #take (replica: ModelReplica, roll: Roll): void {
-    this.#settle(replica, roll)
-    replica.known = new Set(roll.members.map((member) => member.id))
-    const { sightings, silent } = sight(replica.sightings, roll, { guards: this.guards, gapMaxMs: callTimeoutMs + keepEveryMs })
-    replica.sightings = sightings
-    for (const { id, renewals } of silent) {
-      const expected = this.guards.reapedIfSilent ? renewals : undefined
-      this.request(replica, () => this.postgres.reap(id, expected), () => {})
-    }
-    if (replica.waits.length > 0) replica.after(this.#time, callEveryMs, () => this.#call(replica))
-  }
-
-  #keep (replica: ModelReplica): void {
-    replica.after(this.#time, keepEveryMs, () => {
-      this.#call(replica)
-      this.#keep(replica)
-    })
-  }
-
-  #settle (replica: ModelReplica, roll: Roll | undefined): void {
-    const now = replica.clock(this.#time)
-    for (const revoking of [...replica.waits]) {
-      const path = settled(revoking.wait, now, roll, this.guards)
-      if (path === undefined) continue
-      replica.waits.splice(replica.waits.indexOf(revoking), 1)
-      revoking.returned(path)
-    }
-  }
-
-  #return (commit: Commit, path: 'fast' | 'slow'): void {
-    this.returns[path]++
-    this.postgres.versions.forEach((versions, key) => {
-      const made = versions.find((version) => version.seq === commit.seq)
-      const before = this.#returned.get(key)
-      if (made !== undefined && concerns(commit.change.target, made.record) && made.version > (before?.version ?? 0)) this.#returned.set(key, made)
-    })
-    this.probeAll()
-  }
 }
+
+/** The younger a copy says that it is, the more harm it does: one of each version is enough. */
+function put (copies: Map<string, Copy>, key: number, copy: Copy): void {
+  const name = `${key}/${copy.version.version}/${copy.version.seq}`
+  const before = copies.get(name)
+  if (before === undefined || before.asof < copy.asof) copies.set(name, copy)
+}
+
+export { digests }

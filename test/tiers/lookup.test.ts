@@ -2,7 +2,9 @@ import t from 'tap'
 import type { Redis } from 'ioredis'
 import type { Digest } from '../../src/core/key-record.ts'
 import type { Lookup } from '../../src/core/lookup.ts'
+import { AnswerRefused } from '../../src/core/window/store.ts'
 import { CoalescingTier } from '../../src/tiers/coalescing.ts'
+import { LineageKey } from '../../src/tiers/lineage-key.ts'
 import { MemoryTier } from '../../src/tiers/memory.ts'
 import { PostgresTier } from '../../src/tiers/postgres.ts'
 import { RedisTier } from '../../src/tiers/redis.ts'
@@ -10,7 +12,9 @@ import { encodeRow, rowName, type RowSeal } from '../../src/tiers/redis-row.ts'
 import { Uncached } from '../../src/tiers/uncached.ts'
 import { digest, entry, lookupContract, ScriptedTier, turn } from '../contract-suites/lookup.ts'
 
-const seal: RowSeal = { secret: Buffer.alloc(32, 7), timeline: '1/00000001' }
+const key = new LineageKey(Buffer.alloc(32, 7), 'a lineage')
+const seal: RowSeal = { key, label: 'a lineage/1/00000001/1' }
+const at = { position: () => ({ applied: 1000, place: 'here' }), onElsewhere: async () => {} }
 
 /** A Redis that holds what it is given, and lies as it is told to. */
 function fakeRedis (rows = new Map<string, string>()) {
@@ -34,10 +38,11 @@ interface RedisTierSetup {
   redis?: Pick<Redis, 'getrange' | 'set'>
   now? (): number
   sealed? (): RowSeal | undefined
+  applied? (): number
 }
 
-function redisTier (under: Lookup, { redis = fakeRedis().redis, now = () => 0, sealed = () => seal }: RedisTierSetup = {}) {
-  return new RedisTier({ under, redis, clock: { monotonicMs: now }, seal: sealed })
+function redisTier (under: Lookup, { redis = fakeRedis().redis, now = () => 0, sealed = () => seal, applied = () => 1000 }: RedisTierSetup = {}) {
+  return new RedisTier({ under, redis, clock: { monotonicMs: now }, seal: sealed, applied })
 }
 
 const compositions: Record<string, (under: Lookup) => Lookup> = {
@@ -53,10 +58,11 @@ for (const [name, tierOver] of Object.entries(compositions)) {
 /** The Postgres tier over a scripted one: each digest of a statement is asked for on its own. */
 function postgresOver (under: Lookup) {
   return new PostgresTier({
+    ...at,
     read: async (digests) => {
       const found = await Promise.all(digests.map((digest) => under.findFresh(digest)))
       const records = found.flatMap((entry, i) => entry === undefined ? [] : [[digests[i]!, entry.record] as const])
-      return { asof: found.find((entry) => entry !== undefined)?.asof ?? 0, records: new Map(records) }
+      return { seq: found.find((entry) => entry !== undefined)?.asof ?? 0, place: 'here', records: new Map(records) }
     }
   })
 }
@@ -87,7 +93,8 @@ t.test('postgres: the record of another key is never handed on, and an outage re
 t.test('postgres: all who ask in one turn share a statement; who asks after it was sent does not', async (t) => {
   const statements: Array<{ digests: readonly Digest[], answer (): void }> = []
   const tier = new PostgresTier({
-    read: (digests) => new Promise((resolve) => { statements.push({ digests, answer: () => resolve({ asof: statements.length, records: new Map() }) }) })
+    ...at,
+    read: (digests) => new Promise((resolve) => { statements.push({ digests, answer: () => resolve({ seq: statements.length, place: 'here', records: new Map() }) }) })
   })
   const first = [tier.find(digest('a')), tier.find(digest('b')), tier.findFresh(digest('a'))]
   await turn()
@@ -102,10 +109,11 @@ t.test('postgres: statements under way, keys in one and keys waiting are bounded
   const answers: Array<() => void> = []
   const sizes: number[] = []
   const tier = new PostgresTier({
+    ...at,
     statementsMax: 1,
     digestsPerStatementMax: 2,
     waitingMax: 3,
-    read: (digests) => new Promise((resolve) => { sizes.push(digests.length); answers.push(() => resolve({ asof: 1, records: new Map() })) })
+    read: (digests) => new Promise((resolve) => { sizes.push(digests.length); answers.push(() => resolve({ seq: 1, place: 'here', records: new Map() })) })
   })
   const running = tier.find(digest('0'))
   await turn()
@@ -127,12 +135,13 @@ t.test('postgres: a statement that is not answered is given up, with those that 
   let unstick = () => {}
   let isFrozen = true
   const tier = new PostgresTier({
+    ...at,
     statementsMax: 1,
     timeoutMs: 30,
     onStuck: () => { stuck++; unstick() },
     read: (digests) => isFrozen
       ? new Promise((_resolve, reject) => { unstick = () => reject(new Error('ended')) })
-      : Promise.resolve({ asof: 1, records: new Map(digests.map((digest) => [digest, entry(digest.replace(/\.+$/, '')).record])) })
+      : Promise.resolve({ seq: 1, place: 'here', records: new Map(digests.map((digest) => [digest, entry(digest.replace(/\.+$/, '')).record])) })
   })
   const sent = tier.find(digest('a'))
   await turn()
@@ -156,7 +165,7 @@ t.test('memory: bounded by the longest unused', async (t) => {
   tier.peek(digest('a'))
   await load('c')
   t.same(['a', 'b', 'c'].map((name) => tier.peek(digest(name))?.record.name), ['a', undefined, 'c'])
-  t.equal(tier.size, 2)
+  t.equal(tier.stats().entries, 2)
 })
 
 t.test('memory: what is dropped is gone at once: a key, a workspace with all its keys and no other, everything', async (t) => {
@@ -170,11 +179,11 @@ t.test('memory: what is dropped is gone at once: a key, a workspace with all its
   const held = () => ['a', 'b', 'c', 'd'].filter((name) => tier.peek(digest(name)) !== undefined).join('')
   const loadAll = async () => { await load('a', 'w1'); await load('b', 'w1'); await load('c', 'w2'); await load('d', 'w2') }
   await loadAll()
-  tier.drop({ kind: 'key', digest: digest('a') })
+  tier.drop({ kind: 'key', digests: [digest('a'), digest('never heard of')] })
   t.equal(held(), 'bcd')
   tier.drop({ kind: 'workspace', workspaceId: 'w2' })
   t.equal(held(), 'b')
-  t.equal(tier.size, 1)
+  t.equal(tier.stats().entries, 1)
   await load('c', 'w2')
   t.equal(held(), 'bc', 'a dropped workspace fills again')
   tier.drop({ kind: 'workspace', workspaceId: 'w2' })
@@ -182,17 +191,17 @@ t.test('memory: what is dropped is gone at once: a key, a workspace with all its
   t.equal(held(), 'b')
   await loadAll()
   t.equal(held(), 'abcd')
-  t.equal(tier.size, 4)
+  t.equal(tier.stats().entries, 4)
   tier.drop({ kind: 'everything' })
   t.equal(held(), '')
-  t.equal(tier.size, 0)
+  t.equal(tier.stats().entries, 0)
 })
 
 t.test('memory: an answer asked for before everything was dropped does not come back afterwards', async (t) => {
   const under = new ScriptedTier()
   const tier = new MemoryTier({ under, entriesMax: 10 })
   const found = tier.find(digest('a'))
-  tier.clear()
+  tier.drop({ kind: 'everything' })
   under.asked[0]!.answer(entry('a'))
   t.match(await found, { record: { name: 'a' } })
   t.equal(tier.peek(digest('a')), undefined)
@@ -247,8 +256,9 @@ t.test('redis: whatever it holds that is not exactly a row of this key, database
   const lies: Record<string, string> = {
     'not a row': 'hello',
     'a row of another key': encodeRow(entry('b'), seal),
-    'a row of another database': encodeRow(good, { ...seal, secret: Buffer.alloc(32, 8) }),
-    'a row of another timeline': encodeRow(good, { ...seal, timeline: '1/00000002' }),
+    'a row of another database': encodeRow(good, { ...seal, key: new LineageKey(Buffer.alloc(32, 8), 'a lineage') }),
+    'a row of another timeline': encodeRow(good, { ...seal, label: 'a lineage/1/00000002/1' }),
+    'a row of another lineage': encodeRow(good, { ...seal, key: new LineageKey(Buffer.alloc(32, 7), 'another lineage') }),
     'a later position': row.replace('[3,', '[9,'),
     'another scope': row.replace('mcp:read', 'mcp:write'),
     'an HMAC alone': row.slice(0, 43),
@@ -260,7 +270,7 @@ t.test('redis: whatever it holds that is not exactly a row of this key, database
     'a sealed row with nested metadata': resealed({ metadata: { a: {} } })
   }
   for (const [lie, value] of Object.entries(lies)) {
-    const { redis } = fakeRedis(new Map([[rowName(digest('a'), seal.secret), value]]))
+    const { redis } = fakeRedis(new Map([[rowName(digest('a'), seal.key), value]]))
     const under = new ScriptedTier()
     const tier = redisTier(under, { redis })
     const found = tier.find(digest('a'))
@@ -292,6 +302,75 @@ t.test('redis: a row that was written is found again, whole, frozen, and as old 
   t.notMatch(JSON.stringify(second), digest('a'))
 })
 
+t.test('redis: a row that is newer than what this replica has applied is a miss', async (t) => {
+  const { redis } = fakeRedis(new Map([[rowName(digest('a'), seal.key), encodeRow(entry('a', { asof: 8 }), seal)]]))
+  for (const { applied, isFound } of [{ applied: 8, isFound: true }, { applied: 7, isFound: false }]) {
+    const under = new ScriptedTier()
+    const tier = redisTier(under, { redis, applied: () => applied })
+    const found = tier.find(digest('a'))
+    await turn()
+    t.equal(under.asked.length, isFound ? 0 : 1)
+    under.asked[0]?.answer(undefined)
+    t.equal(await found !== undefined, isFound)
+    t.match(tier.stats(), { hits: isFound ? 1 : 0, misses: isFound ? 0 : 1 })
+  }
+})
+
+t.test('redis: names say nothing of the secret, and differ between lineages of one database', async (t) => {
+  const other = new LineageKey(Buffer.alloc(32, 7), 'another lineage')
+  t.not(rowName(digest('a'), key), rowName(digest('a'), other))
+  t.not(key.bytes.equals(other.bytes), true)
+})
+
+t.test('postgres: an entry is as old as what this replica had applied when the read was sent, and says what the row showed', async (t) => {
+  let applied = 5
+  const answers: Array<() => void> = []
+  const tier = new PostgresTier({
+    ...at,
+    position: () => ({ applied, place: 'here' }),
+    read: (digests) => new Promise((resolve) => { answers.push(() => resolve({ seq: 9, place: 'here', records: new Map([[digests[0]!, entry('a').record]]) })) })
+  })
+  const found = tier.find(digest('a'))
+  await turn()
+  applied = 9
+  answers[0]!()
+  t.match(await found, { asof: 5, seq: 9 })
+})
+
+t.test('postgres: what another server says decides nothing: a renewal finds out, and the key is read once more', async (t) => {
+  let place = 'here'
+  let renewals = 0
+  const reads: string[] = []
+  const tier = new PostgresTier({
+    position: () => ({ applied: 9, place }),
+    onElsewhere: async () => { renewals++; if (renewals === 1) place = 'there' },
+    read: async () => { reads.push(place); return { seq: 9, place: 'there', records: new Map() } }
+  })
+  t.equal(await tier.find(digest('a')), undefined)
+  t.strictSame(reads, ['here', 'there'])
+  place = 'elsewhere'
+  await t.rejects(tier.find(digest('a')), { code: 'unavailable' }, 'and never "no such key" from a place that nobody knows')
+  t.equal(renewals, 3)
+})
+
+t.test('postgres: an answer that does not prove itself is not known, its connection is given up, and it is counted', async (t) => {
+  let isRefused = true
+  const stuck: unknown[] = []
+  const tier = new PostgresTier({
+    ...at,
+    onStuck: (error) => { stuck.push(error) },
+    read: async () => {
+      if (isRefused) throw new AnswerRefused('it is the answer to another statement')
+      return { seq: 1, place: 'here', records: new Map() }
+    }
+  })
+  await t.rejects(tier.find(digest('a')), { code: 'unavailable' })
+  t.equal(stuck.length, 1)
+  t.equal(tier.stats().answersRefused, 1)
+  isRefused = false
+  t.equal(await tier.find(digest('a')), undefined)
+})
+
 t.test('redis: away, it is passed by for a second, then asked again; a reply that says no concerns its row alone', async (t) => {
   let now = 0
   const { redis, state } = fakeRedis()
@@ -316,7 +395,7 @@ t.test('redis: nothing is read or written until the database has been reached, n
   const tier = redisTier(under, { redis, sealed: () => known.seal })
   const found = tier.find(digest('a'))
   await turn()
-  known.seal = { ...seal, timeline: '1/00000002' }
+  known.seal = { ...seal, label: 'a lineage/1/00000002/1' }
   under.asked[0]!.answer(entry('a'))
   await found
   await turn()

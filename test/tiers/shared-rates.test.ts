@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { RateLimiter } from '../../src/core/rate-limiter.ts'
-import { hotRedis } from '../../src/tiers/hot-redis.ts'
+import { requestRedis } from '../../src/tiers/request-redis.ts'
 import { channelOf, parseAnnouncement, RedisSharedRates } from '../../src/tiers/shared-rates.ts'
 import { startRedis, until } from '../support/servers.ts'
 
@@ -15,7 +15,7 @@ async function setup (t: Test, count: number) {
   const server = await startRedis(t)
   const template = new Redis(server.url, { lazyConnect: true })
   const replicas = await Promise.all(Array.from({ length: count }, async () => {
-    const redis = hotRedis(template, silentLogger)
+    const redis = requestRedis(template, silentLogger)
     const subscriber = template.duplicate({ lazyConnect: false })
     t.teardown(() => { redis.disconnect(); subscriber.disconnect() })
     await until(() => redis.status === 'ready')

@@ -9,7 +9,7 @@ import type { ChangeTarget, Entry } from '../lookup.ts'
  */
 export type Standing = 'current' | 'stale' | 'revoked' | 'shut'
 
-/** A change that has been committed, as the log and the hints tell it. */
+/** A change that has been committed, as the log and the announcements tell it. */
 export interface LoggedChange {
   readonly seq: number
   readonly target: ChangeTarget
@@ -17,7 +17,7 @@ export interface LoggedChange {
   readonly action: 'revoke' | 'change'
 }
 
-/** A change as the revoker knows it when the database has confirmed its commit. */
+/** A change as its maker knows it when the database has confirmed its commit. */
 export interface CommittedChange extends LoggedChange {
   /** Monotonic milliseconds, read when the commit's answer arrived (R8 b). */
   readonly committedAt: number
@@ -30,23 +30,28 @@ export type ForcePath = 'fast' | 'slow'
 
 /** The trust window as the verification path sees it. Synchronous but for `opened`. */
 export interface Trust {
-  /** The final check (R6). `now` is a fresh reading of the monotonic clock, taken after the last await. */
-  judge (entry: Entry, now: number): Standing
-  /** Changes whenever all that was read before is void: positions read in one era say nothing in another (R7). */
-  readonly era: number
+  /**
+   * The final check (R6). `now` is a fresh reading of the monotonic clock, taken after the last await. `isFresh`: the entry was read from
+   * the primary for this very request, by a statement sent after the request had come.
+   */
+  judge (entry: Entry, now: number, isFresh: boolean): Standing
+  /** Changes whenever all that was read before is void: positions read in one epoch say nothing in another (R7). */
+  readonly epoch: number
   /** The latest that the database's clock can show at `now`, in milliseconds since the epoch. */
   databaseTime (now: number): number
   /** Resolves once the window is open, joining one shared renewal; rejects with `unavailable` after a second. */
   opened (): Promise<void>
 }
 
-/** The trust window as the key service sees it. */
+/** The trust window as whoever changes keys sees it. */
 export interface Force {
   /**
-   * Tells the other replicas of a committed change and resolves when no replica can still accept what it took
-   * away. Always resolves, within W of the commit, whatever the stores and the other replicas do.
+   * For every change that takes something away, as it is asked for: a revocation, a rotation, a narrower scope or list of addresses, any
+   * expiry that is not null, a policy that is applied. Also where the change finds nothing to do: whoever asked for it first may still be
+   * waiting, or may have died waiting (R8 a). Tells the other replicas, and resolves when none can still accept what was taken
+   * away: always, within W of the commit, whatever the stores and the other replicas do.
    */
   inForce (change: CommittedChange): Promise<ForcePath>
-  /** Tells the other replicas of a committed change that takes nothing away, and waits for nobody. */
+  /** For a change that takes nothing away, such as a new name or an expiry that is lifted: tells the other replicas, and waits for none. */
   announce (change: LoggedChange): void
 }

@@ -1,6 +1,6 @@
 import { connect } from '../connect.ts'
 import { migrate } from '../migrate.ts'
-import { clearMembers } from '../queries/clear-members.ts'
+import { clearMembers } from '../queries/window.ts'
 
 /**
  * Migrates the embedded database of a data folder that this process has just locked. Whoever was a member before has

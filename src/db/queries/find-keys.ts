@@ -1,113 +1,94 @@
-import { eq, sql, type Column, type SQL } from 'drizzle-orm'
-import { digestFromBytes, type Digest, type KeyLimits, type KeyRecord } from '../../core/key-record.ts'
+import { randomUUID } from 'node:crypto'
+import { getTableConfig } from 'drizzle-orm/pg-core'
+import type { Sql } from 'postgres'
+import type { Digest, KeyLimits, KeyRecord } from '../../core/key-record.ts'
 import { isScope } from '../../core/scopes.ts'
 import { sealRecord } from '../../core/seal-record.ts'
 import type { Database } from '../connect.ts'
+import { standardHistory, type HistoryStrategy } from '../history.ts'
+import { asDigest, asText, byteas, proofColumns, provenAnswer, wrong } from '../proof.ts'
 
 interface Found {
-  readonly asof: number
+  readonly seq: number
+  readonly place: string
   readonly records: ReadonlyMap<Digest, KeyRecord>
 }
 
-/**
- * Reads keys by their digests, and the position of the revocation clock, in one statement: one snapshot, so the rows
- * show every change up to that position (R5). Prepared once on each connection.
- */
-export function prepareFindKeys (db: Database): (digests: readonly Digest[]) => Promise<Found> {
-  const { keys, revocationClock, tokens } = db.tables
-  // As text, so that the driver need not know the array type, nor ask the server for it. In a subquery, so that it is
-  // read once: as a bare expression a sequential scan reads it again for each row, 200 ms for 300 keys.
-  const digests = sql`((select (${sql.placeholder('digests')}::text)::bytea[])::bytea[])`
-  const statement = db
-    .select({
-      asof: revocationClock.seq,
-      key: {
-        id: keys.id,
-        digest: tokens.digest,
-        tokenEndsAt: milliseconds<number | null>(tokens.endsAt),
-        graceSeconds: tokens.graceSeconds,
-        workspaceId: keys.workspaceId,
-        ownerId: keys.ownerId,
-        name: keys.name,
-        scope: keys.scope,
-        metadata: keys.metadata,
-        createdAt: milliseconds<number>(keys.createdAt),
-        expiresAt: milliseconds<number | null>(keys.expiresAt),
-        revokedAt: milliseconds<number | null>(keys.revokedAt),
-        allowedCidrs: sql<string[] | null>`to_json(${keys.allowedCidrs})`,
-        rateRequests: keys.rateRequests,
-        rateWindowSeconds: keys.rateWindowSeconds
-      }
-    })
-    .from(revocationClock)
-    .leftJoin(tokens, sql`${tokens.digest} = any(${digests})`)
-    .leftJoin(keys, eq(keys.id, tokens.keyId))
-    .where(eq(revocationClock.id, 1))
-    .prepare('navis_find_keys')
+const time = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`
 
+/**
+ * Reads keys by their digests, the position of the revocation clock, and which history the database is of, in one statement: one snapshot, so
+ * the rows show every change up to that position (R5). A key that is not there is a row that says so: an answer with a row less
+ * is refused, and never reads as "no such key" (R10).
+ */
+export function prepareFindKeys (db: Database, history: HistoryStrategy = standardHistory): (digests: readonly Digest[]) => Promise<Found> {
+  const { schema } = getTableConfig(db.tables.revocationClock)
+  const sql: Sql = (db as unknown as { readonly $client: Sql }).$client
   return async (wanted) => {
-    const rows = await statement.execute({ digests: byteaArray(wanted) })
-    const [first] = rows
-    // Without its clock the database cannot say anything about a key, least of all that there is none.
-    if (first === undefined) throw new Error('The revocation clock is missing from the database.')
+    const nonce = randomUUID()
+    const answer = provenAnswer(await sql.unsafe(`
+      select json_build_object(
+        ${proofColumns(nonce)}, 'seq', seq, 'timeline', ${history.timeline}, 'server_start', ${history.serverStart},
+        'keys', coalesce((
+          select json_agg(case when keys.id is null then null else json_build_array(
+            encode(tokens.digest, 'hex'), keys.id, keys.workspace_id, keys.owner_id, keys.name, keys.scope, keys.metadata, ${time('keys.created_at')}, ${time('keys.expires_at')},
+            ${time('keys.revoked_at')}, ${time('tokens.ends_at')}, to_json(keys.allowed_cidrs), keys.rate_requests, keys.rate_window_seconds, tokens.grace_seconds is not null
+          ) end order by wanted.place)
+          from unnest(${byteas(wanted)}) with ordinality wanted (digest, place)
+          left join "${schema}".tokens on tokens.digest = wanted.digest
+          left join "${schema}".keys on keys.id = tokens.key_id
+        ), '[]')
+      )::text as answer
+      from "${schema}".revocation_clock where id = 1`), nonce)
+    const rows = answer.list('keys')
+    if (rows.length !== wanted.length) throw wrong('keys')
     const records = new Map<Digest, KeyRecord>()
-    for (const { key } of rows) {
-      if (key === null || key.digest === null) continue
-      const record = recordOf(key as Row)
+    for (const [i, row] of rows.entries()) {
+      if (row === null) continue
+      const record = recordOf(row)
+      if (record.digest !== wanted[i]) throw wrong('digest')
       records.set(record.digest, record)
     }
-    return { asof: first.asof, records }
+    return { seq: answer.whole('seq'), place: answer.place(), records }
   }
 }
 
-interface Row {
-  readonly id: string
-  readonly digest: Buffer
-  /** When this token ends although its key goes on. */
-  readonly tokenEndsAt: number | null
-  /** Not null: the first use of this token is awaited. */
-  readonly graceSeconds: number | null
-  readonly workspaceId: string
-  readonly ownerId: string | null
-  readonly name: string
-  readonly scope: string
-  readonly metadata: Record<string, string>
-  readonly createdAt: number
-  readonly expiresAt: number | null
-  readonly revokedAt: number | null
-  readonly allowedCidrs: readonly string[] | null
-  readonly rateRequests: number | null
-  readonly rateWindowSeconds: number | null
-}
-
-// As numbers, since texts would have to be read as dates, three a row.
-function milliseconds<T extends number | null> (column: Column): SQL<T> {
-  return sql`(extract(epoch from ${column}) * 1000)::float8`
-}
-
-function recordOf (row: Row): KeyRecord {
-  if (!isScope(row.scope)) throw new Error('A key in the database has a scope that this version does not know.')
+function recordOf (row: unknown): KeyRecord {
+  if (!Array.isArray(row) || row.length !== 15) throw wrong('keys')
+  const [digest, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, tokenEndsAt, allowedCidrs, requests, windowSeconds, awaitsFirstUse] = row as unknown[]
+  if (!isScope(scope)) throw new Error('A key in the database has a scope that this version does not know.')
   return sealRecord({
-    id: row.id,
-    digest: digestFromBytes(row.digest),
-    workspaceId: row.workspaceId,
-    ownerId: row.ownerId,
-    name: row.name,
-    scope: row.scope,
-    metadata: row.metadata,
-    createdAt: row.createdAt,
-    expiresAt: row.expiresAt,
-    revokedAt: row.revokedAt,
-    limits: limitsOf(row)
+    id: asText(id, 'id'),
+    digest: asDigest(digest, 'digest'),
+    workspaceId: asText(workspaceId, 'workspace_id'),
+    ownerId: ownerId === null ? null : asText(ownerId, 'owner_id'),
+    name: asText(name, 'name'),
+    scope,
+    metadata: asTexts(metadata),
+    createdAt: asNumber(createdAt, 'created_at'),
+    expiresAt: asNumberOrNull(expiresAt, 'expires_at'),
+    revokedAt: asNumberOrNull(revokedAt, 'revoked_at'),
+    limits: limitsOf(asNumberOrNull(tokenEndsAt, 'ends_at'), allowedCidrs, asNumberOrNull(requests, 'rate_requests'), asNumberOrNull(windowSeconds, 'rate_window_seconds'), awaitsFirstUse === true)
   })
 }
 
-function limitsOf ({ tokenEndsAt, graceSeconds, allowedCidrs, rateRequests, rateWindowSeconds }: Row): KeyLimits | null {
-  if (tokenEndsAt === null && graceSeconds === null && allowedCidrs === null && rateRequests === null) return null
-  const rateLimit = rateRequests === null || rateWindowSeconds === null ? null : { requests: rateRequests, windowSeconds: rateWindowSeconds }
-  return { tokenEndsAt, allowedCidrs, rateLimit, awaitsFirstUse: graceSeconds !== null }
+function limitsOf (tokenEndsAt: number | null, cidrs: unknown, requests: number | null, windowSeconds: number | null, awaitsFirstUse: boolean): KeyLimits | null {
+  if (cidrs !== null && !(Array.isArray(cidrs) && cidrs.every((cidr) => typeof cidr === 'string'))) throw wrong('allowed_cidrs')
+  if (tokenEndsAt === null && cidrs === null && requests === null && !awaitsFirstUse) return null
+  const rateLimit = requests === null || windowSeconds === null ? null : { requests, windowSeconds }
+  return { tokenEndsAt, allowedCidrs: cidrs as readonly string[] | null, rateLimit, awaitsFirstUse }
 }
 
-function byteaArray (digests: readonly Digest[]): string {
-  return `{${digests.map((digest) => `\\\\x${Buffer.from(digest, 'latin1').toString('hex')}`).join(',')}}`
+function asTexts (value: unknown): Record<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.values(value).every((entry) => typeof entry === 'string')) throw wrong('metadata')
+  return value as Record<string, string>
+}
+
+function asNumber (value: unknown, name: string): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw wrong(name)
+  return value
+}
+
+function asNumberOrNull (value: unknown, name: string): number | null {
+  return value === null ? null : asNumber(value, name)
 }

@@ -1,52 +1,64 @@
 import t from 'tap'
 import type { Digest, KeyRecord } from '../../../src/core/key-record.ts'
-import { allGuards } from '../../../src/core/window/guards.ts'
-import { judge } from '../../../src/core/window/judge.ts'
-import { initialState, type RenewalAnswer, type WindowEffect, type WindowEvent, type WindowState } from '../../../src/core/window/state.ts'
-import { step } from '../../../src/core/window/step.ts'
+import { waitOutMs } from '../../../src/core/window/durations.ts'
+import { initialState, judge, labelOf, type History, type WindowState } from '../../../src/core/window/judge.ts'
+import { step, type Announcement, type RenewalAnswer, type WindowEffect, type WindowEvent } from '../../../src/core/window/step.ts'
 import type { LoggedChange } from '../../../src/core/window/trust.ts'
 
-const terms = { windowMs: 1000, renewEveryMs: 100, renewalTimeoutMs: 300, tailRowsMax: 4, guards: allGuards }
+const terms = { windowMs: 1000, renewalTimeoutMs: 300, rowsMax: 4 }
+const history: History = { lineage: 'L', former: undefined, timeline: 'A', serverStart: '1' }
+const ours = 'L/A/1'
 
 const keyOf = (name: string): KeyRecord => ({
   id: name, digest: name as Digest, workspaceId: 'acme', ownerId: null, name, scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null
 })
-const change = (seq: number, key = 'k', action: 'revoke' | 'change' = 'revoke'): LoggedChange => ({ seq, action, target: { kind: 'key', digest: key as Digest } })
+const change = (seq: number, key = 'k', action: 'revoke' | 'change' = 'revoke'): LoggedChange => ({ seq, action, target: { kind: 'key', digests: [key as Digest] } })
 const workspaceChange = (seq: number): LoggedChange => ({ seq, action: 'revoke', target: { kind: 'workspace', workspaceId: 'acme' } })
 const everything = (seq: number): LoggedChange => ({ seq, action: 'revoke', target: { kind: 'everything' } })
-const answer = (values: Partial<RenewalAnswer> = {}): RenewalAnswer => ({ alive: true, seq: 0, timeline: 'A', rows: [], databaseTime: 5000, ...values })
+const answer = (values: Partial<RenewalAnswer> = {}): RenewalAnswer => ({
+  row: 'alive', lineage: 'L', history, seq: 0, rows: [], databaseTime: 5000, windowMs: 1000, ...values
+})
+
+type Told<T> = T extends WindowEvent ? Omit<T, 'fresh'> : never
 
 /** A replica whose events are told one after another, each at its time. */
 function replica () {
   let state: WindowState = initialState(terms)
+  let names = 0
   const effects: WindowEffect[] = []
   const self = {
-    tell (at: number, event: WindowEvent) {
-      const stepped = step(state, event, at)
+    tell (at: number, event: Told<WindowEvent>) {
+      const stepped = step(state, { ...event, fresh: `name ${++names}` } as WindowEvent, at)
       state = stepped[0]
       effects.splice(0, effects.length, ...stepped[1])
       return self
     },
+    joined: (at: number) => self.tell(at, { kind: 'joined', id: state.id as string }),
     answered: (at: number, values?: Partial<RenewalAnswer>) => self.tell(at, { kind: 'renewed', number: state.renewing?.number ?? -1, answer: answer(values) }),
+    announced: (at: number, values: Partial<Announcement> & { change: LoggedChange }) => self.tell(at, { kind: 'announced', announcement: { label: ours, from: 'another', nonce: 'a wait', renew: 'none', ...values } }),
     kinds: () => effects.map((effect) => effect.kind).filter((kind) => kind !== 'wakeAt'),
     renewal: () => effects.find((effect) => effect.kind === 'renew'),
-    judge: (asof: number, now: number, key = 'k') => judge(state, { record: keyOf(key), asof }, now),
+    judge: (asof: number, now: number, key = 'k') => judge(state, { record: keyOf(key), asof }, now, false),
+    judgeFresh: (asof: number, seq: number, now: number, key = 'k') => judge(state, { record: keyOf(key), asof, seq }, now, true),
     get state () { return state },
     effects
   }
   return self
 }
 
-/** Joined at 0, renewed from 0 to 10; knows the log up to `seq`, all of it or its newest rows. */
+/** Joined at 0, renewed from 0 to 10; knows the log up to `seq`, all of it or its newest rows. Its news is acknowledged. */
 function member (values: Partial<RenewalAnswer> = {}) {
-  return replica().tell(0, { kind: 'start' }).tell(0, { kind: 'joined', id: 'one' }).answered(10, values)
+  const r = replica().tell(0, { kind: 'start' }).joined(0).answered(10, values)
+  return r.state.renewing === undefined ? r : r.answered(11, { ...values, rows: [] })
 }
 
-t.test('nothing is sent before the joining is committed, and then the first renewal at once', async (t) => {
+t.test('nothing is sent before the joining is committed, and then the first renewal at once, where the row bears its first beat', async (t) => {
   const r = replica().tell(0, { kind: 'start' })
-  t.strictSame(r.kinds(), ['join'])
-  t.strictSame(r.tell(5, { kind: 'joined', id: 'one' }).kinds(), ['renew'])
-  t.match(r.renewal(), { id: 'one', applied: 0, timeline: undefined })
+  t.match(r.effects, [{ kind: 'join', id: 'name 1', formerId: undefined }, {}])
+  r.tell(5, { kind: 'joined', id: 'somebody else' })
+  t.strictSame(r.kinds(), [])
+  t.strictSame(r.joined(5).kinds(), ['renew'])
+  t.match(r.renewal(), { id: 'name 1', applied: 0, beats: ['name 1'], beat: 'name 3', givesUpLineage: false })
 })
 
 t.test('the window is open from the answer of a renewal until D after its sending, and not at that very moment', async (t) => {
@@ -57,7 +69,7 @@ t.test('the window is open from the answer of a renewal until D after its sendin
 })
 
 t.test('before the first answer everything is shut', async (t) => {
-  t.equal(replica().tell(0, { kind: 'start' }).tell(0, { kind: 'joined', id: 'one' }).judge(100, 1), 'shut')
+  t.equal(replica().tell(0, { kind: 'start' }).joined(0).judge(100, 1), 'shut')
 })
 
 t.test('what the log says decides about an entry', async (t) => {
@@ -72,17 +84,38 @@ t.test('what the log says decides about an entry', async (t) => {
   ]) t.equal(r.judge(asof, 20, key), standing, when)
 })
 
+t.test('each token of a key that was revoked is refused', async (t) => {
+  const r = member({ seq: 1, rows: [{ seq: 1, action: 'revoke', target: { kind: 'key', digests: ['old', 'new'] as Digest[] } }] })
+  for (const key of ['old', 'new']) t.equal(r.judge(0, 20, key), 'revoked')
+})
+
+t.test('a row just read for the request is judged by what its statement showed, whatever a cache may keep of it', async (t) => {
+  const r = member({ seq: 1, rows: [change(1, 'k', 'change')] }).announced(20, { change: change(2, 'k', 'change') })
+  t.equal(r.judgeFresh(1, 2, 21), 'current')
+  t.equal(r.judgeFresh(1, 1, 21), 'stale')
+  t.equal(r.judge(1, 21), 'stale')
+})
+
 t.test('a workspace or everything that was revoked makes its keys stale: one that was just made may have been spared', async (t) => {
   t.equal(member({ seq: 1, rows: [workspaceChange(1)] }).judge(0, 20), 'stale')
   t.equal(member({ seq: 1, rows: [everything(1)] }).judge(0, 20), 'stale')
   t.equal(member({ seq: 1, rows: [everything(1)] }).judge(1, 20), 'current')
 })
 
-t.test('rows are dropped from the caches before their acknowledgement is sent, in one turn', async (t) => {
+t.test('rows that nobody announced are dropped from the caches before their acknowledgement is sent, in one turn', async (t) => {
   const r = member().tell(100, { kind: 'tick' }).answered(101, { seq: 1, rows: [change(1)] })
   t.strictSame(r.kinds(), ['drop', 'renew'])
-  t.match(r.renewal(), { applied: 1, acked: 1 })
+  t.match(r.renewal(), { applied: 1 })
   t.strictSame(r.answered(102, { seq: 1 }).kinds(), [], 'once acknowledged, the next renewal has time')
+})
+
+t.test('a renewal that tells only what was announced and acknowledged is not followed by another one at once', async (t) => {
+  const r = member().announced(50, { change: change(1) }).tell(100, { kind: 'tick' }).answered(101, { seq: 1, rows: [change(1)] })
+  t.strictSame(r.kinds(), ['drop'])
+  const lost = member().announced(50, { change: change(1) })
+  t.strictSame(lost.tell(55, { kind: 'acknowledgementLost', seq: 1 }).kinds(), ['renew'], 'one that could not be sent has to be brought by renewals')
+  t.strictSame(lost.answered(56, { seq: 1, rows: [change(1)] }).kinds(), ['drop', 'renew'])
+  t.match(lost.renewal(), { applied: 1 })
 })
 
 t.test('a gap in the log raises the floor, whatever made it', async (t) => {
@@ -98,40 +131,75 @@ t.test('a gap in the log raises the floor, whatever made it', async (t) => {
   }
 })
 
-t.test('what the tail lets go of raises the floor', async (t) => {
-  const r = member({ seq: 4, rows: [change(1), change(2), change(3), change(4)] }).tell(100, { kind: 'tick' }).answered(101, { seq: 6, rows: [change(5), change(6)] })
+t.test('what is let go of raises the floor', async (t) => {
+  const r = member({ seq: 4, rows: [change(1), change(2), change(3), change(4)] }).tell(200, { kind: 'tick' }).answered(201, { seq: 6, rows: [change(5), change(6)] })
   t.equal(r.state.floor, 2)
-  t.equal(r.state.tail.size, 4)
+  t.equal(r.state.recent.size, 4)
 })
 
-t.test('a hint is judged by at once, asks for a renewal, and is never acknowledged', async (t) => {
-  const r = member().tell(50, { kind: 'hint', change: change(2), timeline: 'A' })
-  t.strictSame(r.kinds(), ['drop', 'renew'])
-  t.match(r.renewal(), { applied: 0, acked: 0 })
+t.test('an announcement of our history is remembered, then acknowledged to its maker, and asks for no renewal', async (t) => {
+  const r = member().announced(50, { change: change(2) })
+  t.match(r.effects, [{ kind: 'drop', action: 'revoke' }, { kind: 'acknowledge', to: 'another', label: ours, seq: 2, nonce: 'a wait' }, { kind: 'wakeAt' }])
   t.equal(r.judge(1, 51), 'revoked')
-  t.strictSame(r.tell(52, { kind: 'hint', change: change(2), timeline: 'A' }).kinds(), [], 'twice told is told once')
+  t.equal(r.state.applied, 0, 'only the log moves what renewals acknowledge')
+  t.strictSame(r.announced(52, { change: change(2) }).kinds(), ['acknowledge'], 'twice told is acknowledged twice')
+  t.strictSame(r.announced(53, { change: change(2), nonce: undefined }).kinds(), [])
 })
 
-t.test('hints during a renewal make one more renewal, not one each', async (t) => {
-  const r = member().tell(50, { kind: 'hint', change: change(1), timeline: 'A' }).tell(51, { kind: 'hint', change: change(2), timeline: 'A' }).tell(52, { kind: 'hint', change: change(3), timeline: 'A' })
-  t.strictSame(r.kinds(), ['drop'])
-  t.strictSame(r.answered(53, { seq: 3, rows: [change(1), change(2), change(3)] }).kinds(), ['drop', 'drop', 'drop', 'renew'])
-  t.strictSame(r.answered(54, { seq: 3 }).kinds(), [])
+t.test('what the log has told already is acknowledged at once', async (t) => {
+  t.strictSame(member({ seq: 1, rows: [change(1)] }).announced(50, { change: change(1) }).kinds(), ['acknowledge'])
 })
 
-t.test('a hint of what is known, or of another history, changes no judgement', async (t) => {
-  const r = member({ seq: 1, rows: [change(1)] }).answered(11, { seq: 1 })
-  t.strictSame(r.tell(20, { kind: 'hint', change: change(1), timeline: 'A' }).kinds(), [])
-  t.strictSame(r.tell(21, { kind: 'hint', change: change(9, 'quiet'), timeline: 'B' }).kinds(), ['renew'])
-  t.equal(r.judge(1, 22, 'quiet'), 'current')
-})
-
-t.test('hints without number, in an outage, raise the floor instead of filling memory', async (t) => {
+t.test('who is called renews, at most every 20 ms however often it is called; who is not, does not', async (t) => {
+  for (const renew of ['all', ['name 1']] as const) t.ok(member().announced(50, { change: change(2), renew }).kinds().includes('renew'))
+  t.notOk(member().announced(50, { change: change(2), renew: ['another'] }).kinds().includes('renew'))
   const r = member()
-  for (let seq = 1; seq <= 10; seq++) r.tell(20, { kind: 'hint', change: change(seq, `k${seq}`), timeline: 'A' })
+  let renewals = 0
+  for (let at = 50; at < 150; at++) {
+    r.tell(at, { kind: 'called' })
+    if (r.kinds().includes('renew')) renewals++
+    if (r.state.renewing !== undefined) r.answered(at)
+  }
+  t.equal(renewals, 5)
+})
+
+t.test('an announcement of another history, or to one that has no lineage, changes no judgement and is not acknowledged: a renewal finds out', async (t) => {
+  for (const label of ['L/B/1', 'other/A/1', undefined]) {
+    const r = member({ seq: 1, rows: [change(1)] })
+    t.strictSame(r.announced(40, { change: change(9, 'quiet'), label }).kinds(), ['renew'])
+    t.equal(r.judge(1, 41, 'quiet'), 'current')
+  }
+  const outsider = member({ lineage: undefined })
+  t.equal(labelOf(outsider.state), undefined)
+  t.strictSame(outsider.announced(40, { change: change(9, 'quiet') }).kinds(), ['renew'])
+  t.equal(outsider.judge(0, 41, 'quiet'), 'current')
+})
+
+t.test('announcements without number, in an outage, raise the floor instead of filling memory', async (t) => {
+  const r = member()
+  for (let seq = 1; seq <= 10; seq++) r.announced(20, { change: change(seq, `k${seq}`) })
   t.ok(r.state.ahead.size <= 4)
   t.ok(r.state.floor >= 6)
   t.equal(r.judge(0, 21, 'k1'), 'stale')
+  t.equal(r.judgeFresh(0, 10, 21, 'quiet'), 'current', 'and rows that are read now are good')
+})
+
+t.test('what was announced is forgotten only when the log tells it, not by a failed renewal or by an older answer', async (t) => {
+  const r = member().tell(100, { kind: 'tick' }).announced(101, { change: change(1) })
+  r.tell(102, { kind: 'renewFailed', number: r.state.renewing!.number })
+  t.equal(r.judge(0, 103), 'revoked')
+  r.tell(200, { kind: 'tick' }).answered(201, { seq: 0 })
+  t.equal(r.judge(0, 202), 'revoked')
+  r.tell(400, { kind: 'tick' }).answered(401, { seq: 1, rows: [change(1)] })
+  t.equal(r.state.ahead.size, 0)
+  t.equal(r.judge(0, 402), 'revoked')
+})
+
+t.test('a log that has another change at the position of an announcement voids everything, and says so', async (t) => {
+  const r = member().announced(50, { change: change(1) }).tell(100, { kind: 'tick' }).answered(101, { seq: 1, rows: [change(1, 'other')] })
+  t.ok(r.kinds().includes('dropAll'))
+  t.match(r.effects.find(({ kind }) => kind === 'contradicted'), { seq: 1 })
+  t.match(r.state, { floor: 1, applied: 1, ahead: { size: 0 } })
 })
 
 t.test('a renewal that takes too long is given up and repeated, and its late answer changes nothing', async (t) => {
@@ -142,6 +210,31 @@ t.test('a renewal that takes too long is given up and repeated, and its late ans
   const before = r.state
   r.tell(401, { kind: 'renewed', number: late, answer: answer({ seq: 9, rows: [change(9)] }) })
   t.strictSame(r.state, before)
+})
+
+t.test('until a renewal is answered the row may bear any beat that was sent since the last answer, and then only its own', async (t) => {
+  const r = member().tell(100, { kind: 'tick' })
+  const [first] = r.renewal()!.beats
+  const second = r.renewal()!.beat
+  r.tell(400, { kind: 'tick' })
+  t.strictSame(r.renewal()!.beats, [first, second])
+  const third = r.renewal()!.beat
+  t.equal(new Set([first, second, third]).size, 3)
+  r.answered(401).tell(600, { kind: 'tick' })
+  t.strictSame(r.renewal()!.beats, [third])
+})
+
+t.test('in a long outage the beats that are remembered are bounded, the last answered one among them', async (t) => {
+  const r = member()
+  const [last] = r.state.beats
+  let at = 100
+  for (let i = 0; i < 500; i++) {
+    r.tell(at, { kind: 'tick' })
+    r.tell(at, { kind: 'renewFailed', number: r.state.renewing!.number })
+    at = r.state.due
+  }
+  t.ok(r.state.beats.length <= 100)
+  t.equal(r.state.beats[0], last)
 })
 
 t.test('a failed renewal is repeated soon, then ever later, up to a period', async (t) => {
@@ -157,30 +250,96 @@ t.test('a failed renewal is repeated soon, then ever later, up to a period', asy
   t.strictSame(pauses, [25, 50, 100, 100])
 })
 
-t.test('a fenced member shuts its window, drops everything and joins under a new id', async (t) => {
-  const r = member({ seq: 1, rows: [change(1)] })
-  t.strictSame(r.answered(20, { alive: false, seq: 1 }).kinds(), ['dropAll', 'join'])
-  t.match(r.effects, [{}, { kind: 'join', fresh: true }])
-  t.equal(r.judge(1, 21), 'shut')
-  t.equal(r.state.tail.size, 0)
-  t.equal(r.state.floor, Infinity)
+t.test('in a large fleet renewals are rarer', async (t) => {
+  const r = member().tell(20, { kind: 'counted', members: 20 }).tell(100, { kind: 'tick' }).answered(101)
+  t.equal(r.state.due, 300)
+})
+
+t.test('after its window has ended a replica gives its lineage up with the next renewal, and takes nothing from Redis', async (t) => {
+  const r = member().tell(999, { kind: 'tick' })
+  t.equal(r.renewal()?.givesUpLineage, false)
+  r.tell(1000, { kind: 'renewFailed', number: r.state.renewing!.number }).tell(1100, { kind: 'tick' })
+  t.equal(r.renewal()?.givesUpLineage, true)
+  t.equal(labelOf(r.answered(1101, { lineage: undefined }).state), undefined)
+  t.equal(r.judge(0, 1102), 'current', 'memory is as good as it was')
+})
+
+t.test('a fenced member shuts its window, drops everything and joins under a new id, with its former one', async (t) => {
+  for (const { when, values, isSlow } of [
+    { when: 'it was counted out', values: { row: 'dead' as const }, isSlow: false },
+    { when: 'its row bears a beat that it never sent, or is gone', values: { row: 'missing' as const }, isSlow: true },
+    { when: 'the clock has another lineage', values: { history: { ...history, lineage: 'M' } }, isSlow: true }
+  ]) {
+    const r = member({ seq: 1, rows: [workspaceChange(1)] }).tell(150, { kind: 'tick' }).answered(151, { seq: 1, ...values })
+    t.strictSame(r.kinds(), ['dropAll', 'join'], when)
+    t.match(r.effects[1], { formerId: 'name 1' }, when)
+    t.not(r.state.id, 'name 1', when)
+    t.equal(r.judge(1, 152), 'shut', when)
+    t.match(r.state, { floor: Infinity, recent: { size: 0 }, slowUntil: isSlow ? 151 + waitOutMs(1000) : -Infinity }, when)
+  }
+})
+
+t.test('a clock that went back under a row of ours is refused while the window is open, and then another history', async (t) => {
+  const r = member({ seq: 3, rows: [change(1), change(2), change(3)] }).tell(150, { kind: 'tick' })
+  t.ok(r.answered(151, { seq: 2 }).kinds().includes('refuse'))
+  t.equal(r.state.applied, 3)
+  r.tell(1100, { kind: 'tick' })
+  t.ok(r.answered(1101, { seq: 2 }).kinds().includes('join'))
 })
 
 t.test('a joining that failed is repeated under the same id', async (t) => {
   const r = replica().tell(0, { kind: 'start' }).tell(10, { kind: 'joinFailed' })
   t.strictSame(r.kinds(), [])
   r.tell(r.state.due, { kind: 'tick' })
-  t.match(r.effects[0], { kind: 'join', fresh: false })
+  t.match(r.effects[0], { kind: 'join', id: 'name 1' })
 })
 
-t.test('another timeline, or a clock that went back, makes everything read before void', async (t) => {
-  for (const values of [{ seq: 5, timeline: 'B' }, { seq: 2 }]) {
-    const r = member({ seq: 3, rows: [change(1), change(2), change(3)] }).answered(20, values)
-    t.ok(r.kinds().includes('dropAll'))
-    t.match(r.state, { floor: values.seq, applied: values.seq, tail: { size: 0 } })
-    t.equal(r.judge(values.seq - 1, 21, 'quiet'), 'stale')
-    t.equal(r.judge(values.seq, 21, 'quiet'), 'current')
+t.test('another timeline makes everything read before void, and for W only the slow path proves anything', async (t) => {
+  const r = member({ seq: 3, rows: [workspaceChange(1), workspaceChange(2), workspaceChange(3)] }).tell(150, { kind: 'tick' }).answered(151, { seq: 5, history: { ...history, timeline: 'B' } })
+  t.ok(r.kinds().includes('dropAll'))
+  t.match(r.state, { floor: 5, applied: 5, recent: { size: 0 }, slowUntil: 151 + waitOutMs(1000) })
+  t.equal(r.judge(4, 152, 'quiet'), 'stale')
+  t.equal(r.judge(5, 152, 'quiet'), 'current')
+  t.equal(r.judgeFresh(5, 5, 152, 'quiet'), 'current', 'one read is enough')
+})
+
+t.test('another server start on the same timeline changes the label and nothing else', async (t) => {
+  const r = member({ seq: 1, rows: [change(1)] }).tell(150, { kind: 'tick' }).answered(151, { seq: 1, history: { ...history, serverStart: '2' } })
+  t.notOk(r.kinds().includes('dropAll'))
+  t.equal(labelOf(r.state), 'L/A/2')
+  t.equal(r.judge(1, 152), 'current')
+})
+
+t.test('revocations are held when what is known is dropped, refused meanwhile, and put back where they were heard', async (t) => {
+  const fenced = () => member({ seq: 2, rows: [change(1), change(2, 'changed', 'change')] }).announced(100, { change: change(3, 'announced') })
+    .tell(150, { kind: 'tick' }).answered(151, { row: 'missing' }).joined(152)
+  for (const { when, values } of [
+    { when: 'the same lineage', values: {} },
+    { when: 'the lineage that others founded after it', values: { history: { ...history, lineage: 'M', former: 'L' } } }
+  ]) {
+    const r = fenced().answered(153, { lineage: undefined, ...values })
+    const asked = r.effects.find((effect) => effect.kind === 'putBack')!
+    t.match(asked, { lineage: 'L', digests: ['k', 'announced'] }, when)
+    for (const key of ['k', 'announced']) t.equal(r.judgeFresh(0, 9, 154, key), 'revoked', when)
+    t.equal(r.judge(0, 154, 'changed'), 'current', when)
+    r.tell(155, { kind: 'putBack', number: asked.number, isDone: false })
+    t.equal(r.judge(0, 156), 'revoked', 'it is not known whether the database has them')
+    r.tell(260, { kind: 'tick' }).answered(261, { lineage: undefined, ...values })
+    const again = r.effects.find((effect) => effect.kind === 'putBack')!
+    r.tell(262, { kind: 'putBack', number: again.number, isDone: true })
+    t.equal(r.state.held, undefined, when)
   }
+  const elsewhere = fenced().answered(153, { lineage: undefined, history: { ...history, lineage: 'N', former: 'M' } })
+  t.notOk(elsewhere.kinds().includes('putBack'), 'in another lineage they are no business of ours')
+  t.equal(elsewhere.judge(0, 154), 'current')
+})
+
+t.test('an answer about held revocations from before they were held again does not let them go', async (t) => {
+  const r = member({ seq: 1, rows: [change(1)] }).tell(150, { kind: 'tick' }).answered(151, { seq: 1, history: { ...history, timeline: 'B' } })
+  const asked = r.effects.find((effect) => effect.kind === 'putBack')!
+  r.answered(152, { seq: 1, history: { ...history, timeline: 'C' } })
+  r.tell(153, { kind: 'putBack', number: asked.number, isDone: true })
+  t.equal(r.judgeFresh(0, 9, 154), 'revoked')
 })
 
 t.test('leaving shuts the window, drops everything, and nothing brings the replica back', async (t) => {

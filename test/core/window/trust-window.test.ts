@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../../../src/core/clock.ts'
 import type { Digest, KeyRecord } from '../../../src/core/key-record.ts'
 import { renewalPeriodMs, waitOutMs } from '../../../src/core/window/durations.ts'
-import type { Hint, HintBus } from '../../../src/core/window/hint-bus.ts'
+import type { AnnouncementListener, Announcements, Credentials } from '../../../src/core/window/announcements.ts'
 import { systemScheduler, type Scheduler } from '../../../src/core/window/scheduler.ts'
 import type { LoggedChange } from '../../../src/core/window/trust.ts'
 import { TrustWindow, type Drop, type TrustWindowOptions } from '../../../src/core/window/trust-window.ts'
@@ -18,12 +18,23 @@ const record: KeyRecord = {
   id: 'key', digest, workspaceId: 'acme', ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null
 }
 
-/** Hints between the windows of one test, in the same turn. */
-function pairOfBuses (): HintBus[] {
-  const listeners: Array<((hint: Hint) => void) | undefined> = []
+/** Announcements and acknowledgements between the windows of one test, in the same turn; only within one lineage. */
+function pairOfBuses (): Announcements[] {
+  const opened: Array<{ credentials: Credentials, listener: AnnouncementListener } | undefined> = []
   return [0, 1].map((place) => ({
-    open: (_: Uint8Array, onHint: (hint: Hint) => void) => { listeners[place] = onHint },
-    publish: (hint: Hint) => { listeners[1 - place]?.(hint) },
+    open: (credentials, listener) => { opened[place] = { credentials, listener } },
+    announce: (announcement) => {
+      const other = opened[1 - place]
+      if (other === undefined || other.credentials.lineage !== opened[place]?.credentials.lineage) return
+      if (other.credentials.isOurs) other.listener.announced(announcement)
+      else other.listener.called()
+    },
+    async acknowledge (to, acknowledgement) {
+      const other = opened[1 - place]
+      if (other?.credentials.id !== to) return false
+      other.listener.acknowledged(acknowledgement)
+      return true
+    },
     async close () {}
   }))
 }
@@ -51,26 +62,27 @@ async function revoke (sql: ReturnType<typeof connect>['sql']) {
     await tx`insert into navis_keys.revocation_log (seq, action, digests) values (${clock.seq}, 'revoke', array[${Buffer.from(digest, 'latin1')}]::bytea[])`
     return clock
   })
-  return { seq, windowMs, committedAt: systemClock.monotonicMs(), action: 'revoke' as const, target: { kind: 'key' as const, digest } }
+  return { seq, windowMs, committedAt: systemClock.monotonicMs(), action: 'revoke' as const, target: { kind: 'key' as const, digests: [digest] } }
 }
 
-t.test('a change is in force as soon as every replica has acknowledged it, in milliseconds with hints', async (t) => {
+t.test('a change is in force as soon as every replica has acknowledged it, in milliseconds with announcements', async (t) => {
   const { url, revoke } = await setup(t)
   const buses = pairOfBuses()
-  const [one, other] = [open(t, url, { bus: buses[0] }), open(t, url, { bus: buses[1] })]
+  const [one, other] = [open(t, url, { announcements: buses[0] }), open(t, url, { announcements: buses[1] })]
   await one.window.start()
   await other.window.start()
+  await until(() => one.window.snapshot().hasLineage && other.window.snapshot().hasLineage)
   const before = other.window.snapshot().applied
-  t.equal(other.window.judge({ record, asof: before }, systemClock.monotonicMs()), 'current')
+  t.equal(other.window.judge({ record, asof: before }, systemClock.monotonicMs(), false), 'current')
   t.equal(await one.window.inForce(await revoke()), 'fast')
-  for (const { window } of [one, other]) t.equal(window.judge({ record, asof: before }, systemClock.monotonicMs()), 'revoked')
-  t.match(other.drops, [{ target: { kind: 'key', digest }, action: 'revoke' }])
+  for (const { window } of [one, other]) t.equal(window.judge({ record, asof: before }, systemClock.monotonicMs(), false), 'revoked')
+  t.match(other.drops, [{ target: { kind: 'key', digests: [digest] }, action: 'revoke' }])
   const { inForce } = one.window.snapshot()
   t.equal(inForce.fast.count, 1)
   t.ok(inForce.fast.sumMs < slack)
 })
 
-t.test('without hints a change is in force within two renewal periods', async (t) => {
+t.test('without announcements a change is in force within two renewal periods', async (t) => {
   const { url, revoke } = await setup(t)
   const [one, other] = [open(t, url), open(t, url)]
   await one.window.start()
@@ -82,7 +94,7 @@ t.test('without hints a change is in force within two renewal periods', async (t
 
 t.test('without acknowledgements a change waits for the longest window, and not for less', async (t) => {
   const { url, revoke } = await setup(t)
-  const one = open(t, url, { windowMs: 300, acks: false })
+  const one = open(t, url, { windowMs: 300, acks: 'off' })
   await one.window.start()
   const change = await revoke()
   t.equal(change.windowMs, 300)
@@ -94,7 +106,7 @@ t.test('without acknowledgements a change waits for the longest window, and not 
 t.test('the wait is not over before the clock says so, however early its timer fires', async (t) => {
   const { url, revoke } = await setup(t)
   const early: Scheduler = { after: (delayMs, wake) => systemScheduler.after(delayMs - 1, wake) }
-  const one = open(t, url, { windowMs: 200, acks: false, scheduler: early })
+  const one = open(t, url, { windowMs: 200, acks: 'off', scheduler: early })
   await one.window.start()
   for (let i = 0; i < 5; i++) {
     const change = await revoke()
@@ -114,20 +126,20 @@ t.test('a silent replica holds a change up for its window and no longer, and the
   await one.window.start()
   await other.window.start()
   const before = other.window.snapshot().applied
-  const era = other.window.era
+  const epoch = other.window.epoch
   proxy.cut()
   const change = await revoke()
   t.equal(await one.window.inForce(change), 'slow')
   t.ok(systemClock.monotonicMs() - change.committedAt < waitOutMs(1000) + slack)
-  t.equal(other.window.judge({ record, asof: before }, systemClock.monotonicMs()), 'shut')
-  await until(() => one.window.snapshot().reaped === 1)
+  t.equal(other.window.judge({ record, asof: before }, systemClock.monotonicMs(), false), 'shut')
+  await until(() => one.window.snapshot().countedOut === 1)
   t.equal(await one.window.inForce(await revoke()), 'fast')
   proxy.heal()
   await until(() => other.window.isOpen)
-  t.not(other.window.judge({ record, asof: before }, systemClock.monotonicMs()), 'current')
+  t.not(other.window.judge({ record, asof: before }, systemClock.monotonicMs(), false), 'current')
   t.ok(other.window.snapshot().joins >= 2, 'it was fenced, and is someone else now')
   t.ok(other.drops.some((drop) => drop.action === 'reset'))
-  t.not(other.window.era, era, 'what it read before is void')
+  t.not(other.window.epoch, epoch, 'what it read before is void')
 })
 
 t.test('leaving shuts the window at once and is not waited for', async (t) => {
@@ -136,7 +148,7 @@ t.test('leaving shuts the window at once and is not waited for', async (t) => {
   await one.window.start()
   await other.window.start()
   const left = other.window.leave()
-  t.equal(other.window.judge({ record, asof: 100 }, systemClock.monotonicMs()), 'shut')
+  t.equal(other.window.judge({ record, asof: 100 }, systemClock.monotonicMs(), false), 'shut')
   await left
   const change = await revoke()
   t.equal(await one.window.inForce(change), 'fast')
@@ -175,7 +187,7 @@ t.test('a replica that starts while Postgres is away joins when it is back', asy
   await server.stop()
   const { window } = open(t, server.url)
   await window.start()
-  t.equal(window.judge({ record, asof: 0 }, systemClock.monotonicMs()), 'shut')
+  t.equal(window.judge({ record, asof: 0 }, systemClock.monotonicMs(), false), 'shut')
   t.equal(window.databaseTime(systemClock.monotonicMs()), Infinity)
   await server.start()
   await until(() => window.isOpen)
@@ -191,7 +203,7 @@ t.test('a listener that throws keeps no other listener from dropping what it hol
   await window.start()
   const change: LoggedChange = await revoke()
   window.announce(change)
-  t.match(dropped, [{ target: { kind: 'key', digest }, action: 'revoke' }])
+  t.match(dropped, [{ target: { kind: 'key', digests: [digest] }, action: 'revoke' }])
   stop()
   window.announce({ ...change, seq: change.seq + 1 })
   t.equal(dropped.length, 1)

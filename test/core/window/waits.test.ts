@@ -1,23 +1,27 @@
 import t from 'tap'
 import { renewalPeriodMs, waitOutMs } from '../../../src/core/window/durations.ts'
-import { allGuards } from '../../../src/core/window/guards.ts'
-import { noSightings, sight } from '../../../src/core/window/reaper.ts'
-import { settled, type Member } from '../../../src/core/window/waits.ts'
+import { noSightings, sight } from '../../../src/core/window/silent-members.ts'
+import { acknowledgedBy, settled, takesAway, type Member, type Roll } from '../../../src/core/window/waits.ts'
 
-const member = (values: Partial<Member> = {}): Member => ({ id: 'one', acked: 7, renewals: 1, windowMs: 1000, ...values })
+const member = (values: Partial<Member> = {}): Member => ({ id: 'one', acked: 7, beat: 'beat 1', lineage: undefined, windowMs: 1000, ...values })
 const wait = {
+  nonce: 'this wait',
   change: { seq: 7, action: 'revoke' as const, target: { kind: 'everything' as const }, committedAt: 100, windowMs: 1000 },
-  known: new Set<string>()
+  acknowledgedBy: new Set<string>()
 }
 const W = waitOutMs(1000)
 
-t.test('W waits the slowest allowed clock out on the fastest, and P is a twentieth of D between 100 and 500 ms', async (t) => {
+t.test('W waits the slowest allowed clock out on the fastest', async (t) => {
   t.equal(waitOutMs(10_000), 10_000 * 1.01 / 0.99 + 50)
-  t.strictSame([1000, 4000, 10_000, 60_000].map(renewalPeriodMs), [100, 200, 500, 500])
+})
+
+t.test('P is a twentieth of D between 100 and 500 ms in a small fleet, and grows with the fleet to a quarter of D', async (t) => {
+  t.strictSame([1000, 4000, 10_000, 60_000].map((windowMs) => renewalPeriodMs(windowMs)), [100, 200, 500, 500])
+  t.strictSame([3, 50, 100, 250, 1000].map((members) => renewalPeriodMs(10_000, members)), [500, 500, 1000, 2500, 2500])
 })
 
 t.test('a wait ends when every living member has acknowledged, as read after the commit, or when W is over', async (t) => {
-  const roll = (members: Member[], sentAt = 101) => ({ sentAt, answeredAt: sentAt + 1, members })
+  const roll = (members: Member[], sentAt = 101, seq = 7): Roll => ({ sentAt, answeredAt: sentAt + 1, seq, lineage: 'L', members })
   for (const { when, now, read, path } of [
     { when: 'nothing has been read', now: 101, read: undefined, path: undefined },
     { when: 'the only member has acknowledged', now: 102, read: roll([member()]), path: 'fast' },
@@ -25,24 +29,45 @@ t.test('a wait ends when every living member has acknowledged, as read after the
     { when: 'one of two has not', now: 102, read: roll([member(), member({ id: 'two', acked: 6 })]), path: undefined },
     { when: 'the members were read before the commit', now: 102, read: roll([], 99), path: undefined },
     { when: 'the members were read at the very moment of the commit', now: 102, read: roll([], 100), path: undefined },
+    { when: 'the clock had not come to the change in it', now: 102, read: roll([], 101, 6), path: undefined },
+    { when: 'one of two has acknowledged to us alone', now: 102, read: roll([member(), member({ id: 'told us', acked: 6 })]), path: 'fast' },
+    { when: 'one of two has, under another id', now: 102, read: roll([member({ id: 'told us', acked: 6 }), member({ id: 'two', acked: 6 })]), path: undefined },
     { when: 'W is nearly over', now: 100 + W - 0.001, read: undefined, path: undefined },
     { when: 'W is over, whoever has acknowledged', now: 100 + W, read: roll([member({ acked: 0 })]), path: 'slow' }
-  ]) t.equal(settled(wait, now, read, allGuards), path, when)
+  ]) t.equal(settled({ ...wait, acknowledgedBy: new Set(['told us']) }, now, read, -Infinity), path, when)
+})
+
+t.test('an acknowledgement counts for the wait that it names, and for who sent it', async (t) => {
+  const told = { from: 'two', label: 'L', seq: 7, nonce: 'this wait' }
+  t.strictSame([...acknowledgedBy(wait, told).acknowledgedBy], ['two'])
+  t.strictSame([...acknowledgedBy(wait, { ...told, nonce: 'another wait' }).acknowledgedBy], [])
+  t.strictSame([...acknowledgedBy(wait, { ...told, seq: 8 }).acknowledgedBy], [], 'a later change says nothing of an earlier one')
+})
+
+t.test('who waits is decided by what is asked for: any expiry that is not null', async (t) => {
+  t.strictSame([{ expiresAt: 5 }, { expiresAt: null }, {}].map(takesAway), [true, false, false])
+})
+
+t.test('after a change of history only the slow path counts, until its windows have ended', async (t) => {
+  const roll: Roll = { sentAt: 101, answeredAt: 102, seq: 7, lineage: 'L', members: [member()] }
+  t.equal(settled(wait, 102, roll, 103), undefined)
+  t.equal(settled(wait, 103, roll, 103), 'fast')
+  t.equal(settled(wait, 100 + W, roll, Infinity), 'slow')
 })
 
 t.test('a member is silent when it was not seen to renew for W of its own window, counted from the answer', async (t) => {
-  const see = (before: typeof noSightings, sentAt: number, renewals: number) => sight(before, { sentAt, answeredAt: sentAt + 40, members: [member({ renewals })] }, { guards: allGuards, gapMaxMs: Infinity })
-  const first = see(noSightings, 0, 1)
+  const see = (before: typeof noSightings, sentAt: number, beat: string) => sight(before, { sentAt, answeredAt: sentAt + 40, seq: 0, lineage: 'L', members: [member({ beat })] }, Infinity)
+  const first = see(noSightings, 0, 'beat 1')
   t.strictSame(first.silent, [])
-  t.strictSame(see(first.sightings, W + 39, 1).silent, [], 'the last renewal may be as young as the answer')
-  t.strictSame(see(first.sightings, W + 40, 1).silent.map(({ id, renewals }) => [id, renewals]), [['one', 1]])
-  const renewed = see(first.sightings, W + 40, 2)
+  t.strictSame(see(first.sightings, W + 39, 'beat 1').silent, [], 'the last renewal may be as young as the answer')
+  t.strictSame(see(first.sightings, W + 40, 'beat 1').silent.map(({ id, beat }) => [id, beat]), [['one', 'beat 1']])
+  const renewed = see(first.sightings, W + 40, 'beat 2')
   t.strictSame(renewed.silent, [])
-  t.strictSame(see(renewed.sightings, W + 100, 2).silent, [], 'counted anew from the last change')
+  t.strictSame(see(renewed.sightings, W + 100, 'beat 2').silent, [], 'counted anew from the last change')
 })
 
 t.test('after an outage that is longer than W nobody is silent for not having renewed in it', async (t) => {
-  const see = (before: typeof noSightings, sentAt: number) => sight(before, { sentAt, answeredAt: sentAt + 40, members: [member()] }, { guards: allGuards, gapMaxMs: 1250 })
+  const see = (before: typeof noSightings, sentAt: number) => sight(before, { sentAt, answeredAt: sentAt + 40, seq: 0, lineage: 'L', members: [member()] }, 1250)
   const first = see(noSightings, 0)
   const back = see(first.sightings, 10_000)
   t.strictSame(back.silent, [], 'nobody could renew')

@@ -7,7 +7,7 @@ interface Marks {
   readonly revoked: number
 }
 
-/** A run of the log that never changes again. Everything in it is at or before `newest`. */
+/** A run of changes that never changes again. Everything in it is at or before `newest`. */
 interface Segment {
   readonly newest: number
   readonly rows: readonly LoggedChange[]
@@ -17,28 +17,28 @@ interface Segment {
 }
 
 /**
- * The end of the revocation log as a replica knows it: at most `rowsMax` rows, in segments, newest first. Adding rows leaves the
- * segments there were as they are and merges small ones, so that it costs little and an older tail stays whole.
+ * The newest changes that a replica knows of: at most `rowsMax` rows, in segments, newest first. Adding rows leaves the
+ * segments there were as they are and merges small ones, so that it costs little and an older value stays whole.
  */
-export interface Tail {
+export interface RecentChanges {
   readonly newest: number
   readonly size: number
   readonly segments: readonly Segment[]
 }
 
-export const emptyTail: Tail = { newest: 0, size: 0, segments: [] }
+export const noChanges: RecentChanges = { newest: 0, size: 0, segments: [] }
 
 export interface Extended {
-  readonly tail: Tail
+  readonly changes: RecentChanges
   /** The newest position that had to be let go, or 0: what is older than that can no longer be judged. */
   readonly prunedTo: number
 }
 
-/** Adds rows in the order of the log, all of them after what the tail holds, and lets go of the oldest beyond `rowsMax`. */
-export function extendTail (tail: Tail, rows: readonly LoggedChange[], rowsMax: number): Extended {
-  // A segment is let go as a whole: a tenth of the tail at most, so that pruning makes few entries stale at a time.
+/** Adds rows in the order of the log, none of them before what there is, and lets go of the oldest beyond `rowsMax`. */
+export function extendChanges (changes: RecentChanges, rows: readonly LoggedChange[], rowsMax: number): Extended {
+  // A segment is let go as a whole: a tenth of all rows at most, so that pruning makes few entries stale at a time.
   const segmentRowsMax = Math.max(1, Math.floor(rowsMax / 10))
-  const segments = [...tail.segments]
+  const segments = [...changes.segments]
   for (let start = 0; start < rows.length; start += segmentRowsMax) {
     let joined = rows.slice(start, start + segmentRowsMax)
     while (segments[0] !== undefined && segments[0].rows.length <= joined.length && segments[0].rows.length + joined.length <= segmentRowsMax) {
@@ -46,23 +46,28 @@ export function extendTail (tail: Tail, rows: readonly LoggedChange[], rowsMax: 
     }
     segments.unshift(segmentOf(joined))
   }
-  let size = tail.size + rows.length
+  let size = changes.size + rows.length
   let prunedTo = 0
   while (size > rowsMax) {
     const oldest = segments.pop() as Segment
     size -= oldest.rows.length
     prunedTo = oldest.newest
   }
-  return { tail: { newest: segments[0]?.newest ?? 0, size, segments }, prunedTo }
+  return { changes: { newest: segments[0]?.newest ?? 0, size, segments }, prunedTo }
+}
+
+/** All rows, oldest first. */
+export function rowsOf (changes: RecentChanges): LoggedChange[] {
+  return changes.segments.toReversed().flatMap((segment) => segment.rows)
 }
 
 /**
- * What the tail says about a key of which everything up to `asof` is known. A revoked workspace makes the key stale
+ * What the changes say about a key of which everything up to `asof` is known. A revoked workspace makes the key stale
  * and not revoked: a key made while its workspace was being revoked may have been spared.
  */
-export function newsInTail (tail: Tail, asof: number, digest: Digest, workspaceId: string): 'none' | 'changed' | 'revoked' {
+export function newsOf (changes: RecentChanges, asof: number, digest: Digest, workspaceId: string): 'none' | 'changed' | 'revoked' {
   let news: 'none' | 'changed' = 'none'
-  for (const segment of tail.segments) {
+  for (const segment of changes.segments) {
     if (segment.newest <= asof) break
     const marks = segment.keys.get(digest)
     if (marks !== undefined && marks.revoked > asof) return 'revoked'
@@ -81,9 +86,10 @@ function segmentOf (rows: readonly LoggedChange[]): Segment {
     newest = Math.max(newest, seq)
     if (target.kind === 'everything') everything = Math.max(everything, seq)
     if (target.kind === 'workspace') workspaces.set(target.workspaceId, Math.max(seq, workspaces.get(target.workspaceId) ?? 0))
-    if (target.kind === 'key') {
-      const known = keys.get(target.digest)
-      keys.set(target.digest, {
+    if (target.kind !== 'key') continue
+    for (const digest of target.digests) {
+      const known = keys.get(digest)
+      keys.set(digest, {
         changed: Math.max(seq, known?.changed ?? 0),
         revoked: Math.max(action === 'revoke' ? seq : 0, known?.revoked ?? 0)
       })

@@ -5,7 +5,7 @@ import type { Logger } from '../core/logger.ts'
  * A connection of our own for the way of a request, made from a client's settings. It queues nothing and resends
  * nothing: the default client was seen to carry a command out four seconds after it was issued (R0).
  */
-export function hotRedis (redis: Redis, log: Logger): Redis {
+export function requestRedis (redis: Redis, log: Logger): Redis {
   const hot = redis.duplicate({
     lazyConnect: false,
     enableOfflineQueue: false,

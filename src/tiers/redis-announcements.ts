@@ -1,0 +1,167 @@
+import type { Redis } from 'ioredis'
+import type { Acknowledgement, AnnouncementListener, Announcements, Credentials } from '../core/window/announcements.ts'
+import { systemScheduler, type Scheduler } from '../core/window/scheduler.ts'
+import type { Announcement } from '../core/window/step.ts'
+import { messageBytesMax, openAcknowledgement, openMessage, sealAcknowledgement, sealAnnouncement } from './announcement-message.ts'
+import { LineageKey } from './lineage-key.ts'
+import { rowName } from './redis-row.ts'
+
+interface RedisAnnouncementsOptions {
+  /** Only duplicated, never used itself. */
+  readonly redis: Redis
+  readonly scheduler?: Scheduler | undefined
+  /** How often the subscriber is asked whether it is still there, in milliseconds. 1000. */
+  readonly pingEveryMs?: number | undefined
+}
+
+export interface AnnouncementCounts {
+  readonly published: number
+  /** Published in vain: Redis did not take it. */
+  readonly lost: number
+  readonly heard: number
+  readonly acknowledgementsSent: number
+  readonly acknowledgementsHeard: number
+  /** Messages that nobody with the key wrote, or that are too long to be read; dropped. */
+  readonly forged: number
+  /** Times that the subscriber has subscribed, the first included. */
+  readonly subscribed: number
+}
+
+// A subscriber whose line is cut without a word sees no close and no error. With a ping on its way, silence for this
+// long destroys the connection, and another one is made.
+const silenceMaxMs = 2000
+
+/** What is listened to and signed with, as long as credentials stay as they are. */
+interface Opened {
+  readonly credentials: Credentials
+  readonly listener: AnnouncementListener
+  readonly key: LineageKey
+  readonly changes: string
+  readonly acknowledgements: string
+}
+
+/** Announcements and acknowledgements by Redis publish and subscribe. Whatever happens to it, renewals bring the same news a period later. */
+export class RedisAnnouncements implements Announcements {
+  readonly #publisher: Redis
+  readonly #subscriber: Redis
+  readonly #options: RedisAnnouncementsOptions
+  readonly #counts = { published: 0, lost: 0, heard: 0, acknowledgementsSent: 0, acknowledgementsHeard: 0, forged: 0, subscribed: 0 }
+  #opened: Opened | undefined
+  #subscribed: readonly string[] = []
+  #cancelPing = () => {}
+  #isClosed = false
+
+  constructor (options: RedisAnnouncementsOptions) {
+    this.#options = options
+    const { redis } = options
+    // Nothing is queued and nothing resent: an announcement is worth something now or not at all.
+    this.#publisher = redis.duplicate({
+      lazyConnect: false, enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, autoResubscribe: false, keyPrefix: '', commandTimeout: 250, connectTimeout: 2000, socketTimeout: silenceMaxMs, retryStrategy
+    })
+    this.#subscriber = redis.duplicate({
+      lazyConnect: false, enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, autoResubscribe: false, keyPrefix: '', connectTimeout: 2000, socketTimeout: silenceMaxMs, retryStrategy
+    })
+    this.#publisher.on('error', () => {})
+    this.#subscriber.on('error', () => {})
+    this.#subscriber.on('ready', () => {
+      this.#subscribed = []
+      this.#subscribe()
+    })
+    this.#subscriber.on('message', (channel, message) => { this.#hear(channel, message) })
+    this.#pingLater()
+  }
+
+  open (credentials: Credentials, listener: AnnouncementListener): void {
+    const key = new LineageKey(credentials.rowSecret, credentials.lineage)
+    this.#opened = {
+      credentials,
+      listener,
+      key,
+      changes: `${key.prefix}:changes`,
+      acknowledgements: acknowledgementChannel(key, credentials.id)
+    }
+    this.#subscribe()
+  }
+
+  announce (announcement: Announcement): void {
+    if (this.#opened === undefined || this.#isClosed) return
+    const { credentials: { isOurs }, key, changes } = this.#opened
+    const { target } = announcement.change
+    // Which rows there are under another lineage is no business of ours.
+    if (target.kind === 'key' && isOurs) {
+      for (const digest of target.digests) this.#publisher.unlink(rowName(digest, key)).catch(() => {})
+    }
+    this.#counts.published++
+    this.#publisher.publish(changes, sealAnnouncement(announcement, key.bytes)).catch(() => { this.#counts.lost++ })
+  }
+
+  async acknowledge (to: string, acknowledgement: Acknowledgement): Promise<boolean> {
+    if (this.#opened === undefined || this.#isClosed) return false
+    const { key } = this.#opened
+    try {
+      // Nobody who listens there: the maker of the change has another line, or none, and our renewal has to tell.
+      const listeners = await this.#publisher.publish(acknowledgementChannel(key, to), sealAcknowledgement(acknowledgement, key.bytes))
+      this.#counts.acknowledgementsSent++
+      return listeners > 0
+    } catch {
+      this.#counts.lost++
+      return false
+    }
+  }
+
+  counts (): AnnouncementCounts {
+    return { ...this.#counts }
+  }
+
+  async close (): Promise<void> {
+    this.#isClosed = true
+    this.#cancelPing()
+    this.#publisher.disconnect()
+    this.#subscriber.disconnect()
+  }
+
+  #subscribe (): void {
+    if (this.#opened === undefined || this.#subscriber.status !== 'ready') return
+    const wanted = [this.#opened.changes, this.#opened.acknowledgements]
+    const added = wanted.filter((channel) => !this.#subscribed.includes(channel))
+    const dropped = this.#subscribed.filter((channel) => !wanted.includes(channel))
+    this.#subscribed = wanted
+    if (dropped.length > 0) this.#subscriber.unsubscribe(...dropped).catch(() => {})
+    if (added.length > 0) this.#subscriber.subscribe(...added).then(() => { this.#counts.subscribed++ }, () => { this.#subscribed = [] })
+  }
+
+  #hear (channel: string, message: string): void {
+    if (this.#opened === undefined) return
+    const { credentials: { isOurs, id }, listener, key, changes, acknowledgements } = this.#opened
+    if (message.length > messageBytesMax) {
+      this.#counts.forged++
+    } else if (channel === acknowledgements) {
+      const acknowledgement = openAcknowledgement(message, key.bytes)
+      this.#counts[acknowledgement === undefined ? 'forged' : 'acknowledgementsHeard']++
+      if (acknowledgement !== undefined) listener.acknowledged(acknowledgement)
+    } else if (channel === changes) {
+      // Without a lineage of our own nothing is believed, and any message is a reason to look (R9).
+      const heard = isOurs ? openMessage(message, key.bytes) : 'call'
+      if (heard === undefined) this.#counts.forged++
+      else if (heard === 'call' || heard.from !== id) this.#counts.heard++
+      if (heard === 'call') listener.called()
+      else if (heard !== undefined && heard.from !== id) listener.announced(heard)
+    }
+  }
+
+  #pingLater (): void {
+    const { scheduler = systemScheduler, pingEveryMs = 1000 } = this.#options
+    this.#cancelPing = scheduler.after(pingEveryMs, () => {
+      this.#subscriber.ping().catch(() => {})
+      if (!this.#isClosed) this.#pingLater()
+    })
+  }
+}
+
+function retryStrategy (times: number): number {
+  return Math.min(1000, times * 50)
+}
+
+function acknowledgementChannel ({ prefix }: LineageKey, id: string): string {
+  return `${prefix}:acknowledgements:${id}`
+}

@@ -1,0 +1,74 @@
+import type { Patch } from './protocol.ts'
+import type { Mistakes } from './model-postgres.ts'
+
+/** Something of the protocol that the promise rests on, and how it is taken away: lines of the source, or a mistake of the world around it. */
+export interface Guard {
+  readonly name: string
+  /** The mutants of the models that are the same, if they have it. */
+  readonly models: readonly string[]
+  readonly patches?: readonly Patch[]
+  /** For what is the shape of a statement or of a call, and not a line of the pure protocol. */
+  readonly mistakes?: Mistakes
+  /** A world in which its absence shows. */
+  readonly seed?: number
+}
+
+const patch = (file: string, find: string, replace: string): Patch => ({ file: `${file}.ts`, find, replace })
+
+export const guards: readonly Guard[] = [
+  { name: 'windowChecked', models: ['M_NOWIN'], patches: [patch('judge', "isOpen(state, now) ? judgeFreshness(state, entry, isFresh) : 'shut'", 'judgeFreshness(state, entry, isFresh)')] },
+  {
+    name: 'windowByClock',
+    seed: 2,
+    models: ['M_TIMERFLAG'],
+    patches: [
+      patch('judge', 'return now < state.windowEnd', 'return (state.flagAt ?? -Infinity) < state.windowEnd'),
+      patch('step', 'return [sent, [...effects', 'return [{ ...sent, flagAt: now }, [...effects')
+    ]
+  },
+  { name: 'windowFromSend', seed: 8, models: ['M_FROMRECV'], patches: [patch('step', 'Math.max(applied.windowEnd, renewing.sentAt + state.terms.windowMs)', 'Math.max(applied.windowEnd, now + state.terms.windowMs)')] },
+  { name: 'recentChecked', models: ['M_NOTAIL'], patches: [patch('judge', "if (recent.newest <= position && ahead.newest <= position) return 'current'", "return 'current'")] },
+  { name: 'floorChecked', models: [], patches: [patch('judge', "if (!(position >= floor)) return 'stale'", '')] },
+  { name: 'floorRaised', models: ['M_NOFLOOR'], patches: [patch('step', 'Math.max(known, missingUpTo(answer, renewing.applied), prunedTo)', 'known')] },
+  {
+    name: 'appliedBeforeOpened',
+    seed: 1,
+    models: ['M_DECOUPLED'],
+    patches: [
+      patch('step', 'extendChanges(state.recent, answer.rows, state.terms.rowsMax)', 'extendChanges(state.recent, state.late ?? [], state.terms.rowsMax)'),
+      patch('step', '    recent,\n    ahead: after', '    late: answer.rows,\n    recent,\n    ahead: after')
+    ]
+  },
+  { name: 'ackedAfterApplied', seed: 1, models: ['M_ACKBEFOREAPPLY'], mistakes: { acksWhatItReads: true } },
+  { name: 'announcementsNotApplied', models: ['M_HINTACK'], patches: [patch('step', '{ ...called, ahead, acknowledged, floor', '{ ...called, applied: Math.max(state.applied, change.seq), ahead, acknowledged, floor')] },
+  { name: 'lateAnswersIgnored', seed: 8, models: [], patches: [patch('step', "state.phase !== 'member' || renewing?.number !== number", "state.phase !== 'member' || renewing === undefined")] },
+  { name: 'fenced', seed: 26, models: ['M_NOFENCE'], patches: [patch('step', "if (answer.row !== 'alive' || !isOfOurs) return fenced(state, answer, fresh, now)", '')] },
+  { name: 'idsFresh', seed: 1, models: ['M_SHAREID'], mistakes: { sharesId: true } },
+  { name: 'checkedInOneTurn', seed: 1, models: ['M_SPLITCHECK'], mistakes: { checksInTwoTurns: true } },
+  { name: 'waitHasMargin', seed: 25, models: ['M_NOMARGIN'], patches: [patch('durations', 'return windowMs * (1 + driftMax) / (1 - driftMax) + marginMs', 'return windowMs')] },
+  { name: 'waited', models: ['M_NOWAIT'], patches: [patch('waits', 'const { change } = wait\n', "return 'fast'\n  const { change } = wait\n")] },
+  { name: 'waitedFromCommit', seed: 9, models: ['M_WAITEARLY'], mistakes: { waitsFromRequest: true } },
+  { name: 'repeatsWait', seed: 1, models: ['M_RETRYFAST'], mistakes: { repeatsReturnAtOnce: true } },
+  {
+    name: 'intentWaits',
+    seed: 24,
+    models: ['M_DIFF', 'M_SAMEFAST'],
+    patches: [patch('waits', 'return [expiresAt, allowedCidrs, rateLimit].some((value) => value !== undefined && value !== null)', 'return expiresAt !== null && (asked.found === null || expiresAt < asked.found)')]
+  },
+  { name: 'rollReadAfterCommit', seed: 100, models: ['M_MEMBEFORE'], patches: [patch('waits', 'if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined', '')] },
+  { name: 'countedOutAfterWindow', seed: 13, models: ['M_REAPEARLY'], patches: [patch('silent-members', 'if (roll.sentAt - sighting.since >= waitOutMs(member.windowMs)) silent.push(member)', 'silent.push(member)')] },
+  { name: 'countedOutIfSilent', models: [], mistakes: { countsOutBlindly: true } },
+  { name: 'lineageFounded', seed: 13, models: ['M_KEEPLINEAGE'], mistakes: { foundsTheSameLineage: true } },
+  { name: 'lineageNotInherited', seed: 16, models: ['M_INHERIT'], mistakes: { joinsWithLineage: true } },
+  { name: 'admitterProven', seed: 22, models: ['M_ADMITUNPROVEN'], mistakes: { admitsUnproven: true } },
+  {
+    name: 'ackAfterAhead',
+    seed: 1,
+    models: ['M_RACKEARLY'],
+    patches: [patch('step', '{ ...called, ahead, acknowledged, floor: Math.max(state.floor, prunedTo) }', '{ ...called, acknowledged }')]
+  },
+  { name: 'ackNamesChange', seed: 90, models: ['M_RACKNONCE', 'M_RACKPOS'], patches: [patch('waits', 'if (nonce !== wait.nonce || seq !== wait.change.seq) return wait', '')] },
+  { name: 'ackNamesId', seed: 1, models: ['M_RACKBLIND', 'M_RACKCOUNT'], patches: [patch('waits', '!acknowledgedBy.has(member.id)', 'acknowledgedBy.size === 0')] },
+  { name: 'aheadOutlivesFailedRenewal', seed: 15, models: ['M_AHEADDROP'], patches: [patch('step', 'return { ...state, renewing: undefined, failures:', 'return { ...state, ahead: noChanges, renewing: undefined, failures:')] },
+  { name: 'aheadOverflowRaisesFloor', seed: 33, models: ['M_AHEADNOFLOOR'], patches: [patch('step', 'acknowledged, floor: Math.max(state.floor, prunedTo)', 'acknowledged')] }
+]
