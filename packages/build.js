@@ -12,6 +12,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const ofTheWorkshop = /^drizzle\/(?:.*\.[jt]s|after\.sql|meta\/.*_snapshot\.json)$/
 const common = ['version', 'license', 'type', 'engines']
 
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+
 const packages = [
   {
     name: 'navis-keys',
@@ -29,15 +31,16 @@ const packages = [
     keywords: ['api-keys', 'mcp', 'gateway', 'forward-auth', 'introspection'],
     bin: { 'navis-keys': 'dist/cli.js', 'navis-keys-service': 'dist/main.js' },
     folders: ['drizzle', 'assets'],
+    // The embedded database, of which each platform has a package of its own, found by its name at run time.
+    optional: manifest.optionalDependencies,
     files: ['CHANGELOG.md', 'SECURITY.md', 'LICENSE']
   }
 ]
 
 const out = process.argv[2] ?? join(root, 'packages/built')
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 for (const wanted of packages) build(wanted, join(out, wanted.name))
 
-function build ({ name, description, keywords, entries = {}, bin, peers = {}, folders, files }, folder) {
+function build ({ name, description, keywords, entries = {}, bin, peers = {}, optional, folders, files }, folder) {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const code = reachableFrom([...Object.values(entries).map((entry) => `${entry}.js`), ...Object.values(bin ?? {})])
@@ -59,6 +62,7 @@ function build ({ name, description, keywords, entries = {}, bin, peers = {}, fo
     files: ['dist', ...folders, ...files],
     sideEffects: false,
     dependencies: Object.fromEntries(imported.map((one) => [one, versionOf(one)])),
+    ...(optional === undefined ? {} : { optionalDependencies: optional }),
     ...(Object.keys(peers).length === 0 ? {} : { peerDependencies: peers, peerDependenciesMeta: Object.fromEntries(Object.keys(peers).map((one) => [one, { optional: true }])) })
   }, null, 2)}\n`)
 }

