@@ -36,6 +36,7 @@ export function chartSchema (): string {
 
 function plainSchema (name: SettingName): Schema {
   const schema = settings.properties[name] as unknown as Schema
-  const kept = ['type', 'enum', 'minimum', 'maximum', 'pattern'].filter((keyword) => keyword in schema)
+  // Helm reads patterns as RE2, which has no lookaround: such a setting is checked by the service alone.
+  const kept = ['type', 'enum', 'minimum', 'maximum', 'pattern'].filter((keyword) => keyword in schema && !/\(\?<?[=!]/.test(String(schema[keyword])))
   return { ...Object.fromEntries(kept.map((keyword) => [keyword, schema[keyword]])), description: notesOf(name).description }
 }
