@@ -100,8 +100,11 @@ function description ({ databaseUrl, redisUrl, gateway, trustWindowMs }: Config)
   }
 }
 
+// Without its credentials: what stands before the last @ of the part in which they may stand.
 function hostOf (url: string): string {
-  return URL.canParse(url) ? new URL(url).host : 'several hosts'
+  const [, scheme = '', authority = ''] = /^([a-z+]+):\/\/([^/?#]*)/.exec(url) ?? []
+  const hosts = authority.slice(authority.lastIndexOf('@') + 1)
+  return /sentinel|cluster/.test(scheme) ? `${scheme.replace(/^rediss?\+/, '')} ${hosts}` : hosts
 }
 
 /** The embedded database, and a management token for it when the settings name none. */

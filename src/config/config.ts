@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import envSchema from 'env-schema'
 import { readPagesConfig, type PagesConfig } from './pages-config.ts'
@@ -6,6 +6,7 @@ import { notesOf, settingNames, settings, type SettingName, type Settings } from
 import { readGatewayConfig } from './gateway-config.ts'
 import type { Policy } from '../core/policy.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
+import { parseRedisUrl, RedisUrlError } from '../core/redis-url.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
 
 export type { NamedSecret }
@@ -20,6 +21,7 @@ export interface Config {
   /** Unset: the embedded Postgres in `dataDir`. */
   readonly databaseUrl: string | undefined
   readonly redisUrl: string | undefined
+  readonly redisCaFile: string | undefined
   readonly dataDir: string
   readonly managementTokens: readonly NamedSecret[]
   readonly serviceTokens: readonly NamedSecret[]
@@ -76,6 +78,7 @@ export function readConfig (environment: Environment): Config {
     metricsPort: values.METRICS_PORT,
     databaseUrl: values.DATABASE_URL,
     redisUrl: values.REDIS_URL,
+    redisCaFile: values.REDIS_CA_FILE,
     dataDir: values.DATA_DIR,
     managementTokens: secrets('MANAGEMENT_TOKENS'),
     serviceTokens: secrets('SERVICE_TOKENS'),
@@ -105,10 +108,10 @@ export function readConfig (environment: Environment): Config {
 
 /** What no setting can be blamed for alone, and what JSON Schema cannot say. */
 function faultsBetween (config: Config, values: Settings): string[] {
-  const { databaseUrl, redisUrl, managementTokens, serviceTokens, trustedProxies } = config
+  const { databaseUrl, managementTokens, serviceTokens, trustedProxies } = config
   const faults: string[] = []
   if (databaseUrl !== undefined && !URL.canParse(databaseUrl)) faults.push(mustBe('DATABASE_URL'))
-  if (redisUrl !== undefined && !URL.canParse(redisUrl)) faults.push(mustBe('REDIS_URL'))
+  faults.push(...redisFaults(config))
   if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must be another port than PORT.')
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
   if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
@@ -121,6 +124,23 @@ function faultsBetween (config: Config, values: Settings): string[] {
   const all = [...managementTokens, ...serviceTokens]
   if (new Set(all.map(({ secret }) => secret)).size < all.length) {
     faults.push('MANAGEMENT_TOKENS and SERVICE_TOKENS: a secret stands there twice. Give everyone a secret of their own.')
+  }
+  return faults
+}
+
+function redisFaults ({ redisUrl, redisCaFile }: Config): string[] {
+  const faults: string[] = []
+  try {
+    const isTls = redisUrl !== undefined && parseRedisUrl(redisUrl).isTls
+    if (redisCaFile !== undefined && !isTls) faults.push('REDIS_CA_FILE is for a REDIS_URL with TLS: make it rediss…, or unset REDIS_CA_FILE.')
+  } catch (error) {
+    if (!(error instanceof RedisUrlError)) throw error
+    faults.push(`REDIS_URL ${error.message}`)
+  }
+  try {
+    if (redisCaFile !== undefined) accessSync(redisCaFile, constants.R_OK)
+  } catch {
+    faults.push(mustBe('REDIS_CA_FILE'))
   }
   return faults
 }

@@ -12,6 +12,7 @@ export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
     databaseUrl: config.databaseUrl,
     databaseSchema: undefined,
     redisUrl: config.redisUrl,
+    redisCaFile: config.redisCaFile,
     trustWindowMs: config.trustWindowMs,
     lastUsedFlushMs: config.lastUsedFlushMs,
     tokenPrefix: config.tokenPrefix,

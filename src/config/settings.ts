@@ -30,10 +30,14 @@ export const settings = Type.Object({
     description: 'Postgres 15 or later, the primary. Unset: an embedded Postgres in `DATA_DIR`.'
   })),
   REDIS_URL: Type.Optional(Type.String({
-    pattern: '^rediss?://',
+    pattern: '^rediss?(\\+sentinel|\\+cluster)?://',
     secret: true,
-    advice: 'a URL such as redis://host:6379/0, or rediss: for TLS',
-    description: 'Redis, shared by the replicas. Unset: no Redis tier. Nothing depends on what it holds.'
+    advice: 'a URL such as redis://host:6379/0, redis+sentinel://host:26379,host:26379/mymaster/0 or redis+cluster://host:6379,host:6379; rediss for TLS',
+    description: 'Redis, shared by the replicas: `redis://host:6379/0`, `redis+sentinel://h1:26379,h2:26379/mymaster/0`, `redis+cluster://h1:6379,h2:6379`, and `rediss…` for TLS. `?sentinel_password=` and `?sentinel_username=` are for the Sentinels themselves. Unset: no Redis tier. Nothing depends on what it holds.'
+  })),
+  REDIS_CA_FILE: Type.Optional(Type.String({
+    advice: 'the path of a readable PEM file',
+    description: 'PEM file with the certificates that the one of Redis is checked against, with `rediss…`. Unset: those of Node.'
   })),
   DATA_DIR: Type.String({
     default: './data',

@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { Sql } from 'postgres'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { KeyService } from '../core/key-service.ts'
@@ -19,6 +19,7 @@ import { inTime } from '../core/in-time.ts'
 import { assertReady, openDatabases } from './open-databases.ts'
 import { openTiers, type TiersStats } from './open-tiers.ts'
 import { RedisAnnouncements, type AnnouncementCounts } from '../tiers/redis-announcements.ts'
+import { RedisSource } from '../tiers/redis-source.ts'
 import { requestRedis } from '../tiers/request-redis.ts'
 
 /** A Drizzle database on postgres.js that the host application made, of whatever version and schema: its client is all that is used of it. */
@@ -33,8 +34,10 @@ export interface KeysOptions {
   readonly databaseSchema?: string | undefined
   /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
   readonly db?: HostDatabase | undefined
-  /** `redis://…` or `rediss://…`. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */
+  /** `redis://…`, `redis+sentinel://…`, `redis+cluster://…`, or `rediss…` for TLS. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */
   readonly redisUrl?: string | undefined
+  /** Path of a PEM file with the certificates that the one of Redis is checked against. Those of Node. */
+  readonly redisCaFile?: string | undefined
   /** An ioredis client that you own; only its settings are used, by `duplicate()`. */
   readonly redis?: Redis | undefined
   /** How long a replica may accept keys without having heard from Postgres, in milliseconds. 10,000. */
@@ -60,7 +63,10 @@ export interface KeysOptions {
 
 export interface KeysHealth {
   readonly postgres: 'up' | 'down'
-  readonly redis: 'up' | 'down' | 'unused'
+  /** `refusing`: it answers, with errors. */
+  readonly redis: 'up' | 'refusing' | 'down' | 'unused'
+  /** The code of what Redis refuses, such as `READONLY`; `undefined` while it refuses nothing. */
+  readonly redisRefusal: string | undefined
   readonly window: 'open' | 'shut'
 }
 
@@ -71,6 +77,8 @@ export interface KeysStats extends TiersStats {
   readonly announcements: AnnouncementCounts | undefined
   /** Answers of the database that did not prove themselves, and said nothing. */
   readonly answersRefused: number
+  /** Of the connection for lookups, and what Redis has refused on any connection, by code; `undefined` without Redis. */
+  readonly redisConnection: { readonly isUp: boolean, readonly refusals: Readonly<Record<string, number>> } | undefined
 }
 
 /** The engine: what the plugin, the command line and the tests stand on. */
@@ -118,9 +126,10 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const { clock = systemClock, log = silentLogger, cache = true } = options
   const tokens = new TokenFormat(options.tokenPrefix)
   const databases = openDatabases(options)
-  const template = options.redis ?? (options.redisUrl === undefined ? undefined : new Redis(options.redisUrl, { lazyConnect: true }))
-  const redis = template && requestRedis(template, log)
-  const announcements = template && new RedisAnnouncements({ redis: template })
+  const { redisUrl, redisCaFile: caFile, redis: template } = options
+  const source = redisUrl === undefined && template === undefined ? undefined : new RedisSource({ url: redisUrl, caFile, template, log })
+  const redis = source && requestRedis(source, log)
+  const announcements = source && new RedisAnnouncements({ redis: source })
   const windowStore = new PostgresWindowStore({ connect: databases.connectWindow, onNotPrimary: () => { databases.replace() } })
   const window = new TrustWindow({
     store: windowStore,
@@ -176,19 +185,22 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
       const { isOpen, isAnswered } = window.snapshot()
       return {
         postgres: isAnswered ? 'up' : 'down',
-        redis: redis === undefined ? 'unused' : redis.status === 'ready' ? 'up' : 'down',
+        redis: redis === undefined ? 'unused' : redis.status !== 'ready' ? 'down' : source?.health.refusal === undefined ? 'up' : 'refusing',
+        redisRefusal: source?.health.refusal,
         window: isOpen ? 'open' : 'shut'
       }
     },
     stats: () => {
       const tiersStats = tiers.stats()
       const answersRefused = windowStore.answersRefused + store.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
-      return { ...tiersStats, verifier: verifier.stats(), lastUsed: lastUsed.stats(), announcements: announcements?.counts(), answersRefused }
+      const redisConnection = redis && { isUp: redis.status === 'ready', refusals: source?.health.counts() ?? {} }
+      return { ...tiersStats, redisConnection, verifier: verifier.stats(), lastUsed: lastUsed.stats(), announcements: announcements?.counts(), answersRefused }
     },
     async close () {
       await lastUsed.close()
       await window.leave()
       redis?.disconnect()
+      source?.health.close()
       await Promise.all([databases.close(), inTime(windowStore.close(), closeTimeoutMs).catch(() => {})])
     }
   }

@@ -43,16 +43,18 @@ function spellingsOf (secret: string): string[] {
   return [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)]
 }
 
-function passwordsOf (url: string | undefined): string[] {
-  if (url === undefined || !URL.canParse(url)) return []
-  const { password } = new URL(url)
-  // Short ones are words that logs are full of, and where they stand in a URL they are known by their place.
-  if (password.length < 8) return []
-  try {
-    return [password, decodeURIComponent(password)]
-  } catch {
-    return [password]
-  }
+function passwordsOf (url = ''): string[] {
+  // By their places and not as a URL: several hosts make it one that URL cannot read.
+  const found = [/^[a-z+]+:\/\/[^:@/?#]*:([^@/?#]*)@/i.exec(url)?.[1], /[?&]sentinel_password=([^&#]*)/.exec(url)?.[1]]
+  return found.flatMap((password = '') => {
+    // Short ones are words that logs are full of, and where they stand in a URL they are known by their place.
+    if (password.length < 8) return []
+    try {
+      return [password, decodeURIComponent(password)]
+    } catch {
+      return [password]
+    }
+  })
 }
 
 function escaped (text: string): string {

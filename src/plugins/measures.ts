@@ -95,6 +95,13 @@ const measures: readonly Measure[] = [
     labels: ['outcome'],
     read: ({ redis }) => redis === undefined ? [] : by('outcome', { written: redis.written, failed: redis.writesFailed, skipped: redis.writesSkipped })
   },
+  { name: 'navis_keys_redis_up', help: '1 while the connection for lookups in Redis is open, 0 while it is not.', read: ({ redisConnection }) => one(redisConnection && (redisConnection.isUp ? 1 : 0)) },
+  {
+    name: 'navis_keys_redis_refusals_total',
+    help: 'Errors that Redis answered with, by its code, such as READONLY, OOM, MOVED or NOPERM.',
+    labels: ['code'],
+    read: ({ redisConnection }) => redisConnection === undefined ? [] : by('code', redisConnection.refusals)
+  },
   { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ lastUsed }) => one(lastUsed.pending) },
   { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ lastUsed }) => one(lastUsed.flushed) },
   { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were given up because Postgres was away for too long.', read: ({ lastUsed }) => one(lastUsed.dropped) },

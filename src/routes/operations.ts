@@ -12,7 +12,8 @@ declare module 'fastify' {
 const readySchema = Type.Object({
   status: Type.Enum(['ready', 'not_ready', 'stopping']),
   postgres: Type.Enum(['up', 'down'], { description: 'Whether the newest renewal of the trust window was answered. Down costs readiness when the window has ended.' }),
-  redis: Type.Enum(['up', 'down', 'unused'], { description: '`down` costs speed, not readiness.' }),
+  redis: Type.Enum(['up', 'refusing', 'down', 'unused'], { description: '`refusing`: it answers, with errors. Neither that nor `down` costs readiness, only speed.' }),
+  redis_refusal: Type.Union([Type.String(), Type.Null()], { description: 'The code of what Redis refuses, such as `READONLY` or `OOM`; null while it refuses nothing.' }),
   window: Type.Object({
     state: Type.Enum(['open', 'shut']),
     renewal_age_ms: Type.Union([Type.Integer(), Type.Null()], { description: 'Since the newest renewal was sent; null before the first.' }),
@@ -56,6 +57,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
       status: isDraining() ? 'stopping' as const : isReady ? 'ready' as const : 'not_ready' as const,
       postgres: health.postgres,
       redis: health.redis,
+      redis_refusal: health.redisRefusal ?? null,
       window: {
         state: health.window,
         renewal_age_ms: renewalAgeMs === undefined ? null : Math.round(renewalAgeMs),

@@ -5,10 +5,11 @@ import type { Announcement } from '../core/window/step.ts'
 import { messageBytesMax, openAcknowledgement, openMessage, sealAcknowledgement, sealAnnouncement } from './announcement-message.ts'
 import { LineageKey } from './lineage-key.ts'
 import { rowName } from './redis-row.ts'
+import type { RedisSource } from './redis-source.ts'
 
 interface RedisAnnouncementsOptions {
   /** Only duplicated, never used itself. */
-  readonly redis: Redis
+  readonly redis: Pick<RedisSource, 'duplicate'>
   readonly scheduler?: Scheduler | undefined
   /** How often the subscriber is asked whether it is still there, in milliseconds. 1000. */
   readonly pingEveryMs?: number | undefined

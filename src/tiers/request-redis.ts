@@ -1,12 +1,17 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from '../core/logger.ts'
+import { refusalOf } from './redis-health.ts'
+import type { RedisSource } from './redis-source.ts'
+
+const probeKey = 'navis-keys:probe'
+const probeEveryMs = 5000
 
 /**
- * A connection of our own for the way of a request, made from a client's settings. It queues nothing and resends
+ * A connection of its own for the way of a request. It queues nothing and resends
  * nothing: the default client was seen to carry a command out four seconds after it was issued (R0).
  */
-export function requestRedis (redis: Redis, log: Logger): Redis {
-  const hot = redis.duplicate({
+export function requestRedis (source: Pick<RedisSource, 'duplicate'>, log: Logger): Redis {
+  const redis = source.duplicate({
     lazyConnect: false,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -14,22 +19,34 @@ export function requestRedis (redis: Redis, log: Logger): Redis {
     enableAutoPipelining: false,
     keyPrefix: '',
     commandTimeout: 75,
-    connectTimeout: 2000,
+    connectTimeout: 1000,
     // A connection that was cut without a word: given up after this much silence with a command under way.
     socketTimeout: 1000,
     retryStrategy
   })
-  writeTogether(hot)
+  writeTogether(redis)
   let isAway = false
-  hot.on('error', (error: Error & { code?: string }) => {
-    if (!isAway) log.warn({ failure: error.code ?? error.name }, 'Redis is away: keys are looked up in Postgres')
-    isAway = true
+  redis.on('error', (error: Error & { code?: string }) => {
+    // What Redis answers, the source tells of.
+    if (!isAway && refusalOf(error) === undefined) {
+      isAway = true
+      log.warn({ failure: error.code ?? error.name }, 'Redis is away: keys are looked up in Postgres')
+    }
   })
-  hot.on('ready', () => {
+  redis.on('ready', () => {
     if (isAway) log.info({}, 'Redis is back')
     isAway = false
+    probe(redis)
   })
-  return hot
+  const timer = setInterval(() => { probe(redis) }, probeEveryMs).unref()
+  redis.once('end', () => { clearInterval(timer) })
+  return redis
+}
+
+/** Asks for everything that is needed of Redis, so that what it refuses is noticed without a request, and also when it no longer does. */
+function probe (redis: Redis): void {
+  if (redis.status !== 'ready') return
+  for (const asked of [redis.set(probeKey, '1', 'PX', 60_000), redis.getrange(probeKey, 0, 0), redis.unlink(probeKey), redis.publish(probeKey, '')]) asked.catch(() => {})
 }
 
 /**

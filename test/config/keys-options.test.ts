@@ -9,7 +9,8 @@ const environment = { DATABASE_URL: 'postgres://u@127.0.0.1:1/d', MANAGEMENT_TOK
 const rows: { readonly [Name in keyof ConfiguredKeysOptions]: { readonly variable: string, readonly value: string, readonly option: unknown } } = {
   databaseUrl: { variable: 'DATABASE_URL', value: 'postgres://me@127.0.0.1:2/other', option: 'postgres://me@127.0.0.1:2/other' },
   databaseSchema: { variable: 'DATABASE_SCHEMA', value: 'other', option: undefined },
-  redisUrl: { variable: 'REDIS_URL', value: 'redis://127.0.0.1:3/4', option: 'redis://127.0.0.1:3/4' },
+  redisUrl: { variable: 'REDIS_URL', value: 'rediss://127.0.0.1:3/4', option: 'rediss://127.0.0.1:3/4' },
+  redisCaFile: { variable: 'REDIS_CA_FILE', value: '/etc/hostname', option: '/etc/hostname' },
   trustWindowMs: { variable: 'TRUST_WINDOW_MS', value: '4321', option: 4321 },
   lastUsedFlushMs: { variable: 'LAST_USED_FLUSH_MS', value: '1234', option: 1234 },
   tokenPrefix: { variable: 'TOKEN_PREFIX', value: 'acme_', option: 'acme_' },

@@ -1,0 +1,188 @@
+import { once } from 'node:events'
+import { Agent, createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import type { Child } from '../support/child.ts'
+import { freePort } from '../support/server-process.ts'
+import { freshDatabase, freshRedis, until } from '../support/servers.ts'
+import { ask, ready, secret, startMain, type Asked } from './service.ts'
+
+interface Replica {
+  readonly port: number
+  readonly child: Child
+}
+
+const json = { 'content-type': 'application/json' }
+
+/** Passes each request on once, to a replica that was ready when it was last asked, over connections that it keeps. No request is repeated. */
+class Balancer {
+  readonly server: Server
+  readonly #agents = new Map<number, Agent>()
+  readonly #ready = new Set<number>()
+  readonly #timer: NodeJS.Timeout
+  #turn = 0
+
+  constructor (everyMs: number) {
+    this.server = createServer((request, response) => {
+      const ports = [...this.#ready]
+      const port = ports[this.#turn++ % Math.max(ports.length, 1)]
+      if (port === undefined) { response.writeHead(599).end('no replica is ready'); return }
+      const passed = httpRequest({ port, host: '127.0.0.1', path: request.url, method: request.method, headers: { ...request.headers, connection: 'keep-alive' }, agent: this.#agents.get(port) }, (answer) => {
+        const { connection, ...headers } = answer.headers
+        response.writeHead(answer.statusCode ?? 0, headers)
+        answer.on('error', () => response.destroy()).pipe(response)
+      })
+      passed.on('error', () => { response.destroy() })
+      response.on('close', () => { if (!response.writableFinished) passed.destroy() })
+      request.pipe(passed)
+    })
+    this.#timer = setInterval(() => { for (const port of this.#agents.keys()) this.#look(port) }, everyMs)
+  }
+
+  add (port: number): void {
+    this.#agents.set(port, new Agent({ keepAlive: true }))
+  }
+
+  get readyPorts (): readonly number[] {
+    return [...this.#ready]
+  }
+
+  close (): void {
+    clearInterval(this.#timer)
+    this.server.closeAllConnections()
+    this.server.close()
+    for (const agent of this.#agents.values()) agent.destroy()
+  }
+
+  #look (port: number): void {
+    const request = httpRequest({ port, host: '127.0.0.1', path: '/readyz', timeout: 2000 }, (answer) => {
+      answer.resume()
+      this.#ready[answer.statusCode === 200 ? 'add' : 'delete'](port)
+    })
+    request.on('error', () => { this.#ready.delete(port) })
+    request.end()
+  }
+}
+
+/** An MCP server: a call takes a second and a half and answers as a stream; a GET streams for as long as somebody listens. */
+async function startUpstream (t: Test): Promise<string> {
+  const server = createServer((request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    if (request.method === 'GET') {
+      const timer = setInterval(() => { response.write(': here\n\n') }, 200)
+      response.on('close', () => { clearInterval(timer) })
+      return
+    }
+    let body = ''
+    request.on('data', (chunk) => { body += String(chunk) })
+    request.on('end', () => {
+      const { id } = JSON.parse(body) as { id: number }
+      setTimeout(() => { response.end(`data: {"jsonrpc":"2.0","id":${id},"result":{"content":[]}}\n\n`) }, 1500)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`
+}
+
+t.test('three replicas are replaced one after the other, under load and through a balancer that follows /readyz: no request fails', async (t) => {
+  const [databaseUrl, redisUrl, upstream] = [await freshDatabase(t), await freshRedis(t), await startUpstream(t)]
+  const start = async (): Promise<Replica> => {
+    const port = await freePort()
+    return { port, child: startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, MANAGEMENT_TOKENS: `tests=${secret}`, MCP_UPSTREAM_URL: upstream, LOG_LEVEL: 'warn' } }) }
+  }
+  const balancer = new Balancer(500)
+  t.teardown(() => { balancer.close() })
+  balancer.server.listen(0, '127.0.0.1')
+  await once(balancer.server, 'listening')
+  const url = `http://127.0.0.1:${(balancer.server.address() as AddressInfo).port}`
+  const replicas = await Promise.all([start(), start(), start()])
+  for (const { port } of replicas) { await ready(port); balancer.add(port) }
+  await until(() => balancer.readyPorts.length === 3, { timeoutMs: 20_000 })
+
+  const done = { verified: 0, changes: 0, calls: 0, streams: 0, direct: 0 }
+  const failures: string[] = []
+  const over = new AbortController()
+  const keys = `${url}/v1/workspaces/w/keys`
+  // On a machine that is too busy a change may take longer than it may wait for Postgres. That is no loss: no connection failed, and no replica was in a hurry.
+  const isBusy = (text: string) => text.includes('"code":"unavailable"') && !text.includes('stopping')
+  const fail = (what: string, answer: unknown) => { if (!isBusy(String((answer as Asked).body ?? answer))) failures.push(`${what}: ${String((answer as Asked).status ?? answer)} ${String((answer as Asked).body ?? '')}`) }
+  const make = async (agent?: Agent) => {
+    const answer = await ask(keys, { method: 'POST', body: '{"name":"n","scope":"mcp:write"}', agent })
+    if (answer.status !== 201) throw new Error(`create ${answer.status} ${answer.body}`)
+    return JSON.parse(answer.body) as { id: string, token: string }
+  }
+  const repeated = async (what: string, act: () => Promise<void>) => {
+    while (!over.signal.aborted) await act().catch((error: unknown) => { fail(what, error) })
+  }
+  const { token } = await make()
+  const verify = async (base: string, agent: Agent | undefined, what: 'verified' | 'direct') => {
+    const answer = await ask(`${base}/v1/verify`, { method: 'POST', body: JSON.stringify({ token }), agent })
+    if (answer.status === 200 && answer.body.includes('"valid":true')) done[what]++
+    else fail(what, answer)
+    return answer
+  }
+  const change = async (agent: Agent | undefined) => {
+    const key = await make(agent)
+    const revoked = await ask(`${keys}/${key.id}`, { method: 'DELETE', agent })
+    if (revoked.status === 204) done.changes++
+    else fail('revoke', revoked)
+  }
+  const mcp = async (method: 'GET' | 'POST', body?: object): Promise<IncomingMessage> => await new Promise((resolve, reject) => {
+    const request = httpRequest(`${url}/mcp`, { method, agent: false, headers: { authorization: `Bearer ${token}`, accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2025-11-25', ...body === undefined ? {} : json } }, resolve)
+    request.once('error', reject)
+    request.end(body === undefined ? undefined : JSON.stringify(body))
+  })
+  // An answer that breaks off is an error event; one that ends in order is not.
+  const wholeOf = async (answer: IncomingMessage): Promise<string> => {
+    let text = ''
+    for await (const chunk of answer) text += String(chunk)
+    return text
+  }
+  const kept = Array.from({ length: 8 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+  t.teardown(() => { for (const agent of kept) agent.destroy() })
+  const load = [
+    ...kept.slice(0, 4).map((agent) => repeated('verify, kept', async () => { await verify(url, agent, 'verified') })),
+    ...[1, 2].map(() => repeated('verify, fresh', async () => { await verify(url, undefined, 'verified') })),
+    repeated('change, kept', async () => { await change(kept[4]) }),
+    repeated('change, fresh', async () => { await change(undefined) }),
+    repeated('call', async () => {
+      const answer = await mcp('POST', { jsonrpc: '2.0', id: 7, method: 'tools/call', params: { name: 'slow', arguments: {} } })
+      if (answer.statusCode === 200 && (await wholeOf(answer)).includes('"id":7')) done.calls++
+      else fail('call', answer.statusCode)
+    }),
+    repeated('stream', async () => {
+      const answer = await mcp('GET')
+      if (answer.statusCode !== 200) fail('stream', answer.statusCode)
+      const end = setInterval(() => { if (over.signal.aborted) answer.destroy() }, 100)
+      await wholeOf(answer).catch((error: unknown) => { if (!over.signal.aborted) throw error })
+      clearInterval(end)
+      done.streams++
+    })
+  ]
+
+  const successors = await Promise.all([start(), start(), start()])
+  for (const [place, { port, child }] of replicas.entries()) {
+    const fresh = successors[place]!
+    await ready(fresh.port)
+    balancer.add(fresh.port)
+    await until(() => balancer.readyPorts.includes(fresh.port), { timeoutMs: 20_000 })
+    // A client that is connected to the replica itself goes on until an answer says that its connection ends.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const direct = (async () => {
+      while ((await verify(`http://127.0.0.1:${port}`, agent, 'direct')).headers.connection !== 'close');
+      agent.destroy()
+    })().catch((error: unknown) => { fail('direct', error) })
+    const before = done.direct
+    await until(() => done.direct > before)
+    child.process.kill('SIGTERM')
+    await direct
+    t.equal(await child.ended(), 0, child.stderr)
+  }
+  over.abort()
+  await Promise.all(load)
+  t.same(failures, [])
+  for (const [what, count] of Object.entries(done)) t.ok(count > 0, `${what}: ${count}`)
+  t.comment(JSON.stringify(done))
+})

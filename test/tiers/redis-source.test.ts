@@ -1,0 +1,152 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { silentLogger } from '../../src/core/logger.ts'
+import { openKeys } from '../../src/engine/open-keys.ts'
+import { freshDatabase, startRedis, until } from '../support/servers.ts'
+import { freePort, ServerProcess } from '../support/server-process.ts'
+
+const followedMs = 5000
+
+async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?: string } = {}) {
+  const lines: string[] = []
+  const log = { ...silentLogger, warn: (fields: object, message: string) => { lines.push(`${JSON.stringify(fields)} ${message}`) } }
+  const keys = await openKeys({ databaseUrl: await freshDatabase(t), redisUrl, redisCaFile, log })
+  t.teardown(() => keys.close())
+  const made = async () => await keys.service.create({ workspaceId: 'w', actor: 'test', name: 'n', scope: 'mcp:read' })
+  /** A key is found once, in Postgres, and then its row is in Redis. */
+  const written = async (): Promise<true> => {
+    const before = keys.stats().redis!.written
+    const { token } = await made()
+    await keys.verifier.verify(token, { scope: 'mcp:read' })
+    await until(() => keys.stats().redis!.written > before, { timeoutMs: 300 })
+    return true
+  }
+  const revokes = async () => {
+    const { key, token } = await made()
+    t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: true })
+    await keys.service.revoke({ workspaceId: 'w', keyId: key.id, actor: 'test' })
+    t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: false, reason: 'revoked' }, 'whatever Redis does')
+  }
+  const told = (code: string) => lines.filter((line) => line.includes(`"failure":"${code}"`)).length
+  return { keys, written, revokes, told, lines }
+}
+
+async function command (port: number, ...words: string[]): Promise<unknown> {
+  const redis = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: 1 })
+  redis.on('error', () => {})
+  try {
+    return await redis.call(words[0]!, ...words.slice(1))
+  } finally {
+    redis.disconnect()
+  }
+}
+
+t.test('what Redis refuses is noticed without a request, told once with its code, shown and counted, and nothing is wrong', async (t) => {
+  const rows: ReadonlyArray<{ code: string, state?: string, args?: string[], prepare?: string[][], url?: (port: number) => string, heal?: string[] }> = [
+    { code: 'READONLY', prepare: [['replicaof', '127.0.0.1', '1']], heal: ['replicaof', 'no', 'one'] },
+    { code: 'OOM', prepare: [['config', 'set', 'maxmemory', '1'], ['config', 'set', 'maxmemory-policy', 'noeviction']] },
+    { code: 'NOPERM', prepare: [['acl', 'setuser', 'keys', 'on', '>hunter2hunter2', '~navis-keys:*', 'resetchannels', '+getrange', '+set', '+unlink', '+publish', '+subscribe', '+ping']], url: (port) => `redis://keys:hunter2hunter2@127.0.0.1:${port}/0` },
+    { code: 'WRONGPASS', state: 'down', url: (port) => `redis://keys:wrongwrong@127.0.0.1:${port}/0` },
+    { code: 'NO_SUCH_DATABASE', state: 'down', url: (port) => `redis://127.0.0.1:${port}/9999` },
+    { code: 'CLUSTERDOWN', args: ['--cluster-enabled', 'yes'] }
+  ]
+  for (const { code, state = 'refusing', args = [], prepare = [], url = (port: number) => `redis://127.0.0.1:${port}/0`, heal } of rows) {
+    await t.test(code, async (t) => {
+      const server = await startRedis(t, { args: args.length > 0 ? [...args, '--databases', '1'] : [] })
+      for (const words of prepare) await command(server.port, ...words)
+      const { keys, revokes, told } = await open(t, url(server.port))
+      await until(() => keys.health().redisRefusal === code, { timeoutMs: 15_000 })
+      t.equal(keys.health().redis, state)
+      await revokes()
+      t.ok((keys.stats().redisConnection?.refusals[code] ?? 0) > 0)
+      t.equal(told(code), 1)
+      if (heal === undefined) return
+      await command(server.port, ...heal)
+      await until(() => keys.health().redis === 'up', { timeoutMs: 30_000 })
+    })
+  }
+})
+
+t.test('the rights that docs/container.md lists are enough', async (t) => {
+  const server = await startRedis(t)
+  await command(server.port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', '~navis-keys:*', '&navis-keys:*', '+getrange', '+set', '+unlink', '+publish', '+subscribe', '+ping', '+select', '+hello')
+  const { keys, written, revokes, lines } = await open(t, `redis://keys:hunter2hunter2@127.0.0.1:${server.port}/1`)
+  await until(written, { timeoutMs: 15_000 })
+  await revokes()
+  await until(() => keys.stats().announcements!.subscribed > 0)
+  t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
+  t.same(lines, [])
+})
+
+t.test('a master that Sentinels watch is followed within 5 seconds of a failover', async (t) => {
+  const [master, standby] = [await startRedis(t), await startRedis(t)]
+  await command(standby.port, 'replicaof', '127.0.0.1', String(master.port))
+  const sentinels = await Promise.all([1, 2, 3].map(async () => await startSentinel(t, master.port)))
+  const { keys, written, revokes } = await open(t, `redis+sentinel://${sentinels.map((port) => `127.0.0.1:${port}`).join(',')}/mymaster/0`)
+  await until(written, { timeoutMs: 15_000 })
+  await until(async () => String(await command(master.port, 'info', 'replication')).includes('state=online'), { timeoutMs: 15_000 })
+  await until(async () => String(await command(sentinels[0]!, 'info', 'sentinel')).includes('slaves=1,sentinels=3'), { timeoutMs: 20_000 })
+  await master.kill()
+  await until(async () => String(await command(standby.port, 'role')).startsWith('master'), { timeoutMs: 60_000 })
+  await until(written, { timeoutMs: followedMs })
+  await revokes()
+  await until(() => keys.health().redis === 'up')
+})
+
+t.test('a Cluster serves rows from all its nodes, and a node that fails over is followed', async (t) => {
+  const nodes = await Promise.all([1, 2, 3, 4].map(async () => await startRedis(t, { args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--databases', '1'] })))
+  const ports = nodes.map(({ port }) => port)
+  const busPorts = ports.map((port) => port + 10_000)
+  t.ok(busPorts.every((port) => port < 65_536))
+  execFileSync('redis-cli', ['--cluster', 'create', ...ports.slice(0, 3).map((port) => `127.0.0.1:${port}`), '--cluster-yes'], { stdio: 'ignore' })
+  const [first] = await Promise.all(ports.slice(0, 1).map(async (port) => String(await command(port, 'cluster', 'myid'))))
+  execFileSync('redis-cli', ['--cluster', 'add-node', `127.0.0.1:${ports[3]!}`, `127.0.0.1:${ports[0]!}`, '--cluster-slave', '--cluster-master-id', first!], { stdio: 'ignore' })
+  await until(async () => /^slave.*,connected,/.test(String(await command(ports[3]!, 'role'))), { timeoutMs: 30_000 })
+  const rights = ['~navis-keys:*', '&navis-keys:*', '+getrange', '+set', '+unlink', '+publish', '+subscribe', '+ping', '+select', '+hello', '+cluster|slots', '+cluster|info', '+info']
+  for (const port of ports) await command(port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', ...rights)
+  const { keys, written, revokes } = await open(t, `redis+cluster://keys:hunter2hunter2@${ports.slice(0, 3).map((port) => `127.0.0.1:${port}`).join(',')}`)
+  await until(written, { timeoutMs: 15_000 })
+  for (let i = 0; i < 12; i++) await until(written)
+  const sizes = await Promise.all(ports.slice(0, 3).map(async (port) => Number(await command(port, 'dbsize'))))
+  t.ok(sizes.filter((size) => size > 0).length > 1, `rows are spread: ${sizes.join(' ')}`)
+  await revokes()
+  await until(() => keys.stats().announcements!.subscribed > 0)
+  t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
+
+  await nodes[0]!.kill()
+  await until(async () => String(await command(ports[3]!, 'role')).startsWith('master'), { timeoutMs: 60_000 })
+  const [failed] = [keys.stats().redis!.errors]
+  await until(async () => { for (let i = 0; i < 8; i++) await written(); return true }, { timeoutMs: followedMs * 2 })
+  t.ok(keys.stats().redis!.errors >= failed)
+  await revokes()
+})
+
+t.test('TLS is checked against REDIS_CA_FILE, and a server with another certificate is not spoken to', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'navis-redis-tls-'))
+  t.teardown(() => { rmSync(dir, { recursive: true, force: true }) })
+  for (const name of ['right', 'wrong']) {
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', join(dir, `${name}.key`), '-out', join(dir, `${name}.pem`)], { stdio: 'ignore' })
+  }
+  const tlsPort = await freePort()
+  await startRedis(t, { args: ['--tls-port', String(tlsPort), '--tls-cert-file', join(dir, 'right.pem'), '--tls-key-file', join(dir, 'right.key'), '--tls-auth-clients', 'no'] })
+  const right = await open(t, `rediss://127.0.0.1:${tlsPort}/0`, { redisCaFile: join(dir, 'right.pem') })
+  await until(right.written, { timeoutMs: 15_000 })
+  const wrong = await open(t, `rediss://127.0.0.1:${tlsPort}/0`, { redisCaFile: join(dir, 'wrong.pem') })
+  await until(() => wrong.lines.some((line) => line.includes('Redis is away')))
+  t.equal(wrong.keys.health().redis, 'down')
+})
+
+/** Answers its port. */
+async function startSentinel (t: Test, masterPort: number): Promise<number> {
+  const port = await freePort()
+  const server = new ServerProcess({ name: 'sentinel' })
+  t.teardown(async () => { await server.remove() })
+  const file = join(server.dir, 'sentinel.conf')
+  writeFileSync(file, [`port ${port}`, 'bind 127.0.0.1', `dir ${server.dir}`, `sentinel monitor mymaster 127.0.0.1 ${masterPort} 2`, 'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000', ''].join('\n'))
+  await server.start({ command: 'redis-server', args: [file, '--sentinel'], ready: async () => (await command(port, 'ping')) === 'PONG' })
+  return port
+}
