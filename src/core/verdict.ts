@@ -1,8 +1,9 @@
+import { isAllowed } from './addresses.ts'
 import { includesScope, type Scope } from './scopes.ts'
 import type { KeyRecord } from './key-record.ts'
 
 /** Why a presented token is refused. "Not known right now" is never among them: that is thrown, as `unavailable`. */
-export type Reason = 'malformed' | 'unknown' | 'revoked' | 'expired' | 'insufficient_scope'
+export type Reason = 'malformed' | 'unknown' | 'revoked' | 'expired' | 'insufficient_scope' | 'address_not_allowed'
 
 /** The answer about a presented token. Every surface turns the same verdict into its own dialect and re-checks nothing. */
 export type Verdict =
@@ -14,6 +15,13 @@ interface Occasion {
   readonly databaseTime: number
   /** The scope that the request asks for, if any. */
   readonly scope: Scope | undefined
+  /** Where the request comes from. Read only where the key has a list of addresses. */
+  readonly from: Sender | undefined
+}
+
+/** Who presents a token: a request. Its address may cost something to find out. */
+export interface Sender {
+  readonly ip: string | undefined
 }
 
 /**
@@ -26,6 +34,8 @@ export function refusalOf (key: KeyRecord, occasion: Occasion): Reason | undefin
   if (tokenEndsAt !== null && occasion.databaseTime >= tokenEndsAt) return 'revoked'
   if (key.expiresAt !== null && occasion.databaseTime >= key.expiresAt) return 'expired'
   if (occasion.scope !== undefined && !includesScope(key.scope, occasion.scope)) return 'insufficient_scope'
+  const allowedCidrs = key.limits?.allowedCidrs ?? null
+  if (allowedCidrs !== null && !isAllowed(occasion.from?.ip, allowedCidrs)) return 'address_not_allowed'
   return undefined
 }
 

@@ -7,7 +7,7 @@ import type { RefusalMemory } from './refusal-memory.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import type { Trickle } from './trickle.ts'
-import { refusalOf, refuse, type Reason, type Verdict } from './verdict.ts'
+import { refusalOf, refuse, type Reason, type Sender, type Verdict } from './verdict.ts'
 import type { Trust } from './window/trust.ts'
 
 export interface Presentation {
@@ -15,6 +15,8 @@ export interface Presentation {
   readonly scope?: Scope | undefined
   /** Who presents the token; its budget of unknown tokens is used. None: no budget is. Read only when a lookup leaves memory. */
   readonly client?: Client | undefined
+  /** The request whose address a key's list of addresses is held against. None: keys with such a list are refused. Read only for those. */
+  readonly from?: Sender | undefined
 }
 
 interface VerifierOptions {
@@ -79,7 +81,7 @@ export class Verifier {
     staleCaught: 0,
     unavailable: 0,
     budgetRefused: 0,
-    refused: { malformed: 0, unknown: 0, revoked: 0, expired: 0, insufficient_scope: 0 } as Record<Reason, number>
+    refused: { malformed: 0, unknown: 0, revoked: 0, expired: 0, insufficient_scope: 0, address_not_allowed: 0 } as Record<Reason, number>
   }
 
   constructor (options: VerifierOptions) {
@@ -99,20 +101,20 @@ export class Verifier {
    * the promise rejects with `unavailable` when the answer is not known right now, within a second, and with
    * `too_many_unknown_tokens` when the client has used up its budget and there is no place, or no key, for this token.
    */
-  verify (token: string, { scope, client }: Presentation = {}): Verdict | Promise<Verdict> {
+  verify (token: string, presentation: Presentation = {}): Verdict | Promise<Verdict> {
     const digest = this.#format.parse(token)
     if (digest === undefined) return this.#refuse('malformed')
     const entry = this.#lookup.peek(digest)
     const now = this.#clock.monotonicMs()
     let checked: Unsettled | undefined
     if (entry !== undefined) {
-      const answer = this.#check(entry, scope, now, false)
+      const answer = this.#check(entry, presentation, now, false)
       if (typeof answer === 'object') return answer
       checked = answer
     }
     const remembered = this.#refusals.recall(digest, now)
     if (remembered !== undefined) return this.#refuse(remembered)
-    return this.#inTime(this.#ask(digest, { entry, checked }, { scope, client }))
+    return this.#inTime(this.#ask(digest, { entry, checked }, presentation))
   }
 
   /** Forgets the refusals that a change may have overtaken. */
@@ -126,16 +128,18 @@ export class Verifier {
   }
 
   /** The final check (R6): one synchronous turn, `now` read after the last await. `isFresh`: the entry was read from the primary for this request. */
-  #check (entry: Entry, scope: Scope | undefined, now: number, isFresh: boolean): Checked {
+  #check (entry: Entry, { scope, from }: Presentation, now: number, isFresh: boolean): Checked {
     const standing = this.#trust.judge(entry, now, isFresh)
     if (standing !== 'current') return standing === 'revoked' ? this.#refuse('revoked') : standing
-    const reason = refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope })
+    const reason = refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope, from })
     if (reason === undefined) return this.#accept(entry, now)
     if (reason === 'insufficient_scope') return this.#refuse(reason, scope)
+    // From another address the same token may be good.
+    if (reason === 'address_not_allowed') return this.#refuse(reason)
     return isFresh ? this.#refuseAndRemember(reason, entry.record.digest) : 'doubtful'
   }
 
-  async #ask (digest: Digest, held: Held, { scope, client }: Presentation): Promise<Verdict> {
+  async #ask (digest: Digest, held: Held, presentation: Presentation): Promise<Verdict> {
     let { entry, checked } = held
     let isFresh = false
     let epoch = this.#trust.epoch
@@ -146,7 +150,7 @@ export class Verifier {
         if (checked === 'stale') this.#counts.staleCaught++
         isFresh = checked !== undefined
         epoch = this.#trust.epoch
-        entry = isFresh ? await this.#lookup.findFresh(digest) : await this.#find(digest, client)
+        entry = isFresh ? await this.#lookup.findFresh(digest) : await this.#find(digest, presentation.client)
         // A replica that is cut from the primary may miss keys that exist; it says so only while its window is open.
         if (entry === undefined) await this.#trust.opened()
       }
@@ -156,7 +160,7 @@ export class Verifier {
         continue
       }
       if (entry === undefined) return this.#refuseAndRemember('unknown', digest)
-      const answer = this.#check(entry, scope, this.#clock.monotonicMs(), isFresh)
+      const answer = this.#check(entry, presentation, this.#clock.monotonicMs(), isFresh)
       if (typeof answer === 'object') return answer
       checked = answer
     }

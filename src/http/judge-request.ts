@@ -18,7 +18,7 @@ interface Judgement {
 export function judgeRequest ({ presented, verifier, request, scope, onVerdict, onRefusal }: Judgement): void {
   const token = presented(request.raw)
   if (typeof token !== 'string') return onRefusal(token)
-  const verdict = verifier.verify(token, { scope, client: request })
+  const verdict = verifier.verify(token, { scope, client: request, from: request })
   if (!(verdict instanceof Promise)) return onVerdict(verdict)
   verdict.then(onVerdict, (error: unknown) => { onRefusal(failureFor(error)) })
 }

@@ -53,6 +53,8 @@ export const refusals = {
     'The Authorization header is malformed. Send the word Bearer, one space and one token.')
 }
 
+const addressNotAllowed = 'The key may not be used from this address. Use it from one of its allowed addresses, or have them changed.'
+
 const refusedTokens: Readonly<Record<Exclude<Reason, 'insufficient_scope'>, Refusal>> = {
   malformed: unauthorized('Malformed token', 'malformed',
     'The token is malformed: a part is missing or mistyped. Copy the whole token again.'),
@@ -61,7 +63,14 @@ const refusedTokens: Readonly<Record<Exclude<Reason, 'insufficient_scope'>, Refu
   revoked: unauthorized('Revoked key', 'revoked',
     'The key was revoked. Make a new key in the settings of the workspace.'),
   expired: unauthorized('Expired key', 'expired',
-    'The key has expired. Make a new key in the settings of the workspace.')
+    'The key has expired. Make a new key in the settings of the workspace.'),
+  address_not_allowed: refusal({
+    status: 403,
+    title: 'Address not allowed',
+    code: 'address_not_allowed',
+    detail: addressNotAllowed,
+    challenge: `${realm}, error="address_not_allowed", error_description="${addressNotAllowed}"`
+  })
 }
 
 const tooLittleScope: Readonly<Record<Scope, Refusal>> = {

@@ -45,6 +45,9 @@ export const keySchema = Type.Object({
   previous_token: nullableObject(previousTokenSchema, 'The token before the current one, while it still works.')
 }, { $id: 'Key', title: 'Key' })
 
+/** Where the client is that presented a token to the asker. */
+export const addressSchema = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })], { description: 'The address of the client that presented the token. Without it, a key with a list of addresses is refused.' })
+
 export const workspaceParams = Type.Object({ workspace_id: Type.String({ pattern: rules.id.pattern }) })
 export const keyParams = Type.Object({
   workspace_id: Type.String({ pattern: rules.id.pattern }),

@@ -16,7 +16,7 @@ export async function forward (request: AuthenticatedRequest, call: ClientCall, 
   await upstream.settled(toolsOf(call))
   const authorization = await upstream.authorization(key)
   const scope = upstream.scopeOf(call.messages, call)
-  const checked = gateway.keys.verifier.verify(request.token, { scope })
+  const checked = gateway.keys.verifier.verify(request.token, { scope, from: request.request })
   const verdict = checked instanceof Promise ? await checked : checked
   if (!verdict.valid) throw refusalOf(verdict, request, call)
   const open = track(request, call, scope)

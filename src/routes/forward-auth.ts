@@ -142,5 +142,5 @@ const scopesInHeader: Readonly<Record<Scope, string>> = {
 
 // Ids are made of these characters when keys are made here; rows may have been written otherwise.
 function safe (id: string): string {
-  return /^[A-Za-z0-9._:@-]*$/.test(id) ? id : encodeURIComponent(id)
+  return /^[A-Za-z0-9._:@|+/=~-]*$/.test(id) ? id : encodeURIComponent(id)
 }

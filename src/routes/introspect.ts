@@ -5,7 +5,8 @@ import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, scopes } from '../core/scopes.ts'
 import { formRefusal } from '../http/body-form.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { serviceClient } from './service-client.ts'
+import { addressSchema } from '../http/wire.ts'
+import { senderAt, serviceClient } from './service-client.ts'
 
 interface IntrospectOptions {
   /** What `iss` says. Default: the origin that the request was sent to. */
@@ -45,6 +46,9 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
       body: Type.Object({
         token: Type.String({ minLength: 1 }),
         token_type_hint: Type.Optional(Type.String({ description: 'Makes no difference: there is one type of token here.' })),
+        client_id: Type.Optional(Type.String({ description: 'Makes no difference.' })),
+        resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Makes no difference.' })),
+        address: Type.Optional(addressSchema),
         scope: Type.Optional(Type.String({ description: 'Scopes that are needed, separated by spaces; a key without one of them is not active for the asker.' }))
       }, { additionalProperties: false }),
       response: {
@@ -53,9 +57,9 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
       }
     }
   }, async function introspect (request, reply) {
-    const { token, scope = '' } = request.body
+    const { token, scope = '', address } = request.body
     reply.header('cache-control', 'no-store')
-    const verdict = await verifier.verify(token, { client: serviceClient(request) })
+    const verdict = await verifier.verify(token, { client: serviceClient(request), from: senderAt(address) })
     if (!verdict.valid || !hasAll(verdict.key, scope)) return { active: false as const }
     return toIntrospection(verdict.key, issuer ?? `${request.protocol}://${request.host}`)
   })

@@ -3,8 +3,8 @@ import { Type, type Static } from 'typebox'
 import type { Verdict } from '../core/verdict.ts'
 import { scopes } from '../core/scopes.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { serviceClient } from './service-client.ts'
-import { metadataSchema, nullable, scopeSchema, toWireTime } from '../http/wire.ts'
+import { senderAt, serviceClient } from './service-client.ts'
+import { addressSchema, metadataSchema, nullable, scopeSchema, toWireTime } from '../http/wire.ts'
 
 const accepted = Type.Object({
   valid: Type.Literal(true),
@@ -22,7 +22,7 @@ const accepted = Type.Object({
 
 const refused = Type.Object({
   valid: Type.Literal(false),
-  reason: Type.Enum(['malformed', 'unknown', 'revoked', 'expired', 'insufficient_scope'])
+  reason: Type.Enum(['malformed', 'unknown', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed'])
 })
 
 /** Tells internal services about a token that was presented to them. */
@@ -39,7 +39,8 @@ export const verifyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Whose token is this, and may it do that? A refusal is an answer, not an error',
       body: Type.Object({
         token: Type.String({ description: 'As it was presented, whatever it looks like.' }),
-        scope: Type.Optional(scopeSchema)
+        scope: Type.Optional(scopeSchema),
+        address: Type.Optional(addressSchema)
       }, { additionalProperties: false }),
       response: {
         200: Type.Union([accepted, refused], { title: 'Verdict', description: 'The verdict.' }),
@@ -47,8 +48,8 @@ export const verifyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       }
     }
   }, function verify (request, reply) {
-    const { token, scope } = request.body
-    const verdict = verifier.verify(token, { scope, client: serviceClient(request) })
+    const { token, scope, address } = request.body
+    const verdict = verifier.verify(token, { scope, client: serviceClient(request), from: senderAt(address) })
     const answer = (verdict: Verdict) => {
       // By the schema of this answer, not by the union of both, which a validator would tell apart.
       const text = reply.serializeInput(toWireVerdict(verdict), (verdict.valid ? accepted : refused) as object as Record<string, unknown>)
