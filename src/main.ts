@@ -13,7 +13,7 @@ import { bootDatabase } from './db/boot.ts'
 import { DataFolderInUse, UnfitDataFolder } from './db/embedded/data-folder.ts'
 import { startEmbedded } from './db/embedded/embedded.ts'
 import { migrateEmbedded } from './db/embedded/migrate-embedded.ts'
-import { migrate, UnfitDatabase } from './db/migrate.ts'
+import { assertMigrated, migrate, UnfitDatabase } from './db/migrate.ts'
 import { greeting } from './config/greeting.ts'
 import { managementTokenPath, openManagementToken } from './config/management-token.ts'
 import { createKeys } from './engine/open-keys.ts'
@@ -79,7 +79,7 @@ async function start (settings: Config): Promise<void> {
   await app.listen({ host: config.host, port: config.port })
   const url = config.databaseUrl ?? ''
   await bootDatabase({
-    migrate: () => settings.databaseUrl === undefined ? migrateEmbedded(url) : migrate(url),
+    migrate: () => settings.databaseUrl === undefined ? migrateEmbedded(url, config.databaseSchema) : (config.migrates ? migrate : assertMigrated)(url, { schema: config.databaseSchema }),
     open: () => keys.start(),
     log,
     signal: stopping.signal

@@ -6,7 +6,7 @@ import type { Terminal } from './terminal.ts'
 export async function migrateDatabase (config: Config, { json }: { readonly json?: true }, terminal: Terminal): Promise<void> {
   const database = await openDatabase(config, { mayBeNew: true })
   try {
-    await migrate(database.url)
+    await migrate(database.url, { schema: config.databaseSchema })
   } finally {
     await database.close()
   }

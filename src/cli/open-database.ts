@@ -25,14 +25,14 @@ interface Options {
  * Opens the database of the settings. An embedded one is reached through the service that runs on it; if none runs, it is
  * started here. Either way its schema is the newest.
  */
-export async function openDatabase ({ databaseUrl, dataDir }: Config, { mayBeNew }: Options): Promise<OpenDatabase> {
+export async function openDatabase ({ databaseUrl, databaseSchema, dataDir }: Config, { mayBeNew }: Options): Promise<OpenDatabase> {
   if (databaseUrl !== undefined) return borrowed(databaseUrl)
   const running = await runningEmbeddedUrl(dataDir)
   if (running !== undefined) return borrowed(running)
   if (!mayBeNew && !existsSync(dataDir)) throw new NoData(dataDir)
   const embedded = await startEmbedded({ dataDir })
   try {
-    await migrateEmbedded(embedded.url)
+    await migrateEmbedded(embedded.url, databaseSchema)
   } catch (error) {
     await embedded.stop()
     throw error

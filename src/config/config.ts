@@ -2,6 +2,7 @@ import { accessSync, constants, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import envSchema from 'env-schema'
 import { readPagesConfig, type PagesConfig } from './pages-config.ts'
+import { readDatabaseUrl } from './database-url.ts'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
 import { readGatewayConfig } from './gateway-config.ts'
 import type { Policy } from '../core/policy.ts'
@@ -20,6 +21,10 @@ export interface Config {
   readonly metricsPort: number | undefined
   /** Unset: the embedded Postgres in `dataDir`. */
   readonly databaseUrl: string | undefined
+  readonly databaseSchema: string
+  readonly databaseConnectionsMax: number
+  /** Whether the service brings the database to the newest schema. */
+  readonly migrates: boolean
   readonly redisUrl: string | undefined
   readonly redisCaFile: string | undefined
   readonly dataDir: string
@@ -72,11 +77,16 @@ export function readConfig (environment: Environment): Config {
   faults.push(...pageFaults)
   const { gateway, faults: gatewayFaults } = readGatewayConfig(values)
   faults.push(...gatewayFaults)
+  const databaseUrl = readDatabaseUrl(values, environment)
+  faults.push(...databaseUrl.faults)
   const config: Config = {
     host: values.HOST,
     port: values.PORT,
     metricsPort: values.METRICS_PORT,
-    databaseUrl: values.DATABASE_URL,
+    databaseUrl: databaseUrl.url,
+    databaseSchema: values.DATABASE_SCHEMA,
+    databaseConnectionsMax: values.DATABASE_CONNECTIONS_MAX,
+    migrates: values.MIGRATE === 'on',
     redisUrl: values.REDIS_URL,
     redisCaFile: values.REDIS_CA_FILE,
     dataDir: values.DATA_DIR,
@@ -110,7 +120,6 @@ export function readConfig (environment: Environment): Config {
 function faultsBetween (config: Config, values: Settings): string[] {
   const { databaseUrl, managementTokens, serviceTokens, trustedProxies } = config
   const faults: string[] = []
-  if (databaseUrl !== undefined && !URL.canParse(databaseUrl)) faults.push(mustBe('DATABASE_URL'))
   faults.push(...redisFaults(config))
   if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must be another port than PORT.')
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))

@@ -10,7 +10,9 @@ export type ConfiguredKeysOptions = { readonly [Name in Exclude<keyof KeysOption
 export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
   return {
     databaseUrl: config.databaseUrl,
-    databaseSchema: undefined,
+    databaseSchema: config.databaseSchema,
+    databaseConnectionsMax: config.databaseConnectionsMax,
+    migrates: config.migrates,
     redisUrl: config.redisUrl,
     redisCaFile: config.redisCaFile,
     trustWindowMs: config.trustWindowMs,

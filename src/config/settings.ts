@@ -24,11 +24,56 @@ export const settings = Type.Object({
     description: 'A second port, for `/livez`, `/readyz` and `/metrics` alone, which are then no longer on `PORT`. Unset: they are on `PORT`.'
   })),
   DATABASE_URL: Type.Optional(Type.String({
-    pattern: '^postgres(ql)?://',
     secret: true,
     advice: 'a URL such as postgres://user:password@host:5432/database',
-    description: 'Postgres 15 or later, the primary. Unset: an embedded Postgres in `DATA_DIR`.'
+    description: 'Postgres 15 or later, the primary: a URI with the parameters that libpq takes, each honoured or refused by its name. Unset, with `DATABASE_HOST`: an embedded Postgres in `DATA_DIR`. See [postgres.md](postgres.md).'
   })),
+  DATABASE_HOST: Type.Optional(Type.String({
+    advice: 'a host, several with commas, or the folder of a unix socket',
+    description: 'Host of the primary, instead of `DATABASE_URL` or over its part.'
+  })),
+  DATABASE_PORT: Type.Optional(Type.Integer({
+    minimum: 1,
+    maximum: 65535,
+    advice: 'a port from 1 to 65535',
+    description: 'Its port, likewise.'
+  })),
+  DATABASE_NAME: Type.Optional(Type.String({
+    advice: 'the name of a database',
+    description: 'The database, likewise.'
+  })),
+  DATABASE_USER: Type.Optional(Type.String({
+    secret: true,
+    advice: 'the name of a role',
+    description: 'The role, likewise. A file is read again for each connection, as are those of the URL and the password: what is rotated needs no restart.'
+  })),
+  DATABASE_PASSWORD: Type.Optional(Type.String({
+    secret: true,
+    advice: 'the password of the role',
+    description: 'Its password, likewise.'
+  })),
+  DATABASE_CA_FILE: Type.Optional(Type.String({
+    advice: 'the path of a file in PEM',
+    description: 'Certificates of the authorities that the server’s certificate must come from, in PEM; read again for each connection. Makes `sslmode` `verify-full` unless the URL has one.'
+  })),
+  DATABASE_SCHEMA: Type.String({
+    pattern: '^[a-z_][a-z0-9_]{0,62}$',
+    default: 'navis_keys',
+    advice: 'lower-case letters, digits and underscores, at most 63 of them, and no digit first',
+    description: 'The schema that holds every table and the journal of the migrations. Nothing of ours stands anywhere else.'
+  }),
+  DATABASE_CONNECTIONS_MAX: Type.Integer({
+    minimum: 4,
+    maximum: 1000,
+    default: 10,
+    advice: 'a whole number from 4 to 1000',
+    description: 'Connections of one replica at most, all purposes together. They are opened when they are needed, and given back after half a minute without use, but for two.'
+  }),
+  MIGRATE: Type.Enum(['on', 'off'], {
+    default: 'on',
+    advice: 'on or off',
+    description: '`off`: refuse to start unless the database is at the newest schema; `navis-keys migrate` brings it there, under a role with more rights.'
+  }),
   REDIS_URL: Type.Optional(Type.String({
     pattern: '^rediss?(\\+sentinel|\\+cluster)?://',
     secret: true,

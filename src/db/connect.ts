@@ -1,5 +1,8 @@
+import { userInfo } from 'node:os'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import type { DatabaseAddress } from '../core/database-address.ts'
+import { addressOf, failedSocket, openSocket, tlsOf } from './open-socket.ts'
 import { defaultSchema, tablesIn, type Tables } from './schema.ts'
 
 /** A database and where our tables are in it: a statement names `db.tables`, whatever schema they are in. */
@@ -7,18 +10,20 @@ export type Database = PostgresJsDatabase & { readonly tables: Tables }
 
 interface ConnectOptions {
   /**
-   * `postgres://user:password@host:port/database`, of the primary. With `?host=/folder` in it, as libpq has it,
-   * the unix socket in that folder.
+   * `postgres://user:password@host:port/database`, of the primary: what libpq takes, and the names of files in it that are read
+   * again for each connection (`core/database-address.ts`).
    */
   readonly url: string
   /** The schema that holds our tables. `navis_keys`. */
   readonly schema?: string | undefined
   /** Connections at most. 10. They are opened when needed. */
   readonly max?: number
-  /** What the server shows of a connection. `navis-keys`. */
+  /** What the server shows of a connection. What the URL says, or `navis-keys`. */
   readonly applicationName?: string
   /** Whether connections stay open for as long as the server lets them. `false`. */
   readonly isKept?: boolean
+  /** The server ends a statement that runs for longer. 35,000; 0: none. */
+  readonly statementTimeoutMs?: number
   /** Told of every notice and warning that the server sends. They are dropped unless someone listens. */
   onnotice? (notice: postgres.Notice): void
   /** Told when a connection has ended. */
@@ -34,27 +39,95 @@ export interface Connection {
   close (): Promise<void>
 }
 
+interface SocketOptions {
+  pass: string
+  ssl: object | string | boolean
+  connection: Record<string, string>
+}
+
+// Given back when they have not been used for so long.
+const idleTimeoutSeconds = 30
+
+/**
+ * What this service needs of a session, whatever the server, the database or the role say: a commit that is confirmed is kept, a statement sees what was
+ * committed before it began. Asking for a transaction that writes makes a standby refuse the connection.
+ */
+function sessionSettings (statementTimeoutMs: number): Record<string, string> {
+  return {
+    synchronous_commit: 'on',
+    default_transaction_isolation: 'read committed',
+    statement_timeout: `${statementTimeoutMs}ms`,
+    lock_timeout: '30s',
+    idle_in_transaction_session_timeout: '60s',
+    transaction_read_only: 'off'
+  }
+}
+
+// Poolers refuse settings of the session; what they serve has them in its statements, where it needs them.
+const withoutSettings = new Set<string>()
+
+function refusesSettings (url: string): boolean {
+  return withoutSettings.has(url) || addressOf(url).isPooled
+}
+
+/** Whether `error` is a pooler's refusal of our settings; connections to that URL are made without them from now on. */
+export function noteRefusedSettings (url: string, error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause && cause.code === '08P01' && /startup parameter/.test(cause.message)) {
+      if (refusesSettings(url)) return false
+      withoutSettings.add(url)
+      return true
+    }
+  }
+  return false
+}
+
 /** A pool of connections. Opens none by itself: a server that is away is the business of whoever asks it something. */
-export function connect ({ url, schema = defaultSchema, max = 10, applicationName = 'navis-keys', isKept = false, onnotice = () => {}, onclose = () => {} }: ConnectOptions): Connection {
-  const { address, socketFolder } = splitUrl(url)
-  const sql = postgres(address, {
-    ...(socketFolder === undefined ? {} : { host: socketFolder }),
+export function connect ({
+  url, schema = defaultSchema, max = 10, applicationName, isKept = false, statementTimeoutMs = 35_000, onnotice = () => {}, onclose = () => {}
+}: ConnectOptions): Connection {
+  const address = addressOf(url)
+  let lastHost = 0
+  const options = {
+    host: 'localhost',
+    port: 5432,
+    ssl: tlsOf(address),
     max,
     onnotice,
     onclose,
-    ...isKept && { max_lifetime: null, idle_timeout: 0 },
+    ...isKept ? { max_lifetime: null, idle_timeout: 0 } : { idle_timeout: idleTimeoutSeconds },
     // The driver repeats a prepared statement whose plan the server has given up, and lets others go in between: they get each other's
     // answers, or none. See docs/upstream/postgres-js.md.
     prepare: false,
     connect_timeout: 2,
-    keep_alive: 10,
+    keep_alive: address.keepAliveSeconds ?? 10,
     // The driver asks for the array types on each new connection, and when that question fails nobody handles it: the process would
     // end with the link. Arrays are passed as text here.
     fetch_types: false,
     // The driver's own waits grow to 20 s: long after the server is back, the service would still be away.
     backoff: () => 0.1 + Math.random() / 10,
-    connection: { application_name: applicationName }
-  })
+    // Told anew for each connection, since the files that the address names may have changed.
+    socket: async (options: SocketOptions) => {
+      let current: DatabaseAddress
+      try {
+        current = addressOf(url)
+      } catch (error) {
+        return failedSocket(error)
+      }
+      options.pass = current.password ?? ''
+      options.connection = {
+        user: current.user ?? userInfo().username,
+        database: current.database ?? current.user ?? userInfo().username,
+        application_name: applicationName ?? current.applicationName ?? 'navis-keys',
+        ...current.options !== undefined && { options: current.options },
+        ...!refusesSettings(url) && sessionSettings(statementTimeoutMs)
+      }
+      if (typeof options.ssl === 'object') Object.assign(options.ssl, tlsOf(current))
+      return await openSocket(current, { first: lastHost, onHost: (i) => { lastHost = i } })
+    }
+  }
+  // `socket` is documented, and missing in the types.
+  const sql = postgres(options as unknown as postgres.Options<Record<string, never>>)
   return {
     db: withTables(drizzle(sql), schema),
     sql,
@@ -71,13 +144,4 @@ export function borrow (client: postgres.Sql, schema: string): Database {
 /** The same database, which knows in addition where our tables are; the database itself is not changed. */
 function withTables (db: PostgresJsDatabase, schema: string): Database {
   return Object.create(db, { tables: { value: tablesIn(schema) } }) as Database
-}
-
-// The error of `new URL` shows its input, and that may hold a password.
-function splitUrl (text: string): { address: string, socketFolder: string | undefined } {
-  if (!URL.canParse(text)) throw new TypeError('The database URL is not a URL. It looks like postgres://user:password@host:5432/database.')
-  const url = new URL(text)
-  const socketFolder = url.searchParams.get('host') ?? undefined
-  url.searchParams.delete('host')
-  return { address: socketFolder === undefined ? text : url.href, socketFolder }
 }

@@ -1,9 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, IdempotentRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
-import { isOutage } from './outage.ts'
+import { isConflict, isOutage } from './outage.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
 import { listKeys } from './queries/key-lists.ts'
@@ -13,6 +14,7 @@ import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { recordFirstUse, rotateKey } from './queries/tokens.ts'
 import type { Pool } from './replaceable-pool.ts'
+import { QueueFull, StatementQueue, type Urgency } from './statement-queue.ts'
 
 // A database that is there answers any of these in a few milliseconds.
 const answerMs = 1500
@@ -20,34 +22,40 @@ const answerMs = 1500
 const drainMs = 1500
 // A large workspace is a long statement. A frozen database is noticed before it, by a short one.
 const bulkAnswerMs = 30_000
-// What a frozen database has not answered stays in memory: more than this is refused at once.
-const callsMax = 200
+// Of a pool whose size is not told.
+const defaultConcurrency = 8
+// Changes that meet at the clock's row each wait for the other, unless the host's database isolates them more than they need.
+const conflictsMax = 50
 
 interface PostgresKeyStoreOptions {
   /** Of the primary. A pool that verification does not wait for. */
   readonly pool: Pool<Database>
-  /**
-   * How many warnings the server has sent on that pool. A wait for a synchronous standby that was cancelled shows in no other way:
-   * the commit answers success.
-   */
-  readonly warnings?: () => number
   /** What the settings say of how long keys may live. No policy. */
   readonly policy?: Policy | undefined
+  /** Statements at a time: the connections of the pool. 8. The others wait for their turn. */
+  readonly concurrency?: number
+  /** How often a wait for a synchronous standby has been cancelled on that pool. It shows in a warning alone: the commit answers success. */
+  readonly uncertain?: () => number
+  /** Told what a statement was rejected with. */
+  readonly onFailure?: (error: unknown) => void
 }
 
 /** The keys in Postgres: every call is bounded in time, and what comes out of an outage is `unavailable`. */
 export class PostgresKeyStore implements KeyStore {
   readonly #pool: Pool<Database>
-  readonly #warnings: () => number
+  readonly #queue: StatementQueue
+  readonly #uncertain: () => number
+  readonly #onFailure: (error: unknown) => void
   readonly #policy: Policy
-  #calls = 0
   #bulkCalls = 0
   #answersRefused = 0
 
-  constructor ({ pool, warnings = () => 0, policy = noPolicy }: PostgresKeyStoreOptions) {
+  constructor ({ pool, policy = noPolicy, concurrency = defaultConcurrency, uncertain = () => 0, onFailure = () => {} }: PostgresKeyStoreOptions) {
     this.#pool = pool
     this.#policy = policy
-    this.#warnings = warnings
+    this.#queue = new StatementQueue({ concurrency })
+    this.#uncertain = uncertain
+    this.#onFailure = onFailure
   }
 
   /** Answers that did not prove themselves. */
@@ -85,7 +93,7 @@ export class PostgresKeyStore implements KeyStore {
   }
 
   async revoke (change: KeyChange & { readonly reason: string | undefined }) {
-    return await this.#change((db) => revokeKey(db, change))
+    return await this.#change((db) => revokeKey(db, change), answerMs, 'revoke')
   }
 
   async revokeWorkspace (change: { workspaceId: string, ownerId?: string | undefined, actor: string, reason: string | undefined }) {
@@ -117,25 +125,25 @@ export class PostgresKeyStore implements KeyStore {
     await this.sharedSecret()
     this.#bulkCalls++
     try {
-      return await this.#change(work, bulkAnswerMs)
+      return await this.#change(work, bulkAnswerMs, 'revoke')
     } finally {
       this.#bulkCalls--
     }
   }
 
-  async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
-    const before = this.#warnings()
-    const answer = await this.#bounded(work, limitMs)
-    if (this.#warnings() !== before) throw unavailable('It is not certain that the change is safe on the standby. Try again: repeating it does no harm.')
+  async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'change'): Promise<T> {
+    const before = this.#uncertain()
+    const answer = await this.#bounded(async (db, call) => await repeated(() => work(db, call), call), limitMs, urgency)
+    if (this.#uncertain() !== before) throw unavailable('It is not certain that the change is safe on the standby. Try again: repeating it does no harm.')
     return answer
   }
 
-  async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs): Promise<T> {
-    if (this.#calls >= callsMax) throw away()
-    this.#calls++
+  async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'read'): Promise<T> {
+    const leave = await this.#queue.enter(urgency).catch((error: unknown) => {
+      throw error instanceof QueueFull ? unavailable('Too many requests wait for the database. Try again: repeating the request does no harm.', error) : error
+    })
     const db = this.#pool.queries
     const call: Call = { givenUp: false }
-    const answer = work(db, call).finally(() => { this.#calls-- })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
@@ -145,8 +153,9 @@ export class PostgresKeyStore implements KeyStore {
       }, limitMs)
     })
     try {
-      return await Promise.race([answer, late])
+      return await Promise.race([work(db, call), late])
     } catch (error) {
+      this.#onFailure(error)
       // It was done, or not: whatever else comes on this connection may be the answer to something else as well.
       if (error instanceof AnswerRefused) {
         this.#answersRefused++
@@ -156,6 +165,7 @@ export class PostgresKeyStore implements KeyStore {
       throw isOutage(error) ? away(error) : error
     } finally {
       clearTimeout(timer)
+      leave()
     }
   }
 
@@ -174,6 +184,18 @@ interface NewKeyCall {
   readonly request: IdempotentRequest | undefined
   readonly call: Call
   readonly settings: Policy
+}
+
+// Two changes at once are a conflict where the database's transactions are serializable, which the session's settings cannot change behind a pooler.
+async function repeated<T> (work: () => Promise<T>, call: Call): Promise<T> {
+  for (let conflicts = 0; ; conflicts++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isConflict(error) || call.givenUp || conflicts >= conflictsMax) throw error
+      await sleep(Math.random() * 10)
+    }
+  }
 }
 
 // The key in one statement, not in a transaction of several: the driver ends the process when the server closes the connection between two.

@@ -1,10 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
+import { getTableConfig } from 'drizzle-orm/pg-core'
 import { readMigrationFiles, type MigrationMeta } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
-import { connect, type Database } from './connect.ts'
+import { connect, noteRefusedSettings, type Connection, type Database } from './connect.ts'
 import { inOneTransaction, text } from './one-transaction.ts'
-import { defaultSchema } from './schema.ts'
+import { isWrongServer } from './outage.ts'
+import { defaultSchema, tablesIn } from './schema.ts'
 
 const folder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 const oldestVersion = 15
@@ -33,18 +35,50 @@ const roundsMax = 5
  * that neither we nor the host application can take the other's tables or migrations for its own.
  */
 export async function migrate (url: string, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
-  const { db, sql: client, close } = connect({ url, schema, max: 1 })
-  try {
-    await assertFit(db)
+  await onServer(url, schema, async ({ sql: client }) => {
     const migrations = readMigrationFiles({ migrationsFolder: folder })
     for (let round = 0; round < roundsMax; round++) {
       const applied = await appliedMigrations(client, schema)
       const pending = migrations.slice(applied)
-      if (pending.length === 0 || await apply(client, { schema, applied, pending })) return
+      if (pending.length === 0 || await apply(client, { schema, applied, pending })) return await assertTables(client, schema)
     }
     throw new Error('Other processes keep migrating this database.')
+  })
+}
+
+/** Throws `UnfitDatabase` unless the database is at the newest schema. Changes nothing, and needs no more rights than the service. */
+export async function assertMigrated (url: string, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
+  await onServer(url, schema, async ({ sql: client }) => {
+    const newest = readMigrationFiles({ migrationsFolder: folder }).length
+    const applied = await appliedMigrations(client, schema)
+    if (applied < newest) throw new UnfitDatabase(`The database is not at the newest schema (${applied} of ${newest} migrations in "${schema}"), and MIGRATE is off. Run \`navis-keys migrate\` under a role that may create tables.`)
+    await assertTables(client, schema)
+  })
+}
+
+async function onServer (url: string, schema: string, act: (connection: Connection) => Promise<void>): Promise<void> {
+  const connection = connect({ url, schema, max: 1, statementTimeoutMs: 0 })
+  try {
+    await assertFit(connection.db)
+    await act(connection)
+  } catch (error) {
+    if (isWrongServer(error)) throw new UnfitDatabase(isStandby)
+    if (!noteRefusedSettings(url, error)) throw error
+    await onServer(url, schema, act)
   } finally {
-    await close()
+    await connection.close()
+  }
+}
+
+/** Throws `UnfitDatabase` where a table is missing, or the role may not use it. */
+async function assertTables (client: Sql, schema: string): Promise<void> {
+  for (const table of Object.values(tablesIn(schema))) {
+    if (typeof table === 'string') continue
+    const { name } = getTableConfig(table)
+    const [found] = await client.unsafe<[{ exists: boolean, usable: boolean | null }]>(`
+      select to_regclass('"${schema}"."${name}"') is not null as exists, has_table_privilege(to_regclass('"${schema}"."${name}"')::oid, 'select, insert, update, delete') as usable`)
+    if (!found.exists) throw new UnfitDatabase(`The table "${name}" is missing in the schema "${schema}", although its migrations are noted as applied. Restore it, or set DATABASE_SCHEMA to another schema.`)
+    if (found.usable !== true) throw new UnfitDatabase(`The role may not read and write the table "${name}" in the schema "${schema}". docs/postgres.md has the rights that it needs.`)
   }
 }
 
@@ -66,6 +100,7 @@ interface Pending {
 async function apply (client: Sql, { schema, applied, pending }: Pending): Promise<boolean> {
   try {
     await inOneTransaction(client, [
+      'set transaction isolation level read committed',
       "select set_config('lock_timeout', '60s', true)",
       `select pg_advisory_xact_lock(${lockKey}, hashtext(${text(schema)}))`,
       `do $$ begin
@@ -91,9 +126,11 @@ interface Server {
   version: number
   standby: boolean
   readOnly: string
-  synchronousCommit: string
+  fsync: string
   [column: string]: unknown
 }
+
+const isStandby = 'The database is a standby (in recovery). Point DATABASE_URL at the primary: only the primary may decide whether a key is revoked.'
 
 interface Fault {
   when (server: Server): boolean
@@ -107,15 +144,15 @@ const faults: readonly Fault[] = [
   },
   {
     when: ({ standby }) => standby,
-    say: () => 'The database is a standby (in recovery). Point DATABASE_URL at the primary: only the primary may decide whether a key is revoked.'
+    say: () => isStandby
   },
   {
     when: ({ readOnly }) => readOnly === 'on',
     say: () => 'The database is read-only. Set default_transaction_read_only to off for this user, or point DATABASE_URL at the primary.'
   },
   {
-    when: ({ synchronousCommit }) => synchronousCommit === 'off',
-    say: () => 'The database runs with synchronous_commit = off, so it can forget a revocation that it has confirmed. Set it to on for this database or user.'
+    when: ({ fsync }) => fsync === 'off',
+    say: () => 'The server runs with fsync = off, so it can forget a revocation that it has confirmed. Set it to on.'
   }
 ]
 
@@ -125,7 +162,7 @@ export async function assertFit (db: Database): Promise<void> {
     select current_setting('server_version_num')::int as "version",
       pg_is_in_recovery() as "standby",
       current_setting('transaction_read_only') as "readOnly",
-      current_setting('synchronous_commit') as "synchronousCommit"`)
+      current_setting('fsync') as "fsync"`)
   const fault = faults.find(({ when }) => server !== undefined && when(server))
   if (fault !== undefined && server !== undefined) throw new UnfitDatabase(fault.say(server))
 }

@@ -12,9 +12,28 @@ const codes = new Set([
 
 /** Whether an error of the query layer says that the database is away or busy, and not that the statement was wrong. */
 export function isOutage (error: unknown): boolean {
+  if (isWrongServer(error)) return true
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
     const code = 'code' in cause ? cause.code : undefined
     if (typeof code === 'string' && (codes.has(code) || (/^[0-9A-Z]{5}$/.test(code) && classes.has(code.slice(0, 2))))) return true
+  }
+  return false
+}
+
+/** Whether an error says that the server is not the primary: a statement that writes was refused for that, or the connection was. */
+export function isWrongServer (error: unknown): boolean {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
+    if (!('code' in cause)) continue
+    // A standby does not let a connection begin that asks for transactions that write.
+    if (cause.code === '25006' || ('severity' in cause && cause.severity === 'FATAL' && (cause.code === '25001' || cause.code === '0A000'))) return true
+  }
+  return false
+}
+
+/** Whether an error says that the statement met another one, and would do its work if it were repeated. */
+export function isConflict (error: unknown): boolean {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
+    if ('code' in cause && (cause.code === '40001' || cause.code === '40P01')) return true
   }
   return false
 }

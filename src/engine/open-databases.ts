@@ -5,6 +5,7 @@ import { migrate } from '../db/migrate.ts'
 import { prepareFindKeys } from '../db/queries/find-keys.ts'
 import { recordUsage } from '../db/queries/record-usage.ts'
 import type { OwnConnection } from '../db/replaceable-connection.ts'
+import { isWrongServer } from '../db/outage.ts'
 import { defaultSchema } from '../db/schema.ts'
 import { borrowedPool, ReplaceablePool, type Pool } from '../db/replaceable-pool.ts'
 import { inTime } from '../core/in-time.ts'
@@ -12,14 +13,19 @@ import type { HostDatabase, KeysOptions } from './open-keys.ts'
 
 export type Lookups = Pool<ReturnType<typeof prepareFindKeys>>
 
-type Usage = Pool<(ages: ReadonlyMap<string, number>) => Promise<void>>
+// The server's function that waits for a synchronous standby warns when it was told to stop: the commit is on this server, and maybe on no other.
+const cancelledWait = 'SyncRepWaitForLSN'
 
 /** The ways to Postgres, apart from each other, so that none waits behind another. */
 export interface Databases {
   readonly lookups: Lookups
   readonly management: Pool<Database>
-  /** Warnings that the server has sent on the connections of `management`. */
-  warnings (): number
+  /** How many statements `management` runs at a time. */
+  readonly managementConnections: number
+  /** How often a wait for a synchronous standby has been cancelled on the connections of `management`. */
+  uncertain (): number
+  /** Looks at what a statement was rejected with: connections to a server that is not the primary are all given up. */
+  noteFailure (error: unknown): void
   connectWindow (): OwnConnection
   recordUsage (ages: ReadonlyMap<string, number>): Promise<void>
   /** Gives up every connection but the window's: the server that they lead to is not the primary. */
@@ -27,63 +33,75 @@ export interface Databases {
   close (): Promise<void>
 }
 
-const lookupConnections = 4
-const managementConnections = 8
+const connectionsMax = 10
+const connectionsMin = 4
+// Renewals of the window, and its other statements.
+const windowConnections = 2
+// Of a database that the host application owns; how many connections it has is not known.
+const borrowedConcurrency = 8
 const reachTimeoutMs = 3000
 const usageTimeoutMs = 5000
 
 /** Connects when something is asked. */
-export function openDatabases ({ databaseUrl, databaseSchema, db }: KeysOptions): Databases {
+export function openDatabases ({ databaseUrl, databaseSchema, databaseConnectionsMax = connectionsMax, db }: KeysOptions): Databases {
   if ((databaseUrl === undefined) === (db === undefined)) throw new TypeError('Give either `databaseUrl` or `db`.')
-  return db === undefined ? ownDatabases(databaseUrl!, databaseSchema) : borrowedDatabases(db, databaseSchema)
+  return db === undefined ? ownDatabases({ url: databaseUrl!, schema: databaseSchema, connectionsMax: databaseConnectionsMax }) : borrowedDatabases(db, databaseSchema)
 }
 
-function ownDatabases (url: string, schema: string | undefined): Databases {
-  let warnings = 0
+interface OwnOptions {
+  readonly url: string
+  readonly schema: string | undefined
+  readonly connectionsMax: number
+}
+
+function ownDatabases ({ url, schema, connectionsMax }: OwnOptions): Databases {
+  if (!(connectionsMax >= connectionsMin)) throw new TypeError(`\`databaseConnectionsMax\` must be ${connectionsMin} or more.`)
+  let uncertain = 0
+  const shared = connectionsMax - windowConnections
+  const lookupConnections = Math.max(1, Math.floor(shared * 0.4))
+  const managementConnections = shared - lookupConnections
   const lookups: Lookups = new ReplaceablePool({ url, schema, max: lookupConnections, prepare: prepareFindKeys })
-  const usage: Usage = new ReplaceablePool({ url, schema, max: 1, prepare: prepareUsage })
   const management: Pool<Database> = new ReplaceablePool({
     url,
     schema,
     max: managementConnections,
     prepare: (db) => db,
-    onnotice: ({ severity }) => { if (severity === 'WARNING') warnings++ }
+    onnotice: ({ routine }) => { if (routine === cancelledWait) uncertain++ }
   })
   return {
     lookups,
     management,
-    warnings: () => warnings,
+    managementConnections,
+    uncertain: () => uncertain,
+    noteFailure (error) {
+      if (!isWrongServer(error)) return
+      lookups.replace()
+      management.replace()
+    },
     connectWindow: () => connect({ url, schema, max: 1 }),
-    recordUsage: (ages) => boundedUsage(usage, ages),
+    recordUsage: (ages) => inTime(recordUsage(management.queries, ages), usageTimeoutMs, () => management.replace()),
     replace () {
-      for (const pool of [lookups, usage, management]) pool.replace()
+      for (const pool of [lookups, management]) pool.replace()
     },
     async close () {
-      await Promise.all([lookups.close(), usage.close(), management.close()])
+      await Promise.all([lookups.close(), management.close()])
     }
   }
 }
 
 function borrowedDatabases (host: HostDatabase, schema = defaultSchema): Databases {
   const db = borrow(host.$client, schema)
-  const usage = borrowedPool(db, prepareUsage)
   return {
     lookups: borrowedPool(db, prepareFindKeys),
     management: borrowedPool<Database>(db, (database) => database),
-    warnings: () => 0,
+    managementConnections: borrowedConcurrency,
+    uncertain: () => 0,
+    noteFailure () {},
     connectWindow: () => ({ sql: withoutEnd(host.$client), schema }),
-    recordUsage: (ages) => boundedUsage(usage, ages),
+    recordUsage: (ages) => inTime(recordUsage(db, ages), usageTimeoutMs),
     replace () {},
     async close () {}
   }
-}
-
-function prepareUsage (db: Database): (ages: ReadonlyMap<string, number>) => Promise<void> {
-  return (ages) => recordUsage(db, ages)
-}
-
-function boundedUsage (usage: Usage, ages: ReadonlyMap<string, number>): Promise<void> {
-  return inTime(usage.queries(ages), usageTimeoutMs, () => usage.replace())
 }
 
 // Who gives up on an answer ends the connection; the host's is not ours to end.
@@ -92,13 +110,13 @@ function withoutEnd (client: Sql): Sql {
 }
 
 /** Rejects with `unavailable` while the database cannot be reached: that may be tried again. */
-export async function assertReady ({ lookups }: Databases, { databaseUrl, databaseSchema: schema }: KeysOptions): Promise<void> {
+export async function assertReady ({ lookups }: Databases, { databaseUrl, databaseSchema: schema, migrates = true }: KeysOptions): Promise<void> {
   try {
     await inTime(lookups.queries([]), reachTimeoutMs)
   } catch (error) {
     if (codeOf(error) !== '42P01') throw unavailable('The database cannot be reached, or does not answer.', error)
     // An empty database: nothing of anybody's can be harmed by making it one of ours.
-    if (databaseUrl === undefined) throw new Error('The database has no tables for keys yet: run `navis-keys migrate` on it first.')
+    if (databaseUrl === undefined || !migrates) throw new Error('The database has no tables for keys yet: run `navis-keys migrate` on it first.')
     await migrate(databaseUrl, { schema })
   }
 }

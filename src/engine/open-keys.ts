@@ -32,6 +32,10 @@ export interface KeysOptions {
   readonly databaseUrl?: string | undefined
   /** The schema that holds every table. `navis_keys`. */
   readonly databaseSchema?: string | undefined
+  /** Connections at most, all purposes together. 10, and 4 at least. */
+  readonly databaseConnectionsMax?: number | undefined
+  /** `false`: nothing is ever created or altered in the database, which must be at the newest schema. `true`. */
+  readonly migrates?: boolean | undefined
   /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
   readonly db?: HostDatabase | undefined
   /** `redis://…`, `redis+sentinel://…`, `redis+cluster://…`, or `rediss…` for TLS. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */
@@ -140,7 +144,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     log
   })
   const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() } })
-  const store = new PostgresKeyStore({ pool: databases.management, warnings: databases.warnings, policy: options.policy })
+  const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, uncertain: databases.uncertain, onFailure: databases.noteFailure })
   const service = new KeyService({ store, force: window, clock, tokens })
   const policies = new Policies({ store, force: window, clock })
   const lastUsed = new LastUsedBatcher({

@@ -17,7 +17,7 @@ const sessionConnections = 2
 
 /** Settings -> Connected apps, as the settings want it; a page that says why where they leave it switched off. */
 export async function connectedApps (app: FastifyInstance, { config }: { config: Config }): Promise<void> {
-  const { pages, managementTokens, tokenPrefix, trustWindowMs, databaseUrl } = config
+  const { pages, managementTokens, tokenPrefix, trustWindowMs, databaseUrl, databaseSchema: schema } = config
   const assets = readPageAssets()
   const signIn = wayIn(config)
   if (signIn === undefined || databaseUrl === undefined) {
@@ -25,7 +25,7 @@ export async function connectedApps (app: FastifyInstance, { config }: { config:
     await app.register(settingsOff, { assets })
     return
   }
-  const pool = new ReplaceablePool({ url: databaseUrl, max: sessionConnections, prepare: (db) => db })
+  const pool = new ReplaceablePool({ url: databaseUrl, schema, max: sessionConnections, prepare: (db) => db })
   app.addHook('onClose', async () => { await pool.close() })
   await app.register(settingsPages, {
     service: app.apiKeys.service,

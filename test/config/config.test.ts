@@ -1,3 +1,4 @@
+import { addressOf } from '../../src/db/open-socket.ts'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,6 +26,9 @@ t.test('an empty environment gives the embedded service with the documented defa
     host: '127.0.0.1',
     port: 8080,
     databaseUrl: undefined,
+    databaseSchema: 'navis_keys',
+    databaseConnectionsMax: 10,
+    migrates: true,
     redisUrl: undefined,
     dataDir: './data',
     managementTokens: [],
@@ -84,8 +88,8 @@ const refused = [
   { when: 'a trust window has a fraction', env: { TRUST_WINDOW_MS: '1000.5' }, fault: /^TRUST_WINDOW_MS must be/ },
   { when: 'the log level is unknown', env: { LOG_LEVEL: 'hush-hush' }, fault: /^LOG_LEVEL must be one of/ },
   { when: 'a switch is neither on nor off', env: { CACHE: 'true' }, fault: /^CACHE must be on or off/ },
-  { when: 'the database is no Postgres', env: { DATABASE_URL: 'mysql://hush-hush@x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL must be a URL such as postgres:/ },
-  { when: 'the database URL cannot be parsed', env: { DATABASE_URL: 'postgres://hush-hush@:x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL must be a URL/ },
+  { when: 'the database is no Postgres', env: { DATABASE_URL: 'mysql://hush-hush@x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL cannot be used: it is not a URL such as postgres:/ },
+  { when: 'the database URL cannot be parsed', env: { DATABASE_URL: 'postgres://hush-hush@:x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL cannot be used: a host in it/ },
   { when: 'the Redis URL cannot be parsed', env: { REDIS_URL: 'redis://hush-hush@:x' }, fault: /^REDIS_URL has a host that is not host:port/ },
   { when: 'there is a database and no management token', env: { DATABASE_URL: database }, fault: /^MANAGEMENT_TOKENS is needed with DATABASE_URL: .*openssl/ },
   { when: 'a secret has 31 characters', env: { MANAGEMENT_TOKENS: `a=${'k'.repeat(31)}` }, fault: /^MANAGEMENT_TOKENS: entry 1 has a secret that is too short.*openssl/ },
@@ -143,4 +147,17 @@ t.test('each secret setting can come from a file', async (t) => {
 
 t.test('docs/settings.md is what the schemas print', async (t) => {
   t.equal(readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8'), settingsPage())
+})
+
+t.test('the settings of the database stand instead of the URL, or over its parts, and files by their names', async (t) => {
+  const management = { MANAGEMENT_TOKENS: `ops=${'k'.repeat(32)}` }
+  const folder = t.testdir({ user: 'ada\n', password: 'p@ss/word\n' })
+  const alone = readConfig({ ...management, DATABASE_HOST: 'db', DATABASE_NAME: 'keys', DATABASE_USER_FILE: `${folder}/user`, DATABASE_PASSWORD_FILE: `${folder}/password` })
+  t.match(addressOf(alone.databaseUrl ?? ''), { hosts: [{ host: 'db', port: 5432 }], database: 'keys', user: 'ada', password: 'p@ss/word' })
+  t.notMatch(alone.databaseUrl, /ada|p@ss/, 'what is in a file is not in the URL')
+  const over = readConfig({ ...management, DATABASE_URL: 'postgres://u:old@h:1/d?connect_timeout=3', DATABASE_PORT: '2', DATABASE_PASSWORD: 'new&?=', DATABASE_CA_FILE: '/ca.pem' })
+  t.match(addressOf(over.databaseUrl ?? ''), { hosts: [{ host: 'h', port: 2 }], user: 'u', password: 'new&?=', database: 'd', connectTimeoutSeconds: 3, sslMode: 'verify-full', caFile: '/ca.pem' })
+  t.throws(() => readConfig({ DATABASE_NAME: 'keys' }), /DATABASE_HOST or DATABASE_URL is needed/)
+  t.throws(() => readConfig({ ...management, DATABASE_URL: 'postgres://h/d?channel_binding=require' }), /DATABASE_URL cannot be used: its parameter channel_binding may be/)
+  t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: 'Keys"' }), /DATABASE_SCHEMA must be lower-case/)
 })

@@ -225,9 +225,9 @@ t.test('while Postgres is down every call is refused as unavailable, and it heal
   await until(() => store.create(newKey()), { timeoutMs: 3000 })
 })
 
-t.test('a warning of the server during a change makes its outcome unknown', async (t) => {
+t.test('a cancelled wait for a synchronous standby makes a change uncertain', async (t) => {
   const { db } = await setup(t)
-  let warnings = 0
-  const store = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host), warnings: () => warnings++ })
+  let cancelled = 0
+  const store = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host), uncertain: () => cancelled++ })
   await t.rejects(store.create(newKey()), KeysError)
 })

@@ -31,7 +31,6 @@ t.test('migrating again changes nothing', async (t) => {
 })
 
 const unfit = [
-  { what: 'that may forget confirmed revocations', settings: { synchronous_commit: 'off' }, message: /synchronous_commit = off.*Set it to on/ },
   { what: 'that is read-only', settings: { default_transaction_read_only: 'on' }, message: /read-only.*primary/ }
 ]
 for (const { what, settings, message } of unfit) {
@@ -51,7 +50,7 @@ for (const { what, settings, message } of unfit) {
 }
 
 t.test('a server older than 15 is refused', async (t) => {
-  const old = { execute: async () => [{ version: 140013, standby: false, readOnly: 'off', synchronousCommit: 'on' }] } as unknown as Database
+  const old = { execute: async () => [{ version: 140013, standby: false, readOnly: 'off', fsync: 'on' }] } as unknown as Database
   await t.rejects(assertFit(old), { name: 'UnfitDatabase', message: /PostgreSQL 14 is too old: version 15/ })
 })
 

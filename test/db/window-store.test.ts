@@ -148,7 +148,7 @@ t.test('a renewal is a write: a primary that cannot commit refuses it, is counte
 t.test('however many changes commit at once, a renewal never sees one without all that came before it', async (t) => {
   const { db, one } = await setup(t)
   await one.join()
-  const keys = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host), warnings: () => 0 })
+  const keys = new PostgresKeyStore({ pool: borrowedPool(db, (host) => host) })
   const over = new AbortController()
   const changes = Promise.all(Array.from({ length: 40 }, (_, i) => keys.revokeWorkspace({ workspaceId: `w${i}`, actor: 'test', reason: undefined }))).finally(() => { over.abort() })
   let applied = 0

@@ -1,0 +1,42 @@
+import { DatabaseUrlError, parseDatabaseUrl } from '../core/database-address.ts'
+import type { Settings } from './settings.ts'
+
+interface DatabaseUrl {
+  /** `undefined`: the embedded Postgres. */
+  readonly url: string | undefined
+  readonly faults: readonly string[]
+}
+
+/**
+ * One URL of DATABASE_URL and the settings of its parts, which count more. What comes from a file that can be read again stands in it as the
+ * file's name, so that a password that is rotated needs no restart.
+ */
+export function readDatabaseUrl (values: Settings, environment: Readonly<Record<string, string | undefined>>): DatabaseUrl {
+  const { DATABASE_URL: base, DATABASE_HOST: host } = values
+  const parts = { host, port: values.DATABASE_PORT, dbname: values.DATABASE_NAME, sslrootcert: values.DATABASE_CA_FILE }
+  const isGiven = Object.values({ ...parts, user: values.DATABASE_USER, password: values.DATABASE_PASSWORD }).some((value) => value !== undefined)
+  if (base === undefined && host === undefined) {
+    return { url: undefined, faults: isGiven ? ['DATABASE_HOST or DATABASE_URL is needed with the other settings of the database: set it to the host of the primary.'] : [] }
+  }
+  try {
+    const address = parseDatabaseUrl(base ?? 'postgres://')
+    const query = Object.entries({
+      ...parts,
+      ...fromFile('user', values.DATABASE_USER, environment['DATABASE_USER_FILE']),
+      ...fromFile('password', values.DATABASE_PASSWORD, environment['DATABASE_PASSWORD_FILE']),
+      ...environment['DATABASE_URL_FILE'] && { url_file: environment['DATABASE_URL_FILE'] },
+      ...values.DATABASE_CA_FILE !== undefined && !/[?&](sslmode|ssl)=/.test(base ?? '') && { sslmode: 'verify-full' }
+    }).flatMap(([name, value]) => value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]).join('&')
+    const start = base ?? 'postgres://'
+    const url = query === '' ? start : `${start}${address.hasQuery ? '&' : '?'}${query}`
+    parseDatabaseUrl(url)
+    return { url, faults: [] }
+  } catch (error) {
+    if (!(error instanceof DatabaseUrlError)) throw error
+    return { url: base ?? 'postgres://', faults: [`DATABASE_URL cannot be used: ${error.message}.`] }
+  }
+}
+
+function fromFile (name: 'user' | 'password', value: string | undefined, file: string | undefined): Record<string, string | undefined> {
+  return file ? { [`${name}_file`]: file } : { [name]: value }
+}

@@ -1,0 +1,160 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import { connect } from '../../src/db/connect.ts'
+import { assertMigrated, migrate } from '../../src/db/migrate.ts'
+import { isWrongServer } from '../../src/db/outage.ts'
+import { openKeys, type Keys, type KeysOptions } from '../../src/engine/open-keys.ts'
+import { freshDatabase, startPostgres, startProxy, until } from '../support/servers.ts'
+
+t.setTimeout(180_000)
+
+async function open (t: Test, options: KeysOptions): Promise<Keys> {
+  const keys = await openKeys({ trustWindowMs: 2000, ...options })
+  t.teardown(() => keys.close())
+  return keys
+}
+
+function admin (t: Test, url: string): postgres.Sql {
+  const sql = postgres(url, { max: 2, onnotice: () => {} })
+  t.teardown(() => sql.end({ timeout: 1 }))
+  return sql
+}
+
+const newKey = { workspaceId: 'acme', name: 'a key', scope: 'mcp:read', actor: 'ops' } as const
+
+async function create (keys: Keys) {
+  const made = await keys.service.create({ ...newKey, ownerId: null, metadata: {}, expiresAt: null } as never)
+  return made as unknown as { key: { id: string }, token: string }
+}
+
+t.test('a revocation that was answered outlives a power cut of a server whose commits do not wait for the disk', async (t) => {
+  const server = await startPostgres(t, { settings: { synchronous_commit: 'off', wal_writer_delay: '10s' } })
+  await migrate(server.url)
+  const { sql, close } = connect({ url: server.url, max: 2 })
+  t.match(await sql`select current_setting('synchronous_commit') as value`, [{ value: 'on' }])
+  await sql`update navis_keys.revocation_clock set seq = seq + 1`
+  await server.kill()
+  await close()
+  await server.start()
+  t.match(await admin(t, server.url)`select seq from navis_keys.revocation_clock`, [{ seq: '1' }])
+})
+
+t.test('where connections are serializable by default, changes at once all succeed', async (t) => {
+  const url = await freshDatabase(t)
+  const sql = admin(t, url)
+  await sql.unsafe(`alter database ${new URL(url).pathname.slice(1)} set default_transaction_isolation = serializable`)
+  const keys = await open(t, { databaseUrl: url })
+  const made = await Promise.all(Array.from({ length: 20 }, () => create(keys)))
+  const revoked = await Promise.allSettled(made.map(({ key }) => keys.service.revoke({ workspaceId: 'acme', keyId: key.id, actor: 'ops', reason: undefined } as never)))
+  t.same(revoked.filter(({ status }) => status === 'rejected'), [])
+})
+
+t.test('where each new connection gets a warning, changes at once all succeed', async (t) => {
+  const url = await freshDatabase(t)
+  const sql = admin(t, url)
+  const name = new URL(url).pathname.slice(1)
+  await sql`update pg_database set datcollversion = '0.1', datlocprovider = datlocprovider where datname = ${name}`
+  const keys = await open(t, { databaseUrl: url })
+  const made = await Promise.allSettled(Array.from({ length: 16 }, () => create(keys)))
+  t.same(made.filter(({ status }) => status === 'rejected'), [])
+})
+
+t.test('a replica has no more connections than it may, waits for one under load, and gives idle ones back', async (t) => {
+  const server = await startPostgres(t)
+  await migrate(server.url)
+  const sql = admin(t, server.url)
+  const count = async () => (await sql<[{ count: number }]>`select count(*)::int as count from pg_stat_activity where application_name = 'navis-keys'`)[0].count
+  const keys = await open(t, { databaseUrl: server.url, databaseConnectionsMax: 5 })
+  let most = 0
+  const outcomes = Promise.allSettled(Array.from({ length: 60 }, () => create(keys)))
+  for (let i = 0; i < 20; i++) most = Math.max(most, await count())
+  t.same((await outcomes).filter(({ status }) => status === 'rejected'), [])
+  t.ok(most <= 5, `${most} at most`)
+  await t.rejects(openKeys({ databaseUrl: server.url, databaseConnectionsMax: 3 }), /4 or more/)
+})
+
+t.test('connections to a server that turns out to be a standby are refused, and none stays', async (t) => {
+  const primary = await startPostgres(t)
+  await migrate(primary.url)
+  const standby = await startPostgres(t)
+  await standby.stop()
+  standby.makeStandby()
+  await standby.start()
+  const { sql, close } = connect({ url: standby.url, max: 1 })
+  const refusal = await sql`select 1`.then(() => undefined, (error: unknown) => error)
+  t.ok(isWrongServer(refusal))
+  await close()
+
+  const proxy = await startProxy(t, { to: primary.port })
+  const keys = await open(t, { databaseUrl: `postgres://postgres@127.0.0.1:${proxy.port}/postgres` })
+  t.ok((await create(keys)).token)
+  const left = async () => (await admin(t, standby.url)`select count(*)::int as count from pg_stat_activity where application_name = 'navis-keys'`)[0]?.['count'] as number
+  t.equal(await left(), 0)
+})
+
+t.test('a role that only uses the tables runs the service, which migrates nothing', async (t) => {
+  const url = await freshDatabase(t, { migrated: false })
+  const sql = admin(t, url)
+  const role = `runs_${Math.random().toString(36).slice(2)}`
+  await sql.unsafe(`create role ${role} login`)
+  t.teardown(async () => { await sql.unsafe(`drop owned by ${role}; drop role ${role}`).simple() })
+  const asRole = url.replace('postgres@', `${role}@`)
+  await t.rejects(assertMigrated(asRole), { name: 'UnfitDatabase', message: /not at the newest schema \(0 of \d+.*navis-keys migrate/ })
+  await migrate(url)
+  await t.rejects(assertMigrated(asRole), 'without rights')
+  await sql.unsafe(`grant usage on schema navis_keys to ${role}; grant select, insert, update, delete on all tables in schema navis_keys to ${role}`).simple()
+  await assertMigrated(asRole)
+  await migrate(asRole)
+  const keys = await open(t, { databaseUrl: asRole, migrates: false })
+  const { key, token } = await create(keys)
+  await until(async () => (await keys.verifier.verify(token, { scope: 'mcp:read' } as never)).valid)
+  await keys.service.revoke({ workspaceId: 'acme', keyId: key.id, actor: 'ops', reason: undefined } as never)
+})
+
+t.test('two instances with two schemas in one database know nothing of each other', async (t) => {
+  const url = await freshDatabase(t, { migrated: false })
+  for (const schema of ['one', 'two']) await migrate(url, { schema })
+  const [one, two] = [await open(t, { databaseUrl: url, databaseSchema: 'one' }), await open(t, { databaseUrl: url, databaseSchema: 'two' })]
+  const { token } = await create(one)
+  await until(async () => (await one.verifier.verify(token, { scope: 'mcp:read' } as never)).valid)
+  t.match(await two.verifier.verify(token, { scope: 'mcp:read' } as never), { valid: false, reason: 'unknown' })
+  t.same(await admin(t, url)`select schemaname from pg_tables where schemaname in ('public', 'drizzle', 'navis_keys')`, [])
+})
+
+t.test('a table that is missing although its migration is noted is told by its name', async (t) => {
+  const url = await freshDatabase(t)
+  await admin(t, url)`drop table navis_keys.policies`
+  await t.rejects(migrate(url), { name: 'UnfitDatabase', message: /"policies" is missing in the schema "navis_keys"/ })
+})
+
+t.test('a password in a file is read again when a connection is made', async (t) => {
+  const server = await startPostgres(t)
+  const sql = admin(t, server.url)
+  await sql`create role guarded login password 'first'`
+  const folder = mkdtempSync(join(tmpdir(), 'navis-secret-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  const file = join(folder, 'password')
+  writeFileSync(file, 'first\n')
+  const { sql: ours, close } = connect({ url: `postgres://guarded@127.0.0.1:${server.port}/postgres?password_file=${file}`, max: 1 })
+  t.teardown(close)
+  t.match(await ours`select current_user as name`, [{ name: 'guarded' }])
+  await sql`alter role guarded password 'second'`
+  writeFileSync(file, 'second\n')
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'guarded'`
+  await until(async () => (await ours`select current_user as name`)[0]?.['name'] === 'guarded')
+  rmSync(file)
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'guarded'`
+  await t.rejects(until(() => ours`select 1`.then(() => true), { timeoutMs: 1000 }), /ENOENT/, 'and a file that is away is an error, not a hang')
+  writeFileSync(file, 'second\n')
+  await until(async () => (await ours`select current_user as name`)[0]?.['name'] === 'guarded')
+})
+
+t.test('of several hosts the first that takes a connection is used', async (t) => {
+  const server = await startPostgres(t)
+  const { sql, close } = connect({ url: `postgres://postgres@127.0.0.1:1,127.0.0.1:${server.port}/postgres`, max: 1 })
+  t.teardown(close)
+  t.match(await sql`select 1 as one`, [{ one: 1 }])
+})
