@@ -149,6 +149,7 @@ export class PostgresKeyStore implements KeyStore {
       timer = setTimeout(() => {
         call.givenUp = true
         this.#giveUp(db)
+        this.#queue.refuseWaiting()
         reject(away())
       }, limitMs)
     })

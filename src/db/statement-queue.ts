@@ -28,6 +28,7 @@ export class StatementQueue {
   readonly #concurrency: number
   readonly #waitMs: number
   readonly #lengthMax: number
+  readonly #refusals = new Set<() => void>()
   readonly #waiting = new Map<Urgency, Set<() => void>>(order.map((urgency) => [urgency, new Set()]))
   #running = 0
 
@@ -51,6 +52,11 @@ export class StatementQueue {
     }
   }
 
+  /** The database does not answer: nobody needs to wait to find that out. */
+  refuseWaiting (): void {
+    for (const refuse of this.#refusals) refuse()
+  }
+
   #hasRoomFor (urgency: Urgency): boolean {
     const kept = urgency === 'read' && this.#concurrency > 1 ? 1 : 0
     return this.#running < this.#concurrency - kept
@@ -62,12 +68,17 @@ export class StatementQueue {
     return new Promise((resolve, reject) => {
       const begin = () => {
         clearTimeout(timer)
+        this.#refusals.delete(refuse)
         resolve()
       }
-      const timer = setTimeout(() => {
+      const refuse = () => {
+        clearTimeout(timer)
+        this.#refusals.delete(refuse)
         waiting.delete(begin)
         reject(new QueueFull())
-      }, this.#waitMs)
+      }
+      const timer = setTimeout(refuse, this.#waitMs)
+      this.#refusals.add(refuse)
       waiting.add(begin)
       this.#next()
     })
