@@ -39,6 +39,13 @@ test('the service passes MCP on, counts it, signs who calls, and still has no OA
     t.equal(answer.status, 404)
     t.match(answer.headers.get('content-type'), /json/)
   }
+  for (const path of ['/authorize?client_id=x', '/register', '/token']) {
+    for (const method of ['GET', 'POST']) {
+      const answer = await fetch(origin + path, { method, ...(method === 'POST' ? { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } } : {}) })
+      t.equal(answer.status, 404)
+      t.match(await answer.json(), { error_description: /no OAuth here: put the key into the Authorization header/ })
+    }
+  }
   t.equal((await ask('GET', '/v1/workspaces/acme/keys')).status, 200, 'the rest of the service is as it was')
   const metrics = String((await ask('GET', '/metrics')).body)
   t.match(metrics, /navis_keys_mcp_calls_total\{upstream="default",method="tools\/call",decision="passed"\} 1/)
