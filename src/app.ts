@@ -96,7 +96,8 @@ export async function buildOperationsApp ({ app, config }: { readonly app: Fasti
 }
 
 function operationsOf (app: FastifyInstance): OperationsOptions {
-  return { keys: app.apiKeys, isDraining: () => app.draining, metrics: () => app.metrics() }
+  const mcpUpstreams = app.hasDecorator('mcpUpstreams') ? () => app.mcpUpstreams() : undefined
+  return { keys: app.apiKeys, isDraining: () => app.draining, mcpUpstreams, metrics: () => app.metrics() }
 }
 
 function server (config: Config): FastifyInstance {

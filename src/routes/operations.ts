@@ -21,18 +21,25 @@ const readySchema = Type.Object({
     floor: Type.Union([Type.Integer(), Type.Null()], { description: 'Entries older than this place are read again; null before the first renewal.' }),
     tail_rows: Type.Integer(),
     members: Type.Integer({ description: 'Replicas that a revocation waits for, as last read; 0 until the first change.' })
-  })
+  }),
+  mcp_upstreams: Type.Optional(Type.Array(Type.Object({
+    name: Type.String(),
+    state: Type.Enum(['unknown', 'up', 'failing'], { description: 'How the newest request to it ended; `unknown` before the first.' }),
+    cause: Type.Union([Type.String(), Type.Null()], { description: 'Why it fails.' })
+  }), { description: 'The servers behind the MCP gateway. One that fails does not make this replica unready.' }))
 }, { title: 'Readiness', description: 'What is there and what is away, as far as it is known. No store is asked.' })
 
 export interface OperationsOptions {
   readonly keys: Keys
   isDraining (): boolean
+  /** The servers behind the MCP gateway; absent where there is none. */
+  readonly mcpUpstreams?: (() => ReadonlyArray<{ readonly name: string, readonly state: 'unknown' | 'up' | 'failing', readonly cause: string | undefined }>) | undefined
   /** Prometheus' text format. */
   metrics (): Promise<Buffer>
 }
 
 /** For those who run the service. No credential: nothing here names a key, a workspace or a token. */
-export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = async (app, { keys, isDraining, metrics }) => {
+export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = async (app, { keys, isDraining, mcpUpstreams, metrics }) => {
   const tags = ['operations']
   const config = { isProbe: true, needsNoStore: true }
   app.addHook('onRequest', app.refuseQueryCredentials)
@@ -65,7 +72,8 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
         floor: floor ?? null,
         tail_rows: recentRows,
         members
-      }
+      },
+      ...(mcpUpstreams === undefined ? {} : { mcp_upstreams: mcpUpstreams().map(({ name, state, cause = null }) => ({ name, state, cause })) })
     }
   })
 

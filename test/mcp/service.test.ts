@@ -47,6 +47,7 @@ test('the service passes MCP on, counts it, signs who calls, and still has no OA
     }
   }
   t.equal((await ask('GET', '/v1/workspaces/acme/keys')).status, 200, 'the rest of the service is as it was')
+  t.match((await ask('GET', '/readyz')).body, { mcp_upstreams: [{ name: 'default', state: 'up', cause: null }] })
   const metrics = String((await ask('GET', '/metrics')).body)
   t.match(metrics, /navis_keys_mcp_calls_total\{upstream="default",method="tools\/call",decision="passed"\} 1/)
   t.match(metrics, /navis_keys_mcp_open_calls 0/)
