@@ -16,7 +16,7 @@ const seedsMax = 300
 /** Mutants of the models that have no form in the simulation yet. */
 const withoutForm = [
   'M_REG1SNAP', 'M_ROLLSWAP', 'M_POLLSWAP', 'M_NOBEAT', 'M_ASOFAHEAD', 'M_KEEPLATE', 'M_NOTLI', 'M_NORUN', 'M_AHEADCLEAR', 'M_FORGET',
-  'M_FORGETASK', 'M_ANYLINEAGE', 'M_SEQEARLY', 'M_ROREADS', 'M_RETRYNOSYNC'
+  'M_FORGETASK', 'M_ANYLINEAGE', 'M_ROREADS', 'M_RETRYNOSYNC'
 ]
 const root = new URL('../../', import.meta.url)
 const table = readTable()
