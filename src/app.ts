@@ -28,6 +28,8 @@ import { decodableUrl } from './http/decodable-url.ts'
 import { referenceRoutes } from './reference/reference.ts'
 import { forwardAuthRoutes } from './routes/forward-auth.ts'
 import { introspectRoutes } from './routes/introspect.ts'
+import { leakRoutes } from './routes/leaks.ts'
+import { revokeRoutes } from './routes/revoke.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes, type OperationsOptions } from './routes/operations.ts'
 import { policyRoutes } from './routes/policy.ts'
@@ -68,11 +70,13 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(keyRoutes)
   await app.register(policyRoutes)
   await app.register(auditRoutes)
+  await app.register(leakRoutes)
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
   const presented = presentedToken(app.apiKeys.tokens, config.apiKeyHeader)
   if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys, presented })
   await app.register(forwardAuthRoutes, { presented })
+  await app.register(revokeRoutes)
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
   await app.register(referenceRoutes)
   await app.register(wellKnownRoutes)

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, IdempotentRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey, Rotated, Rotation } from '../core/key-store.ts'
+import type { Leak, TokenStore } from '../core/token-store.ts'
+import type { Digest } from '../core/key-record.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
@@ -12,6 +14,7 @@ import { editKey, findKey, insertKey, revokeKey, revokeWorkspace } from './queri
 import { applyPolicy, findPolicy, setPolicy } from './queries/policies.ts'
 import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
+import { endToken, revokeLeaked } from './queries/token-reports.ts'
 import { recordFirstUse, rotateKey } from './queries/tokens.ts'
 import type { Pool } from './replaceable-pool.ts'
 import { QueueFull, StatementQueue, type Urgency } from './statement-queue.ts'
@@ -41,7 +44,7 @@ interface PostgresKeyStoreOptions {
 }
 
 /** The keys in Postgres: every call is bounded in time, and what comes out of an outage is `unavailable`. */
-export class PostgresKeyStore implements KeyStore {
+export class PostgresKeyStore implements KeyStore, TokenStore {
   readonly #pool: Pool<Database>
   readonly #queue: StatementQueue
   readonly #uncertain: () => number
@@ -90,6 +93,14 @@ export class PostgresKeyStore implements KeyStore {
 
   async recordFirstUse (use: { keyId: string, ageMs: number }) {
     return await this.#change((db) => recordFirstUse(db, use))
+  }
+
+  async revokeLeaked (leaks: readonly Leak[], actor: string) {
+    return await this.#change((db) => revokeLeaked(db, leaks, actor))
+  }
+
+  async endToken (digest: Digest) {
+    return await this.#change((db) => endToken(db, digest))
   }
 
   async revoke (change: KeyChange & { readonly reason: string | undefined }) {

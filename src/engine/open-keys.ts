@@ -3,6 +3,7 @@ import type { Sql } from 'postgres'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { KeyService } from '../core/key-service.ts'
 import { LastUsedBatcher, type LastUsedStats } from '../core/last-used.ts'
+import { TokenReports } from '../core/token-reports.ts'
 import { Policies } from '../core/policies.ts'
 import type { Policy } from '../core/policy.ts'
 import { silentLogger, type Logger } from '../core/logger.ts'
@@ -90,6 +91,7 @@ export interface Keys {
   readonly verifier: Verifier
   readonly service: KeyService
   readonly policies: Policies
+  readonly tokenReports: TokenReports
   readonly window: TrustWindow
   readonly lastUsed: LastUsedBatcher
   readonly tokens: TokenFormat
@@ -147,6 +149,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, uncertain: databases.uncertain, onFailure: databases.noteFailure })
   const service = new KeyService({ store, force: window, clock, tokens })
   const policies = new Policies({ store, force: window, clock })
+  const tokenReports = new TokenReports({ store, force: window, clock, tokens })
   const lastUsed = new LastUsedBatcher({
     clock,
     log,
@@ -174,6 +177,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     verifier,
     service,
     policies,
+    tokenReports,
     window,
     lastUsed,
     tokens,

@@ -5,6 +5,8 @@ import { setupApp, service } from '../routes/setup.ts'
 // Reviewed: none of these says anything about a key that the asker did not bring.
 const open = new Set([
   '/livez', '/readyz', '/metrics', '/openapi.json', '/docs', '/docs/', '/docs/reference.css', '/docs/icon.svg', '/llms.txt',
+  // Whoever has a token may end it, and learns nothing from the answer (RFC 7009).
+  '/v1/revoke',
   '/.well-known/oauth-authorization-server', '/.well-known/oauth-authorization-server/*', '/.well-known/oauth-protected-resource',
   '/.well-known/oauth-protected-resource/*', '/.well-known/openid-configuration', '/.well-known/openid-configuration/*'
 ])

@@ -24,11 +24,15 @@ export function lockedKey ({ tables }: Database, { workspaceId, keyId }: Pick<Ke
           select tokens.digest from ${tables.tokens} where tokens.key_id = keys.id and (tokens.is_current or tokens.ends_at > clock_timestamp())
           order by tokens.is_current desc, tokens.digest
         ) as digests,
-        keys.rotated_at is null or exists (
-          select from ${tables.tokens} where tokens.key_id = keys.id and tokens.is_current and tokens.made_at = keys.rotated_at
-        ) as is_whole
+        ${isWhole({ tables })} as is_whole
       from ${tables.keys} where keys.id = ${keyId}::uuid and keys.workspace_id = ${workspaceId} for update
     )`
+}
+
+export function isWhole ({ tables }: Pick<Database, 'tables'>): SQL {
+  return sql`(keys.rotated_at is null or exists (
+          select from ${tables.tokens} where tokens.key_id = keys.id and tokens.is_current and tokens.made_at = keys.rotated_at
+        ))`
 }
 
 /** Takes the next position of the clock where `outcome` of `judged` is one of these, and writes the tokens of `judged` into the log there. */

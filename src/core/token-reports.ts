@@ -1,0 +1,51 @@
+import type { Clock } from './clock.ts'
+import { committed } from './committed.ts'
+import type { Digest } from './key-record.ts'
+import type { EndedTokens, Leak, TokenStore } from './token-store.ts'
+import type { TokenFormat } from './token.ts'
+import type { Force } from './window/trust.ts'
+
+interface TokenReportsOptions {
+  readonly store: TokenStore
+  readonly force: Force
+  readonly clock: Clock
+  readonly tokens: TokenFormat
+}
+
+export interface LeakAnswer {
+  readonly digest: Digest
+  /** Whether it is, or was, a token of a key here. */
+  readonly isOurs: boolean
+  /** Whether this report ended its key. */
+  readonly revoked: boolean
+}
+
+/** What those may do who have a token and nothing else: end it, or report that it leaked. */
+export class TokenReports {
+  readonly #options: TokenReportsOptions
+
+  constructor (options: TokenReportsOptions) {
+    this.#options = options
+  }
+
+  /** Revokes the keys of leaked tokens. Every replica refuses them when this returns; one answer for each report, in its order. */
+  async leaked (leaks: readonly Leak[], actor: string): Promise<readonly LeakAnswer[]> {
+    const ended = await this.#options.store.revokeLeaked(leaks, actor)
+    await this.#inForce(ended)
+    return leaks.map(({ digest }) => {
+      const known = ended.known.get(digest)
+      return { digest, isOurs: known !== undefined, revoked: known?.hasEnded === false }
+    })
+  }
+
+  /** RFC 7009: a token in its grace ends alone, the newest ends its key. What is no token here is nothing to be done about. */
+  async end (token: string): Promise<void> {
+    const digest = this.#options.tokens.parse(token)
+    if (digest !== undefined) await this.#inForce(await this.#options.store.endToken(digest))
+  }
+
+  async #inForce ({ change }: EndedTokens): Promise<void> {
+    const { force, clock } = this.#options
+    if (change !== undefined) await force.inForce(committed(clock, 'change', change.target, change.logged))
+  }
+}

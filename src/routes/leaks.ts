@@ -1,0 +1,55 @@
+import { hash } from 'node:crypto'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { invalid } from '../core/key-errors.ts'
+import { digestFromBytes, digestToBytes, type Digest } from '../core/key-record.ts'
+import { rules } from '../core/key-rules.ts'
+import { problemAnswers } from '../plugins/openapi.ts'
+
+const bytesMax = 1024 * 1024
+
+const report = Type.Object({
+  token: Type.Optional(Type.String({ minLength: 1, maxLength: 1024, description: 'The token as it was found.' })),
+  token_sha256: Type.Optional(Type.String({ pattern: '^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$', description: 'Instead of the token: its SHA-256, in hexadecimal or base64.' })),
+  url: Type.Optional(Type.String({ maxLength: 2048, pattern: rules.text.pattern, description: 'Where it was found.' })),
+  source: Type.Optional(Type.String({ maxLength: 200, pattern: rules.text.pattern, description: 'Who found it.' }))
+}, { additionalProperties: false })
+
+const answer = Type.Object({
+  token_sha256: Type.String({ description: 'In hexadecimal.' }),
+  result: Type.Enum(['true_positive', 'false_positive'], { description: '`true_positive`: it is, or was, a token of a key here.' }),
+  revoked: Type.Boolean({ description: 'Whether this report ended its key.' })
+})
+
+/** Tokens that were found where they must not be; for holders of a management token. */
+export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { tokenReports } = app.apiKeys
+  app.addHook('onRequest', app.requireManagement)
+  app.addHook('onRequest', app.refuseQueryCredentials)
+
+  app.post('/v1/leaks', {
+    bodyLimit: bytesMax,
+    schema: {
+      tags: ['leaks'],
+      security: [{ management: [] }],
+      operationId: 'reportLeaks',
+      summary: 'Report tokens that have leaked; when this returns, every replica refuses their keys',
+      body: Type.Array(report, { minItems: 1, maxItems: 1000 }),
+      response: { 200: Type.Array(answer, { title: 'LeakAnswers', description: 'A row for each report, in its order.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
+    }
+  }, async function reportLeaks (request) {
+    const leaks = request.body.map(({ token, token_sha256: sha256, url, source }, index) => ({ digest: digestOf(token, sha256, index), url, source }))
+    const answers = await tokenReports.leaked(leaks, request.actor)
+    return answers.map(({ digest, isOurs, revoked }) => ({
+      token_sha256: digestToBytes(digest).toString('hex'),
+      result: isOurs ? 'true_positive' as const : 'false_positive' as const,
+      revoked
+    }))
+  })
+}
+
+function digestOf (token: string | undefined, sha256: string | undefined, index: number): Digest {
+  if ((token === undefined) === (sha256 === undefined)) throw invalid([{ pointer: `/${index}`, detail: 'Must have either token or token_sha256.' }])
+  if (token !== undefined) return digestFromBytes(hash('sha256', token, 'buffer'))
+  return digestFromBytes(Buffer.from(sha256!, sha256!.length === 64 ? 'hex' : 'base64'))
+}

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { sql } from 'drizzle-orm'
+import { connect } from '../../src/db/connect.ts'
+import { TokenFormat } from '../../src/core/token.ts'
+import { setupApp } from './setup.ts'
+
+const keys = '/v1/workspaces/acme/keys'
+const sha256 = (token: string, encoding: 'hex' | 'base64' = 'hex') => createHash('sha256').update(token).digest(encoding)
+
+t.test('leaked tokens are refused when the answer is there, in whatever shape they are reported; a replay does no harm', async (t) => {
+  const { ask, create, url } = await setupApp(t)
+  const [one, two, graced, ended] = [await create(), await create(), await create(), await create()]
+  const newest = (await ask('POST', `${keys}/${graced.id}/rotate`, { payload: { grace_seconds: 600 } })).body
+  await ask('DELETE', `${keys}/${ended.id}`, { payload: { reason: 'lost' } })
+  const stranger = new TokenFormat().mint().token
+  const verify = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body
+  for (const { token } of [one, two, graced, newest]) t.match(await verify(token), { valid: true })
+  const reports = [{ token: stranger }, { token: one.token, url: 'https://example.com/x', source: 'scanner' }, { token_sha256: sha256(two.token) }, { token_sha256: sha256(graced.token, 'base64') }, { token: ended.token }, { token: one.token }]
+  const answer = await ask('POST', '/v1/leaks', { payload: reports })
+  t.strictSame([answer.status, answer.body], [200, [
+    { token_sha256: sha256(stranger), result: 'false_positive', revoked: false },
+    { token_sha256: sha256(one.token), result: 'true_positive', revoked: true },
+    { token_sha256: sha256(two.token), result: 'true_positive', revoked: true },
+    { token_sha256: sha256(graced.token), result: 'true_positive', revoked: true },
+    { token_sha256: sha256(ended.token), result: 'true_positive', revoked: false },
+    { token_sha256: sha256(one.token), result: 'true_positive', revoked: true }
+  ]])
+  for (const { token } of [one, two, graced, newest, ended]) t.match(await verify(token), { valid: false, reason: 'revoked' })
+  t.match((await ask('GET', `${keys}/${one.id}`)).body, { status: 'revoked', revoked_by: 'ops', revoke_reason: 'leaked' })
+  t.match((await ask('GET', `${keys}/${ended.id}`)).body, { revoke_reason: 'lost' })
+  t.match((await ask('POST', '/v1/leaks', { payload: reports })).body.map(({ revoked }: { revoked: boolean }) => revoked), reports.map(() => false))
+  const { db, close } = connect({ url })
+  t.teardown(() => close())
+  const rows = await db.execute<{ type: string }>(sql`select type from navis_keys.events where key_id = ${one.id}::uuid order by seq`)
+  t.strictSame(rows.map(({ type }) => type), ['key.created', 'key.leaked', 'key.revoked'])
+  t.match((await ask('GET', `/v1/workspaces/acme/audit?key_id=${one.id}`)).body.entries[0], { action: 'key.leaked', details: { url: 'https://example.com/x', source: 'scanner' } })
+})
+
+t.test('reports that are none are refused with a pointer', async (t) => {
+  const { ask } = await setupApp(t)
+  for (const [payload, pointer] of [[[], ''], [[{}], '/0'], [[{ token: 'x', token_sha256: sha256('x') }], '/0'], [[{ token: 'x' }, { token_sha256: 'abc' }], '/1/token_sha256'], [[{ token: 'x', who: 1 }], '/0/who'], [Array.from({ length: 1001 }, () => ({ token: 'x' })), '']] as const) {
+    t.match(await ask('POST', '/v1/leaks', { payload: payload as object }), { status: 400, body: { errors: [{ pointer }] } }, pointer)
+  }
+})
+
+t.test('whoever has a token may end it: the newest ends the key, one in its grace ends alone (RFC 7009)', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id, token } = await create()
+  const rotated = (await ask('POST', `${keys}/${id}/rotate`, { payload: { grace_seconds: 600 } })).body
+  const verify = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body
+  const end = (payload: string) => ask('POST', '/v1/revoke', { payload, headers: { authorization: '', 'content-type': 'application/x-www-form-urlencoded' } })
+  for (const one of [token, rotated.token]) t.match(await verify(one), { valid: true })
+  t.equal((await end(`token=${token}&token_type_hint=access_token`)).status, 200)
+  t.match(await verify(token), { valid: false, reason: 'revoked' })
+  t.match(await verify(rotated.token), { valid: true })
+  for (let i = 0; i < 2; i++) {
+    t.equal((await end(`token=${rotated.token}`)).status, 200)
+    t.match(await verify(rotated.token), { valid: false, reason: 'revoked' })
+  }
+  t.match((await ask('GET', `${keys}/${id}`)).body, { status: 'revoked', revoked_by: 'token', revoke_reason: 'self' })
+  for (const unknown of [new TokenFormat().mint().token, 'x']) t.equal((await end(`token=${unknown}`)).status, 200, 'what is unknown is nothing to be done about')
+  t.match(await end('x=1'), { status: 400 })
+})
