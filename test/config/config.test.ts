@@ -38,7 +38,6 @@ t.test('an empty environment gives the embedded service with the documented defa
     lastUsedFlushMs: 5000,
     logLevel: 'info',
     logFormat: 'auto',
-    policy: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null },
     trustedProxies: [],
     unknownTokensPerMinute: 600,
     memoryEntriesMax: 100_000,
