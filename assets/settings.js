@@ -9,20 +9,20 @@ const units = [
   ['year', 365.25 * 1440 * minuteMs, Infinity]
 ]
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'always' })
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' })
+const exact = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short' })
 
 function relativeTime (at, now) {
   const distance = at - now
   if (Math.abs(distance) < minuteMs) return distance > 0 ? 'in a moment' : 'just now'
   const [unit, ms] = units.find(([, , below]) => Math.abs(distance) < below)
-  return relative.format(Math.trunc(distance / ms), unit)
+  return relative.format(distance > 0 ? Math.round(distance / ms) : Math.trunc(distance / ms), unit)
 }
 
 function refreshTimes () {
   for (const element of document.querySelectorAll('time[datetime]')) {
     const at = Date.parse(element.dateTime)
-    element.textContent = relativeTime(at, Date.now())
-    element.title = exact.format(at)
+    element.querySelector('[data-relative]').textContent = relativeTime(at, Date.now())
+    element.querySelector('[data-exact]').textContent = exact.format(at)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../core/clock.ts'
+import { effectivePolicy } from '../core/policy.ts'
 import { PublicOrigin } from '../core/public-origin.ts'
 import { Sessions } from '../core/sessions.ts'
 import { waitOutMs } from '../core/window/durations.ts'
@@ -15,8 +16,8 @@ import { settingsPages } from './settings.ts'
 
 const sessionConnections = 2
 
-/** Settings -> Connected apps, as the settings want it; a page that says why where they leave it switched off. */
-export async function connectedApps (app: FastifyInstance, { config }: { config: Config }): Promise<void> {
+/** Settings -> Connected Apps, as the settings want it; a page that says why where they leave it switched off. `gatewayPath`: where the gateway answers, if there is one. */
+export async function connectedApps (app: FastifyInstance, { config, gatewayPath }: { config: Config, gatewayPath: string | undefined }): Promise<void> {
   const { pages, managementTokens, tokenPrefix, trustWindowMs, databaseUrl, databaseSchema: schema } = config
   const assets = readPageAssets()
   const signIn = wayIn(config)
@@ -32,7 +33,8 @@ export async function connectedApps (app: FastifyInstance, { config }: { config:
     sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits, credentials: managementTokens.map(({ secret }) => digestOf(secret)) }),
     signIn,
     origin: new PublicOrigin(pages.publicUrl),
-    mcpUrl: pages.mcpUrl,
+    mcpServer: pages.mcpUrl ?? gatewayPath,
+    policyOf: async (workspaceId) => effectivePolicy(config.policy, await app.apiKeys.policies.get(workspaceId)),
     tokenPrefix,
     revokeLongestMs: waitOutMs(trustWindowMs),
     assets

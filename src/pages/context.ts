@@ -1,4 +1,5 @@
 import type { KeyService } from '../core/key-service.ts'
+import type { Policy } from '../core/policy.ts'
 import type { PublicOrigin } from '../core/public-origin.ts'
 import type { Sessions } from '../core/sessions.ts'
 import type { PageAssets } from './page-assets.ts'
@@ -15,8 +16,10 @@ export interface SettingsContext {
   readonly sessions: Sessions
   readonly signIn: SignInWay
   readonly origin: PublicOrigin
-  /** The MCP server that keys are for, as clients reach it. `undefined`: `/mcp` of this service. */
-  readonly mcpUrl: string | undefined
+  /** The MCP server that keys are for: its URL, or a path of this service where it is the gateway. `undefined`: none is known. */
+  readonly mcpServer: string | undefined
+  /** What the workspace and the settings together allow. */
+  policyOf (workspaceId: string): Promise<Policy>
   readonly tokenPrefix: string
   /** What a revocation takes at most, for people who wait for one. */
   readonly revokeLongestMs: number

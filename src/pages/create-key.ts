@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { KeysError } from '../core/errors.ts'
 import { clientConfigurations } from './views/client-configurations.ts'
-import { blankForm, createKeyPage, type CreateForm, type FormFaults } from './views/create-key.ts'
+import { blankForm, createKeyPage, termsOf, type CreateForm, type FormFaults, type Terms } from './views/create-key.ts'
 import { alreadyCreatedPage, keyCreatedPage } from './views/key-created.ts'
 import { paths } from './views/page.ts'
 import type { SettingsContext } from './context.ts'
@@ -11,29 +11,31 @@ import { sessionOf, viewerOf } from './viewer.ts'
 
 const formIdShape = /^[0-9a-f-]{36}$/
 
-export async function createKeyRoutes (app: FastifyInstance, { service, assets, mcpUrl }: SettingsContext): Promise<void> {
+export async function createKeyRoutes (app: FastifyInstance, { service, assets, mcpServer, policyOf }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get(paths.create, async function askForKey (request, reply) {
-    return await showForm(request, reply, { form: blankForm, faults: {} })
+    const terms = await termsFor(request)
+    return await showForm(request, reply, { form: blankForm(terms), faults: {}, terms })
   })
 
   // Answered directly and not by a redirect: the token is in this one answer, and nothing has to remember it in between.
   app.post<{ Body: Record<string, unknown> }>(paths.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
-    const { form, faults, wanted } = readCreateForm(request.body, Date.now())
-    if (wanted === undefined) return await showForm(request, reply.code(422), { form, faults })
+    const terms = await termsFor(request)
+    const { form, faults, wanted } = readCreateForm(request.body, terms, Date.now())
+    if (wanted === undefined) return await showForm(request, reply.code(422), { form, faults, terms })
     const session = sessionOf(request)
     const pages = { assets: assets.urls, viewer: viewerOf(session) }
     const made = await make(request, wanted)
     reply.type('text/html; charset=utf-8')
     switch (made.outcome) {
       case 'made': {
-        const connection = { token: made.token, publicUrl: request.publicOrigin, mcpUrl: mcpUrl ?? `${request.publicOrigin}/mcp` }
-        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, token: made.token, configurations: clientConfigurations(connection) })))
+        const connection = { token: made.token, publicUrl: request.publicOrigin, mcpUrl: mcpServer && new URL(mcpServer, request.publicOrigin).href }
+        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, token: made.token, configurations: clientConfigurations(connection), hasMcpServer: mcpServer !== undefined })))
       }
       case 'repeated': return await reply.code(409).send(String(alreadyCreatedPage(pages)))
       // Whatever was refused may hold a token by mistake: it is not shown again.
-      case 'refused': return await showForm(request, reply.code(422), { form: { ...form, name: '' }, faults: made.faults })
+      case 'refused': return await showForm(request, reply.code(422), { form: { ...form, name: '' }, faults: made.faults, terms })
     }
   })
 
@@ -53,15 +55,19 @@ export async function createKeyRoutes (app: FastifyInstance, { service, assets, 
     }
   }
 
-  async function showForm (request: FastifyRequest, reply: FastifyReply, { form, faults }: { form: CreateForm, faults: FormFaults }) {
-    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), form, faults, formId: randomUUID(), firstDay: dayOf(Date.now()) }
+  async function termsFor (request: FastifyRequest): Promise<Terms> {
+    return termsOf(await policyOf(sessionOf(request).person.workspaceId))
+  }
+
+  async function showForm (request: FastifyRequest, reply: FastifyReply, { form, faults, terms }: { form: CreateForm, faults: FormFaults, terms: Terms }) {
+    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), form, faults, terms, formId: randomUUID(), firstDay: dayOf(Date.now()) }
     return await reply.type('text/html; charset=utf-8').send(String(createKeyPage(view)))
   }
 }
 
 const fields: Readonly<Record<string, { field: keyof FormFaults, label: string }>> = {
   '/name': { field: 'name', label: 'The name' },
-  '/expires_at': { field: 'expiry', label: 'The expiry' }
+  '/expires_at': { field: 'expiry', label: 'The expiration' }
 }
 
 function faultsOf (error: KeysError): FormFaults {

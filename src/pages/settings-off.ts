@@ -4,7 +4,7 @@ import type { PageAssets } from './page-assets.ts'
 import { messagePage } from './views/message.ts'
 import { assetRoutes } from './assets.ts'
 
-const title = 'Connected apps is switched off'
+const title = 'Connected Apps is switched off'
 const text = 'Nobody can sign in here yet. Whoever runs this service switches it on with OIDC_ISSUER, OIDC_CLIENT_ID and PUBLIC_URL; until then, keys are made and revoked through the API and the command line.'
 
 /** What stands in the place of the pages while nobody could sign in to them. */

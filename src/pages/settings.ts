@@ -13,7 +13,7 @@ import { providerSignInRoutes } from './provider-sign-in.ts'
 import { revokeKeyRoutes } from './revoke-key.ts'
 import { signOutRoutes } from './sign-out.ts'
 
-/** Settings -> Connected apps: the pages, in a scope of their own with their own body parser, headers and errors. */
+/** Settings -> Connected Apps: the pages, in a scope of their own with their own body parser, headers and errors. */
 export async function settingsPages (app: FastifyInstance, context: SettingsContext): Promise<void> {
   // Pages are no API: openapi.json leaves them out.
   app.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })

@@ -42,7 +42,7 @@ t.test('with a database of one\'s own and no provider the page is off, and says 
   for (const url of ['/settings', '/settings/connected-apps', '/settings/sign-in']) {
     const answer = await app.inject({ url })
     t.equal(answer.statusCode, 404)
-    t.match(answer.body, /Connected apps is switched off[\s\S]*OIDC_ISSUER/)
+    t.match(answer.body, /Connected Apps is switched off[\s\S]*OIDC_ISSUER/)
     t.match(answer.headers['content-security-policy'], "default-src 'none'")
   }
   t.not((await app.inject({ method: 'POST', url: '/settings/sign-in', payload: 'management_token=x', headers: { 'content-type': 'application/x-www-form-urlencoded' } })).statusCode, 200)

@@ -183,6 +183,21 @@ t.test('a form with something wrong in it is shown again and says what', async (
   t.same((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys, [])
 })
 
+t.test('the form offers what the policy of the workspace allows, and nothing else is taken', async (t) => {
+  const { get, post, signIn, service, store } = await setup(t)
+  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 20, defaultLifetimeDays: 14, unusedDays: null } })
+  const cookie = sessionCookie(await signIn())
+  const { body } = await get('/settings/connected-apps/new', { cookie })
+  t.match(body, 'live for 20 days at most')
+  t.match(body, 'value="14" checked')
+  const fields = createFields(body, 'CI pipeline')
+  for (const expiry of ['never', '90']) t.match(await post('/settings/connected-apps', { ...fields, expiry }, { cookie }), { statusCode: 422, body: /Choose when the key expires/ }, expiry)
+  t.match(await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: '2999-12-31' }, { cookie }), { statusCode: 422, body: /at most 20 days/ })
+  t.equal((await post('/settings/connected-apps', { ...fields, expiry: '14' }, { cookie })).statusCode, 201)
+  const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })
+  t.equal(Math.round((key!.expiresAt! - key!.createdAt) / 86_400_000), 14)
+})
+
 t.test('a token pasted as a name is refused and not shown again', async (t) => {
   const { get, post, signIn, service } = await setup(t)
   const cookie = sessionCookie(await signIn())

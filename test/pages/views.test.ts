@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { ManagedKey } from '../../src/core/key-record.ts'
+import { noPolicy } from '../../src/core/policy.ts'
 import { clientConfigurations } from '../../src/pages/views/client-configurations.ts'
-import { blankForm, createKeyPage } from '../../src/pages/views/create-key.ts'
+import { blankForm, createKeyPage, termsOf } from '../../src/pages/views/create-key.ts'
 import { html } from '../../src/pages/views/html.ts'
 import { keyCreatedPage } from '../../src/pages/views/key-created.ts'
 import { keyListPage } from '../../src/pages/views/key-list.ts'
@@ -15,6 +16,7 @@ import { dayMs, relativeTime } from '../../src/pages/views/times.ts'
 
 const now = Date.parse('2026-11-22T12:00:00Z')
 const minuteMs = 60_000
+const terms = termsOf(noPolicy)
 const assets = { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }
 // eslint-disable-next-line no-template-curly-in-string -- it has to stay as it is
 const hostile = '"><script>alert(1)</script><b x=\'y\'>&amp;`${1}'
@@ -50,8 +52,8 @@ t.test('whatever people write stays text, on every page', async (t) => {
   const shared = { assets, viewer, key, now, tokenPrefix: hostile }
   const pages = {
     list: keyListPage({ ...shared, keys: [key, keyWith({ name: hostile, status: 'revoked', revokedAt: now })], shows: 'all', none: false, firstPage: false, nextCursor: hostile, revoked: key }),
-    create: createKeyPage({ ...shared, form: { ...blankForm, name: hostile, expiryDate: hostile }, faults: { name: hostile, expiry: hostile }, formId: hostile, firstDay: hostile }),
-    created: keyCreatedPage({ ...shared, token: hostile, configurations: [{ id: 'curl', client: hostile, place: hostile, text: hostile }] }),
+    create: createKeyPage({ ...shared, terms, form: { ...blankForm(terms), name: hostile, expiryDate: hostile }, faults: { name: hostile, expiry: hostile }, formId: hostile, firstDay: hostile }),
+    created: keyCreatedPage({ ...shared, token: hostile, hasMcpServer: true, configurations: [{ id: 'curl', client: hostile, place: hostile, text: hostile }] }),
     revoke: revokePage(shared),
     waiting: revokeWaiting({ ...shared, waitsFor: 'store', longestMs: 1 }),
     done: revokeDone(key),
@@ -76,7 +78,10 @@ const times: ReadonlyArray<{ distanceMs: number, says: string }> = [
   { distanceMs: -minuteMs, says: '1 minute ago' },
   { distanceMs: -59 * minuteMs, says: '59 minutes ago' },
   { distanceMs: -60 * minuteMs, says: '1 hour ago' },
-  { distanceMs: 36 * 60 * minuteMs, says: 'in 1 day' },
+  { distanceMs: 30 * dayMs - 1, says: 'in 30 days' },
+  { distanceMs: 90 * dayMs - 1, says: 'in 3 months' },
+  { distanceMs: 35 * 60 * minuteMs, says: 'in 1 day' },
+  { distanceMs: 36 * 60 * minuteMs, says: 'in 2 days' },
   { distanceMs: -59 * dayMs, says: '59 days ago' },
   { distanceMs: -131 * dayMs, says: '4 months ago' },
   { distanceMs: -400 * dayMs, says: '13 months ago' },
@@ -106,6 +111,25 @@ t.test('keys unused for 90 days say so, counted from their making where they wer
   t.ok(isUnused(keyWith({ createdAt: now - 90 * dayMs }), now))
   t.notOk(isUnused(keyWith({ createdAt: now - 89 * dayMs }), now))
   t.notOk(isUnused(keyWith({ createdAt: now - 400 * dayMs, status: 'revoked' }), now))
+})
+
+t.test('a fresh form has a term: the policy\'s default, else 90 days, and never more than the policy allows', async (t) => {
+  const choices = (policy: Parameters<typeof termsOf>[0]) => {
+    const { choices, preselected } = termsOf(policy)
+    return [preselected, ...choices.map(({ label }) => label)]
+  }
+  t.same(choices(noPolicy), ['90', '7 days', '30 days', '90 days', 'On a date', 'No expiration'])
+  t.same(choices({ ...noPolicy, defaultLifetimeDays: 365 }), ['365', '7 days', '30 days', '90 days', '365 days', 'On a date', 'No expiration'])
+  t.same(choices({ ...noPolicy, maxLifetimeDays: 45 }), ['45', '7 days', '30 days', '45 days', 'On a date'])
+  t.same(choices({ ...noPolicy, maxLifetimeDays: 45, defaultLifetimeDays: 1 }), ['1', '1 day', '7 days', '30 days', 'On a date'])
+})
+
+t.test('where no MCP server is known, no address of one is made up', async (t) => {
+  const connection = { token: 'nops_' + 'a'.repeat(38), publicUrl: 'https://keys.example.com' }
+  t.same(clientConfigurations({ ...connection, mcpUrl: undefined }).map(({ id }) => id), ['curl'])
+  const shared = { assets, viewer: { name: 'Ada', workspaceId: 'acme', ownerId: 'ada', admin: false, formToken: 'x' }, key: keyWith({}), token: connection.token, configurations: [] }
+  t.match(String(keyCreatedPage({ ...shared, hasMcpServer: false })), 'does not know an MCP server yet')
+  t.notMatch(String(keyCreatedPage({ ...shared, hasMcpServer: true })), 'does not know an MCP server yet')
 })
 
 t.test('the configurations hold the token and the address, and are what each client reads', async (t) => {

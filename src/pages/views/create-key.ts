@@ -1,3 +1,4 @@
+import type { Policy } from '../../core/policy.ts'
 import { scopes, type Scope } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
@@ -20,27 +21,57 @@ export interface CreateKeyView {
   readonly faults: FormFaults
   /** Made anew for each form, so that sending one form twice makes one key. */
   readonly formId: string
+  readonly terms: Terms
   /** The first day that may be chosen, as `2026-11-23`. */
   readonly firstDay: string
 }
 
-export const blankForm: CreateForm = { name: '', scope: 'mcp:read', expiry: 'never', expiryDate: '' }
+/** How long a key may be made for. */
+export interface Terms {
+  readonly choices: readonly ExpiryChoice[]
+  /** The value that a fresh form has chosen. */
+  readonly preselected: string
+  readonly maxDays: number | null
+}
 
-export const expiryChoices: ReadonlyArray<{ readonly value: string, readonly label: string, readonly days?: number }> = [
-  { value: 'never', label: 'No expiry' },
-  { value: '7', label: '7 days', days: 7 },
-  { value: '30', label: '30 days', days: 30 },
-  { value: '90', label: '90 days', days: 90 },
-  { value: 'date', label: 'On a date' }
-]
+interface ExpiryChoice {
+  readonly value: string
+  readonly label: string
+  readonly days?: number
+}
+
+const usualDays = 90
+
+/** The terms that a policy leaves. What it does not allow is no choice, instead of one that is refused afterwards. */
+export function termsOf ({ maxLifetimeDays: maxDays, defaultLifetimeDays }: Policy): Terms {
+  const days = Math.min(defaultLifetimeDays ?? usualDays, maxDays ?? Infinity)
+  const allowed = [...new Set([7, 30, usualDays, days])].filter((one) => maxDays === null || one <= maxDays).sort((a, b) => a - b)
+  return {
+    choices: [
+      ...allowed.map((one) => ({ value: String(one), label: daysText(one), days: one })),
+      { value: 'date', label: 'On a date' },
+      ...maxDays === null ? [{ value: 'never', label: 'No expiration' }] : []
+    ],
+    preselected: String(days),
+    maxDays
+  }
+}
+
+export function blankForm ({ preselected }: Terms): CreateForm {
+  return { name: '', scope: 'mcp:read', expiry: preselected, expiryDate: '' }
+}
+
+function daysText (days: number): string {
+  return days === 1 ? '1 day' : `${days} days`
+}
 
 export function createKeyPage (view: CreateKeyView): Html {
   const { assets, viewer, faults } = view
   const faulty = Object.keys(faults).length > 0
   return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', assets, viewer, width: 'narrow' }, html`
-    <a class="crumb" href="${paths.list}">${icon('back')}Connected apps</a>
+    <a class="crumb" href="${paths.list}">${icon('back')}Connected Apps</a>
     <h1>Create API key</h1>
-    <p class="lead">It acts as you in <strong>${viewer.workspaceId}</strong>, until you revoke it.</p>
+    <p class="lead">${viewer.ownerId === null ? 'It belongs to nobody, and acts' : 'It acts as you'} in <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>
     ${faulty && faultSummary(faults)}
     <form class="card padded stack" method="post" action="${paths.list}" novalidate>
       ${nameField(view)}
@@ -67,7 +98,7 @@ function fault (field: keyof FormFaults, faults: FormFaults): Html | false {
 function nameField ({ form, faults }: CreateKeyView): Html {
   return html`<div class="field">
         <label for="name">Name</label>
-        <p class="help" id="name-help">So that you know it again: “Claude Desktop”, “CI pipeline”.</p>
+        <p class="help" id="name-help">Make one key for each app, and name it after the app: “Claude Desktop”, “CI pipeline”. You can then take one back without touching the others.</p>
         <input class="text" id="name" name="name" value="${form.name}" maxlength="100" required autocomplete="off" spellcheck="false" ${form.name === '' && html`autofocus`} aria-describedby="name-help${faults.name !== undefined && ' name-fault'}"${faults.name !== undefined && html` aria-invalid="true"`}>
         ${fault('name', faults)}
       </div>`
@@ -76,22 +107,24 @@ function nameField ({ form, faults }: CreateKeyView): Html {
 function scopeField ({ form, faults }: CreateKeyView): Html {
   return html`<fieldset class="field" id="scope" tabindex="-1">
         <legend>Access</legend>
+        <p class="help">Read-only when possible.</p>
         <div class="choices">
           ${Object.entries(scopes).map(([value, meaning]) => html`<label class="choice">
             <input type="radio" name="scope" value="${value}"${form.scope === value && html` checked`} aria-describedby="grants-${value.replace(':', '-')}">
             <span class="choice-label">${icon(value === 'mcp:read' ? 'eye' : 'pen')}${meaning.label}</span>
-            <span class="choice-text" id="grants-${value.replace(':', '-')}">${meaning.grants}</span>
+            <span class="choice-text" id="grants-${value.replace(':', '-')}">${meaning.grants}.${value === 'mcp:write' && ' Read + Write includes Read; there is no per-tool control: a write key grants every write operation.'}</span>
           </label>`)}
         </div>
         ${fault('scope', faults)}
       </fieldset>`
 }
 
-function expiryField ({ form, faults, firstDay }: CreateKeyView): Html {
+function expiryField ({ form, faults, firstDay, terms: { choices, maxDays } }: CreateKeyView): Html {
   return html`<fieldset class="field" id="expiry" tabindex="-1">
-        <legend>Expiry</legend>
+        <legend>Expiration</legend>
+        <p class="help">Set an expiration for temporary use.${maxDays !== null && ` Keys of this workspace live for ${daysText(maxDays)} at most.`}</p>
         <div class="pills">
-          ${expiryChoices.map(({ value, label }) => html`<label class="pill"><input type="radio" name="expiry" value="${value}"${form.expiry === value && html` checked`}><span>${label}</span></label>`)}
+          ${choices.map(({ value, label }) => html`<label class="pill"><input type="radio" name="expiry" value="${value}"${form.expiry === value && html` checked`}><span>${label}</span></label>`)}
         </div>
         <div class="field date-field">
           <label for="expiry-date">Last day</label>

@@ -12,10 +12,11 @@ export interface KeyCreatedView {
   /** Shown by this answer only. */
   readonly token: string
   readonly configurations: readonly ClientConfiguration[]
+  readonly hasMcpServer: boolean
 }
 
 /** The one page that holds a token. `data-once`: a reload leads to the list instead of sending the form again. */
-export function keyCreatedPage ({ assets, viewer, key, token, configurations }: KeyCreatedView): Html {
+export function keyCreatedPage ({ assets, viewer, key, token, configurations, hasMcpServer }: KeyCreatedView): Html {
   return page({ title: 'Your new API key', assets, viewer, width: 'narrow' }, html`
     <div data-once="${paths.list}">
       <h1>“<bdi>${key.name}</bdi>” is ready</h1>
@@ -32,6 +33,7 @@ export function keyCreatedPage ({ assets, viewer, key, token, configurations }: 
       </section>
       <section class="card padded stack" aria-labelledby="setup-title">
         <h2 id="setup-title">Set up your app</h2>
+        ${!hasMcpServer && noServer()}
         ${tabs(configurations)}
       </section>
       <p class="actions after"><a class="button primary" href="${paths.list}">Done</a></p>
@@ -44,8 +46,12 @@ export function alreadyCreatedPage ({ assets, viewer }: Pick<KeyCreatedView, 'as
     <section class="card padded">
       <h1>This key is already created</h1>
       <p>The form was sent before, and the key was shown once, in that answer. If you did not copy it, revoke it and create another.</p>
-      <p class="actions"><a class="button primary" href="${paths.list}">Connected apps</a><a class="button" href="${paths.create}">Create another</a></p>
+      <p class="actions"><a class="button primary" href="${paths.list}">Connected Apps</a><a class="button" href="${paths.create}">Create another</a></p>
     </section>`)
+}
+
+function noServer (): Html {
+  return html`<p>This service does not know an MCP server yet, so there is no address to give to Claude, Cursor or another MCP client. Whoever runs it sets <code>MCP_URL</code>, or <code>MCP_UPSTREAM_URL</code> for the gateway. The key works already, for any HTTP client:</p>`
 }
 
 // Radio buttons and a rule in the stylesheet: they change what is shown without a script, by keyboard too.

@@ -23,17 +23,17 @@ export interface KeyListView {
 
 export function keyListPage (view: KeyListView): Html {
   const { assets, viewer, keys } = view
-  return page({ title: 'Connected apps', assets, viewer }, html`
+  return page({ title: 'Connected Apps', assets, viewer }, html`
     ${view.revoked && revokedNotice(view.revoked)}
     <div class="heading">
       <div>
         <p class="eyebrow">Settings</p>
-        <h1>Connected apps</h1>
+        <h1>Connected Apps</h1>
         <p class="lead">API keys let Claude, scripts and other MCP clients act in <strong>${viewer.workspaceId}</strong>.${viewer.admin && html` You are an admin here: you see everyone’s keys.`}</p>
       </div>
       <a class="button primary" href="${paths.create}">${icon('plus')}Create API key</a>
     </div>
-    ${view.none ? emptyState() : html`${showSwitch(view)}${keys.length === 0 ? noneActive() : keyTable(view)}${pager(view)}`}
+    ${view.none ? emptyState(viewer) : html`${showSwitch(view)}${keys.length === 0 ? noneActive() : keyTable(view)}${pager(view)}`}
     ${keys.length > 0 && revokeDialog(viewer)}`)
 }
 
@@ -78,11 +78,11 @@ function pager ({ firstPage, nextCursor, shows }: KeyListView): Html | false {
     </nav>`
 }
 
-function emptyState (): Html {
+function emptyState ({ ownerId }: Viewer): Html {
   return html`<section class="card empty" aria-labelledby="empty-title">
       <span class="badge-icon">${icon('key')}</span>
       <h2 id="empty-title">Connect your first app</h2>
-      <p>An API key signs in an MCP client, a script or a service as you. Make one for each app, so that you can take it back without touching the others.</p>
+      <p>An API key signs in an MCP client, a script or a service${ownerId !== null && ' as you'}. Make one key for each app, so that you can take it back without touching the others.</p>
       <a class="button primary" href="${paths.create}">Create your first API key</a>
       <p class="fine">Works with Claude Desktop, Claude Code, Cursor and anything that speaks HTTP.</p>
     </section>`

@@ -12,7 +12,7 @@ export interface MessageView {
 }
 
 /** A page that says one thing: something is missing, refused, or not known right now. */
-export function messagePage ({ assets, viewer, title, text, next = { href: paths.list, label: 'Connected apps' } }: MessageView): Html {
+export function messagePage ({ assets, viewer, title, text, next = { href: paths.list, label: 'Connected Apps' } }: MessageView): Html {
   return page({ title, assets, width: 'narrow', ...(viewer && { viewer }) }, html`
     <section class="card padded message">
       <span class="badge-icon warn">${icon('warn')}</span>

@@ -17,7 +17,7 @@ const consequence = 'Whatever uses it is refused from that moment on. This canno
 
 export function revokePage ({ assets, viewer, key, tokenPrefix, now }: RevokeView): Html {
   return page({ title: 'Revoke a key', assets, viewer, width: 'narrow' }, html`
-    <a class="crumb" href="${paths.list}">${icon('back')}Connected apps</a>
+    <a class="crumb" href="${paths.list}">${icon('back')}Connected Apps</a>
     <section class="card padded">
       <h1>Revoke “<bdi>${key.name}</bdi>”?</h1>
       <p>${consequence}</p>
@@ -80,7 +80,7 @@ export function revokeDone (key: ManagedKey): Html {
         <span class="badge-icon good">${icon('check')}</span>
         <h1>“<bdi>${key.name}</bdi>” is revoked</h1>
         <p>Every request that uses it is refused from now on.</p>
-        <p class="actions"><a class="button primary" href="${paths.list}">Back to connected apps</a></p>
+        <p class="actions"><a class="button primary" href="${paths.list}">Back to Connected Apps</a></p>
       </div>
     </section>${pageEnd()}`
 }

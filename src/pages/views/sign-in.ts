@@ -14,7 +14,7 @@ export function signInPage (view: SignInView): Html {
   return page({ title: 'Sign in', assets: view.assets, width: 'narrow' }, html`
     <section class="card padded sign-in">
       <span class="badge-icon">${icon('key')}</span>
-      <h1>Sign in to connected apps</h1>
+      <h1>Sign in to Connected Apps</h1>
       ${view.fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${view.fault}</p></div>`}
       ${view.way === 'provider' ? providerWay() : managementWay(view)}
     </section>`)
@@ -29,7 +29,7 @@ function managementWay ({ workspaceId = 'default', fault }: SignInView): Html {
   return html`<form class="stack" method="post" action="${paths.signIn}">
         <div class="field">
           <label for="management-token">Management token</label>
-          <p class="help" id="token-help">It was printed when the service first started, and is kept in <code>management-token</code> in the data folder.</p>
+          <p class="help" id="token-help">The file <code>management-token</code> in the data folder holds it; the service said where that is when it first started.</p>
           <input class="text mono" type="password" id="management-token" name="management_token" required autocomplete="current-password" autofocus aria-describedby="token-help"${fault !== undefined && html` aria-invalid="true"`}>
         </div>
         <div class="field">

@@ -15,19 +15,22 @@ const units: ReadonlyArray<{ readonly unit: Intl.RelativeTimeFormatUnit, readonl
   { unit: 'year', ms: 365.25 * dayMs, below: Infinity }
 ]
 
-/** `3 days ago`, `in 2 hours`, `just now`. The browser's own copy of this rule stands in `assets/settings.js`. */
+/**
+ * `3 days ago`, `in 2 hours`, `just now`. What is to come is rounded, so that a key made for 30 days ends "in 30 days" also a moment later; of what
+ * has been, only whole units have passed. The browser's own copy of this rule stands in `assets/settings.js`.
+ */
 export function relativeTime (at: number, now: number): string {
   const distance = at - now
   if (Math.abs(distance) < minuteMs) return distance > 0 ? 'in a moment' : 'just now'
   const { unit, ms } = units.find(({ below }) => Math.abs(distance) < below)!
-  return relative.format(Math.trunc(distance / ms), unit)
+  return relative.format(distance > 0 ? Math.round(distance / ms) : Math.trunc(distance / ms), unit)
 }
 
 export function exactTime (at: number): string {
   return `${exact.format(at)} UTC`
 }
 
-/** A time as people say it, with the exact one on hover; the browser keeps it current where it runs scripts. */
+/** A time as people say it and the exact one, both as text: a title on hover is out of reach of touch and keyboard. A script keeps it current. */
 export function timeView (at: number, now: number): Html {
-  return html`<time datetime="${new Date(at).toISOString()}" title="${exactTime(at)}">${relativeTime(at, now)}</time>`
+  return html`<time datetime="${new Date(at).toISOString()}"><span data-relative>${relativeTime(at, now)}</span> <span class="exact" data-exact>${exactTime(at)}</span></time>`
 }

@@ -25,16 +25,19 @@ interface Options {
   readonly limits?: SessionLimits
   readonly force?: Force
   readonly databaseUrl?: string
+  readonly mcpServer?: string | undefined
   onRoute? (route: RouteOptions): void
 }
 
 const atOnce: Force = { inForce: async () => 'fast', announce () {} }
 
 /** The pages alone, on a real database. */
-export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute }: Options = {}) {
+export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute, ...rest }: Options = {}) {
   const database = connect({ url: databaseUrl ?? await freshDatabase(t) })
   const pool = borrowedPool(database.db, (db) => db)
-  const service = new KeyService({ store: new PostgresKeyStore({ pool }), force, clock: systemClock, tokens: new TokenFormat() })
+  const mcpServer = 'mcpServer' in rest ? rest.mcpServer : '/mcp'
+  const store = new PostgresKeyStore({ pool })
+  const service = new KeyService({ store, force, clock: systemClock, tokens: new TokenFormat() })
   const app = Fastify()
   if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
@@ -43,7 +46,8 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
     sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 }, credentials: [digestOf(managementToken)] }),
     signIn: signIn ?? { way: 'management-token', door: new ManagementDoor({ tokens: [{ name: 'ops', secret: managementToken }], clock: systemClock }) },
     origin: new PublicOrigin(undefined),
-    mcpUrl: undefined,
+    mcpServer,
+    policyOf: async (workspaceId) => await store.policy(workspaceId),
     tokenPrefix: 'nops_',
     revokeLongestMs: 10_252,
     assets: readPageAssets()
@@ -53,5 +57,5 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
     await app.close()
     await database.close()
   })
-  return { app, service, database, url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}` }
+  return { app, service, store, database, url: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}` }
 }

@@ -7,7 +7,7 @@ export async function signIn (page: Page, url: string, workspaceId = 'acme'): Pr
   await page.getByLabel('Management token').fill(managementToken)
   await page.getByLabel('Workspace').fill(workspaceId)
   await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('heading', { name: 'Connected apps' }).waitFor()
+  await page.getByRole('heading', { name: 'Connected Apps' }).waitFor()
 }
 
 export async function create (page: Page, url: string, name: string): Promise<string> {
