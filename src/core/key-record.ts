@@ -12,6 +12,11 @@ export function digestFromBytes (bytes: Uint8Array): Digest {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1') as Digest
 }
 
+/** Of a SHA-256 in hexadecimal, base64 or base64url. `rules.digest` says which texts are. */
+export function digestFromText (text: string): Digest {
+  return digestFromBytes(Buffer.from(text, text.length === 64 ? 'hex' : 'base64'))
+}
+
 export function digestToBytes (digest: Digest): Buffer {
   return Buffer.from(digest, 'latin1')
 }

@@ -19,6 +19,25 @@ export interface NewKey {
   readonly createdBy: string
 }
 
+/** A key that comes from another system: its token is not known here, its digest is. */
+export interface ImportedKey extends Omit<NewKey, 'workspaceId' | 'createdBy' | 'allowedCidrs' | 'rateLimit'> {
+  /** Milliseconds since the epoch; `undefined`: now. */
+  readonly createdAt: number | undefined
+}
+
+export interface KeysImport {
+  readonly workspaceId: string
+  readonly actor: string
+  readonly keys: readonly ImportedKey[]
+}
+
+/** Why one key was not imported, hence none: `taken`: another workspace has its token; `too_old`: the policy had ended it by now. */
+export type ImportFault = 'taken' | 'created_in_future' | 'expiry_past' | 'endless' | 'past_maximum' | 'too_old'
+
+export type Imported =
+  | { readonly outcome: 'imported', readonly imported: number, readonly alreadyThere: number }
+  | { readonly outcome: 'refused', readonly maxLifetimeDays: number | null, readonly faults: ReadonlyArray<{ readonly place: number, readonly fault: ImportFault }> }
+
 /** The `Idempotency-Key` of a request and the body that came with it, each as SHA-256. */
 export interface IdempotentRequest {
   readonly requestDigest: Uint8Array
@@ -150,6 +169,8 @@ export interface AuditEntry {
  */
 export interface KeyStore {
   create (key: NewKey, request?: IdempotentRequest): Promise<Created>
+  /** All or none. What the workspace has already stays as it is: repeating it does no harm. */
+  import (wanted: KeysImport): Promise<Imported>
   find (workspaceId: string, keyId: string): Promise<ManagedKey | undefined>
   list (query: KeyQuery): Promise<readonly ManagedKey[]>
   edit (edit: KeyEdit): Promise<Edited>

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../core/errors.ts'
-import type { AuditQuery, Created, IdempotentRequest, KeyChange, KeyEdit, KeyQuery, KeyStore, NewKey, Rotated, Rotation } from '../core/key-store.ts'
+import type { AuditQuery, Created, IdempotentRequest, Imported, KeyChange, KeyEdit, KeyQuery, KeyStore, KeysImport, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import type { Leak, TokenStore } from '../core/token-store.ts'
 import type { Digest } from '../core/key-record.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
@@ -9,6 +9,7 @@ import { AnswerRefused } from '../core/window/store.ts'
 import { isConflict, isOutage } from './outage.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
+import { importKeys } from './queries/import-keys.ts'
 import { listKeys } from './queries/key-lists.ts'
 import { editKey, findKey, insertKey, revokeKey, revokeWorkspace } from './queries/keys.ts'
 import { applyPolicy, findPolicy, setPolicy } from './queries/policies.ts'
@@ -68,6 +69,10 @@ export class PostgresKeyStore implements KeyStore, TokenStore {
 
   async create (key: NewKey, request?: IdempotentRequest): Promise<Created> {
     return await this.#change((db, call) => createKey(db, { key, request, call, settings: this.#policy }))
+  }
+
+  async import (wanted: KeysImport): Promise<Imported> {
+    return await this.#bulk((db) => importKeys(db, wanted, this.#policy), 'change')
   }
 
   async find (workspaceId: string, keyId: string) {
@@ -132,11 +137,11 @@ export class PostgresKeyStore implements KeyStore, TokenStore {
   }
 
   // A large workspace is a long statement: a database that does not answer is noticed before it, by a short one.
-  async #bulk<T> (work: (db: Database) => Promise<T>): Promise<T> {
+  async #bulk<T> (work: (db: Database) => Promise<T>, urgency: Urgency = 'revoke'): Promise<T> {
     await this.sharedSecret()
     this.#bulkCalls++
     try {
-      return await this.#change(work, bulkAnswerMs, 'revoke')
+      return await this.#change(work, bulkAnswerMs, urgency)
     } finally {
       this.#bulkCalls--
     }

@@ -32,8 +32,13 @@ export function isWrongServer (error: unknown): boolean {
 
 /** Whether an error says that the statement met another one, and would do its work if it were repeated. */
 export function isConflict (error: unknown): boolean {
+  return hasCode(error, '40001', '40P01')
+}
+
+/** Whether an error of the query layer, or a cause of it, has one of these codes. */
+export function hasCode (error: unknown, ...wanted: readonly string[]): boolean {
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    if ('code' in cause && (cause.code === '40001' || cause.code === '40P01')) return true
+    if ('code' in cause && typeof cause.code === 'string' && wanted.includes(cause.code)) return true
   }
   return false
 }

@@ -4,6 +4,7 @@ import { systemClock, type Clock } from '../core/clock.ts'
 import { KeyService } from '../core/key-service.ts'
 import { LastUsedBatcher, type LastUsedStats } from '../core/last-used.ts'
 import { TokenReports } from '../core/token-reports.ts'
+import { KeyImports } from '../core/key-imports.ts'
 import { Policies } from '../core/policies.ts'
 import type { Policy } from '../core/policy.ts'
 import { silentLogger, type Logger } from '../core/logger.ts'
@@ -90,6 +91,7 @@ export interface KeysStats extends TiersStats {
 export interface Keys {
   readonly verifier: Verifier
   readonly service: KeyService
+  readonly imports: KeyImports
   readonly policies: Policies
   readonly tokenReports: TokenReports
   readonly window: TrustWindow
@@ -148,6 +150,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() } })
   const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, uncertain: databases.uncertain, onFailure: databases.noteFailure })
   const service = new KeyService({ store, force: window, clock, tokens })
+  const imports = new KeyImports({ store, tokens })
   const policies = new Policies({ store, force: window, clock })
   const tokenReports = new TokenReports({ store, force: window, clock, tokens })
   const lastUsed = new LastUsedBatcher({
@@ -176,6 +179,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   return {
     verifier,
     service,
+    imports,
     policies,
     tokenReports,
     window,

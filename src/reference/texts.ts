@@ -44,6 +44,11 @@ export const operations: Readonly<Record<string, Text>> = {
     answer: { ...key, token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9' },
     headers: ['Location']
   },
+  importKeys: {
+    description: 'The tokens themselves are neither needed nor taken. All of the keys or none; repeating the call does no harm, since tokens that the workspace has already are counted and left as they are. A token of another workspace is a 409 `token_taken`. A token works here if it begins as `TOKEN_PREFIX` or `TOKEN_PREFIXES_ACCEPTED` say.',
+    body: { keys: [{ token_sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', name: 'CI of the shop', scope: 'mcp:read', hint: '3kTq…B3x9', owner_id: 'ada', created_at: '2026-03-01T08:00:00Z' }] },
+    answer: { imported: 1, already_there: 0 }
+  },
   listKeys: {
     description: 'A page of keys. `next_cursor` leads to the next one; send it back unchanged, with the same filter.',
     answer: { keys: [key], next_cursor: null }

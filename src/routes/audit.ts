@@ -27,7 +27,7 @@ const entrySchema = Type.Object({
   id: Type.String({ format: 'uuid' }),
   workspace_id: Type.String(),
   key_id: Type.Union([Type.String({ format: 'uuid' }), Type.Null()], { description: 'null: several keys, or the whole workspace.' }),
-  action: Type.String({ description: '`key.created`, `key.changed`, `key.rotated`, `key.revoked`, `key.revoked_again`, `key.leaked`, `key.token_ended`, `keys.imported`, `owner.revoked`, `workspace.revoked`, `policy.changed` or `policy.applied`.' }),
+  action: Type.String({ description: '`key.created`, `key.changed`, `key.rotated`, `key.revoked`, `key.revoked_again`, `key.leaked`, `key.token_ended`, `key.imported`, `owner.revoked`, `workspace.revoked`, `policy.changed` or `policy.applied`.' }),
   actor: Type.String({ description: 'Name of the management token.' }),
   at: Type.String({ format: 'date-time' }),
   details

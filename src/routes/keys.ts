@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { digestFromText } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, pageQuery, rateLimitSchema, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
@@ -23,12 +24,23 @@ const revokeAllBody = Type.Union([
 ])
 const allowedCidrs = Type.Union([Type.Array(Type.String()), Type.Null()], { description: `Addresses and CIDR ranges, ${rules.cidrsMax} at most, without bits beyond the prefix; null: every address.` })
 const rateLimit = Type.Union([rateLimitSchema, Type.Null()], { description: 'null: no limit.' })
+const importBytesMax = 1024 * 1024
+const importedKey = Type.Object({
+  token_sha256: Type.String({ pattern: rules.digest.pattern, description: 'SHA-256 of the whole token, in hexadecimal, base64 or base64url.' }),
+  name: Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 }),
+  scope: scopeSchema,
+  hint: Type.Optional(Type.String({ pattern: rules.hint.pattern, description: 'The first four characters of the token after its prefix, … and the last four.' })),
+  owner_id: Type.Optional(Type.Union([Type.String({ pattern: rules.ownerId.pattern }), Type.Null()])),
+  expires_at: Type.Optional(expiresAt),
+  created_at: Type.Optional(Type.String({ format: 'date-time', description: 'When the other system made it. The maximum of the policy counts from here.' })),
+  metadata: Type.Optional(metadataSchema)
+}, strict)
 const idempotencyHeader = (description: string) => Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255, description })) })
 const createdKey = (title: string, description: string) => Type.Object({ ...keySchema.properties, token: Type.String({ description: 'Shown here and never again.' }) }, { title, description })
 
 /** Makes, shows and ends keys; for holders of a management token. */
 export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { service } = app.apiKeys
+  const { service, imports } = app.apiKeys
   app.addHook('onRequest', app.requireManagement)
   app.addHook('onRequest', app.refuseQueryCredentials)
   app.addHook('preValidation', app.refuseStoredSecrets)
@@ -71,6 +83,33 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
     })
     reply.code(201).header('location', `/v1/workspaces/${encodeURIComponent(key.workspaceId)}/keys/${key.id}`).header('cache-control', 'no-store')
     return { ...toWireKey(key), token }
+  })
+
+  app.post('/v1/workspaces/:workspace_id/keys/import', {
+    bodyLimit: importBytesMax,
+    schema: {
+      tags,
+      security,
+      operationId: 'importKeys',
+      summary: 'Take over keys of another system by the SHA-256 of their tokens, all of them or none',
+      params: workspaceParams,
+      querystring: Type.Object({}, strict),
+      body: Type.Object({ keys: Type.Array(importedKey, { minItems: 1, maxItems: rules.importKeysMax }) }, strict),
+      response: {
+        201: Type.Object({
+          imported: Type.Integer({ description: 'So many keys were made.' }),
+          already_there: Type.Integer({ description: 'So many tokens the workspace had already. Their keys stay as they are.' })
+        }, { title: 'ImportedKeys', description: 'The tokens work from now on.' }),
+        ...problemAnswers(400, 401, 403, 409, 413, 415, 503)
+      }
+    }
+  }, async function importKeys (request, reply) {
+    const keys = request.body.keys.map(({ token_sha256: digest, name, scope, hint, owner_id: ownerId, expires_at: expires, created_at: created, metadata }) => ({
+      digest: digestFromText(digest), name, scope, hint, ownerId, expiresAt: fromWireTime(expires), createdAt: fromWireTime(created) ?? undefined, metadata
+    }))
+    const { imported, alreadyThere } = await imports.import({ workspaceId: request.params.workspace_id, actor: request.actor, keys })
+    reply.code(201)
+    return { imported, already_there: alreadyThere }
   })
 
   app.get('/v1/workspaces/:workspace_id/keys', {

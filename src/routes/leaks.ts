@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { invalid } from '../core/key-errors.ts'
-import { digestFromBytes, digestToBytes, type Digest } from '../core/key-record.ts'
+import { digestFromBytes, digestFromText, digestToBytes, type Digest } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 
@@ -10,7 +10,7 @@ const bytesMax = 1024 * 1024
 
 const report = Type.Object({
   token: Type.Optional(Type.String({ minLength: 1, maxLength: 1024, description: 'The token as it was found.' })),
-  token_sha256: Type.Optional(Type.String({ pattern: '^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$', description: 'Instead of the token: its SHA-256, in hexadecimal or base64.' })),
+  token_sha256: Type.Optional(Type.String({ pattern: rules.digest.pattern, description: 'Instead of the token: its SHA-256, in hexadecimal or base64.' })),
   url: Type.Optional(Type.String({ maxLength: 2048, pattern: rules.text.pattern, description: 'Where it was found.' })),
   source: Type.Optional(Type.String({ maxLength: 200, pattern: rules.text.pattern, description: 'Who found it.' }))
 }, { additionalProperties: false })
@@ -51,5 +51,5 @@ export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
 function digestOf (token: string | undefined, sha256: string | undefined, index: number): Digest {
   if ((token === undefined) === (sha256 === undefined)) throw invalid([{ pointer: `/${index}`, detail: 'Must have either token or token_sha256.' }])
   if (token !== undefined) return digestFromBytes(hash('sha256', token, 'buffer'))
-  return digestFromBytes(Buffer.from(sha256!, sha256!.length === 64 ? 'hex' : 'base64'))
+  return digestFromText(sha256!)
 }

@@ -1,0 +1,93 @@
+import { v7 as uuidv7 } from 'uuid'
+import { KeysError, type Fault } from './errors.ts'
+import { invalid } from './key-errors.ts'
+import type { Digest } from './key-record.ts'
+import { faultsOf, isTime, rules } from './key-rules.ts'
+import type { ImportFault, KeyStore } from './key-store.ts'
+import type { Scope } from './scopes.ts'
+import type { TokenFormat } from './token.ts'
+
+interface KeyImportsOptions {
+  readonly store: Pick<KeyStore, 'import'>
+  readonly tokens: TokenFormat
+}
+
+/** A key of another system. Its token is known by its digest alone. */
+export interface KeyToImport {
+  readonly digest: Digest
+  readonly name: string
+  readonly scope: Scope
+  readonly hint?: string | undefined
+  readonly ownerId?: string | null | undefined
+  /** Milliseconds since the epoch; null: never; left out: as the policy has it. */
+  readonly expiresAt?: number | null | undefined
+  /** When the other system made it. */
+  readonly createdAt?: number | undefined
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+}
+
+interface ImportKeys {
+  readonly workspaceId: string
+  readonly actor: string
+  /** 1 to 1,000. */
+  readonly keys: readonly KeyToImport[]
+}
+
+/** What is shown of a token of which nothing is known. */
+const noHint = '…'
+const faultsMax = 20
+
+/** Takes over keys that people have already: their tokens go on working. */
+export class KeyImports {
+  readonly #options: KeyImportsOptions
+
+  constructor (options: KeyImportsOptions) {
+    this.#options = options
+  }
+
+  /** All or none. `alreadyThere`: keys whose token the workspace has already; they stay as they are. */
+  async import ({ workspaceId, actor, keys }: ImportKeys): Promise<{ imported: number, alreadyThere: number }> {
+    const { store, tokens } = this.#options
+    const faults = faultsOfImport(workspaceId, keys, tokens)
+    if (faults.length > 0) throw invalid(faults.slice(0, faultsMax))
+    const answer = await store.import({
+      workspaceId,
+      actor,
+      keys: keys.map(({ digest, name, scope, hint = noHint, ownerId = null, expiresAt, createdAt, metadata = {} }) =>
+        ({ id: uuidv7(), digest, hint, ownerId, name, scope, metadata, expiresAt, createdAt }))
+    })
+    if (answer.outcome === 'imported') return { imported: answer.imported, alreadyThere: answer.alreadyThere }
+    throw refused(answer.faults, answer.maxLifetimeDays)
+  }
+}
+
+function faultsOfImport (workspaceId: string, keys: readonly KeyToImport[], tokens: TokenFormat): readonly Fault[] {
+  if (keys.length < 1 || keys.length > rules.importKeysMax) return [{ pointer: '/keys', detail: `Must be 1 to ${rules.importKeysMax} keys.` }]
+  const hint = new RegExp(rules.hint.pattern, 'u')
+  const seen = new Map<Digest, number>()
+  return [...faultsOf({ workspaceId }, tokens), ...keys.flatMap((key, place) => {
+    const { digest, name, scope, ownerId, expiresAt, metadata, createdAt } = key
+    const faults = [...faultsOf({ name, scope, ownerId, expiresAt, metadata }, tokens)]
+    if (key.hint !== undefined && !hint.test(key.hint)) faults.push({ pointer: '/hint', detail: `Must be ${rules.hint.says}.` })
+    if (createdAt !== undefined && !isTime(createdAt)) faults.push({ pointer: '/created_at', detail: 'Must be a time from 1970 to now.' })
+    const first = seen.get(digest)
+    if (first === undefined) seen.set(digest, place)
+    else faults.push({ pointer: '/token_sha256', detail: `Is the same token as /keys/${first}. Send each once.` })
+    return faults.map(({ pointer, detail }) => ({ pointer: `/keys/${place}${pointer}`, detail }))
+  })]
+}
+
+function refused (found: ReadonlyArray<{ place: number, fault: ImportFault }>, maxDays: number | null): KeysError {
+  const sayings: Readonly<Record<ImportFault, { pointer: string, detail: string }>> = {
+    taken: { pointer: 'token_sha256', detail: 'Another workspace has this token. A token belongs to one workspace: leave it out, or revoke it there and give its user a new key.' },
+    created_in_future: { pointer: 'created_at', detail: 'Must not be in the future.' },
+    expiry_past: { pointer: 'expires_at', detail: 'Must be in the future. Leave out keys that have expired.' },
+    endless: { pointer: 'expires_at', detail: `Must be a time: the policy allows ${maxDays} days at most. Leave it out for what the policy gives.` },
+    past_maximum: { pointer: 'expires_at', detail: `Must be at most ${maxDays} days after created_at, or after now where that is left out.` },
+    too_old: { pointer: 'created_at', detail: `Must be less than ${maxDays} days ago: the policy allows a key no longer life. Leave the key out, or have the policy changed.` }
+  }
+  const faults = found.map(({ place, fault }) => ({ pointer: `/keys/${place}/${sayings[fault].pointer}`, detail: sayings[fault].detail }))
+  const others = found.flatMap(({ fault }, i) => fault === 'taken' ? [] : [faults[i]!])
+  if (others.length > 0) return invalid(others.slice(0, faultsMax))
+  return new KeysError('token_taken', { detail: 'Another workspace has one of these tokens; "errors" says which. Nothing was imported.', faults: faults.slice(0, faultsMax) })
+}
