@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyHttpOptions } from 'fastify'
 import type { DestinationStream } from 'pino'
+import { v7 as uuidv7 } from 'uuid'
 import type { Config } from './config/config.ts'
 import type { Keys } from './engine/open-keys.ts'
 import { apiKeys } from './plugins/api-keys.ts'
@@ -9,6 +10,7 @@ import { refuseAtSocket } from './http/client-errors.ts'
 import { draining } from './plugins/draining.ts'
 import { endings } from './plugins/endings.ts'
 import { accessLog, createLogger, requestId } from './http/logging.ts'
+import type { GatewayCall } from './mcp/call-report.ts'
 import { mcpGateway } from './mcp/mcp-gateway.ts'
 import { defaultPath } from './mcp/upstream.ts'
 import { metrics } from './plugins/metrics.ts'
@@ -34,6 +36,7 @@ import { revokeRoutes } from './routes/revoke.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes, type OperationsOptions } from './routes/operations.ts'
 import { policyRoutes } from './routes/policy.ts'
+import { usageRoutes } from './routes/usage.ts'
 import { connectedApps } from './pages/connected-apps.ts'
 import { verifyRoutes } from './routes/verify.ts'
 import { wellKnownRoutes } from './routes/well-known.ts'
@@ -71,11 +74,12 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(keyRoutes)
   await app.register(policyRoutes)
   await app.register(auditRoutes)
+  await app.register(usageRoutes)
   await app.register(leakRoutes)
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
   const presented = presentedToken(app.apiKeys.tokens, config.apiKeyHeader)
-  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys, presented })
+  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys, presented, onCall: callRecorder(app.apiKeys) })
   await app.register(forwardAuthRoutes, { presented })
   await app.register(revokeRoutes)
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
@@ -98,6 +102,16 @@ export async function buildOperationsApp ({ app, config }: { readonly app: Fasti
   await operations.register(secretRefusal, { scrubber: scrubberOf(config) })
   await operations.register(operationRoutes, operationsOf(app))
   return operations
+}
+
+/** Notes what the gateway was used for. */
+function callRecorder ({ calls, usage }: Keys): (call: GatewayCall) => void {
+  return ({ key, upstream, method, tool, decision, status, ms, clientInfo }) => {
+    const now = performance.now()
+    calls.note({ id: uuidv7(), workspaceId: key.workspaceId, keyId: key.id, upstream, method, tool: tool ?? null, decision, status, ms }, now)
+    if (tool !== undefined) usage.noteCall(key.id, tool, decision)
+    if (clientInfo !== undefined) usage.noteClient(key.id, clientInfo.version === undefined ? clientInfo.name : `${clientInfo.name}/${clientInfo.version}`, now)
+  }
 }
 
 function operationsOf (app: FastifyInstance): OperationsOptions {

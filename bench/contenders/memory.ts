@@ -102,8 +102,8 @@ function assertValid (verdict: Verdict): void {
 
 async function settledUse (): Promise<MemoryUse> {
   // One write may be under way that began before the last uses.
-  await keys.lastUsed.flush()
-  await keys.lastUsed.flush()
+  await keys.usage.flush()
+  await keys.usage.flush()
   await nextTurn()
   return memoryUse(keys.stats().memory?.entries ?? 0)
 }

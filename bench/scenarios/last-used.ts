@@ -75,7 +75,7 @@ async function costOf ({ bench, databaseUrl, sql, file }: Scene, { drawn, perSec
       if (!(await keys.verifier.verify(token)).valid) throw new Error('A key was refused.')
     }
     await Promise.all(tokens.map(verify))
-    await keys.lastUsed.flush()
+    await keys.usage.flush()
     const idleBytesPerMs = await idleWal(sql)
     const rounds: Cost[] = []
     for (let round = 0; round < (isAtOnce ? bench.options.rounds : 1); round++) {
@@ -86,7 +86,7 @@ async function costOf ({ bench, databaseUrl, sql, file }: Scene, { drawn, perSec
         for (let k = 0; k < perTurn; k++) await verify(tokens[Math.floor(Math.random() * tokens.length)]!)
         if (!isAtOnce) await sleep(start + (i + perTurn) / perSecond * 1000 - performance.now())
       }
-      await keys.lastUsed.flush()
+      await keys.usage.flush()
       const walBytes = await walPosition(sql) - before.wal - idleBytesPerMs * (performance.now() - start)
       const { statements, written } = countsOf(keys)
       const after = await read(sql, keys, () => verify(tokens[0]!))
@@ -110,13 +110,13 @@ async function costOf ({ bench, databaseUrl, sql, file }: Scene, { drawn, perSec
 async function read (sql: Sql, keys: Keys, use: () => Promise<void>) {
   await sleep(1100)
   await use()
-  await keys.lastUsed.flush()
+  await keys.usage.flush()
   const [row] = await sql`select n_tup_upd::float8 as updated, n_tup_hot_upd::float8 as in_place from pg_stat_user_tables where relname = 'key_usage'`
   return { ...countsOf(keys), updated: row!['updated'] as number, updatedInPlace: row!['in_place'] as number, wal: await walPosition(sql) }
 }
 
 function countsOf (keys: Keys) {
-  const { flushes, flushed } = keys.stats().lastUsed
+  const { flushes, flushed } = keys.stats().usage
   return { statements: flushes, written: flushed }
 }
 

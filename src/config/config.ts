@@ -32,6 +32,7 @@ export interface Config {
   readonly serviceTokens: readonly NamedSecret[]
   readonly trustWindowMs: number
   readonly lastUsedFlushMs: number
+  readonly usageAddresses: 'full' | 'prefix' | 'off'
   readonly logLevel: LogLevel
   readonly logFormat: Settings['LOG_FORMAT']
   /** Addresses and CIDR ranges, for Fastify's `trustProxy`. Empty: none. */
@@ -94,6 +95,7 @@ export function readConfig (environment: Environment): Config {
     serviceTokens: secrets('SERVICE_TOKENS'),
     trustWindowMs: values.TRUST_WINDOW_MS,
     lastUsedFlushMs: values.LAST_USED_FLUSH_MS,
+    usageAddresses: values.USAGE_ADDRESSES,
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
     trustedProxies: listOf(values.TRUSTED_PROXIES),

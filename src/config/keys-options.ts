@@ -17,6 +17,7 @@ export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
     redisCaFile: config.redisCaFile,
     trustWindowMs: config.trustWindowMs,
     lastUsedFlushMs: config.lastUsedFlushMs,
+    usageAddresses: config.usageAddresses,
     tokenPrefix: config.tokenPrefix,
     policy: config.policy,
     cache: config.cache,

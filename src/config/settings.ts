@@ -113,6 +113,11 @@ export const settings = Type.Object({
     advice: 'a whole number of milliseconds from 100 to 60000',
     description: 'How often the times of last use are written, in milliseconds; a crash loses as much. 100 to 60000.'
   }),
+  USAGE_ADDRESSES: Type.Enum(['full', 'prefix', 'off'], {
+    default: 'full',
+    advice: 'full, prefix or off',
+    description: 'How much is kept of the address that used a key last: all of it, its /24 (IPv6: /48), or nothing. See [privacy.md](privacy.md).'
+  }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
     advice: 'one of fatal, error, warn, info, debug, trace, silent',

@@ -9,6 +9,12 @@ export type CountedRefusal = typeof refusalsCounted[number]
 
 export type CallDecision = 'passed' | 'denied' | 'failed'
 
+/** Who presents a token: a request. Its address may cost something to find out. */
+interface Sender {
+  readonly ip: string | undefined
+  readonly headers?: { readonly 'user-agent'?: string | undefined } | undefined
+}
+
 /** Who used a key, as far as it is kept. */
 export interface User {
   readonly address: string | undefined
@@ -43,7 +49,7 @@ interface UsageOptions {
   /** Milliseconds between two writes. */
   readonly flushEveryMs: number
   /** How much of an address is kept: `prefix` is its /24 or /48. `full`. */
-  readonly addresses?: 'full' | 'prefix' | 'off'
+  readonly addresses?: 'full' | 'prefix' | 'off' | undefined
   /** Whether a text holds a token, so that it must not be kept. */
   readonly holdsToken?: (text: string) => boolean
   /** Keys remembered at most; a write begins when there are half as many. What happens to further keys is dropped, and counted. 200,000. */
@@ -119,13 +125,13 @@ export class UsageBatcher {
     this.#timer = setInterval(() => { this.flush() }, options.flushEveryMs).unref()
   }
 
-  /** Notes a use at the monotonic time `now`. On the way of every accepted request. `userOf` is asked once a second for a key at most. */
-  note (keyId: string, now: number, userOf?: () => User): void {
+  /** Notes a use at the monotonic time `now`. On the way of every accepted request. `from` is looked at once a second for a key at most. */
+  note (keyId: string, now: number, from?: Sender): void {
     const use = this.#useOf(keyId)
     if (use === undefined) return
     use.usedAt = now
     use.accepted++
-    if (userOf !== undefined && now - use.userAt >= lookEveryMs) this.#look(use, userOf(), now)
+    if (from !== undefined && now - use.userAt >= lookEveryMs) this.#look(use, { address: from.ip, client: productOf(from.headers?.['user-agent']) }, now)
   }
 
   /** Notes that a key was refused. */
@@ -273,6 +279,11 @@ function keyUse (keyId: string, use: Use, now: number): KeyUse {
     user: use.user,
     tools: use.tools === undefined ? [] : [...use.tools].map(([tool, counts]) => ({ tool, ...counts }))
   }
+}
+
+// The first product of a user agent (RFC 9110, section 10.1.5), such as `claude-code/2.1.4`.
+function productOf (userAgent: string | undefined): string | undefined {
+  return userAgent?.slice(0, textMax).split(' ', 1)[0]
 }
 
 function keptOf (address: string, how: 'full' | 'prefix' | 'off'): string | undefined {

@@ -1,14 +1,18 @@
 import { isAllowed } from './addresses.ts'
 import { includesScope, type Scope } from './scopes.ts'
 import type { KeyRecord } from './key-record.ts'
+import type { RateDecision } from './rate-limiter.ts'
 
 /** Why a presented token is refused. "Not known right now" is never among them: that is thrown, as `unavailable`. */
-export type Reason = 'malformed' | 'unknown' | 'revoked' | 'expired' | 'insufficient_scope' | 'address_not_allowed'
+export type Reason = 'malformed' | 'unknown' | 'revoked' | 'expired' | 'insufficient_scope' | 'address_not_allowed' | 'rate_limited'
+
+/** Why a key that exists is refused. */
+export type KeyReason = Exclude<Reason, 'malformed' | 'unknown'>
 
 /** The answer about a presented token. Every surface turns the same verdict into its own dialect and re-checks nothing. */
 export type Verdict =
-  | { readonly valid: true, readonly key: KeyRecord }
-  | { readonly valid: false, readonly reason: Reason, readonly scope?: Scope }
+  | { readonly valid: true, readonly key: KeyRecord, readonly rate?: RateDecision }
+  | { readonly valid: false, readonly reason: Reason, readonly scope?: Scope, readonly rate?: RateDecision }
 
 interface Occasion {
   /** The latest that the database's clock can show now, in milliseconds since the epoch. */
@@ -22,13 +26,15 @@ interface Occasion {
 /** Who presents a token: a request. Its address may cost something to find out. */
 export interface Sender {
   readonly ip: string | undefined
+  /** What the client says that it is. */
+  readonly headers?: { readonly 'user-agent'?: string | undefined } | undefined
 }
 
 /**
  * Why `key` is refused on this occasion, or `undefined` when nothing speaks against it. The first reason wins. Statements
  * rather than a table of functions: on the way of every request, and the engine cannot see through the calls.
  */
-export function refusalOf (key: KeyRecord, occasion: Occasion): Reason | undefined {
+export function refusalOf (key: KeyRecord, occasion: Occasion): KeyReason | undefined {
   if (key.revokedAt !== null) return 'revoked'
   const tokenEndsAt = key.limits?.tokenEndsAt ?? null
   if (tokenEndsAt !== null && occasion.databaseTime >= tokenEndsAt) return 'revoked'

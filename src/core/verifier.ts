@@ -1,13 +1,14 @@
 import type { Clock } from './clock.ts'
 import { KeysError, unavailable } from './errors.ts'
-import type { Digest } from './key-record.ts'
+import type { Digest, KeyRecord } from './key-record.ts'
 import type { ChangeTarget, Entry, MemoryLookup } from './lookup.ts'
 import type { Client, MissBudget } from './miss-budget.ts'
+import type { RateDecision, RateLimiter } from './rate-limiter.ts'
 import type { RefusalMemory } from './refusal-memory.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import type { Trickle } from './trickle.ts'
-import { refusalOf, refuse, type Reason, type Sender, type Verdict } from './verdict.ts'
+import { refusalOf, refuse, type KeyReason, type Reason, type Sender, type Verdict } from './verdict.ts'
 import type { Trust } from './window/trust.ts'
 
 export interface Presentation {
@@ -17,6 +18,11 @@ export interface Presentation {
   readonly client?: Client | undefined
   /** The request whose address a key's list of addresses is held against. None: keys with such a list are refused. Read only for those. */
   readonly from?: Sender | undefined
+  /**
+   * What this verification counts as. `request`: a use, and one against the key's rate limit. `use`: a use, where something else is limited, such as
+   * the calls in a request. `nothing`: another look at a request that was counted before. `request`.
+   */
+  readonly counts?: 'request' | 'use' | 'nothing' | undefined
 }
 
 interface VerifierOptions {
@@ -28,8 +34,10 @@ interface VerifierOptions {
   readonly budget: MissBudget
   /** For clients whose budget is spent. */
   readonly trickle: Trickle
-  readonly lastUsed: {
-    note (keyId: string, now: number): void
+  readonly rates?: Pick<RateLimiter, 'take'> | undefined
+  readonly usage: {
+    note (keyId: string, now: number, from?: Sender): void
+    noteRefused? (keyId: string, reason: KeyReason): void
     /** Of a token whose first use begins the grace of the one before. */
     noteFirst? (keyId: string, now: number): void
   }
@@ -74,14 +82,15 @@ export class Verifier {
   readonly #refusals: RefusalMemory
   readonly #budget: MissBudget
   readonly #trickle: Trickle
-  readonly #lastUsed: VerifierOptions['lastUsed']
+  readonly #usage: VerifierOptions['usage']
+  readonly #rates: VerifierOptions['rates']
   readonly #timeoutMs: number
   readonly #counts = {
     accepted: 0,
     staleCaught: 0,
     unavailable: 0,
     budgetRefused: 0,
-    refused: { malformed: 0, unknown: 0, revoked: 0, expired: 0, insufficient_scope: 0, address_not_allowed: 0 } as Record<Reason, number>
+    refused: { malformed: 0, unknown: 0, revoked: 0, expired: 0, insufficient_scope: 0, address_not_allowed: 0, rate_limited: 0 } as Record<Reason, number>
   }
 
   constructor (options: VerifierOptions) {
@@ -92,7 +101,8 @@ export class Verifier {
     this.#refusals = options.refusals
     this.#budget = options.budget
     this.#trickle = options.trickle
-    this.#lastUsed = options.lastUsed
+    this.#usage = options.usage
+    this.#rates = options.rates
     this.#timeoutMs = options.timeoutMs ?? 900
   }
 
@@ -128,15 +138,18 @@ export class Verifier {
   }
 
   /** The final check (R6): one synchronous turn, `now` read after the last await. `isFresh`: the entry was read from the primary for this request. */
-  #check (entry: Entry, { scope, from }: Presentation, now: number, isFresh: boolean): Checked {
+  #check (entry: Entry, presentation: Presentation, now: number, isFresh: boolean): Checked {
+    const { scope, from } = presentation
     const standing = this.#trust.judge(entry, now, isFresh)
-    if (standing !== 'current') return standing === 'revoked' ? this.#refuse('revoked') : standing
+    if (standing !== 'current') return standing === 'revoked' ? this.#refuseKey(entry.record, 'revoked') : standing
     const reason = refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope, from })
-    if (reason === undefined) return this.#accept(entry, now)
-    if (reason === 'insufficient_scope') return this.#refuse(reason, scope)
+    if (reason === undefined) return this.#accept(entry, presentation, now)
+    if (reason === 'insufficient_scope') return this.#refuseKey(entry.record, reason, scope)
     // From another address the same token may be good.
-    if (reason === 'address_not_allowed') return this.#refuse(reason)
-    return isFresh ? this.#refuseAndRemember(reason, entry.record.digest) : 'doubtful'
+    if (reason === 'address_not_allowed') return this.#refuseKey(entry.record, reason)
+    if (!isFresh) return 'doubtful'
+    this.#refusals.remember(entry.record.digest, reason, now)
+    return this.#refuseKey(entry.record, reason)
   }
 
   async #ask (digest: Digest, held: Held, presentation: Presentation): Promise<Verdict> {
@@ -195,11 +208,32 @@ export class Verifier {
     return this.#refuse(reason)
   }
 
-  #accept (entry: Entry, now: number): Verdict {
+  /** Counts one use of a key against its rate limit; `undefined`: it has none. For calls that are limited one by one. */
+  limit (key: KeyRecord): RateDecision | undefined {
+    const rateLimit = key.limits?.rateLimit ?? null
+    const decision = rateLimit === null ? undefined : this.#rates?.take(key.id, rateLimit, this.#clock.monotonicMs())
+    if (decision?.isAllowed === false) this.#countRefusal(key, 'rate_limited')
+    return decision
+  }
+
+  #accept ({ record }: Entry, { counts = 'request', from }: Presentation, now: number): Verdict {
+    if (counts === 'nothing') return { valid: true, key: record }
+    const rate = counts === 'request' && record.limits !== null ? this.limit(record) : undefined
+    if (rate?.isAllowed === false) return { valid: false, reason: 'rate_limited', rate }
     this.#counts.accepted++
-    this.#lastUsed.note(entry.record.id, now)
-    if (entry.record.limits?.awaitsFirstUse === true) this.#lastUsed.noteFirst?.(entry.record.id, now)
-    return { valid: true, key: entry.record }
+    this.#usage.note(record.id, now, from)
+    if (record.limits?.awaitsFirstUse === true) this.#usage.noteFirst?.(record.id, now)
+    return rate === undefined ? { valid: true, key: record } : { valid: true, key: record, rate }
+  }
+
+  #refuseKey (key: KeyRecord, reason: KeyReason, scope?: Scope): Verdict {
+    this.#countRefusal(key, reason)
+    return refuse(reason, scope)
+  }
+
+  #countRefusal (key: KeyRecord, reason: KeyReason): void {
+    this.#counts.refused[reason]++
+    this.#usage.noteRefused?.(key.id, reason)
   }
 
   #refuse (reason: Reason, scope?: Scope): Verdict {

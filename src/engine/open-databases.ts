@@ -3,7 +3,6 @@ import { unavailable } from '../core/errors.ts'
 import { borrow, connect, type Database } from '../db/connect.ts'
 import { migrate } from '../db/migrate.ts'
 import { prepareFindKeys } from '../db/queries/find-keys.ts'
-import { recordUsage } from '../db/queries/record-usage.ts'
 import type { OwnConnection } from '../db/replaceable-connection.ts'
 import { isWrongServer } from '../db/outage.ts'
 import { defaultSchema } from '../db/schema.ts'
@@ -27,7 +26,6 @@ export interface Databases {
   /** Looks at what a statement was rejected with: connections to a server that is not the primary are all given up. */
   noteFailure (error: unknown): void
   connectWindow (): OwnConnection
-  recordUsage (ages: ReadonlyMap<string, number>): Promise<void>
   /** Gives up every connection but the window's: the server that they lead to is not the primary. */
   replace (): void
   close (): Promise<void>
@@ -40,7 +38,6 @@ const windowConnections = 2
 // Of a database that the host application owns; how many connections it has is not known.
 const borrowedConcurrency = 8
 const reachTimeoutMs = 3000
-const usageTimeoutMs = 5000
 
 /** Connects when something is asked. */
 export function openDatabases ({ databaseUrl, databaseSchema, databaseConnectionsMax = connectionsMax, db }: KeysOptions): Databases {
@@ -79,7 +76,6 @@ function ownDatabases ({ url, schema, connectionsMax }: OwnOptions): Databases {
       management.replace()
     },
     connectWindow: () => connect({ url, schema, max: 1 }),
-    recordUsage: (ages) => inTime(recordUsage(management.queries, ages), usageTimeoutMs, () => management.replace()),
     replace () {
       for (const pool of [lookups, management]) pool.replace()
     },
@@ -98,7 +94,6 @@ function borrowedDatabases (host: HostDatabase, schema = defaultSchema): Databas
     uncertain: () => 0,
     noteFailure () {},
     connectWindow: () => ({ sql: withoutEnd(host.$client), schema }),
-    recordUsage: (ages) => inTime(recordUsage(db, ages), usageTimeoutMs),
     replace () {},
     async close () {}
   }

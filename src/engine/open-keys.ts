@@ -2,7 +2,10 @@ import type { Redis } from 'ioredis'
 import type { Sql } from 'postgres'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { KeyService } from '../core/key-service.ts'
-import { LastUsedBatcher, type LastUsedStats } from '../core/last-used.ts'
+import { CallLog, type CallLogStats } from '../core/call-log.ts'
+import { RateLimiter, type RateLimiterStats } from '../core/rate-limiter.ts'
+import { UsageBatcher, type UsageStats } from '../core/usage.ts'
+import { UsageReports } from '../core/usage-reports.ts'
 import { TokenReports } from '../core/token-reports.ts'
 import { KeyImports } from '../core/key-imports.ts'
 import { Policies } from '../core/policies.ts'
@@ -16,12 +19,14 @@ import { Verifier, type VerifierStats } from '../core/verifier.ts'
 import type { AcknowledgementMode } from '../core/window/acknowledgements.ts'
 import { TrustWindow } from '../core/window/trust-window.ts'
 import { PostgresKeyStore } from '../db/key-store.ts'
+import { PostgresUsageStore } from '../db/usage-store.ts'
 import { PostgresWindowStore } from '../db/window-store.ts'
 import { inTime } from '../core/in-time.ts'
 import { assertReady, openDatabases } from './open-databases.ts'
-import { openTiers, type TiersStats } from './open-tiers.ts'
+import { openTiers, sealOf, type TiersStats } from './open-tiers.ts'
 import { RedisAnnouncements, type AnnouncementCounts } from '../tiers/redis-announcements.ts'
 import { RedisSource } from '../tiers/redis-source.ts'
+import { RedisSharedRates } from '../tiers/shared-rates.ts'
 import { requestRedis } from '../tiers/request-redis.ts'
 
 /** A Drizzle database on postgres.js that the host application made, of whatever version and schema: its client is all that is used of it. */
@@ -50,6 +55,8 @@ export interface KeysOptions {
   readonly trustWindowMs?: number | undefined
   /** Milliseconds between two writes of when keys were last used. 5000. */
   readonly lastUsedFlushMs?: number | undefined
+  /** How much is kept of the address that used a key last: `prefix` is its /24 or /48. `full`. */
+  readonly usageAddresses?: 'full' | 'prefix' | 'off' | undefined
   /** What every token begins with. `nops_`. */
   readonly tokenPrefix?: string | undefined
   /** `false`: every verification reads Postgres. `true`. */
@@ -78,7 +85,9 @@ export interface KeysHealth {
 
 export interface KeysStats extends TiersStats {
   readonly verifier: VerifierStats
-  readonly lastUsed: LastUsedStats
+  readonly usage: UsageStats
+  readonly calls: CallLogStats
+  readonly rates: RateLimiterStats
   /** Of the Redis channel between replicas; `undefined` without Redis. */
   readonly announcements: AnnouncementCounts | undefined
   /** Answers of the database that did not prove themselves, and said nothing. */
@@ -95,7 +104,10 @@ export interface Keys {
   readonly policies: Policies
   readonly tokenReports: TokenReports
   readonly window: TrustWindow
-  readonly lastUsed: LastUsedBatcher
+  /** What keys are used for, on its way to the database. */
+  readonly usage: UsageBatcher
+  readonly calls: CallLog
+  readonly reports: UsageReports
   readonly tokens: TokenFormat
   /** `false` until the database has answered for the first time: until then nothing can be verified or managed. */
   readonly isStarted: boolean
@@ -137,7 +149,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const { redisUrl, redisCaFile: caFile, redis: template } = options
   const source = redisUrl === undefined && template === undefined ? undefined : new RedisSource({ url: redisUrl, caFile, template, log })
   const redis = source && requestRedis(source, log)
-  const announcements = source && new RedisAnnouncements({ redis: source })
+  const announcements = source && new RedisAnnouncements({ redis: source, onRate: (keyId, backlogMs) => { rates.heard(keyId, backlogMs, clock.monotonicMs()) } })
   const windowStore = new PostgresWindowStore({ connect: databases.connectWindow, onNotPrimary: () => { databases.replace() } })
   const window = new TrustWindow({
     store: windowStore,
@@ -147,18 +159,26 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     acks: options.acks,
     log
   })
+  const shared = redis && new RedisSharedRates({ redis, prefix: () => sealOf(window)?.key.prefix })
+  const rates = new RateLimiter({ clock, shared, replicas: () => window.members })
   const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() } })
   const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, uncertain: databases.uncertain, onFailure: databases.noteFailure })
   const service = new KeyService({ store, force: window, clock, tokens })
   const imports = new KeyImports({ store, tokens })
   const policies = new Policies({ store, force: window, clock })
   const tokenReports = new TokenReports({ store, force: window, clock, tokens })
-  const lastUsed = new LastUsedBatcher({
+  const usageStore = new PostgresUsageStore({ reads: databases.management, writes: databases.management })
+  const flushEveryMs = options.lastUsedFlushMs ?? 5000
+  const calls = new CallLog({ clock, log, record: (batch) => usageStore.recordCalls(batch), flushEveryMs })
+  const reports = new UsageReports({ store: usageStore, today: () => Date.now() })
+  const usage = new UsageBatcher({
     clock,
     log,
-    record: databases.recordUsage,
+    record: (batch) => usageStore.recordUses(batch),
+    addresses: options.usageAddresses,
+    holdsToken: (text) => tokens.foundIn(text),
     recordFirst: (keyId, ageMs) => service.recordFirstUse(keyId, ageMs),
-    flushEveryMs: options.lastUsedFlushMs ?? 5000
+    flushEveryMs
   })
   const verifier = new Verifier({
     format: tokens,
@@ -168,7 +188,8 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     refusals: new RefusalMemory({ ttlMs: cache ? 1000 : 0, entriesMax: 10_000 }),
     budget: new MissBudget({ clock, perMinute: options.unknownTokensPerMinute ?? 600 }),
     trickle: new Trickle(),
-    lastUsed
+    usage,
+    rates
   })
   window.onDrop(({ target }) => {
     tiers.drop(target)
@@ -183,7 +204,9 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     policies,
     tokenReports,
     window,
-    lastUsed,
+    usage,
+    calls,
+    reports,
     tokens,
     get isStarted () {
       return isStarted
@@ -206,10 +229,10 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
       const tiersStats = tiers.stats()
       const answersRefused = windowStore.answersRefused + store.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
       const redisConnection = redis && { isUp: redis.status === 'ready', refusals: source?.health.counts() ?? {} }
-      return { ...tiersStats, redisConnection, verifier: verifier.stats(), lastUsed: lastUsed.stats(), announcements: announcements?.counts(), answersRefused }
+      return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), announcements: announcements?.counts(), answersRefused }
     },
     async close () {
-      await lastUsed.close()
+      await Promise.all([usage.close(), calls.close(), inTime(rates.close(), closeTimeoutMs).catch(() => {})])
       await window.leave()
       redis?.disconnect()
       source?.health.close()

@@ -69,7 +69,8 @@ export function openTiers ({ lookups, redis, window, clock, cache, entriesMax, o
 
 let known: { readonly of: Seal, readonly seal: RowSeal } | undefined
 
-function sealOf ({ seal: of }: TrustWindow): RowSeal | undefined {
+/** What rows in Redis are sealed with and named after; `undefined` while this replica must not use any. */
+export function sealOf ({ seal: of }: TrustWindow): RowSeal | undefined {
   if (of === undefined) return undefined
   if (known?.of !== of) known = { of, seal: { key: new LineageKey(of.rowSecret, of.lineage), label: of.label } }
   return known.seal

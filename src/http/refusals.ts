@@ -1,7 +1,8 @@
 import type { FastifyReply } from 'fastify'
 import { KeysError, unavailable } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
-import type { Reason } from '../core/verdict.ts'
+import type { RateDecision } from '../core/rate-limiter.ts'
+import type { Reason, Verdict } from '../core/verdict.ts'
 import { meanings, problemDocument, problemType } from './problem-document.ts'
 
 /** A whole answer: it needs no error handler, no serializer and no settings of the application that it is given in. */
@@ -70,7 +71,9 @@ const refusedTokens: Readonly<Record<Exclude<Reason, 'insufficient_scope'>, Refu
     code: 'address_not_allowed',
     detail: addressNotAllowed,
     challenge: `${realm}, error="address_not_allowed", error_description="${addressNotAllowed}"`
-  })
+  }),
+  // Where how long to wait is not known: `/v1/verify` tells the reason alone.
+  rate_limited: tooManyRequests('The key is used too often. Try again later.', { 'retry-after': '1' })
 }
 
 const tooLittleScope: Readonly<Record<Scope, Refusal>> = {
@@ -87,6 +90,32 @@ function insufficientScope (scope: Scope): Refusal {
     detail,
     challenge: `${realm}, error="insufficient_scope", error_description="${detail}", scope="${scope}"`
   })
+}
+
+/** `RateLimit` and `RateLimit-Policy`: draft-ietf-httpapi-ratelimit-headers-10. */
+export function rateHeaders ({ limit, remaining, resetS }: RateDecision): Record<string, string> {
+  return {
+    ratelimit: `"key";r=${remaining};t=${resetS}`,
+    'ratelimit-policy': `"key";q=${limit.requests};w=${limit.windowSeconds}`
+  }
+}
+
+function rateLimited (rate: RateDecision): Refusal {
+  const detail = `The key is used too often: ${rate.limit.requests} requests in ${rate.limit.windowSeconds} seconds are allowed. Try again in ${rate.retryAfterS} seconds.`
+  return tooManyRequests(detail, { 'retry-after': String(rate.retryAfterS), ...rateHeaders(rate) })
+}
+
+function tooManyRequests (detail: string, headers: Readonly<Record<string, string>>): Refusal {
+  return {
+    status: 429,
+    headers: { 'content-type': problemType, 'cache-control': 'no-store', ...headers },
+    body: JSON.stringify({ type: 'urn:navis-keys:problem:rate_limited', title: 'Rate limited', status: 429, detail, code: 'rate_limited' })
+  }
+}
+
+/** What a refused verdict is to a client that presents a token itself. */
+export function refusalOfVerdict ({ reason, scope, rate }: Exclude<Verdict, { valid: true }>): Refusal {
+  return reason === 'rate_limited' && rate !== undefined ? rateLimited(rate) : refusalFor(reason, scope)
 }
 
 export function refusalFor (reason: Reason, scope: Scope | undefined): Refusal {

@@ -60,6 +60,7 @@ const decisions: Readonly<Record<string, Decision>> = {
   unknown: 'unauthenticated',
   revoked: 'unauthenticated',
   expired: 'unauthenticated',
+  address_not_allowed: 'unauthenticated',
   insufficient_scope: 'insufficient_scope',
   unknown_method: 'insufficient_scope',
   unavailable: 'unavailable',

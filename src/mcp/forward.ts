@@ -1,6 +1,7 @@
 import type { KeyRecord } from '../core/key-record.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
+import { rateHeaders } from '../http/refusals.ts'
 import type { ClientCall } from './client-call.ts'
 import type { AuthenticatedRequest } from './gateway-request.ts'
 import { keyRefusal, unknownMethod } from './key-refusals.ts'
@@ -16,9 +17,10 @@ export async function forward (request: AuthenticatedRequest, call: ClientCall, 
   await upstream.settled(toolsOf(call))
   const authorization = await upstream.authorization(key)
   const scope = upstream.scopeOf(call.messages, call)
-  const checked = gateway.keys.verifier.verify(request.token, { scope, from: request.request })
+  const checked = gateway.keys.verifier.verify(request.token, { scope, from: request.request, counts: 'nothing' })
   const verdict = checked instanceof Promise ? await checked : checked
   if (!verdict.valid) throw refusalOf(verdict, request, call)
+  limitCalls(request, call, verdict.key)
   const open = track(request, call, scope)
   try {
     await open.relay(await gateway.client.request({
@@ -31,6 +33,15 @@ export async function forward (request: AuthenticatedRequest, call: ClientCall, 
     }))
   } catch (error) {
     open.unanswered(error)
+  }
+}
+
+// A call is what a key's limit counts here: not a notification, a response or a stream.
+function limitCalls ({ gateway: { keys: { verifier } }, id, reply }: AuthenticatedRequest, { messages }: ClientCall, key: KeyRecord): void {
+  for (const { kind } of messages) {
+    const rate = kind === 'request' ? verifier.limit(key) : undefined
+    if (rate?.isAllowed === false) throw keyRefusal({ valid: false, reason: 'rate_limited', rate }, id)
+    if (rate !== undefined) for (const [name, value] of Object.entries(rateHeaders(rate))) reply.raw.setHeader(name, value)
   }
 }
 

@@ -62,7 +62,7 @@ export class GatewayRequest {
     const { keys: { verifier }, presented } = this.gateway
     const token = presented(this.request.raw)
     if (typeof token !== 'string') throw inMcp(token, undefined)
-    const verdict = await verifier.verify(token, { client: this.request, from: this.request })
+    const verdict = await verifier.verify(token, { client: this.request, from: this.request, counts: 'use' })
     if (!verdict.valid) throw keyRefusal(verdict, undefined)
     Object.assign(this, { key: verdict.key, token })
   }

@@ -1,7 +1,7 @@
 import type { Verdict } from '../core/verdict.ts'
 import type { Generation } from './protocol/protocol.ts'
 import { McpRefusal, rpcCodes, type RpcId } from './protocol/rpc-error.ts'
-import { refusalFor, type Refusal } from '../http/refusals.ts'
+import { refusalOfVerdict, type Refusal } from '../http/refusals.ts'
 
 // For the agent on the other side, which reads this and nothing else.
 const advice: Readonly<Record<string, string>> = {
@@ -20,13 +20,18 @@ export function inMcp (refusal: Refusal, id: RpcId | undefined): McpRefusal {
     message: detail + (advice[code] ?? ''),
     id,
     detail: { code, ...(code === 'insufficient_scope' ? { scope: 'mcp:write' } : {}) },
-    headers: challenge === undefined ? {} : { 'www-authenticate': challenge }
+    headers: { ...challenge === undefined ? {} : { 'www-authenticate': challenge }, ...limitsOf(refusal.headers) }
   })
+}
+
+// How long to wait, and what the limit is.
+function limitsOf (headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(['retry-after', 'ratelimit', 'ratelimit-policy'].flatMap((name) => headers[name] === undefined ? [] : [[name, headers[name]]]))
 }
 
 export function keyRefusal (verdict: Verdict, id: RpcId | undefined): McpRefusal {
   if (verdict.valid) throw new TypeError('A verdict that accepts is no refusal.')
-  return inMcp(refusalFor(verdict.reason, verdict.scope), id)
+  return inMcp(refusalOfVerdict(verdict), id)
 }
 
 /**

@@ -138,7 +138,7 @@ export class McpCall implements OpenCall {
   /** The final check (WINDOW R6), for the scope that the call needs. */
   #verify (): Verdict | Promise<Verdict> {
     const { request, scope } = this.#options
-    return request.gateway.keys.verifier.verify(request.token, { scope, from: request.request })
+    return request.gateway.keys.verifier.verify(request.token, { scope, from: request.request, counts: 'nothing' })
   }
 
   // Only a session that is opened is new to its client; an upstream may name a session in each answer.

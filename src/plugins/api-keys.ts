@@ -7,7 +7,7 @@ import type { Verdict } from '../core/verdict.ts'
 import { openKeys, type Keys, type KeysHealth, type KeysOptions, type KeysStats } from '../engine/open-keys.ts'
 import { presentedToken } from '../http/bearer.ts'
 import { judgeRequest } from '../http/judge-request.ts'
-import { refusalFor, refuseRequest } from '../http/refusals.ts'
+import { rateHeaders, refusalOfVerdict, refuseRequest } from '../http/refusals.ts'
 
 export { KeysError, openKeys }
 export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
@@ -87,7 +87,8 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   })
 
   function settle (request: Verified, reply: FastifyReply, done: HookHandlerDoneFunction, verdict: Verdict): void {
-    if (!verdict.valid) return refuseRequest(reply, refusalFor(verdict.reason, verdict.scope))
+    if (!verdict.valid) return refuseRequest(reply, refusalOfVerdict(verdict))
+    if (verdict.rate !== undefined) reply.headers(rateHeaders(verdict.rate))
     request[verified] = verdict.key
     done()
   }

@@ -102,11 +102,11 @@ const measures: readonly Measure[] = [
     labels: ['code'],
     read: ({ redisConnection }) => redisConnection === undefined ? [] : by('code', redisConnection.refusals)
   },
-  { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ lastUsed }) => one(lastUsed.pending) },
-  { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ lastUsed }) => one(lastUsed.flushed) },
-  { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were given up because Postgres was away for too long.', read: ({ lastUsed }) => one(lastUsed.dropped) },
-  { name: 'navis_keys_last_used_flushes_total', help: 'Statements that wrote last uses.', read: ({ lastUsed }) => one(lastUsed.flushes) },
-  { name: 'navis_keys_last_used_failures_total', help: 'Those that failed, and are tried again.', read: ({ lastUsed }) => one(lastUsed.failures) }
+  { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ usage }) => one(usage.pending) },
+  { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ usage }) => one(usage.flushed) },
+  { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were given up because Postgres was away for too long.', read: ({ usage }) => one(usage.dropped) },
+  { name: 'navis_keys_last_used_flushes_total', help: 'Statements that wrote last uses.', read: ({ usage }) => one(usage.flushes) },
+  { name: 'navis_keys_last_used_failures_total', help: 'Those that failed, and are tried again.', read: ({ usage }) => one(usage.failures) }
 ]
 
 const inForceName = 'navis_keys_change_in_force_seconds'

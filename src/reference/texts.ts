@@ -94,6 +94,21 @@ export const operations: Readonly<Record<string, Text>> = {
       next_cursor: null
     }
   },
+  getKeyUsage: {
+    description: 'Counts are written every few seconds, so the newest uses may still be missing. `Accept: text/csv` answers with the days as a table.',
+    answer: {
+      days: [{ day: '2026-11-25', accepted: 1204, refused: { insufficient_scope: 3 } }],
+      tools: [{ tool: 'search', calls: 310, denied: 0, failed: 2 }],
+      last: { at: '2026-11-25T09:30:00.000Z', address: '203.0.113.9', client: 'claude-code/2.1.4' }
+    }
+  },
+  listCalls: {
+    description: 'Never an argument or a result of a call. `Accept: text/csv` answers with a table, the next page in the `Link` header.',
+    answer: {
+      calls: [{ at: '2026-11-25T09:30:00.000Z', key_id: key.id, upstream: 'default', method: 'tools/call', tool: 'search', decision: 'passed', status: 200, ms: 41 }],
+      next_cursor: null
+    }
+  },
   verify: {
     description: 'For internal services that were handed a token. A refusal is a 200 with `valid: false` and a reason. That the answer is not known is never among the reasons: it is a 503, and says nothing about the token.',
     body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', scope: 'mcp:read' },

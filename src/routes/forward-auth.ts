@@ -8,7 +8,7 @@ import type { Verdict } from '../core/verdict.ts'
 import { presentedToken, type PresentedToken } from '../http/bearer.ts'
 import { judgeRequest } from '../http/judge-request.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { refusalFor, refusals, refuseRequest } from '../http/refusals.ts'
+import { rateHeaders, refusalOfVerdict, refusals, refuseRequest } from '../http/refusals.ts'
 
 const path = '/forward-auth'
 
@@ -120,7 +120,8 @@ function unknownScope (): KeysError {
 }
 
 function tell (reply: FastifyReply, verdict: Verdict): void {
-  if (!verdict.valid) return refuseRequest(reply, refusalFor(verdict.reason, verdict.scope))
+  if (!verdict.valid) return refuseRequest(reply, refusalOfVerdict(verdict))
+  if (verdict.rate !== undefined) reply.headers(rateHeaders(verdict.rate))
   reply.code(200).headers(headersOf(verdict.key)).send()
 }
 

@@ -59,7 +59,7 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
   }, async function introspect (request, reply) {
     const { token, scope = '', address } = request.body
     reply.header('cache-control', 'no-store')
-    const verdict = await verifier.verify(token, { client: serviceClient(request), from: senderAt(address) })
+    const verdict = await verifier.verify(token, { client: serviceClient(request), from: senderAt(address), counts: 'use' })
     if (!verdict.valid || !hasAll(verdict.key, scope)) return { active: false as const }
     return toIntrospection(verdict.key, issuer ?? `${request.protocol}://${request.host}`)
   })

@@ -22,7 +22,7 @@ const accepted = Type.Object({
 
 const refused = Type.Object({
   valid: Type.Literal(false),
-  reason: Type.Enum(['malformed', 'unknown', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed'])
+  reason: Type.Enum(['malformed', 'unknown', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed', 'rate_limited'])
 })
 
 /** Tells internal services about a token that was presented to them. */

@@ -5,6 +5,7 @@ import type { Announcement } from '../core/window/step.ts'
 import { messageBytesMax, openAcknowledgement, openMessage, sealAcknowledgement, sealAnnouncement } from './announcement-message.ts'
 import { LineageKey } from './lineage-key.ts'
 import { rowName } from './redis-row.ts'
+import { parseRate, rateChannel } from './shared-rates.ts'
 import type { RedisSource } from './redis-source.ts'
 
 interface RedisAnnouncementsOptions {
@@ -13,6 +14,8 @@ interface RedisAnnouncementsOptions {
   readonly scheduler?: Scheduler | undefined
   /** How often the subscriber is asked whether it is still there, in milliseconds. 1000. */
   readonly pingEveryMs?: number | undefined
+  /** Another replica has told how full the shared bucket of a key's rate limit is. */
+  readonly onRate?: (keyId: string, backlogMs: number) => void
 }
 
 export interface AnnouncementCounts {
@@ -123,7 +126,7 @@ export class RedisAnnouncements implements Announcements {
 
   #subscribe (): void {
     if (this.#opened === undefined || this.#subscriber.status !== 'ready') return
-    const wanted = [this.#opened.changes, this.#opened.acknowledgements]
+    const wanted = [this.#opened.changes, this.#opened.acknowledgements, rateChannel(this.#opened.key.prefix)]
     const added = wanted.filter((channel) => !this.#subscribed.includes(channel))
     const dropped = this.#subscribed.filter((channel) => !wanted.includes(channel))
     this.#subscribed = wanted
@@ -133,6 +136,11 @@ export class RedisAnnouncements implements Announcements {
 
   #hear (channel: string, message: string): void {
     if (this.#opened === undefined) return
+    if (channel === rateChannel(this.#opened.key.prefix)) {
+      const heard = parseRate(message)
+      if (heard !== undefined) this.#options.onRate?.(heard.keyId, heard.backlogMs)
+      return
+    }
     const { credentials: { isOurs, id }, listener, key, changes, acknowledgements } = this.#opened
     if (message.length > messageBytesMax) {
       this.#counts.forged++

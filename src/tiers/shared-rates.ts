@@ -44,7 +44,7 @@ export class RedisSharedRates implements SharedRates {
     if (prefix === undefined) throw new Error('The database has not been reached yet.')
     return await Promise.all(requests.map(async ({ keyId, limit, debt, want, announces }) => {
       const [granted, backlog] = await this.#redis.navisSettle(`${prefix}:rate:${keyId}`,
-        limit.windowSeconds * 1000 / limit.requests, limit.requests, debt, want, announces ? channelOf(prefix) : '', keyId)
+        limit.windowSeconds * 1000 / limit.requests, limit.requests, debt, want, announces ? rateChannel(prefix) : '', keyId)
       const backlogMs = Number(backlog)
       if (!Number.isFinite(granted) || !Number.isFinite(backlogMs)) throw new Error('Redis gave an answer that the script cannot give.')
       return { granted, backlogMs }
@@ -53,12 +53,12 @@ export class RedisSharedRates implements SharedRates {
 }
 
 /** Where replicas tell one another of buckets that one of them uses beyond its share. */
-export function channelOf (prefix: string): string {
+export function rateChannel (prefix: string): string {
   return `${prefix}:rates`
 }
 
 /** An announcement; `undefined` for anything else that somebody may have published. */
-export function parseAnnouncement (message: string): { keyId: string, backlogMs: number } | undefined {
+export function parseRate (message: string): { keyId: string, backlogMs: number } | undefined {
   if (message.length > 100) return undefined
   const [keyId = '', backlog = '', ...rest] = message.split(' ')
   const backlogMs = Number(backlog)

@@ -15,10 +15,11 @@ const rows: { readonly [Name in keyof ConfiguredKeysOptions]: { readonly variabl
   redisCaFile: { variable: 'REDIS_CA_FILE', value: '/etc/hostname', option: '/etc/hostname' },
   trustWindowMs: { variable: 'TRUST_WINDOW_MS', value: '4321', option: 4321 },
   lastUsedFlushMs: { variable: 'LAST_USED_FLUSH_MS', value: '1234', option: 1234 },
+  usageAddresses: { variable: 'USAGE_ADDRESSES', value: 'prefix', option: 'prefix' },
   tokenPrefix: { variable: 'TOKEN_PREFIX', value: 'acme_', option: 'acme_' },
   policy: { variable: 'KEY_UNUSED_DAYS', value: '9', option: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: 9 } },
   cache: { variable: 'CACHE', value: 'off', option: false },
-  acks: { variable: 'ACKS', value: 'off', option: false },
+  acks: { variable: 'ACKS', value: 'off', option: 'off' },
   memoryEntriesMax: { variable: 'MEMORY_ENTRIES_MAX', value: '77', option: 77 },
   unknownTokensPerMinute: { variable: 'UNKNOWN_TOKENS_PER_MINUTE', value: '88', option: 88 }
 }

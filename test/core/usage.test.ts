@@ -24,7 +24,7 @@ function setup (options: Options = {}) {
 
 t.test('many uses of few keys are one write: how often, how long ago, refusals by reason, tools and who', async (t) => {
   const { time, writes, batcher } = setup()
-  for (let now = 0; now < 1000; now++) batcher.note(`k${now % 3}`, now, () => ({ address: '203.0.113.9', client: 'curl/8' }))
+  for (let now = 0; now < 1000; now++) batcher.note(`k${now % 3}`, now, { ip: '203.0.113.9', headers: { 'user-agent': 'curl/8 (x)' } })
   batcher.noteRefused('k0', 'insufficient_scope')
   batcher.noteRefused('k9', 'revoked')
   batcher.noteRefused('k9', 'revoked')
@@ -79,12 +79,12 @@ t.test('beyond the bounds uses and tools are dropped and counted', async (t) => 
 t.test('who uses a key is looked at once a second, and nothing is kept that may be a secret or is not a plain text', async (t) => {
   const { batcher, writes } = setup({ holdsToken: (text) => text.includes('nops_') })
   let looks = 0
-  const userOf = (client: string) => () => { looks++; return { address: '198.51.100.7', client } }
-  for (let now = 0; now < 2000; now += 100) batcher.note('a', now, userOf('curl/8'))
+  const sender = (client: string) => ({ get ip () { looks++; return '198.51.100.7' }, headers: { 'user-agent': client } })
+  for (let now = 0; now < 2000; now += 100) batcher.note('a', now, sender('curl/8'))
   t.equal(looks, 2)
-  batcher.note('b', 0, userOf('nops_secret'))
-  batcher.note('c', 0, userOf('a\nb'))
-  batcher.note('d', 0, userOf('x'.repeat(10_000)))
+  batcher.note('b', 0, sender('nops_secret'))
+  batcher.note('c', 0, sender('a\nb'))
+  batcher.note('d', 0, sender('x'.repeat(10_000)))
   batcher.flush()
   const clients = Object.fromEntries(writes[0]!.batch.uses.map(({ keyId, user }) => [keyId, user?.client]))
   t.match(clients, { a: 'curl/8', b: undefined, c: undefined })
@@ -101,7 +101,7 @@ for (const { addresses, given, kept } of [
 ] as const) {
   t.test(`of the address ${given}, ${addresses} keeps ${kept ?? 'nothing'}`, async (t) => {
     const { batcher, writes } = setup({ addresses })
-    batcher.note('a', 0, () => ({ address: given, client: undefined }))
+    batcher.note('a', 0, { ip: given })
     batcher.flush()
     t.equal(writes[0]!.batch.uses[0]!.user!.address, kept)
     writes[0]!.succeed()

@@ -5,7 +5,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { RateLimiter } from '../../src/core/rate-limiter.ts'
 import { requestRedis } from '../../src/tiers/request-redis.ts'
-import { channelOf, parseAnnouncement, RedisSharedRates } from '../../src/tiers/shared-rates.ts'
+import { rateChannel, parseRate, RedisSharedRates } from '../../src/tiers/shared-rates.ts'
 import { startRedis, until } from '../support/servers.ts'
 
 const prefix = 'navis-keys:test'
@@ -21,9 +21,9 @@ async function setup (t: Test, count: number) {
     await until(() => redis.status === 'ready')
     const limiter = new RateLimiter({ clock: systemClock, shared: new RedisSharedRates({ redis, prefix: () => prefix }), replicas: () => count })
     t.teardown(() => limiter.close())
-    await subscriber.subscribe(channelOf(prefix))
+    await subscriber.subscribe(rateChannel(prefix))
     subscriber.on('message', (_channel, message) => {
-      const heard = parseAnnouncement(message)
+      const heard = parseRate(message)
       if (heard !== undefined) limiter.heard(heard.keyId, heard.backlogMs, performance.now())
     })
     return limiter
@@ -84,6 +84,6 @@ t.test('Redis frozen, emptied, killed: nothing waits, nothing that the limit all
 
 t.test('an announcement is read only if it is one', async (t) => {
   const id = randomUUID()
-  t.same(parseAnnouncement(`${id} 12.500`), { keyId: id, backlogMs: 12.5 })
-  for (const text of ['', id, `${id} -1.000`, `${id} 1e9`, `${id} 1.000 x`, `${'x'.repeat(36)} 1.000`, 'x'.repeat(1_000_000)]) t.equal(parseAnnouncement(text), undefined)
+  t.same(parseRate(`${id} 12.500`), { keyId: id, backlogMs: 12.5 })
+  for (const text of ['', id, `${id} -1.000`, `${id} 1e9`, `${id} 1.000 x`, `${'x'.repeat(36)} 1.000`, 'x'.repeat(1_000_000)]) t.equal(parseRate(text), undefined)
 })

@@ -232,6 +232,11 @@ export class TrustWindow implements Trust, Force {
     return { applied: this.#state.applied, place: placeIn(this.#state) }
   }
 
+  /** How many replicas there are, this one included, as far as is known. */
+  get members (): number {
+    return Math.max(1, this.#state.members)
+  }
+
   snapshot (): WindowSnapshot {
     const { phase, applied, floor, recent, ahead, history, shown, failures, terms } = this.#state
     const now = this.#options.clock.monotonicMs()

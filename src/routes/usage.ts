@@ -1,0 +1,107 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { problemAnswers } from '../plugins/openapi.ts'
+import { sendCsv, wantsCsv } from '../http/csv.ts'
+import { fromWireTime, keyParams, nullable, pageQuery, toWireTime, workspaceParams } from '../http/wire.ts'
+
+const day = (description: string) => Type.Optional(Type.String({ minLength: 10, maxLength: 10, description }))
+const count = (description: string) => Type.Integer({ minimum: 0, description })
+
+const usageSchema = Type.Object({
+  days: Type.Array(Type.Object({
+    day: Type.String({ format: 'date', description: 'A day, UTC. Days without any use are left out.' }),
+    accepted: count('Verifications that were accepted.'),
+    refused: Type.Record(Type.String(), Type.Integer(), { description: 'Verifications that were refused, by reason.' })
+  })),
+  tools: Type.Array(Type.Object({
+    tool: Type.String(),
+    calls: count('Calls through the gateway, `denied` and `failed` included.'),
+    denied: count('Calls that the key was not allowed to make.'),
+    failed: count('Calls whose upstream failed.')
+  })),
+  last: Type.Unsafe<{ at: string, address: string | null, client: string | null } | null>({
+    type: ['object', 'null'],
+    description: 'The last accepted use; null: never used.',
+    required: ['at', 'address', 'client'],
+    properties: {
+      at: { type: 'string', format: 'date-time' },
+      address: { type: ['string', 'null'], description: 'As far as it is kept: see USAGE_ADDRESSES.' },
+      client: { type: ['string', 'null'], description: 'What the client says that it is.' }
+    }
+  })
+}, { title: 'Usage', description: 'What a key was used for.' })
+
+const callSchema = Type.Object({
+  at: Type.String({ format: 'date-time' }),
+  key_id: Type.String({ format: 'uuid' }),
+  upstream: Type.String(),
+  method: Type.String(),
+  tool: nullable(Type.String()),
+  decision: Type.Enum(['passed', 'denied', 'failed']),
+  status: Type.Integer(),
+  ms: Type.Integer({ description: 'Milliseconds until the answer was complete.' })
+})
+
+/** What keys were used for: by day, by tool, and call by call. For holders of a management token. */
+export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { reports } = app.apiKeys
+  app.addHook('onRequest', app.requireManagement)
+  app.addHook('onRequest', app.refuseQueryCredentials)
+
+  app.get('/v1/workspaces/:workspace_id/keys/:key_id/usage', {
+    schema: {
+      tags: ['usage'],
+      security: [{ management: [] }],
+      operationId: 'getKeyUsage',
+      summary: 'What a key was used for, by day and by tool, and who used it last',
+      params: keyParams,
+      querystring: Type.Object({
+        from: day('The first day, UTC, such as 2027-01-31. 30 days before `to` where it is left out.'),
+        to: day('The last day, UTC. Today where it is left out.')
+      }, { additionalProperties: false }),
+      response: { 200: usageSchema, ...problemAnswers(400, 401, 403, 404, 503) }
+    }
+  }, async function getKeyUsage (request, reply) {
+    const { workspace_id: workspaceId, key_id: keyId } = request.params
+    const { days, tools, last } = await reports.usage({ workspaceId, keyId, ...request.query })
+    if (wantsCsv(request)) {
+      const rows = days.map(({ day, accepted, refused }) => ({ day, accepted, ...refused }))
+      return sendCsv(request, reply, { columns: ['day', 'accepted', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed', 'rate_limited'], rows }) as never
+    }
+    return {
+      days: days.map(({ day, accepted, refused }) => ({ day, accepted, refused: { ...refused } })),
+      tools: tools.map((tool) => ({ ...tool })),
+      last: last && { ...last, at: toWireTime(last.at) }
+    }
+  })
+
+  app.get('/v1/workspaces/:workspace_id/calls', {
+    schema: {
+      tags: ['usage'],
+      security: [{ management: [] }],
+      operationId: 'listCalls',
+      summary: 'The gateway\'s calls, newest first: who called which tool, and how it ended',
+      params: workspaceParams,
+      querystring: Type.Object({
+        key_id: Type.Optional(Type.String({ maxLength: 64 })),
+        tool: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+        decision: Type.Optional(Type.Enum(['passed', 'denied', 'failed'])),
+        from: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that counts.' })),
+        to: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that does not count any more.' })),
+        ...pageQuery
+      }, { additionalProperties: false }),
+      response: {
+        200: Type.Object({ calls: Type.Array(callSchema), next_cursor: Type.Union([Type.String(), Type.Null()]) }, { title: 'CallPage', description: 'A page of calls. Never an argument or a result.' }),
+        ...problemAnswers(400, 401, 403, 503)
+      }
+    }
+  }, async function listCalls (request, reply) {
+    const { limit = 50, cursor, key_id: keyId, tool, decision, from, to } = request.query
+    const filter = { keyId, tool, decision, from: fromWireTime(from, '/from'), to: fromWireTime(to, '/to') }
+    const page = await reports.calls({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
+    const calls = page.calls.map(({ at, keyId, upstream, method, tool, decision, status, ms }) =>
+      ({ at: toWireTime(at), key_id: keyId, upstream, method, tool, decision, status, ms }))
+    if (wantsCsv(request)) return sendCsv(request, reply, { columns: ['at', 'key_id', 'upstream', 'method', 'tool', 'decision', 'status', 'ms'], rows: calls, nextCursor: page.nextCursor }) as never
+    return { calls, next_cursor: page.nextCursor }
+  })
+}

@@ -1,0 +1,59 @@
+import t from 'tap'
+import { v7 as uuidv7 } from 'uuid'
+import { management, setupApp } from './setup.ts'
+
+t.test('a rate limit holds on forward-auth and verify, says so on each answer, and a refusal for want of scope does not count', async (t) => {
+  const { app } = await setupApp(t)
+  const headers = { authorization: `Bearer ${management}` }
+  const made = (await app.inject({ method: 'POST', url: '/v1/workspaces/acme/keys', headers, payload: { name: 'n', scope: 'mcp:read', rate_limit: { requests: 3, window_seconds: 3600 } } })).json()
+  const bearer = { authorization: `Bearer ${made.token}` }
+  const ask = (query = '') => app.inject({ url: `/forward-auth${query}`, headers: bearer })
+  t.equal((await ask('?scope=mcp:write')).statusCode, 403)
+  const first = await ask()
+  t.match(first, { statusCode: 200, headers: { ratelimit: '"key";r=2;t=1200', 'ratelimit-policy': '"key";q=3;w=3600' } })
+  t.match((await app.inject({ method: 'POST', url: '/v1/verify', headers, payload: { token: made.token } })).json(), { valid: true }, 'verifying counts as a use')
+  t.equal((await ask()).statusCode, 200)
+  const refused = await ask()
+  t.equal(refused.statusCode, 429)
+  t.match(refused.json(), { code: 'rate_limited', status: 429 })
+  t.match(refused.headers, { 'retry-after': '1200', ratelimit: '"key";r=0;t=3600', 'cache-control': 'no-store' })
+  t.match((await app.inject({ method: 'POST', url: '/v1/verify', headers, payload: { token: made.token } })).json(), { valid: false, reason: 'rate_limited' })
+
+  const { key_id: _, ...usage } = (await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage`, headers })).json()
+  t.same(usage, { days: [], tools: [], last: null }, 'nothing is written yet')
+  await app.apiKeys.usage.flush()
+  const written = (await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage`, headers })).json()
+  t.match(written, { days: [{ accepted: 3, refused: { insufficient_scope: 1, rate_limited: 2 } }], tools: [], last: { address: '127.0.0.1', client: 'lightMyRequest' } })
+
+  const csv = await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage`, headers: { ...headers, accept: 'text/csv' } })
+  t.match(csv.headers['content-type'], /text\/csv/)
+  t.equal(csv.body, `day,accepted,revoked,expired,insufficient_scope,address_not_allowed,rate_limited\n${written.days[0].day},3,,,1,,2\n`)
+  for (const [query, pointer] of [['from=2026-13-01', '/from'], ['to=yesterday!', '/to'], ['from=2026-02-01&to=2026-01-01', '/from']]) {
+    t.match((await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage?${query}`, headers })).json(), { status: 400, errors: [{ pointer }] }, query)
+  }
+  t.equal((await app.inject({ url: `/v1/workspaces/other/keys/${made.id}/usage`, headers })).statusCode, 404)
+})
+
+t.test('the calls of the gateway are found by key, tool and decision, a page at a time, and as a spreadsheet', async (t) => {
+  const { app } = await setupApp(t)
+  const headers = { authorization: `Bearer ${management}` }
+  const [one, two] = [uuidv7(), uuidv7()]
+  const call = { workspaceId: 'acme', upstream: 'default', method: 'tools/call', decision: 'passed' as const, status: 200, ms: 7 }
+  for (let i = 0; i < 5; i++) app.apiKeys.calls.note({ ...call, id: uuidv7(), keyId: i % 2 === 0 ? one : two, tool: i === 4 ? '=cmd' : 'search' }, performance.now() - 100 * i)
+  await app.apiKeys.calls.flush()
+  const ask = async (query: string, accept = 'application/json') => await app.inject({ url: `/v1/workspaces/acme/calls?${query}`, headers: { ...headers, accept } })
+  t.equal((await ask('')).json().calls.length, 5)
+  t.equal((await ask(`key_id=${one}`)).json().calls.length, 3)
+  t.equal((await ask('tool=search')).json().calls.length, 4)
+  t.equal((await ask('decision=denied')).json().calls.length, 0)
+  t.equal((await ask('key_id=nonsense')).json().calls.length, 0)
+  const page = (await ask('limit=3')).json()
+  t.match(page.calls[0], { key_id: one, upstream: 'default', method: 'tools/call', tool: 'search', decision: 'passed', status: 200, ms: 7 })
+  t.equal((await ask(`limit=3&cursor=${page.next_cursor}`)).json().calls.length, 2)
+  t.match((await ask(`limit=3&tool=search&cursor=${page.next_cursor}`)).json(), { code: 'invalid_cursor' }, 'a cursor is of one list')
+  const csv = await ask('limit=3', 'text/csv')
+  t.equal(csv.body.split('\n').length, 5)
+  t.match(csv.headers['link'], /cursor=.*; rel="next"/)
+  t.match((await ask('tool=%3Dcmd', 'text/csv')).body, /,'=cmd,/, 'what a spreadsheet would run is escaped')
+  t.equal((await app.inject({ url: '/v1/workspaces/acme/calls' })).statusCode, 401)
+})
