@@ -28,7 +28,7 @@ t.test('a rate limit holds on forward-auth and verify, says so on each answer, a
   const csv = await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage`, headers: { ...headers, accept: 'text/csv' } })
   t.match(csv.headers['content-type'], /text\/csv/)
   t.equal(csv.body, `day,accepted,revoked,expired,insufficient_scope,address_not_allowed,rate_limited\n${written.days[0].day},3,,,1,,2\n`)
-  for (const [query, pointer] of [['from=2026-13-01', '/from'], ['to=yesterday!', '/to'], ['from=2026-02-01&to=2026-01-01', '/from']]) {
+  for (const [query, pointer] of [['from=2026-13-01', '/from'], ['to=yesterday!', '/to'], ['from=2026-02-01&to=2026-01-01', '/from']] as const) {
     t.match((await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage?${query}`, headers })).json(), { status: 400, errors: [{ pointer }] }, query)
   }
   t.equal((await app.inject({ url: `/v1/workspaces/other/keys/${made.id}/usage`, headers })).statusCode, 404)
