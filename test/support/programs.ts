@@ -21,6 +21,9 @@ const ownPrograms = join(homedir(), '.cache/navis-keys/programs')
 const programs = {
   postgres: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   initdb: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
+  pg_dump: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
+  pg_restore: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
+  pgbouncer: { packages: ['pgbouncer'], advice: 'Install PgBouncer (Debian: apt-get install pgbouncer).' },
   'redis-server': { packages: ['redis-server'], advice: 'Install Redis 7 or later (Debian: apt-get install redis-server).' },
   nginx: { packages: ['nginx-light'], advice: 'Install nginx (Debian: apt-get install nginx-light).' },
   wrk: { packages: ['wrk'], advice: 'Install wrk (Debian: apt-get install wrk).' },
