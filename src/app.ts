@@ -147,7 +147,7 @@ function scrubberOf ({ managementTokens, serviceTokens, tokenPrefix, databaseUrl
     secrets: [
       ...[...managementTokens, ...serviceTokens].map(({ secret }) => secret),
       ...pageSecrets(pages),
-      ...gateway?.upstreams.map(({ token = '' }) => token) ?? []
+      ...gateway?.upstreams.flatMap(({ token = '', headers = {} }) => [token, ...Object.values(headers)]) ?? []
     ],
     urls: [databaseUrl, redisUrl]
   })

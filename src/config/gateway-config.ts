@@ -1,7 +1,9 @@
+import { defaultMcpPath } from '../core/mcp-path.ts'
 import { isOriginPattern } from '../core/origin-pattern.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
 import type { UpstreamOptions } from '../mcp/upstream.ts'
-import type { Settings } from './settings.ts'
+import { notesOf, type SettingName, type Settings } from './settings.ts'
+import { readUpstreamHeaders } from './upstream-headers.ts'
 
 interface GatewayConfig {
   /** `undefined`: no upstream is set, and there is no gateway. */
@@ -18,13 +20,18 @@ export function readGatewayConfig (values: Settings): GatewayConfig {
   const faults: string[] = []
   const tokens = new Map(pairsOf(values.MCP_UPSTREAM_TOKENS))
   if (values.MCP_UPSTREAM_TOKEN !== undefined) tokens.set('default', values.MCP_UPSTREAM_TOKEN)
+  const paths = new Map(pairsOf(values.MCP_PATHS))
+  const { headers, faults: headerFaults } = readUpstreamHeaders(values.MCP_UPSTREAM_HEADERS)
   const upstreams: UpstreamOptions[] = [...values.MCP_UPSTREAM_URL === undefined ? [] : [['default', values.MCP_UPSTREAM_URL] as const], ...pairsOf(values.MCP_UPSTREAMS)]
-    .map(([name, url]) => ({ name, url, token: tokens.get(name) }))
-  faults.push(...faultsOf(upstreams, tokens))
+    .map(([name, url]) => ({ name, url, path: paths.get(name), token: tokens.get(name), headers: headers.get(name) }))
+  faults.push(...faultsOf(upstreams, tokens), ...headerFaults, ...pathFaults(upstreams, paths))
+  if (![...headers.keys()].every((name) => upstreams.some((upstream) => upstream.name === name))) {
+    faults.push('MCP_UPSTREAM_HEADERS must have the names of MCP_UPSTREAMS, or "default" for MCP_UPSTREAM_URL.')
+  }
   const origins = values.MCP_ALLOWED_ORIGINS === 'none' ? [] : listOf(values.MCP_ALLOWED_ORIGINS)
   if (!origins.every(isOriginPattern)) faults.push('MCP_ALLOWED_ORIGINS must be origins such as https://app.example.com, http://localhost:* or vscode-webview://*, with commas between several and nothing after the port; or none.')
   if (upstreams.length === 0) {
-    if (values.MCP_POLICY_FILE !== undefined || tokens.size > 0) faults.push('MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed for the other MCP settings to mean anything.')
+    if (values.MCP_POLICY_FILE !== undefined || tokens.size > 0 || headers.size > 0 || paths.size > 0) faults.push('MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed for the other MCP settings to mean anything.')
     return { gateway: undefined, faults }
   }
   return {
@@ -53,6 +60,24 @@ function faultsOf (upstreams: readonly UpstreamOptions[], tokens: ReadonlyMap<st
     if (!token.test(held)) faults.push('MCP_UPSTREAM_TOKEN and MCP_UPSTREAM_TOKENS must be 8 or more characters of printable ASCII without spaces.')
   }
   return faults
+}
+
+const path = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/
+// The first parts of the paths that this service has already.
+const taken = new Set(['v1', 'settings', 'forward-auth', 'livez', 'readyz', 'metrics', 'openapi.json', 'docs', 'llms.txt', 'authorize', 'register', 'token'])
+
+function pathFaults (upstreams: readonly UpstreamOptions[], paths: ReadonlyMap<string, string>): string[] {
+  const faults: string[] = []
+  if (![...paths.keys()].every((name) => upstreams.some((upstream) => upstream.name === name))) faults.push('MCP_PATHS must be name=path with the names of MCP_UPSTREAMS, or "default" for MCP_UPSTREAM_URL.')
+  if (![...paths.values()].every((text) => path.test(text))) faults.push(mustBe('MCP_PATHS', 'A path begins with a slash, ends without one, and has letters, digits, dashes, underscores, dots and tildes between slashes.'))
+  if ([...paths.values()].some((text) => taken.has(text.split('/')[1] ?? ''))) faults.push('MCP_PATHS: a path begins as those of this service itself do. Choose another one.')
+  const served = upstreams.map((upstream) => upstream.path ?? defaultMcpPath(upstream.name))
+  if (new Set(served.map((text) => text.toLowerCase())).size < served.length) faults.push('MCP_PATHS: two upstreams have the same path. Give each one its own.')
+  return faults
+}
+
+function mustBe (name: SettingName, more: string): string {
+  return `${name} must be ${notesOf(name).advice}. ${more}`
 }
 
 function isPlainUrl (text: string): boolean {

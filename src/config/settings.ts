@@ -188,7 +188,7 @@ export const settings = Type.Object({
   MCP_URL: Type.Optional(Type.String({
     pattern: '^https?://',
     advice: 'the http: or https: URL of an MCP server',
-    description: 'The MCP server that people\'s clients connect to, for the configuration that the settings page shows. Unset: `/mcp` of `PUBLIC_URL`.'
+    description: 'The MCP server that people\'s clients connect to, for the configuration that the settings page shows. Unset: the path of the upstream `default` (`/mcp`, unless `MCP_PATHS` says otherwise) at `PUBLIC_URL`.'
   })),
   OIDC_ISSUER: Type.Optional(Type.String({
     pattern: '^https?://',
@@ -267,6 +267,15 @@ export const settings = Type.Object({
     secret: true,
     advice: 'name=token, with commas between several',
     description: 'The same for `MCP_UPSTREAMS`: `name=token,…`.'
+  })),
+  MCP_UPSTREAM_HEADERS: Type.Optional(Type.String({
+    secret: true,
+    advice: 'a JSON object of headers by upstream, such as {"default":{"apikey":"…"}}, each value 8 or more characters of printable ASCII',
+    description: 'Further headers that the gateway itself sends to its upstreams: JSON such as `{"default":{"apikey":"…"},"crm":{"x-tenant-key":"…"}}`. Every value is taken for a secret. A client never sees them, nor can it send another value.'
+  })),
+  MCP_PATHS: Type.Optional(Type.String({
+    advice: 'name=path, with commas between several, such as default=/functions/v1/mcp-server',
+    description: 'Where clients reach an upstream, instead of `/mcp` (`default`) and `/mcp/{name}`: `name=path,…`, such as `default=/functions/v1/mcp-server`. The path that it replaces is then not there.'
   })),
   MCP_SIGNING_KEYS: Type.Optional(Type.String({
     pattern: '-----BEGIN ',

@@ -189,7 +189,7 @@ export class McpCall implements OpenCall {
   async #refusedBy (answer: UpstreamAnswer): Promise<McpRefusal> {
     const { request } = this.#options
     request.upstream.answered()
-    return upstreamRefused(answer.status, { id: request.id, text: await told(answer, request.gateway.keys.tokens), retryAfter: retryAfterOf(answer) })
+    return upstreamRefused(answer.status, { id: request.id, text: await told(answer, { foundIn: (text) => request.gateway.keys.tokens.foundIn(text) || request.upstream.isBetrayedBy(text) }), retryAfter: retryAfterOf(answer) })
   }
 
   // A client of HTTP+SSE, the transport of 2024-11-05, begins with a GET and names neither a version nor a session.

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
+import { defaultMcpPath } from '../core/mcp-path.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Message } from './protocol/message.ts'
 import type { UpstreamPolicy } from './protocol/policy.ts'
@@ -42,11 +43,6 @@ const versionsFreshForMs = 60_000
 const versionsAskedAgainAfterMs = 5_000
 const askTimeoutMs = 5_000
 
-/** The path that an upstream has unless the operator sets one. */
-export function defaultPath (name: string): string {
-  return name === 'default' ? '/mcp' : `/mcp/${name}`
-}
-
 /** One MCP server behind the gateway: where it is, what its tools need, what it is told of the caller, and how it does. */
 export class Upstream {
   readonly name: string
@@ -68,7 +64,7 @@ export class Upstream {
   constructor ({ name, url, path, token, headers = {} }: UpstreamOptions, parts: UpstreamParts) {
     this.name = name
     this.url = new URL(url)
-    this.path = path ?? defaultPath(name)
+    this.path = path ?? defaultMcpPath(name)
     this.headers = headers
     this.#token = token
     this.#parts = parts
@@ -116,6 +112,11 @@ export class Upstream {
   readingTools (): (tool: string) => boolean {
     const [policy, known] = [this.#parts.policy(), this.#readOnlyTools.known]
     return (tool) => toolScope(tool, policy, known) === 'mcp:read'
+  }
+
+  /** Whether there is one of the operator's credentials for this upstream in `text`. */
+  isBetrayedBy (text: string): boolean {
+    return [this.#token, ...Object.values(this.headers)].some((secret) => secret !== undefined && text.includes(secret))
   }
 
   async authorization (subject: Subject): Promise<Record<string, string>> {

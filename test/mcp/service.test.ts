@@ -57,6 +57,40 @@ test('the service passes MCP on, counts it, signs who calls, and still has no OA
   t.match((await ask('GET', '/openapi.json')).body.paths, { '/mcp': { post: Object } })
 })
 
+test('an upstream gets the headers of the operator, on a path of the operator’s choice; nothing shows their values', async (t) => {
+  const [plain, refusing] = [await recordingUpstream(t), await recordingUpstream(t, (request, response) => {
+    response.writeHead(400, { 'content-type': 'text/plain' }).end(`this key is not good: ${request.headers['x-tenant-key']}`)
+  })]
+  const dir = t.testdir({ headers: JSON.stringify({ default: { apikey: 'hush-hush-1', 'X-Region': 'eu west, 1' }, crm: { 'x-tenant-key': 'hush-hush-2' } }) })
+  const { app, create, ask, logs } = await setupApp(t, {
+    environment: {
+      MCP_UPSTREAM_URL: plain.url,
+      MCP_UPSTREAMS: `crm=${refusing.url}`,
+      MCP_UPSTREAM_HEADERS_FILE: `${dir}/headers`,
+      MCP_PATHS: 'default=/functions/v1/mcp-server-v2'
+    }
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const origin = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const { token } = await create({ scope: 'mcp:write' })
+  const ping = { jsonrpc: '2.0', id: 1, method: 'ping' }
+
+  t.equal((await call(origin, token, ping, '/functions/v1/mcp-server-v2')).status, 200)
+  t.equal((await call(origin, token, ping, '/functions/v1/mcp-server-v2/')).status, 200)
+  t.match(plain.received[0]?.headers, { apikey: 'hush-hush-1', 'x-region': 'eu west, 1' })
+  t.notOk(Object.keys(plain.received[0]?.headers ?? {}).includes('x-tenant-key'), 'headers of one upstream do not reach another')
+  t.equal((await call(origin, token, ping)).status, 404, 'the path that was replaced')
+  t.match((await ask('GET', '/openapi.json')).body.paths, { '/functions/v1/mcp-server-v2': { post: Object }, '/mcp/crm': { post: Object } })
+
+  const refused = await call(origin, token, ping, '/mcp/crm')
+  t.equal(refused.status, 400)
+  t.equal(refusing.received[0]?.headers['x-tenant-key'], 'hush-hush-2')
+  t.notMatch(JSON.stringify(refused.json), /hush/, 'what an upstream says of the credential is not passed on')
+  app.log.info({ apikey: 'hush-hush-1' }, 'hush-hush-2')
+  t.ok(logs.some((line) => line.includes('[redacted]')))
+  t.notMatch(logs.join(), /hush/)
+})
+
 test('without an upstream there is no gateway', async (t) => {
   const { ask } = await setupApp(t)
   t.equal((await ask('POST', '/mcp', { payload: {} })).status, 404)
@@ -71,6 +105,19 @@ const faulty: readonly { when: string, environment: Record<string, string>, says
   { when: 'a name is used twice', environment: { MCP_UPSTREAMS: 'a=http://a/,a=http://b/' }, says: /stands there twice/ },
   { when: 'a token is for nobody', environment: { ...upstreams, MCP_UPSTREAM_TOKENS: 'cmr=hush-hush' }, says: /with the names of MCP_UPSTREAMS/ },
   { when: 'a token is short', environment: { ...upstreams, MCP_UPSTREAM_TOKENS: 'crm=hush' }, says: /8 or more/ },
+  { when: 'headers are no JSON', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: 'apikey: hush-hush' }, says: /must be a JSON object of headers by upstream/ },
+  { when: 'headers are for no upstream in particular', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"apikey":"hush-hush"}' }, says: /must be a JSON object of headers by upstream/ },
+  { when: 'headers are for an upstream that is not there', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"cmr":{"apikey":"hush-hush"}}' }, says: /MCP_UPSTREAM_HEADERS must have the names of MCP_UPSTREAMS/ },
+  { when: 'a header is Authorization', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"Authorization":"Basic hush-hush"}}' }, says: /belongs in MCP_UPSTREAM_TOKEN/ },
+  { when: 'a header is the gateway’s', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"X-Navis-Scopes":"hush-hush"}}' }, says: /must not have x-navis-scopes/ },
+  { when: 'the value of a header is short', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"apikey":"hush"}}' }, says: /8 or more/ },
+  { when: 'the value of a header has a line end', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"apikey":"hush-hush\\r\\nx: y"}}' }, says: /8 or more/ },
+  { when: 'a header stands there twice', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"apikey":"hush-hush","ApiKey":"hush-hush"}}' }, says: /stands there twice/ },
+  { when: 'a path is for an upstream that is not there', environment: { ...upstreams, MCP_PATHS: 'cmr=/a' }, says: /MCP_PATHS must be name=path/ },
+  { when: 'a path has dots to climb', environment: { ...upstreams, MCP_PATHS: 'crm=/a/../v1' }, says: /MCP_PATHS must be name=path/ },
+  { when: 'a path has a parameter', environment: { ...upstreams, MCP_PATHS: 'crm=/a/:b' }, says: /MCP_PATHS must be name=path/ },
+  { when: 'a path is one of the service', environment: { ...upstreams, MCP_PATHS: 'crm=/v1/verify' }, says: /those of this service itself/ },
+  { when: 'two upstreams have one path', environment: { MCP_UPSTREAMS: 'a=http://a/,b=http://b/', MCP_PATHS: 'a=/mcp/b' }, says: /two upstreams have the same path/ },
   { when: 'an origin has a path', environment: { ...upstreams, MCP_ALLOWED_ORIGINS: 'https://a.example/' }, says: /MCP_ALLOWED_ORIGINS must be origins/ },
   { when: 'there is a policy for nothing', environment: { MCP_POLICY_FILE: '/x' }, says: /MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed/ }
 ]

@@ -122,3 +122,24 @@ async function rawStatus (port: number, headers: readonly string[]): Promise<num
     socket.setEncoding('latin1').on('data', (part) => { text += part }).on('end', () => resolve(Number(text.split(' ')[1]))).on('error', reject)
   })
 }
+
+for (const { apiKeyHeader, read, ignored } of [
+  { apiKeyHeader: undefined, read: 'x-api-key', ignored: 'x-workspace-key' },
+  { apiKeyHeader: 'X-Workspace-Key', read: 'x-workspace-key', ignored: 'x-api-key' },
+  { apiKeyHeader: '', read: undefined, ignored: 'x-api-key' }
+]) {
+  t.test(`with apiKeyHeader ${apiKeyHeader === undefined ? 'unset' : `"${apiKeyHeader}"`} the plugin reads a key from ${read ?? 'no second header'}`, async (t) => {
+    const { app, make } = await setup(t, { apiKeyHeader })
+    const [one, other] = [await make('mcp:read'), await make('mcp:read')]
+    const get = async (headers: Record<string, string>) => await app.inject({ url: '/things', headers })
+    t.equal((await get({ authorization: `Bearer ${one.token}` })).json().id, one.key.id)
+    t.equal((await get({ [ignored]: one.token })).statusCode, 401)
+    t.equal((await get({ authorization: `Bearer ${one.token}`, [ignored]: other.token })).json().id, one.key.id, 'the other header decides nothing')
+    if (read === undefined) return
+    t.equal((await get({ [read]: one.token })).json().id, one.key.id)
+    const two = await get({ authorization: `Bearer ${one.token}`, [read]: other.token })
+    t.equal(two.statusCode, 401)
+    t.match(two.headers['www-authenticate'], /two different tokens/)
+    t.equal((await app.inject({ method: 'POST', url: '/things', headers: { [read]: one.token } })).statusCode, 403, 'its scope holds here too')
+  })
+}

@@ -2,6 +2,7 @@ import { METHODS, request as httpRequest } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { setupApp } from './setup.ts'
 import { verificationApp } from './verification-app.ts'
 
 async function setup (t: Test, options?: { unknownTokensPerMinute?: number }) {
@@ -118,3 +119,29 @@ t.test('who invents tokens is answered 429 with Retry-After, and keys go on', as
   t.equal((await ask('/forward-auth', writing.token)).status, 200, 'one that is not')
   t.equal((await ask('/forward-auth', 'nops_mistyped')).status, 401, 'a wrong checksum costs no budget')
 })
+
+const keyHeaders: ReadonlyArray<{ set: string | undefined, read: string | undefined, ignored: string }> = [
+  { set: undefined, read: 'x-api-key', ignored: 'x-workspace-key' },
+  { set: 'X-Workspace-Key', read: 'x-workspace-key', ignored: 'x-api-key' },
+  { set: '', read: undefined, ignored: 'x-api-key' }
+]
+
+for (const { set, read, ignored } of keyHeaders) {
+  t.test(`with API_KEY_HEADER ${set === undefined ? 'unset' : `"${set}"`} a key is read from ${read ?? 'no second header'}`, async (t) => {
+    const { app, create } = await setupApp(t, { environment: set === undefined ? {} : { API_KEY_HEADER: set } })
+    const [one, other] = [await create(), await create()]
+    const ask = async (headers: Record<string, string>) => await app.inject({ url: '/forward-auth', headers })
+    t.equal((await ask({ authorization: `Bearer ${one.token}` })).statusCode, 200)
+    t.equal((await ask({ [ignored]: one.token })).statusCode, 401)
+    t.equal((await ask({ authorization: `Bearer ${one.token}`, [ignored]: other.token })).headers['x-auth-key-id'], one.id, 'the other header decides nothing')
+    if (read === undefined) return
+    t.equal((await ask({ [read]: one.token })).headers['x-auth-key-id'], one.id)
+    t.equal((await ask({ [read]: `Bearer ${one.token}` })).statusCode, 200)
+    t.equal((await ask({ authorization: `Bearer ${one.token}`, [read]: one.token })).statusCode, 200, 'the same one twice')
+    t.equal((await ask({ authorization: 'Basic YTpi', [read]: one.token })).statusCode, 200, 'another scheme may be meant for a proxy')
+    const two = await ask({ authorization: `Bearer ${one.token}`, [read]: other.token })
+    t.equal(two.statusCode, 401)
+    t.match(two.headers['www-authenticate'], /two different tokens/)
+    t.equal((await ask({ [read]: 'nops_REPLACE_WITH_YOUR_KEY' })).statusCode, 401)
+  })
+}
