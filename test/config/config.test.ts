@@ -54,8 +54,12 @@ t.test('an empty environment gives the embedded service with the documented defa
   })
 })
 
-t.test('an empty setting counts as unset', async (t) => {
-  t.same(readConfig(Object.fromEntries(settingNames.map((name) => [name, '']))), readConfig({}))
+t.test('an empty setting counts as unset, unless empty is a value of it', async (t) => {
+  const { apiKeyHeader, ...others } = readConfig(Object.fromEntries(settingNames.map((name) => [name, ''])))
+  const { apiKeyHeader: unset, ...defaults } = readConfig({})
+  t.same(others, defaults)
+  t.equal(apiKeyHeader, '')
+  t.equal(unset, 'x-api-key')
 })
 
 t.test('settings are read, and the rest of the environment is left alone', async (t) => {
