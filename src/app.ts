@@ -12,7 +12,7 @@ import { endings } from './plugins/endings.ts'
 import { accessLog, createLogger, requestId } from './http/logging.ts'
 import type { GatewayCall } from './mcp/call-report.ts'
 import { mcpGateway } from './mcp/mcp-gateway.ts'
-import { defaultPath } from './mcp/upstream.ts'
+import { defaultMcpPath } from './core/mcp-path.ts'
 import { metrics } from './plugins/metrics.ts'
 import { starting } from './plugins/starting.ts'
 import { openapi } from './plugins/openapi.ts'
@@ -85,7 +85,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
   await app.register(referenceRoutes)
   await app.register(wellKnownRoutes)
-  await app.register(connectedApps, { config, gatewayPath: gateway?.upstreams.map(({ name, path }) => path ?? defaultPath(name))[0] })
+  await app.register(connectedApps, { config, gatewayPath: gateway?.upstreams.map(({ name, path }) => path ?? defaultMcpPath(name))[0] })
   await app.register(draining)
   return app
 }

@@ -188,7 +188,7 @@ export const settings = Type.Object({
   MCP_URL: Type.Optional(Type.String({
     pattern: '^https?://',
     advice: 'the http: or https: URL of an MCP server',
-    description: 'The MCP server that people\'s clients connect to, for the configuration that the settings page shows. Unset: the path of the upstream `default` (`/mcp`, unless `MCP_PATHS` says otherwise) at `PUBLIC_URL`.'
+    description: 'The MCP server that people\'s clients connect to, for the configuration that the settings page shows. Unset: the path of the first upstream (`/mcp`, unless `MCP_PATHS` says otherwise) at `PUBLIC_URL`.'
   })),
   OIDC_ISSUER: Type.Optional(Type.String({
     pattern: '^https?://',
