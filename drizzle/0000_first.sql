@@ -191,6 +191,7 @@ ALTER TABLE "navis_keys"."deliveries" ADD CONSTRAINT "deliveries_event_id_events
 ALTER TABLE "navis_keys"."tokens" ADD CONSTRAINT "tokens_key_id_keys_id_fk" FOREIGN KEY ("key_id") REFERENCES "navis_keys"."keys"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "audit_list" ON "navis_keys"."audit" USING btree ("workspace_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "audit_key" ON "navis_keys"."audit" USING btree ("workspace_id","key_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "audit_age" ON "navis_keys"."audit" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "audit_actor" ON "navis_keys"."audit" USING btree ("workspace_id","actor","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "calls_list" ON "navis_keys"."calls" USING btree ("workspace_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "calls_key" ON "navis_keys"."calls" USING btree ("key_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
@@ -204,7 +205,7 @@ CREATE INDEX "keys_list_status" ON "navis_keys"."keys" USING btree ("workspace_i
 CREATE INDEX "keys_list_owner" ON "navis_keys"."keys" USING btree ("workspace_id","owner_id","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "keys_list_scope" ON "navis_keys"."keys" USING btree ("workspace_id","scope","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "keys_list_expiring" ON "navis_keys"."keys" USING btree ("workspace_id","expires_at") WHERE ended = 0 and expires_at is not null;--> statement-breakpoint
-CREATE INDEX "keys_due" ON "navis_keys"."keys" USING btree ("expires_at") WHERE ended = 0 and expires_at is not null;--> statement-breakpoint
+CREATE INDEX "keys_due" ON "navis_keys"."keys" USING btree ("expiry_notice","expires_at") WHERE ended = 0 and expires_at is not null;--> statement-breakpoint
 CREATE INDEX "sessions_ends" ON "navis_keys"."sessions" USING btree ("ends_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "tokens_current" ON "navis_keys"."tokens" USING btree ("key_id") WHERE is_current;--> statement-breakpoint
 CREATE INDEX "tokens_key" ON "navis_keys"."tokens" USING btree ("key_id");--> statement-breakpoint

@@ -27,6 +27,7 @@ import { keysOptionsOf } from './config/keys-options.ts'
 import { pageSecrets } from './config/pages-config.ts'
 import { version } from './config/version.ts'
 import { auditRoutes } from './routes/audit.ts'
+import { eventRoutes } from './routes/events.ts'
 import { decodableUrl } from './http/decodable-url.ts'
 import { referenceRoutes } from './reference/reference.ts'
 import { forwardAuthRoutes } from './routes/forward-auth.ts'
@@ -75,6 +76,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(policyRoutes)
   await app.register(auditRoutes)
   await app.register(usageRoutes)
+  await app.register(eventRoutes)
   await app.register(leakRoutes)
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)

@@ -12,7 +12,7 @@ interface Options {
 export async function withKeys<T> (config: Config, { mayBeNew }: Options, act: (keys: Keys) => Promise<T>): Promise<T> {
   const database = await openDatabase(config, { mayBeNew })
   try {
-    const keys = await openKeys({ ...keysOptionsOf({ ...config, databaseUrl: database.url }), log: silentLogger })
+    const keys = await openKeys({ ...keysOptionsOf({ ...config, databaseUrl: database.url }), retention: undefined, log: silentLogger })
     try {
       return await act(keys)
     } finally {

@@ -6,6 +6,7 @@ import { readDatabaseUrl } from './database-url.ts'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
 import { readGatewayConfig } from './gateway-config.ts'
 import type { Policy } from '../core/policy.ts'
+import type { Retention } from '../core/upkeep.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
 import { parseRedisUrl, RedisUrlError } from '../core/redis-url.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
@@ -42,6 +43,8 @@ export interface Config {
   readonly tokenPrefix: string
   /** How long keys may live, everywhere. */
   readonly policy: Policy
+  /** For how long history is kept. */
+  readonly retention: Retention
   /** Empty: none. */
   readonly apiKeyHeader: string
   readonly cache: boolean
@@ -106,6 +109,11 @@ export function readConfig (environment: Environment): Config {
       maxLifetimeDays: values.KEY_MAX_LIFETIME_DAYS ?? null,
       defaultLifetimeDays: values.KEY_DEFAULT_LIFETIME_DAYS ?? null,
       unusedDays: values.KEY_UNUSED_DAYS ?? null
+    },
+    retention: {
+      auditDays: values.AUDIT_RETENTION_DAYS ?? null,
+      usageDays: values.USAGE_RETENTION_DAYS,
+      callDays: values.CALL_RETENTION_DAYS
     },
     apiKeyHeader: values.API_KEY_HEADER,
     cache: values.CACHE === 'on',

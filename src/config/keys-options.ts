@@ -20,6 +20,7 @@ export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
     usageAddresses: config.usageAddresses,
     tokenPrefix: config.tokenPrefix,
     policy: config.policy,
+    retention: config.retention,
     cache: config.cache,
     acks: config.acks,
     memoryEntriesMax: config.memoryEntriesMax,

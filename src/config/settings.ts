@@ -170,6 +170,26 @@ export const settings = Type.Object({
     advice: 'a whole number of days from 1 to 36500',
     description: 'A key that is not used for so many days is revoked, 7 days after an event has said so. A workspace\'s policy can only be stricter. Unset: no such rule.'
   })),
+  AUDIT_RETENTION_DAYS: Type.Optional(Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    advice: 'a whole number of days from 1 to 36500',
+    description: 'Entries of the audit trail are deleted after so many days. Unset: never.'
+  })),
+  USAGE_RETENTION_DAYS: Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    default: 90,
+    advice: 'a whole number of days from 1 to 36500',
+    description: 'What keys were used for, day by day, is deleted after so many days. The last use of a key stays with it.'
+  }),
+  CALL_RETENTION_DAYS: Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    default: 30,
+    advice: 'a whole number of days from 1 to 36500',
+    description: 'What is known of single calls of the gateway is deleted after so many days.'
+  }),
   CACHE: Type.Enum(['on', 'off'], {
     default: 'on',
     advice: 'on or off',

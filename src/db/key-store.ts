@@ -7,6 +7,8 @@ import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
 import { isConflict, isOutage } from './outage.ts'
+import type { EventQuery, EventStore } from '../core/events.ts'
+import { listEvents } from './queries/events.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
 import { importKeys } from './queries/import-keys.ts'
@@ -45,7 +47,7 @@ interface PostgresKeyStoreOptions {
 }
 
 /** The keys in Postgres: every call is bounded in time, and what comes out of an outage is `unavailable`. */
-export class PostgresKeyStore implements KeyStore, TokenStore {
+export class PostgresKeyStore implements KeyStore, TokenStore, EventStore {
   readonly #pool: Pool<Database>
   readonly #queue: StatementQueue
   readonly #uncertain: () => number
@@ -130,6 +132,10 @@ export class PostgresKeyStore implements KeyStore, TokenStore {
 
   async listAudit (query: AuditQuery) {
     return await this.#bounded((db) => listAudit(db, query))
+  }
+
+  async listEvents (query: EventQuery) {
+    return await this.#bounded((db) => listEvents(db, query))
   }
 
   async sharedSecret () {

@@ -62,7 +62,8 @@ function makeTables (schemaName: string) {
     index('keys_list_owner').on(table.workspaceId, table.ownerId, table.ended, table.createdAt.desc(), table.id.desc()),
     index('keys_list_scope').on(table.workspaceId, table.scope, table.ended, table.createdAt.desc(), table.id.desc()),
     index('keys_list_expiring').on(table.workspaceId, table.expiresAt).where(sql`ended = 0 and expires_at is not null`),
-    index('keys_due').on(table.expiresAt).where(sql`ended = 0 and expires_at is not null`),
+    // For the upkeep: by what was told last, so that keys that were told of are not looked at again.
+    index('keys_due').on(table.expiryNotice, table.expiresAt).where(sql`ended = 0 and expires_at is not null`),
     check('keys_scope', sql`${table.scope} in ('mcp:read', 'mcp:write')`),
     check('keys_name_length', sql`char_length(${table.name}) between 1 and 100`),
     check('keys_rate_whole', sql`(${table.rateRequests} is null) = (${table.rateWindowSeconds} is null)`),
@@ -163,6 +164,7 @@ function makeTables (schemaName: string) {
   }, (table) => [
     index('audit_list').on(table.workspaceId, table.at.desc(), table.id.desc()),
     index('audit_key').on(table.workspaceId, table.keyId, table.at.desc(), table.id.desc()),
+    index('audit_age').on(table.at),
     index('audit_actor').on(table.workspaceId, table.actor, table.at.desc(), table.id.desc())
   ])
 

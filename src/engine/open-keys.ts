@@ -13,6 +13,9 @@ import type { Policy } from '../core/policy.ts'
 import { silentLogger, type Logger } from '../core/logger.ts'
 import { MissBudget } from '../core/miss-budget.ts'
 import { RefusalMemory } from '../core/refusal-memory.ts'
+import { EventFeed } from '../core/events.ts'
+import { Upkeep, type Retention } from '../core/upkeep.ts'
+import { PostgresUpkeepStore } from '../db/upkeep-store.ts'
 import { TokenFormat } from '../core/token.ts'
 import { Trickle } from '../core/trickle.ts'
 import { Verifier, type VerifierStats } from '../core/verifier.ts'
@@ -69,6 +72,8 @@ export interface KeysOptions {
   readonly unknownTokensPerMinute?: number | undefined
   /** How long keys may live, in every workspace. A workspace's own policy can only be stricter, but for its default. No such rules. */
   readonly policy?: Policy | undefined
+  /** For how long history is kept. Left out: this process leaves expiry events and pruning to the service's replicas. */
+  readonly retention?: Retention | undefined
   /** Shaped like pino. Silence. */
   readonly log?: Logger | undefined
   readonly clock?: Clock | undefined
@@ -102,6 +107,7 @@ export interface Keys {
   readonly service: KeyService
   readonly imports: KeyImports
   readonly policies: Policies
+  readonly events: EventFeed
   readonly tokenReports: TokenReports
   readonly window: TrustWindow
   /** What keys are used for, on its way to the database. */
@@ -165,6 +171,9 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, uncertain: databases.uncertain, onFailure: databases.noteFailure })
   const service = new KeyService({ store, force: window, clock, tokens })
   const imports = new KeyImports({ store, tokens })
+  const events = new EventFeed({ store })
+  const { retention } = options
+  const upkeep = retention && new Upkeep({ store: new PostgresUpkeepStore({ pool: databases.management }), retention, clock, log })
   const policies = new Policies({ store, force: window, clock })
   const tokenReports = new TokenReports({ store, force: window, clock, tokens })
   const usageStore = new PostgresUsageStore({ reads: databases.management, writes: databases.management })
@@ -202,6 +211,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     service,
     imports,
     policies,
+    events,
     tokenReports,
     window,
     usage,
@@ -214,6 +224,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     async start () {
       await assertReady(databases, options)
       await window.start()
+      upkeep?.start()
       isStarted = true
     },
     health () {
@@ -232,7 +243,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
       return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), announcements: announcements?.counts(), answersRefused }
     },
     async close () {
-      await Promise.all([usage.close(), calls.close(), inTime(rates.close(), closeTimeoutMs).catch(() => {})])
+      await Promise.all([usage.close(), calls.close(), ...[rates, upkeep].map((part) => inTime(part?.close() ?? Promise.resolve(), closeTimeoutMs).catch(() => {}))])
       await window.leave()
       redis?.disconnect()
       source?.health.close()

@@ -109,6 +109,13 @@ export const operations: Readonly<Record<string, Text>> = {
       next_cursor: null
     }
   },
+  listEvents: {
+    description: 'Of all workspaces. Each event was written in the transaction of what it tells of. Ask again with `after` set to `next_after`, every few seconds: no event is left out and none comes twice. Events are kept for 30 days; an `after` that is not known any more is a 400. There is never a token in one.',
+    answer: {
+      events: [{ id: '3f2b8c1e-6a4d-4b7f-9c55-0d1e2f3a4b5c', type: 'key.created', timestamp: '2026-11-25T09:30:00.000Z', data: { key_id: key.id, key } }],
+      next_after: '3f2b8c1e-6a4d-4b7f-9c55-0d1e2f3a4b5c'
+    }
+  },
   verify: {
     description: 'For internal services that were handed a token. A refusal is a 200 with `valid: false` and a reason. That the answer is not known is never among the reasons: it is a 503, and says nothing about the token.',
     body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', scope: 'mcp:read' },
@@ -141,6 +148,7 @@ export const tags = [
   { name: 'keys', description: 'Make, show, change and end keys, with a management token.' },
   { name: 'policy', description: 'How long keys of a workspace may live, and how long they may lie unused.' },
   { name: 'audit', description: 'Who did what to which key when.' },
+  { name: 'events', description: 'What happened to keys, in order.' },
   { name: 'verification', description: 'Whose token is this, and what may it do?' },
   { name: 'operations', description: 'For whoever runs the service.' }
 ] as const

@@ -30,6 +30,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     databaseConnectionsMax: 10,
     migrates: true,
     policy: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null },
+    retention: { auditDays: null, usageDays: 90, callDays: 30 },
     redisUrl: undefined,
     dataDir: './data',
     managementTokens: [],

@@ -1,5 +1,6 @@
 import { sql, type SQL } from 'drizzle-orm'
 import type { AuditEntry, AuditQuery } from '../../core/key-store.ts'
+import type { UpkeepStep } from '../../core/upkeep.ts'
 import type { Database } from '../connect.ts'
 import { timestamp } from './managed-key.ts'
 
@@ -34,4 +35,14 @@ export function listAuditStatement (db: Database, { workspaceId, keyId, actor, f
     where ${sql.join(conditions, sql` and `)}
     order by audit.at desc nulls last, audit.id desc nulls last
     limit ${rowsMax}`
+}
+
+/** Forgets some of the entries that are older than `days`; resolves to how many went. */
+export async function pruneAudit (db: Database, { days, rowsMax }: UpkeepStep): Promise<number> {
+  const { audit } = db.tables
+  const gone = await db.execute(sql`
+    delete from ${audit} where id in (
+      select id from ${audit} where at < statement_timestamp() - ${days}::int * interval '1 day' order by at limit ${rowsMax} for update skip locked)
+    returning 1`)
+  return gone.length
 }

@@ -56,7 +56,7 @@ export function listCallsStatement (db: Database, { workspaceId, keyId, tool, de
 export async function pruneCalls (db: Database, { days, rowsMax }: { readonly days: number, readonly rowsMax: number }): Promise<number> {
   const gone = await db.execute(sql`
     delete from ${db.tables.calls} where id in (
-      select id from ${db.tables.calls} where at < clock_timestamp() - ${days}::int * interval '1 day' order by at limit ${rowsMax} for update skip locked)
+      select id from ${db.tables.calls} where at < statement_timestamp() - ${days}::int * interval '1 day' order by at limit ${rowsMax} for update skip locked)
     returning 1`)
   return gone.length
 }

@@ -94,7 +94,7 @@ export async function pruneUsage (db: Database, { days, rowsMax }: { readonly da
         select key_id, day, tool from ${usageTools} where day < (select day from bound) order by day limit ${rowsMax} for update skip locked) returning 1
     ), old_batches as (
       delete from ${usageBatches} where id in (
-        select id from ${usageBatches} where at < clock_timestamp() - interval '1 day' limit ${rowsMax} for update skip locked) returning 1
+        select id from ${usageBatches} where at < statement_timestamp() - interval '1 day' limit ${rowsMax} for update skip locked) returning 1
     )
     select ((select count(*) from old_days) + (select count(*) from old_tools) + (select count(*) from old_batches))::int as gone`)
   return row?.gone ?? 0

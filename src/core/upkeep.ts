@@ -1,0 +1,122 @@
+import type { Clock } from './clock.ts'
+import { eventDays } from './events.ts'
+import { failureOf, type Logger } from './logger.ts'
+
+/** For how many days what happened is kept; null: for ever. */
+export interface Retention {
+  readonly auditDays: number | null
+  readonly usageDays: number
+  readonly callDays: number
+}
+
+export interface UpkeepStep {
+  readonly days: number
+  readonly rowsMax: number
+}
+
+/** Small steps of the upkeep. Each is one transaction of its own, settles in bounded time and resolves to how many rows it changed; several replicas may take the same step at once. */
+export interface UpkeepStore {
+  /** Writes down which keys have expired, each with its event. */
+  markExpired (rowsMax: number): Promise<number>
+  /** Emits an event for keys that expire within `days`, once. */
+  noticeExpiring (step: UpkeepStep): Promise<number>
+  pruneAudit (step: UpkeepStep): Promise<number>
+  pruneUsage (step: UpkeepStep): Promise<number>
+  pruneCalls (step: UpkeepStep): Promise<number>
+  pruneEvents (step: UpkeepStep): Promise<number>
+}
+
+interface UpkeepOptions {
+  readonly store: UpkeepStore
+  readonly retention: Retention
+  readonly clock: Clock
+  readonly log: Logger
+  /** Milliseconds between two looks at what is due, give or take half of it. 5000. */
+  readonly everyMs?: number
+  /** Rows of one step at most. 500. */
+  readonly rowsMax?: number
+}
+
+interface Chore {
+  readonly everyMs: number
+  readonly step: (rowsMax: number) => Promise<number>
+  dueAt: number
+}
+
+const pruneEveryMs = 600_000
+// Between two steps while there is more to do: whatever else wants the database gets in between.
+const pauseMs = 100
+
+/**
+ * What has to be done as time goes by: write down which keys have expired, tell of those that soon will, and delete what is older than its retention. One statement at a
+ * time, in small steps. Every replica does this; a step passes over the rows that another replica works on.
+ */
+export class Upkeep {
+  readonly #options: UpkeepOptions
+  readonly #chores: readonly Chore[]
+  readonly #everyMs: number
+  readonly #rowsMax: number
+  #timer: NodeJS.Timeout | undefined
+  #round: Promise<void> | undefined
+  #isOn = false
+  #isFailing = false
+
+  constructor (options: UpkeepOptions) {
+    this.#options = options
+    this.#everyMs = options.everyMs ?? 5000
+    this.#rowsMax = options.rowsMax ?? 500
+    const { store, retention: { auditDays, usageDays, callDays } } = options
+    const chore = (everyMs: number, step: Chore['step']): Chore => ({ everyMs, step, dueAt: -Infinity })
+    this.#chores = [
+      chore(0, (rowsMax) => store.markExpired(rowsMax)),
+      // The nearer notice first: a key that has less than a day left is told of once.
+      chore(0, (rowsMax) => store.noticeExpiring({ days: 1, rowsMax })),
+      chore(0, (rowsMax) => store.noticeExpiring({ days: 7, rowsMax })),
+      ...auditDays === null ? [] : [chore(pruneEveryMs, (rowsMax) => store.pruneAudit({ days: auditDays, rowsMax }))],
+      chore(pruneEveryMs, (rowsMax) => store.pruneUsage({ days: usageDays, rowsMax })),
+      chore(pruneEveryMs, (rowsMax) => store.pruneCalls({ days: callDays, rowsMax })),
+      chore(pruneEveryMs, (rowsMax) => store.pruneEvents({ days: eventDays, rowsMax }))
+    ]
+  }
+
+  /** The first step comes after a random part of the interval, so that replicas that start together do not work together. */
+  start (): void {
+    if (this.#isOn) return
+    this.#isOn = true
+    this.#later()
+  }
+
+  /** Takes no further step, and waits for the one under way. */
+  async close (): Promise<void> {
+    this.#isOn = false
+    clearTimeout(this.#timer)
+    await this.#round
+  }
+
+  #later (delayMs = this.#everyMs * (0.5 + Math.random())): void {
+    if (!this.#isOn) return
+    this.#timer = setTimeout(() => {
+      this.#round = this.#work().then((hasMore) => { this.#later(hasMore ? pauseMs : undefined) })
+    }, delayMs).unref()
+  }
+
+  /** One step of every chore that is due; whether there is more to do at once. */
+  async #work (): Promise<boolean> {
+    const { clock, log } = this.#options
+    let hasMore = false
+    try {
+      for (const chore of this.#chores) {
+        if (!this.#isOn) return false
+        if (clock.monotonicMs() < chore.dueAt) continue
+        if (await chore.step(this.#rowsMax) < this.#rowsMax) chore.dueAt = clock.monotonicMs() + chore.everyMs
+        else hasMore = true
+      }
+      this.#isFailing = false
+      return hasMore
+    } catch (error) {
+      if (!this.#isFailing) log.warn(failureOf(error), 'the upkeep of keys and their history failed, and is tried again')
+      this.#isFailing = true
+      return false
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import { inTime } from '../core/in-time.ts'
+import type { UpkeepStep, UpkeepStore } from '../core/upkeep.ts'
+import type { Database } from './connect.ts'
+import { pruneAudit } from './queries/audit.ts'
+import { pruneCalls } from './queries/calls.ts'
+import { pruneEvents } from './queries/events.ts'
+import { markExpired, noticeExpiring } from './queries/expiry.ts'
+import { pruneUsage } from './queries/usage.ts'
+import type { Pool } from './replaceable-pool.ts'
+
+const stepMs = 10_000
+// Statements beside the one that was not answered may be slow only.
+const drainMs = 1500
+
+/** The steps of the upkeep in Postgres, bounded in time. */
+export class PostgresUpkeepStore implements UpkeepStore {
+  readonly #pool: Pool<Database>
+
+  constructor ({ pool }: { readonly pool: Pool<Database> }) {
+    this.#pool = pool
+  }
+
+  async markExpired (rowsMax: number) {
+    return await this.#step((db) => markExpired(db, rowsMax))
+  }
+
+  async noticeExpiring (step: UpkeepStep) {
+    return await this.#step((db) => noticeExpiring(db, step))
+  }
+
+  async pruneAudit (step: UpkeepStep) {
+    return await this.#step((db) => pruneAudit(db, step))
+  }
+
+  async pruneUsage (step: UpkeepStep) {
+    return await this.#step((db) => pruneUsage(db, step))
+  }
+
+  async pruneCalls (step: UpkeepStep) {
+    return await this.#step((db) => pruneCalls(db, step))
+  }
+
+  async pruneEvents (step: UpkeepStep) {
+    return await this.#step((db) => pruneEvents(db, step))
+  }
+
+  async #step (ask: (db: Database) => Promise<number>): Promise<number> {
+    const db = this.#pool.queries
+    return await inTime(ask(db), stepMs, () => { if (db === this.#pool.queries) this.#pool.replace(drainMs) })
+  }
+}
