@@ -22,6 +22,7 @@ const programs = {
   postgres: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   initdb: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   pg_dump: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
+  pg_basebackup: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   pg_restore: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   pgbouncer: { packages: ['pgbouncer'], advice: 'Install PgBouncer (Debian: apt-get install pgbouncer).' },
   'redis-server': { packages: ['redis-server'], advice: 'Install Redis 7 or later (Debian: apt-get install redis-server).' },

@@ -1,0 +1,65 @@
+import { chmodSync, chownSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { Child } from '../support/child.ts'
+import { requireProgram } from '../support/programs.ts'
+import { freePort, ServerProcess } from '../support/server-process.ts'
+import { freshDatabase, freshRedis } from '../support/servers.ts'
+import { administer, startReplica, warm } from './replicas.ts'
+
+/** The URL of the same database through a PgBouncer in transaction mode, with five connections to the server. */
+async function pooled (t: Test, databaseUrl: string): Promise<string> {
+  const [port, target] = [await freePort(), new URL(databaseUrl)]
+  const server = new ServerProcess({ name: 'pgbouncer', unprivileged: true })
+  t.teardown(async () => { await server.remove() })
+  const database = target.pathname.slice(1)
+  const file = join(server.dir, 'pgbouncer.ini')
+  writeFileSync(file, `
+[databases]
+${database} = host=${target.hostname} port=${target.port} user=postgres dbname=${database}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 5
+max_client_conn = 200
+`)
+  chmodSync(file, 0o644)
+  if (server.user.uid !== undefined && server.user.gid !== undefined) chownSync(file, server.user.uid, server.user.gid)
+  const url = Object.assign(new URL(databaseUrl), { port: String(port) }).href
+  await server.start({
+    command: requireProgram('pgbouncer'),
+    args: [file],
+    ready: async () => (await administer(url, 'select 1 as one')).length === 1
+  })
+  return url
+}
+
+t.test('through a transaction pooler five migrations at once succeed, three replicas start at once, and none accepts what was revoked', async (t) => {
+  const [direct, redisUrl] = [await freshDatabase(t, { migrated: false }), await freshRedis(t)]
+  const databaseUrl = await pooled(t, direct)
+  const migrations = Array.from({ length: 5 }, () => new Child(t, { file: 'dist/cli.js', args: ['migrate'], env: { DATABASE_URL: databaseUrl } }))
+  t.strictSame(await Promise.all(migrations.map(async (child) => await child.ended())), [0, 0, 0, 0, 0], migrations.map(({ output }) => output).join('\n'))
+  t.strictSame(await administer(direct, "select count(*)::int as locks from pg_locks where locktype = 'advisory'"), [{ locks: 0 }])
+
+  const replicas = await Promise.all(Array.from({ length: 3 }, async () => await startReplica(t, { databaseUrl, redisUrl, windowMs: 2000 })))
+  const found = { probes: 0, stale: 0, wrong: [] as number[] }
+  // Each of three revokes and is probed by the others, all at once: statements of several clients cross in the pooler.
+  await Promise.all(replicas.map(async (replica, place) => {
+    for (let round = 0; round < 5; round++) {
+      const [key, live] = await replica.createMany(2)
+      await warm(replicas, [key!, live!])
+      await replicas[(place + round) % 3]!.revoke(key!.id)
+      const statuses = await Promise.all(Array.from({ length: 12 }, async (_, probe) => await replicas[probe % 3]!.status(key!.token)))
+      found.probes += statuses.length
+      found.stale += statuses.filter((status) => status === 200).length
+      found.wrong.push(...statuses.filter((status) => status !== 200 && status !== 401))
+      found.wrong.push(...(await Promise.all(replicas.map(async (other) => await other.status(live!.token)))).filter((status) => status !== 200))
+    }
+  }))
+  t.equal(found.stale, 0)
+  t.strictSame(found.wrong, [], 'nor is anything else refused or unknown')
+  t.comment(`${found.probes} probes`)
+})
