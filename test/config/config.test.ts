@@ -37,6 +37,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     serviceTokens: [],
     trustWindowMs: 10_000,
     lastUsedFlushMs: 5000,
+    usageAddresses: 'full',
     logLevel: 'info',
     logFormat: 'auto',
     trustedProxies: [],

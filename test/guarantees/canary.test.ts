@@ -64,6 +64,7 @@ async function everythingStored (t: Test, url: string, redisUrl: string): Promis
   t.teardown(() => close())
   const texts: string[] = []
   for (const table of Object.values(db.tables)) {
+    if (typeof table === 'string') continue
     for (const row of await db.execute(sql`select * from ${table}`)) {
       texts.push(JSON.stringify(row), ...Object.values(row).flatMap((value) => value instanceof Uint8Array ? [Buffer.from(value).toString('latin1')] : []))
     }
