@@ -63,6 +63,8 @@ function askInPlace (dialog) {
       event.preventDefault()
       form.action = link.href
       dialog.querySelector('[data-key-name]').textContent = link.dataset.name
+      dialog.querySelector('[data-key-hint]').textContent = link.dataset.hint
+      dialog.querySelector('[data-key-last-used]').textContent = link.dataset.lastUsed
       dialog.showModal()
     })
   }

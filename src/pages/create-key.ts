@@ -1,15 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { KeysError } from '../core/errors.ts'
-import { clientConfigurations } from './views/client-configurations.ts'
 import { blankForm, createKeyPage, termsOf, type CreateForm, type FormFaults, type Terms } from './views/create-key.ts'
 import { alreadyCreatedPage, keyCreatedPage } from './views/key-created.ts'
 import { paths } from './views/page.ts'
 import type { SettingsContext } from './context.ts'
-import { dayOf, readCreateForm, type WantedKey } from './create-form.ts'
+import { dayOf, faultsOf, formIdOf, readCreateForm, type WantedKey } from './create-form.ts'
+import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
-
-const formIdShape = /^[0-9a-f-]{36}$/
 
 export async function createKeyRoutes (app: FastifyInstance, { service, assets, mcpServer, policyOf }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
@@ -30,8 +28,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, assets, 
     reply.type('text/html; charset=utf-8')
     switch (made.outcome) {
       case 'made': {
-        const connection = { token: made.token, publicUrl: request.publicOrigin, mcpUrl: mcpServer && new URL(mcpServer, request.publicOrigin).href }
-        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, token: made.token, configurations: clientConfigurations(connection), hasMcpServer: mcpServer !== undefined })))
+        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, ...setUpOf(request, { token: made.token, mcpServer }) })))
       }
       case 'repeated': return await reply.code(409).send(String(alreadyCreatedPage(pages)))
       // Whatever was refused may hold a token by mistake: it is not shown again.
@@ -41,8 +38,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, assets, 
 
   async function make (request: FastifyRequest<{ Body: Record<string, unknown> }>, wanted: WantedKey) {
     const { person } = sessionOf(request)
-    const formId = request.body['form_id']
-    if (typeof formId !== 'string' || !formIdShape.test(formId)) throw new KeysError('invalid_request', { detail: 'The form has no id.' })
+    const formId = formIdOf(request.body)
     try {
       const created = await service.create({ ...wanted, workspaceId: person.workspaceId, ownerId: person.ownerId, actor: person.actor, idempotencyKey: `form ${formId}` })
       return { outcome: 'made' as const, ...created }
@@ -63,19 +59,4 @@ export async function createKeyRoutes (app: FastifyInstance, { service, assets, 
     const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), form, faults, terms, formId: randomUUID(), firstDay: dayOf(Date.now()) }
     return await reply.type('text/html; charset=utf-8').send(String(createKeyPage(view)))
   }
-}
-
-const fields: Readonly<Record<string, { field: keyof FormFaults, label: string }>> = {
-  '/name': { field: 'name', label: 'The name' },
-  '/expires_at': { field: 'expiry', label: 'The expiration' }
-}
-
-function faultsOf (error: KeysError): FormFaults {
-  const faults: FormFaults = {}
-  for (const { pointer, detail } of error.faults) {
-    const told = fields[pointer]
-    if (told === undefined) throw error
-    faults[told.field] = `${told.label} ${detail.charAt(0).toLowerCase()}${detail.slice(1)}`
-  }
-  return faults
 }

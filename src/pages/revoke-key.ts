@@ -1,13 +1,12 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { KeysError } from '../core/errors.ts'
 import type { ManagedKey } from '../core/key-record.ts'
-import { mayManage } from '../core/person.ts'
 import { logOf } from '../http/logging.ts'
 import { paths } from './views/page.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from './views/revoke-key.ts'
 import type { SettingsContext } from './context.ts'
+import { ownKeyOf } from './own-key.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
 /** A revocation that is not in force by then is told about while it goes on. */
@@ -20,14 +19,14 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, 
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string } }>(paths.revoke(':keyId'), async function askToRevoke (request, reply) {
-    const key = await keyOf(request)
+    const key = await ownKeyOf(request, service)
     if (key.status === 'revoked') return await reply.redirect(doneAt(key), 303)
     const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now() }
     return await reply.type('text/html; charset=utf-8').send(String(revokePage(view)))
   })
 
   app.post<{ Params: { keyId: string } }>(paths.revoke(':keyId'), { preHandler: app.requireFormToken }, async function revokeKey (request, reply) {
-    const key = await keyOf(request)
+    const key = await ownKeyOf(request, service)
     const { workspaceId, actor } = sessionOf(request).person
     const revocation = service.revoke({ workspaceId, keyId: key.id, actor, reason: 'Revoked in settings' })
     const first = await Promise.race([revocation.then(() => 'in force' as const), sleep(patienceMs, 'waiting' as const)])
@@ -55,14 +54,6 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, 
   async function isWritten ({ workspaceId, id }: ManagedKey): Promise<boolean> {
     const asked = service.get({ workspaceId, keyId: id }).then(({ status }) => status === 'revoked', () => false)
     return await Promise.race([asked, sleep(patienceMs, false)])
-  }
-
-  /** Someone else's key looks exactly like none. */
-  async function keyOf (request: FastifyRequest<{ Params: { keyId: string } }>): Promise<ManagedKey> {
-    const { person } = sessionOf(request)
-    const key = await service.get({ workspaceId: person.workspaceId, keyId: request.params.keyId })
-    if (!mayManage(person, key)) throw new KeysError('not_found', { detail: 'There is no such key.' })
-    return key
   }
 }
 

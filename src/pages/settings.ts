@@ -8,9 +8,11 @@ import { assetRoutes } from './assets.ts'
 import { createKeyRoutes } from './create-key.ts'
 import type { SettingsContext } from './context.ts'
 import { keyListRoutes } from './key-list.ts'
+import { keyPageRoutes } from './key-page.ts'
 import { managementSignInRoutes } from './management-sign-in.ts'
 import { providerSignInRoutes } from './provider-sign-in.ts'
 import { revokeKeyRoutes } from './revoke-key.ts'
+import { rotateKeyRoutes } from './rotate-key.ts'
 import { signOutRoutes } from './sign-out.ts'
 
 /** Settings -> Connected Apps: the pages, in a scope of their own with their own body parser, headers and errors. */
@@ -29,6 +31,8 @@ export async function settingsPages (app: FastifyInstance, context: SettingsCont
   app.register(signOutRoutes, context)
   app.register(keyListRoutes, context)
   app.register(createKeyRoutes, context)
+  app.register(keyPageRoutes, context)
+  app.register(rotateKeyRoutes, context)
   app.register(revokeKeyRoutes, context)
 
   app.get('/settings', async (_request, reply) => reply.redirect(paths.list, 303))

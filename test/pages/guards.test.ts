@@ -198,6 +198,53 @@ t.test('the form offers what the policy of the workspace allows, and nothing els
   t.equal(Math.round((key!.expiresAt! - key!.createdAt) / 86_400_000), 14)
 })
 
+t.test('a key\'s page renames it, moves and removes its expiration, rotates it once, and tells its history', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const { key } = await service.create({ workspaceId: 'acme', ownerId: 'ada', actor: 'test', name: 'before', scope: 'mcp:read' })
+  const own = `/settings/connected-apps/${key.id}`
+  const fields = { form_token: formTokenIn((await get(own, { cookie })).body), name: 'after', expiry: '30' }
+  const now = async () => await service.get({ workspaceId: 'acme', keyId: key.id })
+
+  t.match(await post(own, fields, { cookie }), { statusCode: 303, headers: { location: `${own}?saved=yes` } })
+  t.match(await now(), { name: 'after' })
+  t.equal(Math.round(((await now()).expiresAt! - Date.now()) / 86_400_000), 30)
+  await post(own, { ...fields, name: 'kept', expiry: 'keep' }, { cookie })
+  t.match(await now(), { name: 'kept', expiresAt: Number })
+  await post(own, { ...fields, expiry: 'never' }, { cookie })
+  t.match(await now(), { name: 'after', expiresAt: null })
+  for (const wrong of [{ name: ' ' }, { name: 'x'.repeat(101) }, { expiry: '' }, { expiry: 'date', expiry_date: '2020-01-01' }]) {
+    t.match(await post(own, { ...fields, ...wrong }, { cookie }), { statusCode: 422, body: /The key was not changed/ }, JSON.stringify(wrong))
+  }
+  t.match(await now(), { name: 'after', expiresAt: null })
+
+  const { body: question } = await get(`${own}/rotate`, { cookie })
+  const rotation = { form_token: formTokenIn(question), form_id: /name="form_id" value="([^"]+)"/.exec(question)![1]!, grace: '3600', starts: 'first_use' }
+  t.equal((await post(`${own}/rotate`, { ...rotation, grace: '5' }, { cookie })).statusCode, 422)
+  t.equal((await post(`${own}/rotate`, { ...rotation, form_token: '' }, { cookie })).statusCode, 403)
+  t.equal((await now()).rotatedAt, null)
+  const rotated = await post(`${own}/rotate`, rotation, { cookie })
+  t.match(rotated, { statusCode: 200, body: /nops_[0-9A-Za-z]{38}[\s\S]*/, headers: { 'cache-control': 'no-store' } })
+  t.match(rotated.body, '1 hour after the first use of the new one, and at the latest')
+  t.match(await now(), { previousToken: { hint: key.hint } })
+  const again = await post(`${own}/rotate`, rotation, { cookie })
+  t.equal(again.statusCode, 409)
+  t.notMatch(again.body, /nops_[0-9A-Za-z]{38}/)
+
+  const { body } = await get(own, { cookie })
+  t.same(Array.from(body.matchAll(/<li><strong>(\w+)</g), ([, action]) => action), ['Rotated', 'Changed', 'Changed', 'Changed', 'Created'])
+  t.notMatch(body, /nops_[0-9A-Za-z]{38}/)
+  const stranger = sessionCookie(await signIn('other'))
+  const theirs = { ...rotation, ...fields, form_token: formTokenIn((await get('/settings/connected-apps', { cookie: stranger })).body) }
+  for (const path of [own, `${own}/rotate`]) {
+    t.equal((await get(path, { cookie: stranger })).statusCode, 404, path)
+    t.equal((await post(path, theirs, { cookie: stranger })).statusCode, 404, `POST ${path}`)
+  }
+  await service.revoke({ workspaceId: 'acme', keyId: key.id, actor: 'test', reason: 'left' })
+  t.match(await get(own, { cookie }), { statusCode: 200, body: /<bdi>left<\/bdi>/ })
+  t.equal((await post(own, fields, { cookie })).statusCode, 409)
+})
+
 t.test('a token pasted as a name is refused and not shown again', async (t) => {
   const { get, post, signIn, service } = await setup(t)
   const cookie = sessionCookie(await signIn())

@@ -72,7 +72,7 @@ export function createKeyPage (view: CreateKeyView): Html {
     <a class="crumb" href="${paths.list}">${icon('back')}Connected Apps</a>
     <h1>Create API key</h1>
     <p class="lead">${viewer.ownerId === null ? 'It belongs to nobody, and acts' : 'It acts as you'} in <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>
-    ${faulty && faultSummary(faults)}
+    ${faulty && faultSummary(faults, 'The key was not created.')}
     <form class="card padded stack" method="post" action="${paths.list}" novalidate>
       ${nameField(view)}
       ${scopeField(view)}
@@ -86,8 +86,8 @@ export function createKeyPage (view: CreateKeyView): Html {
     </form>`)
 }
 
-function faultSummary (faults: FormFaults): Html {
-  return html`<div class="notice bad" role="alert">${icon('warn')}<div><p><strong>The key was not created.</strong></p>
+export function faultSummary (faults: FormFaults, says: string): Html {
+  return html`<div class="notice bad" role="alert">${icon('warn')}<div><p><strong>${says}</strong></p>
       <ul>${Object.entries(faults).map(([field, text]) => html`<li><a href="#${field}">${text}</a></li>`)}</ul></div></div>`
 }
 
@@ -95,7 +95,7 @@ function fault (field: keyof FormFaults, faults: FormFaults): Html | false {
   return faults[field] !== undefined && html`<p class="fault" id="${field}-fault">${faults[field]}</p>`
 }
 
-function nameField ({ form, faults }: CreateKeyView): Html {
+export function nameField ({ form, faults }: { form: Pick<CreateForm, 'name'>, faults: FormFaults }): Html {
   return html`<div class="field">
         <label for="name">Name</label>
         <p class="help" id="name-help">Make one key for each app, and name it after the app: “Claude Desktop”, “CI pipeline”. You can then take one back without touching the others.</p>
@@ -119,7 +119,7 @@ function scopeField ({ form, faults }: CreateKeyView): Html {
       </fieldset>`
 }
 
-function expiryField ({ form, faults, firstDay, terms: { choices, maxDays } }: CreateKeyView): Html {
+export function expiryField ({ form, faults, firstDay, terms: { choices, maxDays } }: Pick<CreateKeyView, 'faults' | 'firstDay' | 'terms'> & { readonly form: Omit<CreateForm, 'scope'> }): Html {
   return html`<fieldset class="field" id="expiry" tabindex="-1">
         <legend>Expiration</legend>
         <p class="help">Set an expiration for temporary use.${maxDays !== null && ` Keys of this workspace live for ${daysText(maxDays)} at most.`}</p>

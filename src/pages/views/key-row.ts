@@ -3,7 +3,7 @@ import { scopes } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 import { paths, type Viewer } from './page.ts'
-import { dayMs, timeView } from './times.ts'
+import { dayMs, exactTime, relativeTime, timeView } from './times.ts'
 
 const soonMs = 7 * dayMs
 const unusedMs = 90 * dayMs
@@ -16,12 +16,12 @@ interface RowContext {
 
 export function keyRow (key: ManagedKey, context: RowContext): Html {
   return html`<tr role="row"${key.status !== 'active' && html` class="ended"`}>
-            <th role="rowheader" scope="row" class="cell-name"><span class="key-name"><bdi>${key.name}</bdi>${statusBadge(key)}</span>${fingerprint(key, context)}</th>
+            <th role="rowheader" scope="row" class="cell-name"><span class="key-name"><a href="${paths.key(key.id)}"><bdi>${key.name}</bdi></a>${statusBadge(key)}</span>${fingerprint(key, context)}</th>
             ${cell('Access', html`<span class="scope">${scopes[key.scope].label}</span>`)}
             ${cell('Created', timeView(key.createdAt, context.now))}
             ${cell('Expires', expiry(key, context.now))}
             ${cell('Last used', lastUse(key, context.now))}
-            <td role="cell" class="cell-action">${action(key, context.now)}</td>
+            <td role="cell" class="cell-action">${action(key, context)}</td>
           </tr>`
 }
 
@@ -60,9 +60,9 @@ function lastUse (key: ManagedKey, now: number): Html {
   return isUnused(key, now) ? html`${time}<span class="flag">${icon('warn')}Unused for 90 days</span>` : time
 }
 
-function action (key: ManagedKey, now: number): Html {
+function action (key: ManagedKey, { now, tokenPrefix }: RowContext): Html {
   if (key.status === 'active') {
-    return html`<a class="button small danger-quiet" href="${paths.revoke(key.id)}" data-revoke data-name="${key.name}">Revoke<span class="sr-only"> ${key.name}</span></a>`
+    return html`<a class="button small danger-quiet" href="${paths.revoke(key.id)}" data-revoke data-name="${key.name}" data-hint="${tokenPrefix}${key.hint}" data-last-used="${key.lastUsedAt === null ? 'Never' : `${relativeTime(key.lastUsedAt, now)}, ${exactTime(key.lastUsedAt)}`}">Revoke<span class="sr-only"> ${key.name}</span></a>`
   }
   return key.revokedAt === null ? html`` : html`<span class="faint">Revoked ${timeView(key.revokedAt, now)}</span>`
 }

@@ -34,6 +34,8 @@ export const paths = {
   signInCallback: '/settings/sign-in/callback',
   signOut: '/settings/sign-out',
   signedOut: '/settings/signed-out',
+  key: (keyId: string) => `/settings/connected-apps/${keyId}`,
+  rotate: (keyId: string) => `/settings/connected-apps/${keyId}/rotate`,
   revoke: (keyId: string) => `/settings/connected-apps/${keyId}/revoke`
 }
 

@@ -40,6 +40,7 @@ export function revokeDialog (viewer: Viewer): Html {
       <form method="post">
         <h2 id="revoke-title">Revoke “<bdi data-key-name></bdi>”?</h2>
         <p id="revoke-text">${consequence}</p>
+        <dl class="facts"><dt>Key</dt><dd><code data-key-hint></code></dd><dt>Last used</dt><dd data-key-last-used></dd></dl>
         ${formTokenField(viewer)}
         <div class="actions">
           <button class="button danger" data-busy="Revoking…">Revoke key</button>

@@ -1,0 +1,42 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ManagedKey } from '../core/key-record.ts'
+import type { SettingsContext } from './context.ts'
+import { formIdOf } from './create-form.ts'
+import { ownKeyOf } from './own-key.ts'
+import { setUpOf } from './set-up.ts'
+import { sessionOf, viewerOf } from './viewer.ts'
+import { paths } from './views/page.ts'
+import { graceChoices, keyRotatedPage, rotatePage } from './views/rotate-key.ts'
+
+/** A new token for a key; the one before goes on for as long as is chosen. */
+export async function rotateKeyRoutes (app: FastifyInstance, { service, assets, tokenPrefix, mcpServer }: SettingsContext): Promise<void> {
+  app.addHook('onRequest', app.requirePerson)
+
+  app.get<{ Params: { keyId: string } }>(paths.rotate(':keyId'), async function askHowToRotate (request, reply) {
+    return await show(request, reply, await ownKeyOf(request, service))
+  })
+
+  // Answered directly, like the making of a key: the token is in this one answer.
+  app.post<{ Params: { keyId: string }, Body: Record<string, unknown> }>(paths.rotate(':keyId'), { preHandler: app.requireFormToken }, async function rotateKey (request, reply) {
+    const before = await ownKeyOf(request, service)
+    const grace = graceChoices.find(({ value }) => value === request.body['grace'])
+    const starts = startOf(request.body['starts'])
+    if (grace === undefined || starts === undefined) return await show(request, reply.code(422), before, 'Choose for how long the present token goes on, and from when.')
+    const { workspaceId, actor } = sessionOf(request).person
+    const { key, token } = await service.rotate({
+      workspaceId, keyId: before.id, actor, graceSeconds: grace.seconds, graceStarts: starts, idempotencyKey: `form ${formIdOf(request.body)}`
+    })
+    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer }) }
+    return await reply.type('text/html; charset=utf-8').send(String(keyRotatedPage(view)))
+  })
+
+  async function show (request: FastifyRequest, reply: FastifyReply, key: ManagedKey, fault?: string) {
+    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now(), formId: randomUUID(), ...(fault !== undefined && { fault }) }
+    return await reply.type('text/html; charset=utf-8').send(String(rotatePage(view)))
+  }
+}
+
+function startOf (value: unknown): 'now' | 'first_use' | undefined {
+  return value === 'now' || value === 'first_use' ? value : undefined
+}

@@ -1,0 +1,109 @@
+import type { ManagedKey } from '../../core/key-record.ts'
+import type { AuditEntry } from '../../core/key-store.ts'
+import { scopes } from '../../core/scopes.ts'
+import { expiryField, faultSummary, nameField, type CreateForm, type FormFaults, type Terms } from './create-key.ts'
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+import { formTokenField, page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { timeView } from './times.ts'
+
+export type EditForm = Omit<CreateForm, 'scope'>
+
+export interface KeyPageView {
+  readonly assets: AssetUrls
+  readonly viewer: Viewer
+  readonly now: number
+  readonly key: ManagedKey
+  readonly tokenPrefix: string
+  readonly form: EditForm
+  readonly faults: FormFaults
+  readonly terms: Terms
+  readonly firstDay: string
+  /** Newest first. */
+  readonly history: readonly AuditEntry[]
+  /** Where the entries before these go on. */
+  readonly earlier: string | null
+  readonly saved: boolean
+}
+
+/** The terms of a key that exists: leaving its expiration alone is the first choice. */
+export function keptTerms ({ choices, maxDays }: Terms): Terms {
+  return { choices: [{ value: 'keep', label: 'As it is' }, ...choices.map((choice) => choice.days === undefined ? choice : { ...choice, label: `${choice.label} from now` })], preselected: 'keep', maxDays }
+}
+
+export function untouched ({ name }: ManagedKey): EditForm {
+  return { name, expiry: 'keep', expiryDate: '' }
+}
+
+export function keyPage (view: KeyPageView): Html {
+  const { assets, viewer, key, faults, saved } = view
+  return page({ title: key.name, assets, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${paths.list}">${icon('back')}Connected Apps</a>
+    ${saved && html`<div class="notice good" role="status">${icon('check')}<p>The change is saved and in force.</p></div>`}
+    <h1><bdi>${key.name}</bdi></h1>
+    <p class="lead">${scopes[key.scope].label}: ${scopes[key.scope].grants}.</p>
+    ${key.status === 'active' && html`<p class="actions"><a class="button" href="${paths.rotate(key.id)}">Rotate</a><a class="button danger-quiet" href="${paths.revoke(key.id)}">Revoke</a></p>`}
+    ${facts(view)}
+    ${Object.keys(faults).length > 0 && faultSummary(faults, 'The key was not changed.')}
+    ${key.status !== 'revoked' && changeForm(view)}
+    ${history(view)}`)
+}
+
+function facts ({ key, tokenPrefix, now }: KeyPageView): Html {
+  const { previousToken, rateLimit } = key
+  const metadata = Object.entries(key.metadata).map(([name, value]) => `${name}: ${value}`).join(', ')
+  return html`<dl class="facts">
+      ${fact('Status', { active: 'Active', expired: 'Expired', revoked: 'Revoked' }[key.status])}
+      ${fact('Token', html`<code>${tokenPrefix}${key.hint}</code>`)}
+      ${previousToken && fact('Token before', html`<code>${tokenPrefix}${previousToken.hint}</code>, ends ${timeView(previousToken.endsAt, now)}`)}
+      ${fact('Expires', key.expiresAt === null ? 'Never' : timeView(key.expiresAt, now))}
+      ${fact('Last used', key.lastUsedAt === null ? 'Never' : timeView(key.lastUsedAt, now))}
+      ${fact('Created', html`${timeView(key.createdAt, now)} by <bdi>${key.createdBy}</bdi>`)}
+      ${key.rotatedAt !== null && fact('Rotated', timeView(key.rotatedAt, now))}
+      ${key.revokedAt !== null && fact('Revoked', html`${timeView(key.revokedAt, now)}${key.revokedBy !== null && html` by <bdi>${key.revokedBy}</bdi>`}${key.revokeReason !== null && html`: <bdi>${key.revokeReason}</bdi>`}`)}
+      ${fact('Owner', key.ownerId === null ? 'Nobody' : html`<bdi>${key.ownerId}</bdi>`)}
+      ${fact('Addresses', key.allowedCidrs === null ? 'Any' : key.allowedCidrs.join(', '))}
+      ${fact('Rate limit', rateLimit === null ? 'None of its own' : `${rateLimit.requests} requests in ${rateLimit.windowSeconds} s`)}
+      ${metadata !== '' && fact('Metadata', html`<bdi>${metadata}</bdi>`)}
+      ${fact('Id', html`<code>${key.id}</code>`)}
+    </dl>`
+}
+
+function fact (label: string, value: Html | string): Html {
+  return html`<dt>${label}</dt><dd>${value}</dd>`
+}
+
+function changeForm (view: KeyPageView): Html {
+  return html`<form class="card padded stack" method="post" action="${paths.key(view.key.id)}" novalidate>
+      <h2>Change</h2>
+      ${nameField(view)}
+      ${expiryField(view)}
+      <div class="actions">
+        ${formTokenField(view.viewer)}
+        <button class="button primary" data-busy="Saving…">Save</button>
+      </div>
+    </form>`
+}
+
+const actions: Readonly<Record<string, string>> = {
+  'key.created': 'Created',
+  'key.changed': 'Changed',
+  'key.rotated': 'Rotated',
+  'key.revoked': 'Revoked'
+}
+
+function history ({ history, earlier, key, now }: KeyPageView): Html {
+  return html`<section class="card padded" aria-labelledby="history-title">
+      <h2 id="history-title">History</h2>
+      <ol class="history">
+        ${history.map(({ action, actor, at, details }) => html`<li><strong>${actions[action] ?? action}</strong> by <bdi>${actor}</bdi> ${timeView(at, now)}${detailsText(details)}</li>`)}
+      </ol>
+      ${earlier !== null && html`<p class="actions"><a class="button small" href="${paths.key(key.id)}?${new URLSearchParams({ earlier }).toString()}">Earlier</a></p>`}
+    </section>`
+}
+
+function detailsText (details: Readonly<Record<string, unknown>>): Html | false {
+  const text = Object.entries(details).filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `${name.replaceAll('_', ' ')}: ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(', ')
+  return text !== '' && html`<br><span class="fine"><bdi>${text}</bdi></span>`
+}

@@ -1,0 +1,93 @@
+import type { ManagedKey } from '../../core/key-record.ts'
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+import { formTokenField, page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { timeView } from './times.ts'
+import { tokenOnce, type SetUpView } from './token-once.ts'
+
+export interface GraceChoice {
+  readonly value: string
+  readonly label: string
+  readonly seconds: number
+}
+
+export const graceChoices: readonly GraceChoice[] = [
+  { value: '0', label: 'No time', seconds: 0 },
+  { value: '3600', label: '1 hour', seconds: 3600 },
+  { value: '86400', label: '1 day', seconds: 86_400 },
+  { value: '604800', label: '1 week', seconds: 604_800 }
+]
+
+interface RotateView {
+  readonly assets: AssetUrls
+  readonly viewer: Viewer
+  readonly key: ManagedKey
+  readonly tokenPrefix: string
+  readonly now: number
+  readonly formId: string
+  readonly fault?: string
+}
+
+export function rotatePage ({ assets, viewer, key, tokenPrefix, formId, fault }: RotateView): Html {
+  return page({ title: 'Rotate a key', assets, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${paths.key(key.id)}">${icon('back')}Back to the key</a>
+    <h1>Rotate “<bdi>${key.name}</bdi>”</h1>
+    <p class="lead">The key gets a new token; its name, access and history stay. Choose how long the present token <code>${tokenPrefix}${key.hint}</code> goes on.</p>
+    ${fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${fault}</p></div>`}
+    <form class="card padded stack" method="post" action="${paths.rotate(key.id)}">
+      <fieldset class="field">
+        <legend>The present token goes on for</legend>
+        <p class="help">No time if it may have leaked; otherwise as long as you need to put the new one in place.</p>
+        <div class="pills">
+          ${graceChoices.map(({ value, label }) => html`<label class="pill"><input type="radio" name="grace" value="${value}"${value === '86400' && html` checked`}><span>${label}</span></label>`)}
+        </div>
+      </fieldset>
+      <fieldset class="field">
+        <legend>Counted from</legend>
+        <p class="help">From the first use of the new token, nothing stops before your app has changed over; after 30 days it ends in any case.</p>
+        <div class="pills">
+          <label class="pill"><input type="radio" name="starts" value="now" checked><span>Now</span></label>
+          <label class="pill"><input type="radio" name="starts" value="first_use"><span>First use of the new token</span></label>
+        </div>
+      </fieldset>
+      <div class="actions">
+        ${formTokenField(viewer)}
+        <input type="hidden" name="form_id" value="${formId}">
+        <button class="button primary" data-busy="Rotating…">Rotate key</button>
+        <a class="button" href="${paths.key(key.id)}">Cancel</a>
+      </div>
+    </form>`)
+}
+
+interface KeyRotatedView extends SetUpView {
+  readonly assets: AssetUrls
+  readonly viewer: Viewer
+  readonly key: ManagedKey
+  readonly hintBefore: string
+  readonly grace: GraceChoice
+  readonly starts: 'now' | 'first_use'
+  readonly tokenPrefix: string
+  readonly now: number
+}
+
+/** Holds the new token: shown by this answer only. */
+export function keyRotatedPage (view: KeyRotatedView): Html {
+  const { assets, viewer, key, tokenPrefix, hintBefore, now } = view
+  return page({ title: 'Your new token', assets, viewer, width: 'narrow' }, html`
+    <div data-once="${paths.key(key.id)}">
+      <h1>“<bdi>${key.name}</bdi>” has a new token</h1>
+      <dl class="facts">
+        <dt>New token</dt><dd><code>${tokenPrefix}${key.hint}</code>, ${key.expiresAt === null ? 'does not expire' : html`expires ${timeView(key.expiresAt, now)}`}</dd>
+        <dt>Token before</dt><dd><code>${tokenPrefix}${hintBefore}</code>, ${endOfBefore(view)}</dd>
+      </dl>
+      ${tokenOnce(view)}
+      <p class="actions after"><a class="button primary" href="${paths.key(key.id)}">Done</a></p>
+    </div>`)
+}
+
+function endOfBefore ({ key: { previousToken }, grace, starts, now }: KeyRotatedView): Html | string {
+  if (previousToken === null) return 'is refused from now on'
+  const end = timeView(previousToken.endsAt, now)
+  if (starts === 'now') return html`ends ${end}`
+  return html`ends ${grace.seconds === 0 ? 'at' : `${grace.label} after`} the first use of the new one, and at the latest ${end}`
+}

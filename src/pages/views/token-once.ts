@@ -1,0 +1,55 @@
+import type { ClientConfiguration } from './client-configurations.ts'
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+
+export interface SetUpView {
+  /** Shown by this answer only. */
+  readonly token: string
+  readonly configurations: readonly ClientConfiguration[]
+  readonly hasMcpServer: boolean
+}
+
+/** The token, and how to set up an app with it. */
+export function tokenOnce ({ token, configurations, hasMcpServer }: SetUpView): Html {
+  return html`<section class="card padded stack" aria-labelledby="token-title">
+        <div>
+          <h2 id="token-title">Your API key</h2>
+          <div class="token">
+            <code id="token">${token}</code>
+            ${copyButton('token', 'Copy')}
+          </div>
+          <p class="once">${icon('warn')}<span><strong>Copy it now: you will not see it again.</strong> It is stored nowhere, only its fingerprint is.</span></p>
+        </div>
+      </section>
+      <section class="card padded stack" aria-labelledby="setup-title">
+        <h2 id="setup-title">Set up your app</h2>
+        ${!hasMcpServer && noServer()}
+        ${tabs(configurations)}
+      </section>`
+}
+
+function noServer (): Html {
+  return html`<p>This service does not know an MCP server yet, so there is no address to give to Claude, Cursor or another MCP client. Whoever runs it sets <code>MCP_URL</code>, or <code>MCP_UPSTREAM_URL</code> for the gateway. The key works already, for any HTTP client:</p>`
+}
+
+// Radio buttons and a rule in the stylesheet: they change what is shown without a script, by keyboard too.
+function tabs (configurations: readonly ClientConfiguration[]): Html {
+  return html`<div class="tabs">
+          <fieldset class="tab-list">
+            <legend class="sr-only">App to set up</legend>
+            ${configurations.map(({ id, client }, index) => html`<label class="tab"><input type="radio" name="client" value="${id}"${index === 0 && html` checked`}><span>${client}</span></label>`)}
+          </fieldset>
+          ${configurations.map((configuration) => panel(configuration))}
+        </div>`
+}
+
+function panel ({ id, client, place, text }: ClientConfiguration): Html {
+  return html`<div class="panel" data-client="${id}">
+            <div class="place"><p>${place}</p>${copyButton(`config-${id}`, 'Copy', ` the configuration for ${client}`)}</div>
+            <pre class="snippet" tabindex="0" role="region" aria-label="Configuration for ${client}"><code id="config-${id}">${text}</code></pre>
+          </div>`
+}
+
+function copyButton (source: string, label: string, rest = ' the key'): Html {
+  return html`<button class="button small copy" type="button" data-copy="${source}" hidden>${icon('copy')}${icon('check')}<span data-label>${label}</span><span class="sr-only">${rest}</span></button>`
+}
