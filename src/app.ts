@@ -53,7 +53,7 @@ export interface AppOptions {
 
 /** The service: every plugin and every route, in order. */
 export async function buildApp ({ config, keys, logDestination }: AppOptions): Promise<FastifyInstance> {
-  const { managementTokens, serviceTokens, tokenPrefix, gateway } = config
+  const { managementTokens, serviceTokens, tokenPrefix, tokenPrefixesAccepted, gateway } = config
   const scrubber = scrubberOf(config)
   const app = server(config)
   // Not handed to Fastify, which would make a logger for every request (docs/decisions/0051).
@@ -67,7 +67,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(strictRequests)
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber })
-  await app.register(staticAuth, { managementTokens, serviceTokens, tokenPrefix })
+  await app.register(staticAuth, { managementTokens, serviceTokens, tokenPrefixes: [tokenPrefix, ...tokenPrefixesAccepted] })
   await app.register(apiKeys, { ...(keys === undefined ? keysOptionsOf(config) : { keys }), apiKeyHeader: config.apiKeyHeader })
   await app.register(starting)
   await app.register(metrics, { version })
@@ -143,9 +143,10 @@ function server (config: Config): FastifyInstance {
   return Fastify(options)
 }
 
-function scrubberOf ({ managementTokens, serviceTokens, tokenPrefix, databaseUrl, redisUrl, pages, gateway }: Config): Scrubber {
+function scrubberOf ({ managementTokens, serviceTokens, tokenPrefix, tokenPrefixesAccepted, databaseUrl, redisUrl, pages, gateway }: Config): Scrubber {
   return new Scrubber({
     tokenPrefix,
+    tokenPrefixesAccepted,
     secrets: [
       ...[...managementTokens, ...serviceTokens].map(({ secret }) => secret),
       ...pageSecrets(pages),

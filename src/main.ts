@@ -141,8 +141,8 @@ function greet ({ dataDir, managementTokens }: Config, address: AddressInfo): vo
 }
 
 // For what is there before the app, which has one of its own.
-function loggerOf ({ logLevel, tokenPrefix, databaseUrl, redisUrl }: Config, destination: DestinationStream): Logger {
-  return createLogger({ level: logLevel, destination, scrubber: new Scrubber({ tokenPrefix, secrets: [], urls: [databaseUrl, redisUrl] }) })
+function loggerOf ({ logLevel, tokenPrefix, tokenPrefixesAccepted, databaseUrl, redisUrl }: Config, destination: DestinationStream): Logger {
+  return createLogger({ level: logLevel, destination, scrubber: new Scrubber({ tokenPrefix, tokenPrefixesAccepted, secrets: [], urls: [databaseUrl, redisUrl] }) })
 }
 
 /** In a sentence, where it is the operator who can do something about it; never with the parameters of a query. */

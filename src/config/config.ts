@@ -9,6 +9,7 @@ import type { Policy } from '../core/policy.ts'
 import type { Retention } from '../core/upkeep.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
 import { parseRedisUrl, RedisUrlError } from '../core/redis-url.ts'
+import { acceptedPrefix } from '../core/token.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
 
 export type { NamedSecret }
@@ -41,6 +42,8 @@ export interface Config {
   readonly unknownTokensPerMinute: number
   readonly memoryEntriesMax: number
   readonly tokenPrefix: string
+  /** Other beginnings of tokens that work. */
+  readonly tokenPrefixesAccepted: readonly string[]
   /** How long keys may live, everywhere. */
   readonly policy: Policy
   /** For how long history is kept. */
@@ -72,8 +75,9 @@ export class ConfigError extends Error {
 export function readConfig (environment: Environment): Config {
   const values = checkedSettings(withFiles(environment))
   const faults: string[] = []
+  const prefixes = [...new Set((values.TOKEN_PREFIXES_ACCEPTED ?? '').split(/[,\n]/).map((part) => part.trim()).filter((part) => part !== ''))]
   const secrets = (name: 'MANAGEMENT_TOKENS' | 'SERVICE_TOKENS') => {
-    const parsed = parseNamedSecrets(values[name] ?? '', { tokenPrefix: values.TOKEN_PREFIX })
+    const parsed = parseNamedSecrets(values[name] ?? '', { tokenPrefixes: [values.TOKEN_PREFIX, ...prefixes] })
     faults.push(...parsed.faults.map((fault) => `${name}: ${fault}`))
     return parsed.secrets
   }
@@ -105,6 +109,7 @@ export function readConfig (environment: Environment): Config {
     unknownTokensPerMinute: values.UNKNOWN_TOKENS_PER_MINUTE,
     memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
     tokenPrefix: values.TOKEN_PREFIX,
+    tokenPrefixesAccepted: prefixes,
     policy: {
       maxLifetimeDays: values.KEY_MAX_LIFETIME_DAYS ?? null,
       defaultLifetimeDays: values.KEY_DEFAULT_LIFETIME_DAYS ?? null,
@@ -132,6 +137,7 @@ function faultsBetween (config: Config, values: Settings): string[] {
   const faults: string[] = []
   faults.push(...redisFaults(config))
   if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must be another port than PORT.')
+  if (!config.tokenPrefixesAccepted.every((prefix) => acceptedPrefix.test(prefix))) faults.push(mustBe('TOKEN_PREFIXES_ACCEPTED'))
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
   if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
     faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')

@@ -19,6 +19,7 @@ export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
     lastUsedFlushMs: config.lastUsedFlushMs,
     usageAddresses: config.usageAddresses,
     tokenPrefix: config.tokenPrefix,
+    tokenPrefixesAccepted: config.tokenPrefixesAccepted,
     policy: config.policy,
     retention: config.retention,
     cache: config.cache,

@@ -20,7 +20,7 @@ interface Entry extends NamedSecret {
 
 interface Rule {
   readonly say: string
-  refuses (entry: Entry, earlier: readonly Entry[], tokenPrefix: string): boolean
+  refuses (entry: Entry, earlier: readonly Entry[], tokenPrefixes: readonly string[]): boolean
 }
 
 const rules: readonly Rule[] = [
@@ -34,7 +34,7 @@ const rules: readonly Rule[] = [
   },
   {
     say: 'has a secret that looks like a key: keys never manage keys. Use one such as `openssl rand -hex 32` prints.',
-    refuses: (entry, _earlier, tokenPrefix) => entry.secret.startsWith(tokenPrefix)
+    refuses: (entry, _earlier, tokenPrefixes) => tokenPrefixes.some((prefix) => entry.secret.startsWith(prefix))
   },
   {
     say: 'has the name of an earlier one. Give each a name of its own.',
@@ -43,11 +43,11 @@ const rules: readonly Rule[] = [
 ]
 
 /** Reads `name=secret,name=secret`. Space around an entry is dropped; a secret may hold equals signs. */
-export function parseNamedSecrets (text: string, { tokenPrefix }: { tokenPrefix: string }): Parsed {
+export function parseNamedSecrets (text: string, { tokenPrefixes }: { tokenPrefixes: readonly string[] }): Parsed {
   const entries = text.trim() === '' ? [] : text.split(',').map(toEntry)
   const faults: string[] = []
   for (const [index, entry] of entries.entries()) {
-    const broken = rules.find((rule) => rule.refuses(entry, entries.slice(0, index), tokenPrefix))
+    const broken = rules.find((rule) => rule.refuses(entry, entries.slice(0, index), tokenPrefixes))
     if (broken !== undefined) faults.push(`entry ${entry.position} ${broken.say}`)
   }
   return { secrets: entries.map(({ name, secret }) => ({ name, secret })), faults }

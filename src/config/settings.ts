@@ -150,8 +150,12 @@ export const settings = Type.Object({
     pattern: '^[a-z][a-z0-9]{1,15}_$',
     default: 'nops_',
     advice: '2 to 16 lower-case letters or digits, the first a letter, and an underscore, such as nops_',
-    description: 'What every token starts with. Tokens with another prefix are refused from then on.'
+    description: 'What every new token starts with. Tokens with another prefix are refused from then on, unless it is among `TOKEN_PREFIXES_ACCEPTED`.'
   }),
+  TOKEN_PREFIXES_ACCEPTED: Type.Optional(Type.String({
+    advice: 'beginnings of tokens, with commas or line breaks between several: each 2 to 64 of the characters A-Z a-z 0-9 . _ ~ + / -, such as sk_live_',
+    description: 'Other beginnings under which tokens work: a former `TOKEN_PREFIX`, or that of a system that keys were [imported](migrate.md) from, such as `sk_live_`. Such tokens are 16 to 512 characters of RFC 6750’s `b64token`, and have no checksum that would tell a mistyped one. What begins so is treated as a secret in every log and name: take beginnings that no word has. Unset: none.'
+  })),
   KEY_MAX_LIFETIME_DAYS: Type.Optional(Type.Integer({
     minimum: 1,
     maximum: 36_500,

@@ -34,20 +34,35 @@ export interface Minted {
   readonly hint: string
 }
 
-/** Mints and recognises tokens of one prefix. */
+/** How the token of another system may begin, or ours under a former prefix: characters of RFC 6750's b64token. */
+export const acceptedPrefix = /^[A-Za-z0-9._~+/-]{2,64}$/
+// Tokens without a checksum of ours: RFC 6750, section 2.1, and no longer than any system makes them.
+const b64token = /^[A-Za-z0-9._~+/-]+=*$/
+const foreignLengthMin = 16
+const foreignLengthMax = 512
+
+/** Mints tokens of one prefix, and recognises them and those that begin as other tokens do that are accepted. */
 export class TokenFormat {
   readonly prefix: string
+  /** Beginnings under which imported and older tokens still work. They have no checksum of ours. */
+  readonly accepted: readonly string[]
+  readonly #acceptedWithin: RegExp | undefined
   readonly #within: RegExp
   readonly #length: number
   /** The state of the CRC-32 after the prefix. */
   readonly #prefixCrc: number
 
   /** `prefix` ends in an underscore, so that a double click selects the whole token. */
-  constructor (prefix = 'nops_') {
+  constructor (prefix = 'nops_', accepted: readonly string[] = []) {
     if (!/^[a-z][a-z0-9]{1,15}_$/.test(prefix)) {
       throw new TypeError('The token prefix is 2 to 16 lower-case letters or digits and an underscore, such as "nops_".')
     }
+    if (!accepted.every((beginning) => acceptedPrefix.test(beginning))) {
+      throw new TypeError('An accepted token prefix is 2 to 64 of the characters A-Z a-z 0-9 . _ ~ + / -, such as "sk_live_".')
+    }
     this.prefix = prefix
+    this.accepted = accepted
+    this.#acceptedWithin = accepted.length === 0 ? undefined : new RegExp(acceptedSource(accepted, (beginning) => beginning.replace(/[.+]/g, '\\$&')))
     this.#length = prefix.length + secretLength + checksumLength
     this.#within = new RegExp(`${prefix}[0-9A-Za-z]{${secretLength + checksumLength}}`)
     this.#prefixCrc = ~crc32(prefix)
@@ -69,18 +84,28 @@ export class TokenFormat {
    * checksum that does not fit. A match proves nothing but that asking a store is worth it.
    */
   parse (text: string): Digest | undefined {
-    if (text.length !== this.#length || !text.startsWith(this.prefix)) return undefined
+    if (text.length !== this.#length || !text.startsWith(this.prefix)) return this.#parseAccepted(text)
     const start = this.prefix.length
     const checksumAt = this.#length - checksumLength
     const crc = crcOf(text, start, checksumAt, this.#prefixCrc)
-    if (crc === undefined) return undefined
-    return ~crc >>> 0 === numberAt(text, checksumAt, this.#length) ? digestOf(text) : undefined
+    if (crc === undefined) return this.#parseAccepted(text)
+    return ~crc >>> 0 === numberAt(text, checksumAt, this.#length) ? digestOf(text) : this.#parseAccepted(text)
   }
 
   /** A text that holds something shaped like a token, to refuse where none belongs. */
   foundIn (text: string): boolean {
-    return text.includes(this.prefix) && this.#within.test(text)
+    return (text.includes(this.prefix) && this.#within.test(text)) || this.#acceptedWithin?.test(text) === true
   }
+
+  #parseAccepted (text: string): Digest | undefined {
+    if (this.accepted.length === 0 || text.length < foreignLengthMin || text.length > foreignLengthMax) return undefined
+    return this.accepted.some((beginning) => text.startsWith(beginning)) && b64token.test(text) ? digestOf(text) : undefined
+  }
+}
+
+/** The source of a regular expression that finds tokens which begin so within a text. `spell` writes a beginning as one; `more` is what a text may spell a character with. */
+export function acceptedSource (accepted: readonly string[], spell: (beginning: string) => string, more = ''): string {
+  return accepted.map((beginning) => `${spell(beginning)}[A-Za-z0-9._~+/=${more}-]{${Math.max(foreignLengthMin - beginning.length, 1)},}`).join('|')
 }
 
 function digestOf (token: string): Digest {

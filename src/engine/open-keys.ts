@@ -62,6 +62,8 @@ export interface KeysOptions {
   readonly usageAddresses?: 'full' | 'prefix' | 'off' | undefined
   /** What every token begins with. `nops_`. */
   readonly tokenPrefix?: string | undefined
+  /** Other beginnings under which imported and older tokens work, such as `sk_live_`. None. */
+  readonly tokenPrefixesAccepted?: readonly string[] | undefined
   /** `false`: every verification reads Postgres. `true`. */
   readonly cache?: boolean | undefined
   /** Which acknowledgements may end a revocation's wait: those over Redis too, those in Postgres alone, or none, so that it always waits for the longest window. `all`. */
@@ -150,7 +152,7 @@ export async function openKeys (options: KeysOptions): Promise<Keys> {
 /** Puts the engine together. Nothing is asked of any store before it is started. */
 export function createKeys (options: KeysOptions): UnstartedKeys {
   const { clock = systemClock, log = silentLogger, cache = true } = options
-  const tokens = new TokenFormat(options.tokenPrefix)
+  const tokens = new TokenFormat(options.tokenPrefix, options.tokenPrefixesAccepted)
   const databases = openDatabases(options)
   const { redisUrl, redisCaFile: caFile, redis: template } = options
   const source = redisUrl === undefined && template === undefined ? undefined : new RedisSource({ url: redisUrl, caFile, template, log })

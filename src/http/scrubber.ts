@@ -1,7 +1,11 @@
+import { acceptedSource } from '../core/token.ts'
+
 const redacted = '[redacted]'
 
 interface ScrubberOptions {
   readonly tokenPrefix: string
+  /** Other beginnings of tokens. None. */
+  readonly tokenPrefixesAccepted?: readonly string[]
   /** Texts that must never be seen: management and service secrets. */
   readonly secrets: readonly string[]
   /** URLs whose passwords must never be seen. */
@@ -16,11 +20,12 @@ export class Scrubber {
   readonly #anything: RegExp
   readonly #configured: RegExp | undefined
 
-  constructor ({ tokenPrefix, secrets, urls = [] }: ScrubberOptions) {
+  constructor ({ tokenPrefix, tokenPrefixesAccepted = [], secrets, urls = [] }: ScrubberOptions) {
     const spellings = [...secrets, ...urls.flatMap(passwordsOf)].filter((secret) => secret !== '').flatMap(spellingsOf)
     const configured = [...new Set(spellings)].sort((a, b) => b.length - a.length).map(escaped)
     const token = `${escaped(tokenPrefix.slice(0, -1))}(?:_|%(?:25)*5[fF]|\\\\+u005[fF])[0-9A-Za-z]{38}`
-    this.#anything = new RegExp([...configured, token, '(?<=://[^\\s:/@"]*:)[^\\s/@"]+(?=@)'].join('|'), 'g')
+    const accepted = tokenPrefixesAccepted.length === 0 ? [] : [acceptedSource(tokenPrefixesAccepted, spelling, '%\\\\')]
+    this.#anything = new RegExp([...configured, token, ...accepted, '(?<=://[^\\s:/@"]*:)[^\\s/@"]+(?=@)'].join('|'), 'g')
     this.#configured = configured.length === 0 ? undefined : new RegExp(configured.join('|'))
   }
 
@@ -37,6 +42,14 @@ export class Scrubber {
   findsSecret (text: string): boolean {
     return this.#configured?.test(text) === true
   }
+}
+
+/** A beginning, each sign of it as it is, percent-encoded or escaped as JSON does. */
+function spelling (beginning: string): string {
+  return beginning.replace(/[^A-Za-z0-9]/g, (sign) => {
+    const hex = [...sign.charCodeAt(0).toString(16)].map((digit) => /[a-f]/.test(digit) ? `[${digit}${digit.toUpperCase()}]` : digit).join('')
+    return `(?:${escaped(sign)}|%(?:25)*${hex}|\\\\+u00${hex})`
+  })
 }
 
 function spellingsOf (secret: string): string[] {

@@ -26,7 +26,8 @@ interface NamedSecret {
 interface StaticAuthOptions {
   readonly managementTokens: readonly NamedSecret[]
   readonly serviceTokens: readonly NamedSecret[]
-  readonly tokenPrefix: string
+  /** What keys begin with. */
+  readonly tokenPrefixes: readonly string[]
 }
 
 interface Holder {
@@ -36,7 +37,7 @@ interface Holder {
 }
 
 /** The static credentials of people and services that manage and ask about keys. Keys are no such credential. */
-export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, serviceTokens, tokenPrefix }) => {
+export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, serviceTokens, tokenPrefixes }) => {
   const holders: Holder[] = [
     ...managementTokens.map(({ name, secret }) => ({ name, manages: true, digest: digestOf(secret) })),
     ...serviceTokens.map(({ name, secret }) => ({ name, manages: false, digest: digestOf(secret) }))
@@ -52,7 +53,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
       verifyErrorLogLevel: 'trace',
       auth: (presented: string, request: FastifyRequest) => {
         const holder = holderOf(presented, holders)
-        if (holder === undefined && presented.startsWith(tokenPrefix)) throw keysManageNothing()
+        if (holder === undefined && tokenPrefixes.some((prefix) => presented.startsWith(prefix))) throw keysManageNothing()
         if (holder === undefined) return false
         if (mustManage && !holder.manages) throw servicesManageNothing()
         request.actor = holder.name

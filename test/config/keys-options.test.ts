@@ -17,6 +17,7 @@ const rows: { readonly [Name in keyof ConfiguredKeysOptions]: { readonly variabl
   lastUsedFlushMs: { variable: 'LAST_USED_FLUSH_MS', value: '1234', option: 1234 },
   usageAddresses: { variable: 'USAGE_ADDRESSES', value: 'prefix', option: 'prefix' },
   tokenPrefix: { variable: 'TOKEN_PREFIX', value: 'acme_', option: 'acme_' },
+  tokenPrefixesAccepted: { variable: 'TOKEN_PREFIXES_ACCEPTED', value: 'old_, sk_live_', option: ['old_', 'sk_live_'] },
   policy: { variable: 'KEY_UNUSED_DAYS', value: '9', option: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: 9 } },
   retention: { variable: 'AUDIT_RETENTION_DAYS', value: '9', option: { auditDays: 9, usageDays: 90, callDays: 30 } },
   cache: { variable: 'CACHE', value: 'off', option: false },

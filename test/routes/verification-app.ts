@@ -25,7 +25,7 @@ export async function verificationApp (t: Test, { unknownTokensPerMinute }: { un
   await app.register(strictRequests)
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [serviceToken], urls: [] }) })
-  await app.register(staticAuth, { managementTokens: [], serviceTokens: secrets, tokenPrefix: 'nops_' })
+  await app.register(staticAuth, { managementTokens: [], serviceTokens: secrets, tokenPrefixes: ['nops_'] })
   await app.register(apiKeys, { keys })
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
