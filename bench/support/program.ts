@@ -45,7 +45,10 @@ export class Program {
     await process_.start({
       command: 'taskset',
       args: ['-c', String(core), 'env', '-i', ...Object.entries(words).map(([key, value]) => `${key}=${value}`), ...command.map(filled)],
-      ready: async () => (await fetch(program.urlOf(readyPath), { signal: AbortSignal.timeout(5000) })).status > 0
+      ready: async () => {
+        const { status } = await fetch(program.urlOf(readyPath), { signal: AbortSignal.timeout(5000) })
+        return status > 0 && status !== 503
+      }
     })
     return program
   }
@@ -63,7 +66,8 @@ export class Program {
   /** The built service, as `npm start` runs it. */
   static startService (t: Teardowns, options: Omit<ProgramOptions, 'command'> & { readonly nodeOptions?: readonly string[] }): Promise<Program> {
     return Program.start(t, {
-      readyPath: '/livez',
+      // It listens before its database answers.
+      readyPath: '/readyz',
       ...options,
       env: { NODE_ENV: 'production', ...options.env },
       command: [process.execPath, ...options.nodeOptions ?? [], `${root}dist/main.js`]

@@ -172,7 +172,7 @@ export const settings = Type.Object({
     minimum: 1,
     maximum: 36_500,
     advice: 'a whole number of days from 1 to 36500',
-    description: 'A key that is not used for so many days is revoked, 7 days after an event has said so. A workspace\'s policy can only be stricter. Unset: no such rule.'
+    description: 'Kept and shown; nothing acts on it yet. Meant for: a key that is not used for so many days is revoked, 7 days after an event has said so. A workspace\'s policy can only be stricter. Unset: no such rule.'
   })),
   AUDIT_RETENTION_DAYS: Type.Optional(Type.Integer({
     minimum: 1,
