@@ -75,6 +75,6 @@ export async function startService (t: Teardowns, env: Readonly<Record<string, s
     args: [`--env-file=${file}`, main],
     ready: async () => (await fetch(`${service.url}/readyz`)).ok
   })
-  await until(async () => (await fetch(`${service.url}/livez`)).ok)
+  await until(async () => (await fetch(`${service.url}/readyz`)).ok)
   return service
 }

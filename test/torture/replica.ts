@@ -56,9 +56,9 @@ export class Replica {
     return readFileSync(join(this.#dir, 'log'), 'utf8').slice(-4000)
   }
 
-  /** Resolves when it answers `GET /livez`, and it is this process that does. */
+  /** Resolves when it answers `GET /readyz` with 200, and it is this process that does. */
   async started (): Promise<void> {
-    await until(async () => await this.#isLive(), { timeoutMs: 30_000, giveUp: () => !this.isRunning }).catch((cause: unknown) => {
+    await until(async () => await this.#isReady(), { timeoutMs: 30_000, giveUp: () => !this.isRunning }).catch((cause: unknown) => {
       throw new Error(`The replica on port ${this.port} did not start:\n${this.log}`, { cause })
     })
     this.assertOwnsPort()
@@ -93,11 +93,11 @@ export class Replica {
     await until(() => !this.isRunning, { timeoutMs })
   }
 
-  async #isLive (): Promise<boolean> {
+  async #isReady (): Promise<boolean> {
     const connection = await Connection.open(this.port)
     const status = await new Promise<number>((resolve) => {
       const timer = setTimeout(() => { connection.close() }, 1000)
-      connection.send('GET /livez HTTP/1.1\r\nHost: navis\r\n\r\n', (answer) => {
+      connection.send('GET /readyz HTTP/1.1\r\nHost: navis\r\n\r\n', (answer) => {
         clearTimeout(timer)
         resolve(answer.status)
       })
