@@ -12,7 +12,7 @@ interface Attempt {
   readonly body: Buffer
 }
 
-const runs = Number(process.env['MCP_ATTEMPTS'] ?? 1000)
+const runs = Number(process.env['MCP_ATTEMPTS'] ?? 250)
 
 const methodNames = fc.constantFrom('"method"', '"method"', '"method"', '"Method"', '"METHOD"', '"m\\u0065thod"', '"method\\u0000"', '"\uff4dethod"', '" method"', '"met_hod"', '"__proto__"', 'method', "'method'")
 const methods = fc.constantFrom('"tools/call"', '"tools/call"', '"tools/list"', '"ping"', '"Tools/Call"', '"tools\\/call"', '"tools/call "', '"tools/call\\u0000"', '"\\u0074ools/call"', '["tools/call"]', 'null', '"resources/read"')
