@@ -24,10 +24,11 @@ t.test('the edge function, type-checked and run by Deno on the packed package, l
   const port = await freePort()
   const { host } = new URL(url)
   const child = spawn(deno, ['run', '--no-prompt', '--no-remote', `--allow-net=127.0.0.1:${port},${host}`, '--allow-env=NAVIS_KEYS_URL,NAVIS_KEYS_TOKEN,PORT', 'index.ts'], {
-    cwd, env: { ...env, NAVIS_KEYS_URL: url, NAVIS_KEYS_TOKEN: service, PORT: String(port) }, stdio: ['ignore', 'ignore', 'inherit']
+    cwd, env: { ...env, NAVIS_KEYS_URL: url, NAVIS_KEYS_TOKEN: service, PORT: String(port) }, stdio: ['ignore', 'ignore', 'inherit'], detached: true
   })
   t.teardown(async () => {
-    child.kill('SIGKILL')
+    // The program that npm installs starts Deno as a child of its own: the whole group goes.
+    try { process.kill(-child.pid!, 'SIGKILL') } catch { /* it has ended */ }
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
   })
   const called = async (token?: string, method = 'GET') => await fetch(`http://127.0.0.1:${port}/`, { method, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } })
