@@ -20,7 +20,8 @@ export const rules = {
   reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, no control characters and none that turn the direction of writing' },
   text: { pattern: `^${character}*$`, says: 'text without control characters and without those that turn the direction of writing' },
   // Hexadecimal, base64 or base64url: the forms that other systems keep digests in.
-  digest: { pattern: '^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/_-]{42}[AEIMQUYcgkosw048]=?)$', says: 'the SHA-256 of the whole token, 32 bytes: 64 hexadecimal digits, or 43 or 44 characters of base64 or base64url' },
+  // Not base64url: a token of ours, pasted where its digest belongs, could be taken for one and be kept.
+  digest: { pattern: '^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=?)$', says: 'the SHA-256 of the whole token, 32 bytes: 64 hexadecimal digits, or 43 or 44 characters of base64' },
   hint: { pattern: '^[A-Za-z0-9._~+/=-]{4}…[A-Za-z0-9._~+/=-]{4}$', says: 'the first four characters of the token after its prefix, … and the last four, such as 3kTq…B3x9; or left out' },
   importKeysMax: 1000,
   metadataBytesMax: 2048,

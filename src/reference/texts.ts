@@ -118,7 +118,7 @@ export const operations: Readonly<Record<string, Text>> = {
   },
   verify: {
     description: 'For internal services that were handed a token. A refusal is a 200 with `valid: false` and a reason. That the answer is not known is never among the reasons: it is a 503, and says nothing about the token.',
-    body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', scope: 'mcp:read' },
+    body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', scope: 'mcp:read', address: '203.0.113.9' },
     answer: {
       valid: true,
       key: { id: key.id, workspace_id: 'acme', owner_id: 'ada', name: key.name, scope: 'mcp:read', scopes: ['mcp:read'], expires_at: key.expires_at, metadata: { team: 'research' } }
@@ -126,11 +126,21 @@ export const operations: Readonly<Record<string, Text>> = {
   },
   introspect: {
     description: 'The same question as `/v1/verify` in the words of RFC 7662, for software that speaks them already. A token that is good for nothing is `{"active": false}`, without a reason.',
-    body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', scope: 'mcp:read' },
+    body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', scope: 'mcp:read', address: '203.0.113.9' },
     answer: { active: true, scope: 'mcp:read', sub: 'ada', client_id: key.id, workspace_id: 'acme', exp: 4073544000, iat: 1764063000, iss: 'https://keys.example.com', token_type: 'Bearer' }
   },
   forwardAuth: {
     description: 'For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy `ext_authz`, which ask with the method of their client: every method is answered alike, also those that OpenAPI has no word for, and so is every path below this one. The key travels in `Authorization: Bearer`. The four `x-auth-…` headers are always there, so that a proxy that copies them overwrites what a client sent.'
+  },
+  reportLeaks: {
+    description: 'For secret scanners and whoever finds a token. Repeating a report does no harm: a key that had ended is a `true_positive` with `revoked: false`. The key\'s history says where the token was found.',
+    body: [{ token_sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', url: 'https://example.com/a-public-file', source: 'a scanner' }],
+    answer: [{ token_sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', result: 'false_positive', revoked: false }]
+  },
+  revokeToken: {
+    description: 'Whoever has a token may end it, and no other credential is asked for. A token in its grace ends alone, the newest one ends its key.',
+    body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9' },
+    answer: {}
   },
   livez: {
     description: 'Says that the process turns, and nothing about anything that it needs. Ask it to decide whether to start the process anew.',
@@ -148,6 +158,8 @@ export const tags = [
   { name: 'keys', description: 'Make, show, change and end keys, with a management token.' },
   { name: 'policy', description: 'How long keys of a workspace may live, and how long they may lie unused.' },
   { name: 'audit', description: 'Who did what to which key when.' },
+  { name: 'usage', description: 'What keys were used for, by day, by tool, and call by call.' },
+  { name: 'leaks', description: 'Report tokens that were found where they must not be.' },
   { name: 'events', description: 'What happened to keys, in order.' },
   { name: 'verification', description: 'Whose token is this, and what may it do?' },
   { name: 'operations', description: 'For whoever runs the service.' }

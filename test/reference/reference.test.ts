@@ -53,9 +53,15 @@ t.test('every answer of 401, 429 and 503 says its headers, and a new key where i
 
 t.test('every example, sent as it stands, is answered as the description says', async (t) => {
   const made = (await ask('POST', '/v1/workspaces/acme/keys', { payload: texts['createKey']!.body as object })).body
+  const { usage, calls } = app.apiKeys
+  usage.note(made.id, performance.now(), { ip: '203.0.113.9', headers: { 'user-agent': 'curl/8' } })
+  usage.noteRefused(made.id, 'insufficient_scope')
+  usage.noteCall(made.id, 'search', 'passed')
+  calls.note({ id: '01994f6e-5a3d-7c20-8b11-7a3e5f9d1c23', workspaceId: 'acme', keyId: made.id, upstream: 'default', method: 'tools/call', tool: 'search', decision: 'passed', status: 200, ms: 41 }, performance.now())
+  await Promise.all([usage.flush(), calls.flush()])
   const path = (text: string) => text.replace('{workspace_id}', 'acme').replace('{key_id}', made.id)
   // What ends keys comes last.
-  const ends = ['revokeKey', 'revokeWorkspace']
+  const ends = ['revokeToken', 'revokeKey', 'revokeWorkspace']
   const order = [...all.filter(({ operation }) => !ends.includes(operation.operationId!)), ...ends.map((name) => all.find(({ operation }) => operation.operationId === name)!)]
   for (const { path: url, method, operation } of order) {
     const { operationId = '' } = operation

@@ -6,7 +6,7 @@ import { TokenFormat } from '../../src/core/token.ts'
 import { setupApp } from './setup.ts'
 
 const path = '/v1/workspaces/acme/keys/import'
-const sha256 = (token: string, encoding: 'hex' | 'base64' | 'base64url' = 'hex') => createHash('sha256').update(token).digest(encoding)
+const sha256 = (token: string, encoding: 'hex' | 'base64' = 'hex') => createHash('sha256').update(token).digest(encoding)
 const row = (token: string, fields: object = {}) => ({ token_sha256: sha256(token), name: 'imported', scope: 'mcp:read', ...fields })
 const elsewhere = () => new TokenFormat().mint().token
 const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000).toISOString()
@@ -20,7 +20,7 @@ t.test('imported tokens verify, with everything that was said of them; repeating
   const keys = [
     row(one, { name: 'shop', scope: 'mcp:write', hint: 'abcd…wxyz', owner_id: 'auth0|7', expires_at: expires, created_at: created, metadata: { from: 'unkey' } }),
     { ...row(two), token_sha256: sha256(two, 'base64') },
-    { ...row(three), token_sha256: sha256(three, 'base64url') },
+    { ...row(three), token_sha256: sha256(three, 'base64') },
     row(mine.token)
   ]
   const answer = await ask('POST', path, { payload: { keys } })

@@ -21,6 +21,7 @@ t.test('a key gets a new token, and the one before ends at once: one id, one his
   t.match(await verify(made.token), { valid: false, reason: 'revoked' })
   t.match(await verify(rotated.body.token), { valid: true, key: { id: made.id } })
   const { token, ...shown } = rotated.body
+  await until(async () => (await ask('GET', `${keys}/${made.id}`)).body.last_used_at !== null)
   t.match((await ask('GET', `${keys}/${made.id}`)).body, { ...shown, last_used_at: /./ })
 
   const graced = (await ask('POST', `${keys}/${made.id}/rotate`, { payload: { grace_seconds: 3600 } })).body
@@ -118,7 +119,8 @@ t.test('with one replica frozen, a rotation is in force on the others when it re
     return await answer.json() as { valid: boolean }
   }
   const { id, token } = await create()
-  t.match(await asked(token), { valid: true }, 'it is in the memory of the other replica')
+  // It listens before it is ready. Then the key is in its memory.
+  await until(async () => (await asked(token)).valid, { timeoutMs: 20_000 })
   frozen.process.kill('SIGSTOP')
   const rotated = (await ask('POST', `${keys}/${id}/rotate`)).body
   t.match((await ask('POST', '/v1/verify', { payload: { token } })).body, { valid: false, reason: 'revoked' })
