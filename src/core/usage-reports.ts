@@ -1,4 +1,5 @@
 import { validate as isUuid } from 'uuid'
+import type { Call } from './call-log.ts'
 import { CursorSeal } from './cursor.ts'
 import { KeysError } from './errors.ts'
 import type { Place } from './key-store.ts'
@@ -11,17 +12,8 @@ export interface KeyUsage {
   readonly last: { readonly at: number, readonly address: string | null, readonly client: string | null } | null
 }
 
-export interface ListedCall {
-  readonly id: string
-  readonly at: number
-  readonly keyId: string
-  readonly upstream: string
-  readonly method: string
-  readonly tool: string | null
-  readonly decision: CallDecision
-  readonly status: number
-  readonly ms: number
-}
+/** A call as it is listed, and when it ended. */
+export type ListedCall = Omit<Call, 'workspaceId'> & { readonly at: number }
 
 export interface CallFilter {
   readonly keyId?: string | undefined
