@@ -46,8 +46,8 @@ export class PostgresWindowStore implements WindowStore {
     return this.#run(this.#upkeep, signal, (sql, tables) => readRoll(sql, tables, own))
   }
 
-  admit (own: OwnRow, signal: AbortSignal): Promise<number> {
-    return this.#run(this.#upkeep, signal, (sql, tables) => admitMembers(sql, tables, own))
+  admit (own: OwnRow, until: number, signal: AbortSignal): Promise<number> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => admitMembers(sql, tables, own, until))
   }
 
   found (own: OwnRow, lineage: string, signal: AbortSignal): Promise<boolean> {

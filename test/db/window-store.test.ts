@@ -18,6 +18,7 @@ import { freshDatabase, until } from '../support/servers.ts'
 const digest = '\u0000'.repeat(16) + '\u00ff'.repeat(16) as Digest
 const other = '\u0001'.repeat(32) as Digest
 const never = new AbortController().signal
+const later = () => Date.now() + 60_000
 const windowMs = 10_000
 
 /** A member as its replica would keep it: which beats its row may bear. */
@@ -101,7 +102,7 @@ t.test('the embedded database understands the same statements', async (t) => {
   await renewsAsItShould(t, setting)
   const { store, one, living } = setting
   t.equal(await store.found(one.own, randomUUID(), never), true)
-  t.equal(await store.admit(one.own, never), 0)
+  t.equal(await store.admit(one.own, later(), never), 0)
   t.equal(await store.countOut(one.id, randomUUID(), never), false)
   const { history: { lineage } } = await one.renew()
   t.match(await store.putBack(one.own, lineage, [digest], never), { revoked: [], change: undefined })
@@ -235,9 +236,10 @@ t.test('a lineage is founded by one of many, only where no living member bears t
   t.match(history.former, /^[0-9a-f-]{36}$/)
   t.equal((await outsiders[0]!.renew()).lineage, undefined)
 
-  t.equal(await store.admit(outsiders[0]!.own, never), 0, 'who has no lineage gives none')
-  t.equal(await store.admit({ ...founder.own, beats: [randomUUID()] }, never), 0, 'nor does a row that is not ours')
-  t.equal(await store.admit(founder.own, never), 2)
+  t.equal(await store.admit(outsiders[0]!.own, later(), never), 0, 'who has no lineage gives none')
+  t.equal(await store.admit({ ...founder.own, beats: [randomUUID()] }, later(), never), 0, 'nor does a row that is not ours')
+  t.equal(await store.admit(founder.own, Date.now() - 60_000, never), 0, 'nor a statement that is carried out too late')
+  t.equal(await store.admit(founder.own, later(), never), 2)
   t.ok((await living()).every((row) => row.lineage === lineage))
 
   t.equal((await founder.renew({ givesUpLineage: true })).lineage, undefined)

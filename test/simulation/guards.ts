@@ -61,6 +61,7 @@ export const guards: readonly Guard[] = [
   { name: 'lineageFounded', seed: 13, models: ['M_KEEPLINEAGE'], mistakes: { foundsTheSameLineage: true } },
   { name: 'lineageNotInherited', seed: 16, models: ['M_INHERIT'], mistakes: { joinsWithLineage: true } },
   { name: 'admitterProven', seed: 22, models: ['M_ADMITUNPROVEN'], mistakes: { admitsUnproven: true } },
+  { name: 'admissionInTime', models: [], mistakes: { admitsLate: true } },
   {
     name: 'ackAfterAhead',
     seed: 1,

@@ -19,6 +19,7 @@ export interface Mistakes {
   readonly foundsTheSameLineage?: boolean
   readonly joinsWithLineage?: boolean
   readonly admitsUnproven?: boolean
+  readonly admitsLate?: boolean
   readonly putsBackAnywhere?: boolean
   readonly drawsPositionsEarly?: boolean
   readonly renewalsOnlyRead?: boolean
@@ -149,7 +150,8 @@ export class ModelPostgres {
     return { seq: this.seq, lineage: this.lineage, members }
   }
 
-  admit ({ id, beats }: { id: string, beats: readonly string[] }): void {
+  admit ({ id, beats }: { id: string, beats: readonly string[] }, until: number, databaseTime: number): void {
+    if (databaseTime >= until && this.mistakes.admitsLate !== true) return
     const row = this.members.get(id)
     const isProven = row !== undefined && !row.isDead && this.#isOwn(row, beats) && row.lineage === this.lineage
     const seesOne = [...this.members.values()].some((other) => !other.isDead && other.lineage === this.lineage)

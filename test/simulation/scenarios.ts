@@ -39,6 +39,38 @@ export const scenarios: readonly Scenario[] = [
       world.change(a, key, revoke)
       world.advance(50)
     }
+  },
+  {
+    name: 'a member that gives its lineage away in a statement that is held up until the database has been set back',
+    without: 'admissionInTime',
+    world: { replicas: 3 },
+    play (world, a, b) {
+      const { postgres } = world
+      const roll = postgres.roll.bind(postgres)
+      world.pause(a)
+      world.crash(world.replica(2))
+      world.advance(30)
+      // From its next reading of the members on, b is heard no more: what it sends then is that c has the lineage too.
+      let isHeldUp = false
+      postgres.roll = () => {
+        isHeldUp ||= b.holdsRequests = true
+        return roll()
+      }
+      for (let i = 0; i < 50 && !isHeldUp; i++) world.advance(10)
+      world.pause(world.replica(2))
+      const dump = world.dump()
+      world.resume(a)
+      for (const other of [keyOf(1), keyOf(2)]) world.change(a, other, { action: 'change' })
+      world.advance(2 * windowMs)
+      world.restore(dump)
+      // a learns that it is of another history, and becomes somebody without a lineage.
+      const { id } = a.state
+      for (let i = 0; i < 100 && (a.state.id === id || a.state.phase !== 'member'); i++) world.advance(2)
+      for (const run of b.held.splice(0)) run()
+      world.advance(100)
+      for (const other of [key, keyOf(3)]) world.change(a, other, revoke)
+      world.advance(1.5 * windowMs)
+    }
   }
 ]
 

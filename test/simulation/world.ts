@@ -565,8 +565,11 @@ export class World {
     const { id, beats, lineage } = replica.state
     if (id === undefined || replica.state.phase !== 'member') return
     const own = { id, beats }
-    if ((lineage === roll.lineage || this.mistakes.admitsUnproven === true) && roll.members.some((member) => member.lineage === undefined)) this.request(replica, () => postgres.admit(own), () => {})
-    if (lineage === undefined && roll.members.every((member) => member.lineage !== roll.lineage)) {
+    const until = this.protocol.admitsUntil(replica.state, replica.clock(this.#time)) ?? (this.mistakes.admitsLate === true || this.mistakes.admitsUnproven === true ? Infinity : undefined)
+    if ((lineage === roll.lineage || this.mistakes.admitsUnproven === true) && until !== undefined && roll.members.some((member) => member.lineage === undefined)) {
+      this.request(replica, () => postgres.admit(own, until, this.#time), () => {})
+    }
+    if (lineage === undefined && this.protocol.isOpen(replica.state, replica.clock(this.#time)) && roll.members.every((member) => member.lineage !== roll.lineage)) {
       this.request(replica, () => postgres.found(own, `L${++this.#names}`), () => this.tell(replica, { kind: 'called' }))
     }
   }

@@ -145,6 +145,17 @@ export function labelOf ({ history, lineage }: WindowState): string | undefined 
   return `${lineage}/${placeOf(history)}`
 }
 
+/**
+ * Until when, on the database's clock, this replica may give its lineage to others; `undefined`: not now. A database that is set back
+ * while a replica is stopped finds that replica's row as it left it. It takes W to set it back, and within D of the newest answered
+ * renewal, which the statement checks when it is carried out, it cannot have happened (R9).
+ */
+export function admitsUntil (state: WindowState, now: number): number | undefined {
+  const { shown, terms } = state
+  if (shown === undefined || labelOf(state) === undefined || !isOpen(state, now)) return undefined
+  return shown.databaseTime + terms.windowMs
+}
+
 /** The server and its history, as a statement of any kind can tell it. */
 export function placeOf ({ timeline, serverStart }: Pick<History, 'timeline' | 'serverStart'>): string {
   return `${timeline}/${serverStart}`

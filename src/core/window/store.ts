@@ -40,8 +40,8 @@ export interface WindowStore {
   renew (renewal: Renewal, signal: AbortSignal): Promise<RenewalAnswer>
   /** The living members, ourselves among them. */
   roll (own: OwnRow, signal: AbortSignal): Promise<Omit<Roll, 'sentAt' | 'answeredAt'>>
-  /** Gives the clock's lineage, which is ours, to living members without one; resolves to how many. */
-  admit (own: OwnRow, signal: AbortSignal): Promise<number>
+  /** Gives the clock's lineage, which is ours, to living members without one, if the database's clock (milliseconds since the epoch) is before `until`; resolves to how many. */
+  admit (own: OwnRow, until: number, signal: AbortSignal): Promise<number>
   /** Makes `lineage` that of the clock and of our row, if no living member has the clock's. */
   found (own: OwnRow, lineage: string, signal: AbortSignal): Promise<boolean>
   /** Marks a member dead, if its beat is still this one. */

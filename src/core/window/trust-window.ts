@@ -6,7 +6,7 @@ import { failureOf, silentLogger, type Logger } from '../logger.ts'
 import { Acknowledgements, type AcknowledgementMode, type AcknowledgementsSnapshot } from './acknowledgements.ts'
 import { noAnnouncements, type Acknowledgement, type Announcements } from './announcements.ts'
 import { longestMs, renewalPeriodMs, waitOutMs } from './durations.ts'
-import { initialState, isOpen, judge, labelOf, placeOf, type WindowState } from './judge.ts'
+import { admitsUntil, initialState, isOpen, judge, labelOf, placeOf, type WindowState } from './judge.ts'
 import { systemScheduler, within, type Scheduler } from './scheduler.ts'
 import { step, type Announcement, type RenewEffect, type WindowEffect, type WindowEvent } from './step.ts'
 import type { OwnRow, WindowStore } from './store.ts'
@@ -139,6 +139,7 @@ export class TrustWindow implements Trust, Force {
       readRoll: () => this.#acknowledgements.read(),
       ownRow: () => this.isOpen ? this.#ownRow() : undefined,
       lineage: () => this.#state.lineage,
+      admitsUntil: () => admitsUntil(this.#state, this.#options.clock.monotonicMs()),
       onLineageChanged: () => { this.#dispatch({ kind: 'called' }) }
     })
   }

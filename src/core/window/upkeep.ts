@@ -21,6 +21,8 @@ interface UpkeepOptions {
   ownRow (): OwnRow | undefined
   /** The lineage that our row bears. */
   lineage (): string | undefined
+  /** Until when, on the database's clock, we may give it to others; `undefined`: not now. */
+  admitsUntil (): number | undefined
   /** Our row, or the clock's, has changed: the next renewal tells. */
   onLineageChanged (): void
 }
@@ -108,12 +110,13 @@ export class Upkeep {
   }
 
   async #settleLineage (roll: Roll): Promise<void> {
-    const { store, scheduler, log, ownRow, lineage, onLineageChanged } = this.#options
+    const { store, scheduler, log, ownRow, lineage, admitsUntil, onLineageChanged } = this.#options
     const own = ownRow()
     if (own === undefined) return
     if (lineage() === roll.lineage) {
-      if (roll.members.every((member) => member.lineage !== undefined)) return
-      this.#counts.admitted += await within(scheduler, callTimeoutMs, (signal) => store.admit(own, signal))
+      const until = admitsUntil()
+      if (until === undefined || roll.members.every((member) => member.lineage !== undefined)) return
+      this.#counts.admitted += await within(scheduler, callTimeoutMs, (signal) => store.admit(own, until, signal))
     } else if (lineage() === undefined && roll.members.every((member) => member.lineage !== roll.lineage)) {
       if (!await within(scheduler, callTimeoutMs, (signal) => store.found(own, randomUUID(), signal))) return
       this.#counts.founded++

@@ -145,12 +145,12 @@ function memberOf (row: unknown): Member {
 }
 
 /** Gives the clock's lineage to living members that have none, if our own row, with a beat of ours, bears it (R9). */
-export async function admitMembers (sql: Sql, { schema }: WindowTables, own: OwnRow): Promise<number> {
+export async function admitMembers (sql: Sql, { schema }: WindowTables, own: OwnRow, until: number): Promise<number> {
   const nonce = randomUUID()
   const answer = await ask(sql, nonce, `
     with ours as materialized (
       select revocation_clock.lineage from "${schema}".window_members join "${schema}".revocation_clock on revocation_clock.lineage = window_members.lineage
-      where revocation_clock.id = 1 and ${isLiving(own)}
+      where revocation_clock.id = 1 and ${isLiving(own)} and clock_timestamp() < to_timestamp(${integer(Math.floor(until))} / 1000.0)
     ), admitted as (
       update "${schema}".window_members set lineage = ours.lineage from ours
       where window_members.dead_at is null and window_members.lineage is null

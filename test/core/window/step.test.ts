@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Digest, KeyRecord } from '../../../src/core/key-record.ts'
 import { waitOutMs } from '../../../src/core/window/durations.ts'
-import { initialState, judge, labelOf, type History, type WindowState } from '../../../src/core/window/judge.ts'
+import { admitsUntil, initialState, judge, labelOf, type History, type WindowState } from '../../../src/core/window/judge.ts'
 import { step, type Announcement, type RenewalAnswer, type WindowEffect, type WindowEvent } from '../../../src/core/window/step.ts'
 import type { LoggedChange } from '../../../src/core/window/trust.ts'
 
@@ -262,6 +262,13 @@ t.test('after its window has ended a replica gives its lineage up with the next 
   t.equal(r.renewal()?.givesUpLineage, true)
   t.equal(labelOf(r.answered(1101, { lineage: undefined }).state), undefined)
   t.equal(r.judge(0, 1102), 'current', 'memory is as good as it was')
+})
+
+t.test('a lineage is given to others while the window is open, and by the database\'s clock no longer than D after the renewal that proved it', async (t) => {
+  t.equal(admitsUntil(member().state, 999), 6000)
+  t.equal(admitsUntil(member().state, 1000), undefined, 'not with a window that has ended')
+  t.equal(admitsUntil(member({ lineage: undefined }).state, 500), undefined, 'not by one who has none')
+  t.equal(admitsUntil(replica().state, 0), undefined)
 })
 
 t.test('a fenced member shuts its window, drops everything and joins under a new id, with its former one', async (t) => {
