@@ -50,14 +50,15 @@ export const scenarios: readonly Scenario[] = [
       world.pause(a)
       world.crash(world.replica(2))
       world.advance(30)
+      world.pause(world.replica(2))
       // From its next reading of the members on, b is heard no more: what it sends then is that c has the lineage too.
-      let isHeldUp = false
       postgres.roll = () => {
-        isHeldUp ||= b.holdsRequests = true
+        b.holdsRequests = true
         return roll()
       }
-      for (let i = 0; i < 50 && !isHeldUp; i++) world.advance(10)
-      world.pause(world.replica(2))
+      for (let i = 0; i < 50 && !b.holdsRequests; i++) world.advance(10)
+      postgres.roll = roll
+      world.advance(10)
       const dump = world.dump()
       world.resume(a)
       for (const other of [keyOf(1), keyOf(2)]) world.change(a, other, { action: 'change' })
