@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { Child } from '../support/child.ts'
+import { nodeOf } from '../support/newer-node.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, freshRedis, until } from '../support/servers.ts'
 
@@ -16,7 +17,7 @@ const part = ['test/core/token.test.ts', 'test/core/verifier.test.ts', 'test/plu
 
 for (const major of [22, 24, 26]) {
   t.test(`on Node ${major}`, async (t) => {
-    const node = await binaryOf(major)
+    const node = await nodeOf(major)
     if (node === undefined) {
       t.pass(`Node ${major}`, { skip: `it cannot be had: npm exec --package=node@${major} -- node` })
       return
@@ -48,15 +49,4 @@ for (const major of [22, 24, 26]) {
       t.equal(service.stderr, '', 'Node warns about nothing')
     })
   })
-}
-
-/** npm keeps it, so that only the first run needs the registry. */
-async function binaryOf (major: number): Promise<string | undefined> {
-  try {
-    const { stdout } = await run('npm', ['exec', '--yes', `--package=node@${major}`, '--', 'node', '-p', 'process.execPath'], { cwd: '/', timeout: 120_000 })
-    const { stdout: version } = await run(stdout.trim(), ['-p', 'process.versions.node'])
-    return version.startsWith(`${major}.`) ? stdout.trim() : undefined
-  } catch {
-    return undefined
-  }
 }
