@@ -7,7 +7,9 @@ const codes = new Set([
   '55P03', // a lock was not to be had in time
   'CONNECTION_CLOSED', 'CONNECTION_ENDED', 'CONNECTION_DESTROYED', 'CONNECT_TIMEOUT',
   'ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN',
-  'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'ENOTSOCK', 'EMFILE', 'ENFILE'
+  'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'ENOTSOCK', 'EMFILE', 'ENFILE', 'EPROTO',
+  // What Node says of a write on a connection that has just ended.
+  'ERR_SOCKET_CLOSED', 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END', 'ERR_STREAM_PREMATURE_CLOSE'
 ])
 
 /** Whether an error of the query layer says that the database is away or busy, and not that the statement was wrong. */
