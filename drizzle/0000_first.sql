@@ -179,7 +179,6 @@ CREATE TABLE "navis_keys"."usage_tools" (
 CREATE TABLE "navis_keys"."window_members" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"acked" bigint DEFAULT 0 NOT NULL,
-	"renewals" bigint DEFAULT 0 NOT NULL,
 	"beat" uuid,
 	"lineage" uuid,
 	"window_ms" integer NOT NULL,

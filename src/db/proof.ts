@@ -1,10 +1,14 @@
 import { Buffer } from 'node:buffer'
+import { randomUUID } from 'node:crypto'
+import { sql, type SQL } from 'drizzle-orm'
 import type { Row } from 'postgres'
 import { digestFromBytes, type Digest } from '../core/key-record.ts'
 import type { ChangeTarget } from '../core/lookup.ts'
 import { placeOf, type History } from '../core/window/judge.ts'
 import { AnswerRefused } from '../core/window/store.ts'
 import type { LoggedChange } from '../core/window/trust.ts'
+import type { LogPosition } from '../core/key-store.ts'
+import type { Database } from './connect.ts'
 
 /*
  * Answers prove themselves (R10). A driver or a pooler that mixes answers up, a standby that still takes connections, an answer of which a
@@ -25,6 +29,19 @@ export class NotPrimary extends AnswerRefused {
 export function proofColumns (nonce: string): string {
   return `'nonce', ${uuid(nonce)}, 'primary', not pg_is_in_recovery()`
 }
+
+/**
+ * The same for a statement that writes. Its commit waits for the disk, and for synchronous standbys, whatever the server, the role or a pooler has made of the
+ * session: the setting is made in the statement itself, for its own transaction, and is read when that commits.
+ */
+export function durableProofColumns (nonce: string): string {
+  return `${proofColumns(nonce)}, 'synchronous_commit', ${makeDurable}`
+}
+
+const makeDurable = "set_config('synchronous_commit', 'on', true)"
+
+/** The first statement of a transaction that has to be kept and has no answer that proves itself. */
+export const durably = `select ${makeDurable}`
 
 /** The answer of the statement that was sent with this nonce; throws `AnswerRefused` for anything else. */
 export function provenAnswer (rows: readonly Row[], nonce: string): Answer {
@@ -115,37 +132,37 @@ export class Answer {
   }
 }
 
-/** A change's answer, in columns: the nonce that was sent, the role of the server, and where the change stands in the log. */
-export interface ProvenRow {
-  readonly nonce: unknown
-  readonly is_primary: unknown
-  /** As `to_json` of a `bytea[]` tells them. */
-  readonly digests?: unknown
-  /** null: nothing was changed. */
-  readonly seq: unknown
-  readonly window_ms: unknown
-  readonly [column: string]: unknown
-}
-
-/** The one row that a change was answered with; throws `AnswerRefused` for anything else. */
-export function provenRow<R extends ProvenRow> (rows: readonly R[], nonce: string): R {
-  const [row] = rows
-  if (rows.length !== 1 || row === undefined) throw new AnswerRefused('it is not one row')
-  if (row.nonce !== nonce) throw new AnswerRefused('it is the answer to another statement')
-  if (row.is_primary !== true) throw new NotPrimary()
+/**
+ * A change of a key, by one statement that answers with exactly one row: a key that is not there is a row that says so. `statement` puts `proof` first
+ * among the columns that it selects. Throws `AnswerRefused` for an answer that does not prove itself: the change was made, or not.
+ */
+export async function provenChange<R extends object> (db: Pick<Database, 'execute'>, statement: (proof: SQL) => SQL): Promise<R> {
+  const row = await provenRead<R & { synchronous_commit: unknown }>(db, (proof) => statement(sql`${proof}, ${sql.raw(makeDurable)} as synchronous_commit`))
+  if (row.synchronous_commit !== 'on') throw wrong('synchronous_commit')
   return row
 }
 
-/** Where a change stands in the log. */
-export function asPosition (row: ProvenRow): { seq: number, windowMs: number } {
-  const seq = asWhole(row.seq, 'seq')
-  if (seq === 0) throw wrong('seq')
-  return { seq, windowMs: asWhole(row.window_ms, 'window_ms') }
+/** The same for a statement that writes nothing. */
+export async function provenRead<R extends object> (db: Pick<Database, 'execute'>, statement: (proof: SQL) => SQL): Promise<R> {
+  const nonce = randomUUID()
+  const rows: ReadonlyArray<Record<string, unknown>> = await db.execute(statement(sql`${nonce}::text as nonce, not pg_is_in_recovery() as is_primary`))
+  const [row] = rows
+  if (rows.length !== 1 || row === undefined) throw new AnswerRefused('it is not one row')
+  if (row['nonce'] !== nonce) throw new AnswerRefused('it is the answer to another statement')
+  if (row['is_primary'] !== true) throw new NotPrimary()
+  return row as R
+}
+
+/** Where a change stands in the log: columns `seq` and `window_ms`, of type float8 and int. */
+export function asPosition ({ seq, window_ms: windowMs }: { readonly seq: unknown, readonly window_ms: unknown }): LogPosition {
+  const position = asWhole(seq, 'seq')
+  if (position === 0) throw wrong('seq')
+  return { seq: position, windowMs: asWhole(windowMs, 'window_ms') }
 }
 
 export function asDigests (value: unknown): Digest[] {
   if (!Array.isArray(value)) throw wrong('digests')
-  return value.map((digest) => asDigest(typeof digest === 'string' ? digest.replace(/^\\x/, '') : digest, 'digests'))
+  return value.map((digest) => asDigest(digest, 'digests'))
 }
 
 export function asWhole (value: unknown, name: string): number {

@@ -267,7 +267,6 @@ function makeTables (schemaName: string) {
   const windowMembers = schema.table('window_members', {
     id: uuid('id').primaryKey(),
     acked: position('acked').notNull().default(0),
-    renewals: position('renewals').notNull().default(0),
     beat: uuid('beat'),
     lineage: uuid('lineage'),
     windowMs: integer('window_ms').notNull(),

@@ -1,7 +1,7 @@
 import { sql, type SQL } from 'drizzle-orm'
-import { digestFromBytes, type Digest } from '../../core/key-record.ts'
 import type { ChangedKey, KeyChange } from '../../core/key-store.ts'
 import type { Database } from '../connect.ts'
+import { asDigests, asPosition, provenChange } from '../proof.ts'
 import { toManagedKey, type ManagedKeyRow } from './managed-key.ts'
 
 /*
@@ -46,31 +46,36 @@ export function logChange ({ tables }: Database, action: 'revoke' | 'change', ou
 }
 
 export interface ChangedRow extends ManagedKeyRow {
-  outcome: string
+  /** null: there is no such key. */
+  outcome: string | null
   /** As hexadecimal text: the driver does not know the array type. */
-  digests: string[]
-  seq: string
-  window_ms: number
+  digests: unknown
+  seq: unknown
+  window_ms: unknown
 }
 
 /** What each of these statements answers of `judged` and `tick`, beside the key itself. */
-export const changedColumns = sql`judged.outcome, (select coalesce(json_agg(encode(digest, 'hex')), '[]') from unnest(judged.digests) as digest) as digests, tick.seq, tick.window_ms`
+export const changedColumns = sql`judged.outcome, (select coalesce(json_agg(encode(digest, 'hex')), '[]') from unnest(judged.digests) as digest) as digests, ${positionColumns()}`
 
-export function toChangedKey (row: ChangedRow): ChangedKey {
-  return { key: toManagedKey(row), digests: row.digests.map(toDigest), logged: { seq: Number(row.seq), windowMs: row.window_ms } }
+/** Where `tick` put the change. */
+export function positionColumns (): SQL {
+  return sql`tick.seq::float8 as seq, tick.window_ms`
 }
 
-function toDigest (hex: string): Digest {
-  return digestFromBytes(Buffer.from(hex, 'hex'))
+/** What these statements select from: one row, whether there is such a key or not. */
+export const judgedOrMissing = sql`(select 1) as statement left join judged on true left join tick on true`
+
+export function toChangedKey (row: ChangedRow): ChangedKey {
+  return { key: toManagedKey(row), digests: asDigests(row.digests), logged: asPosition(row) }
 }
 
 const roundsMax = 5
 
 /** Runs a statement again where another rotation went ahead of it. */
-export async function whenWhole<T extends { outcome: string }> (run: () => Promise<T | undefined>): Promise<T | undefined> {
+export async function whenWhole<R extends { outcome: string | null }> (db: Database, statement: (proof: SQL) => SQL): Promise<R> {
   for (let round = 0; round < roundsMax; round++) {
-    const row = await run()
-    if (row?.outcome !== 'again') return row
+    const row = await provenChange<R>(db, statement)
+    if (row.outcome !== 'again') return row
   }
   throw new Error('The key is being rotated all the time.')
 }

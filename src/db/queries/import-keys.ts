@@ -4,15 +4,19 @@ import type { Imported, ImportFault, KeysImport } from '../../core/key-store.ts'
 import type { Policy } from '../../core/policy.ts'
 import type { Database } from '../connect.ts'
 import { hasCode } from '../outage.ts'
+import { provenChange, wrong } from '../proof.ts'
 import { emit } from './events.ts'
 import { managedKeyColumns, timestamp } from './managed-key.ts'
 import { policyPart, slackSeconds } from './policies.ts'
 
 interface JudgedRow {
-  place: number
-  outcome: 'new' | 'already_there' | ImportFault
-  max_days: number | null
-  [column: string]: unknown
+  readonly place: number
+  readonly outcome: 'new' | 'already_there' | ImportFault
+}
+
+interface JudgedRows {
+  readonly rows: readonly JudgedRow[]
+  readonly max_days: number | null
 }
 
 const uniqueViolation = '23505'
@@ -21,15 +25,15 @@ const meetingsMax = 10
 
 /** Writes keys whose tokens were made elsewhere, with audit rows and events: all of them or none, in one statement. */
 export async function importKeys (db: Database, wanted: KeysImport, settings: Policy): Promise<Imported> {
-  const rows = await judged(db, wanted, settings)
+  const { rows, max_days: maxLifetimeDays } = await judged(db, wanted, settings)
   const faults = rows.flatMap(({ place, outcome }) => outcome === 'new' || outcome === 'already_there' ? [] : [{ place, fault: outcome }])
-  if (faults.length > 0) return { outcome: 'refused', maxLifetimeDays: rows[0]?.max_days ?? null, faults }
+  if (faults.length > 0) return { outcome: 'refused', maxLifetimeDays, faults }
   const imported = rows.filter(({ outcome }) => outcome === 'new').length
   return { outcome: 'imported', imported, alreadyThere: rows.length - imported }
 }
 
 // Another import of the same token that commits while this statement runs is not seen by it, and is met at the index.
-async function judged (db: Database, wanted: KeysImport, settings: Policy): Promise<readonly JudgedRow[]> {
+async function judged (db: Database, wanted: KeysImport, settings: Policy): Promise<JudgedRows> {
   for (let meetings = 0; ; meetings++) {
     try {
       return await insert(db, wanted, settings)
@@ -40,7 +44,7 @@ async function judged (db: Database, wanted: KeysImport, settings: Policy): Prom
 }
 
 // Tokens are inserted in the order of their digests: two imports that share some wait for one another in that order alone, and never in a circle.
-async function insert (db: Database, { workspaceId, actor, keys: given }: KeysImport, settings: Policy): Promise<readonly JudgedRow[]> {
+async function insert (db: Database, { workspaceId, actor, keys: given }: KeysImport, settings: Policy): Promise<JudgedRows> {
   const { keys, tokens, audit } = db.tables
   const texts = JSON.stringify(given.map(({ id, digest, hint, ownerId, name, scope, metadata, expiresAt, createdAt }, place) => ({
     place,
@@ -55,7 +59,7 @@ async function insert (db: Database, { workspaceId, actor, keys: given }: KeysIm
     expires_at: timestamp(expiresAt),
     created_at: timestamp(createdAt)
   })))
-  return await db.execute<JudgedRow>(sql`
+  const judgment = await provenChange<JudgedRows>(db, (proof) => sql`
     with ${policyPart(db, workspaceId, settings)}, given as materialized (
       select given.*, decode(given.digest_hex, 'hex') as digest, clock_timestamp() as now, policy.max_days, policy.default_days
       from policy, (
@@ -98,5 +102,7 @@ async function insert (db: Database, { workspaceId, actor, keys: given }: KeysIm
     ), emitted as (
       ${emit(db, 'key.created', sql`shown`)}
     )
-    select place, outcome, max_days from judged order by place`)
+    select ${proof}, (select coalesce(json_agg(json_build_object('place', place, 'outcome', outcome) order by place), '[]') from judged) as rows, policy.max_days from policy`)
+  if (!Array.isArray(judgment.rows) || judgment.rows.length !== given.length) throw wrong('rows')
+  return judgment
 }

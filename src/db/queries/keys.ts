@@ -4,7 +4,8 @@ import { digestToBytes, type ManagedKey } from '../../core/key-record.ts'
 import type { ChangedKey, Created, Edited, ExpiryFault, IdempotentRequest, KeyChange, KeyEdit, NewKey, RevokedKeys } from '../../core/key-store.ts'
 import type { Policy } from '../../core/policy.ts'
 import type { Database } from '../connect.ts'
-import { changedColumns, lockedKey, logChange, toChangedKey, whenWhole, type ChangedRow } from './change-key.ts'
+import { asPosition, asWhole, provenChange } from '../proof.ts'
+import { changedColumns, judgedOrMissing, lockedKey, logChange, positionColumns, toChangedKey, whenWhole, type ChangedRow } from './change-key.ts'
 import { emit } from './events.ts'
 import { claim } from './idempotency.ts'
 import { managedKeyColumns, onlyToken, timestamp, toManagedKey, type ManagedKeyRow } from './managed-key.ts'
@@ -36,7 +37,7 @@ type Inserted = Extract<Created, { outcome: 'created' }> | ExpiryFault | { reado
 export async function insertKey (db: Database, key: NewKey, { request, notAfter, settings }: InsertOptions): Promise<Inserted> {
   const { keys, tokens, audit } = db.tables
   const mayMake = request === undefined ? sql`true` : sql`exists (select from claimed)`
-  const [row] = await db.execute<InsertedRow>(sql`
+  const row = await provenChange<InsertedRow>(db, (proof) => sql`
     with ${policyPart(db, key.workspaceId, settings)}, wanted as materialized (
       select clock_timestamp() as now, policy.max_days,
         case when ${key.expiresAt === undefined}::boolean
@@ -65,8 +66,7 @@ export async function insertKey (db: Database, key: NewKey, { request, notAfter,
     ), emitted as (
       ${emit(db, 'key.created', sql`shown`)}
     )
-    select judged.outcome, judged.max_days, shown.* from judged left join shown on true`)
-  if (row === undefined) throw new Error('The database did not say what became of the key.')
+    select ${proof}, judged.outcome, judged.max_days, shown.* from judged left join shown on true`)
   if (row.outcome !== 'created') return row.outcome === 'late' ? { outcome: 'late' } : faultOf(row.outcome, row.max_days)
   return row.id === null ? { outcome: 'claimed' } : { outcome: 'created', key: toManagedKey(row) }
 }
@@ -94,7 +94,7 @@ function textArray (texts: readonly string[] | null): SQL {
 }
 
 interface EditedRow extends ChangedRow {
-  outcome: 'edited' | 'revoked' | 'again' | ExpiryFault['outcome']
+  outcome: 'edited' | 'revoked' | 'again' | ExpiryFault['outcome'] | null
   max_days: number
 }
 
@@ -108,7 +108,7 @@ export async function editKey (db: Database, edit: KeyEdit, settings: Policy): P
     ...edit.allowedCidrs !== undefined && { allowed_cidrs: edit.allowedCidrs },
     ...edit.rateLimit !== undefined && { rate_limit: edit.rateLimit && { requests: edit.rateLimit.requests, window_seconds: edit.rateLimit.windowSeconds } }
   })
-  const row = await whenWhole(async () => (await db.execute<EditedRow>(sql`
+  const row = await whenWhole<EditedRow>(db, (proof) => sql`
     with ${lockedKey(db, edit)}, ${policyPart(db, edit.workspaceId, settings)}, wanted as materialized (
       select target.id, target.digests, target.is_whole, target.revoked_at, clock_timestamp() as now, policy.max_days,
         coalesce(target.rotated_at, target.created_at) as made_at, ${timestamp(edit.expiresAt)}::timestamptz as expires_at
@@ -143,8 +143,8 @@ export async function editKey (db: Database, edit: KeyEdit, settings: Policy): P
     ), emitted as (
       ${emit(db, 'key.updated', sql`shown`)}
     )
-    select ${changedColumns}, judged.max_days, shown.* from judged left join tick on true left join shown on true`))[0])
-  if (row === undefined) return { outcome: 'missing' }
+    select ${proof}, ${changedColumns}, judged.max_days, shown.* from ${judgedOrMissing} left join shown on true`)
+  if (row.outcome === null) return { outcome: 'missing' }
   if (row.outcome === 'edited') return { outcome: 'edited', ...toChangedKey(row) }
   return row.outcome === 'revoked' || row.outcome === 'again' ? { outcome: 'revoked' } : faultOf(row.outcome, row.max_days)
 }
@@ -155,7 +155,7 @@ export async function editKey (db: Database, edit: KeyEdit, settings: Policy): P
 export async function revokeKey (db: Database, change: KeyChange & { readonly reason: string | undefined }): Promise<ChangedKey | undefined> {
   const { keys, audit } = db.tables
   const { actor, reason = null } = change
-  const row = await whenWhole(async () => (await db.execute<ChangedRow>(sql`
+  const row = await whenWhole<ChangedRow>(db, (proof) => sql`
     with ${lockedKey(db, change)}, judged as materialized (
       select target.id, target.digests, target.revoked_at, case when target.is_whole then 'revoked' else 'again' end as outcome from target
     ), ${logChange(db, 'revoke', ['revoked'])}, revoked as (
@@ -177,8 +177,8 @@ export async function revokeKey (db: Database, change: KeyChange & { readonly re
     ), emitted as (
       ${emit(db, 'key.revoked', sql`news`)}
     )
-    select ${changedColumns}, shown.* from judged left join tick on true left join shown on true`))[0])
-  return row === undefined ? undefined : toChangedKey(row)
+    select ${proof}, ${changedColumns}, shown.* from ${judgedOrMissing} left join shown on true`)
+  return row.outcome === null ? undefined : toChangedKey(row)
 }
 
 interface WorkspaceChange {
@@ -190,10 +190,9 @@ interface WorkspaceChange {
 }
 
 interface RevokedRow {
-  revoked: number
-  seq: string
-  window_ms: number
-  [column: string]: unknown
+  revoked: unknown
+  seq: unknown
+  window_ms: unknown
 }
 
 /**
@@ -204,7 +203,7 @@ export async function revokeWorkspace (db: Database, { workspaceId, ownerId, act
   const { keys, audit } = db.tables
   const owned = ownerId === undefined ? sql`true` : sql`keys.owner_id = ${ownerId}`
   const details = JSON.stringify({ reason: reason ?? null, ...ownerId !== undefined && { owner_id: ownerId } })
-  const [row] = await db.execute<RevokedRow>(sql`
+  const row = await provenChange<RevokedRow>(db, (proof) => sql`
     with target as materialized (
       select id from ${keys} where workspace_id = ${workspaceId} and ${owned} and ended < 2 order by id for update
     ), counted as materialized (
@@ -226,7 +225,6 @@ export async function revokeWorkspace (db: Database, { workspaceId, ownerId, act
       select ${uuidv7()}::uuid, ${workspaceId}, null, ${ownerId === undefined ? 'workspace.revoked' : 'owner.revoked'}, ${actor},
         ${details}::jsonb || jsonb_build_object('revoked', counted.keys) from tick, counted
     )
-    select counted.keys as revoked, tick.seq, tick.window_ms from tick, counted`)
-  if (row === undefined) throw new Error('The revocation clock has no row: the database was not migrated by Navis Keys.')
-  return { revoked: row.revoked, logged: { seq: Number(row.seq), windowMs: row.window_ms } }
+    select ${proof}, counted.keys as revoked, ${positionColumns()} from tick, counted`)
+  return { revoked: asWhole(row.revoked, 'revoked'), logged: asPosition(row) }
 }

@@ -2,6 +2,8 @@ import { sql, type SQL } from 'drizzle-orm'
 import type { LogPosition } from '../../core/key-store.ts'
 import { noPolicy, type Policy } from '../../core/policy.ts'
 import type { Database } from '../connect.ts'
+import { asPosition, asWhole, provenChange } from '../proof.ts'
+import { positionColumns } from './change-key.ts'
 import { emit } from './events.ts'
 import { managedKeyColumns } from './managed-key.ts'
 
@@ -44,23 +46,24 @@ interface PolicyChange {
 export async function setPolicy (db: Database, { workspaceId, actor, policy }: PolicyChange): Promise<void> {
   const { maxLifetimeDays, defaultLifetimeDays, unusedDays } = policy
   const details = JSON.stringify({ max_lifetime_days: maxLifetimeDays, default_lifetime_days: defaultLifetimeDays, unused_days: unusedDays })
-  await db.execute(sql`
+  await provenChange(db, (proof) => sql`
     with written as (
       insert into ${db.tables.policies} (workspace_id, max_lifetime_days, default_lifetime_days, unused_days, updated_by)
       values (${workspaceId}, ${maxLifetimeDays}::int, ${defaultLifetimeDays}::int, ${unusedDays}::int, ${actor})
       on conflict (workspace_id) do update set max_lifetime_days = excluded.max_lifetime_days, default_lifetime_days = excluded.default_lifetime_days,
         unused_days = excluded.unused_days, updated_at = clock_timestamp(), updated_by = excluded.updated_by
       returning workspace_id
+    ), audited as (
+      insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
+      select gen_random_uuid(), workspace_id, null, 'policy.changed', ${actor}, ${details}::jsonb from written
     )
-    insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
-    select gen_random_uuid(), workspace_id, null, 'policy.changed', ${actor}, ${details}::jsonb from written`)
+    select ${proof}`)
 }
 
 interface ShortenedRow {
-  shortened: number
-  seq: string
-  window_ms: number
-  [column: string]: unknown
+  shortened: unknown
+  seq: unknown
+  window_ms: unknown
 }
 
 /**
@@ -69,7 +72,7 @@ interface ShortenedRow {
  */
 export async function applyPolicy (db: Database, { workspaceId, actor, settings }: { readonly workspaceId: string, readonly actor: string, readonly settings: Policy }): Promise<{ shortened: number, logged: LogPosition }> {
   const bound = sql`coalesce(keys.rotated_at, keys.created_at) + policy.max_days * interval '1 day'`
-  const [row] = await db.execute<ShortenedRow>(sql`
+  const row = await provenChange<ShortenedRow>(db, (proof) => sql`
     with ${policyPart(db, workspaceId, settings)}, target as materialized (
       select keys.id from ${db.tables.keys}, policy
       where keys.workspace_id = ${workspaceId} and keys.revoked_at is null and policy.max_days is not null
@@ -93,7 +96,6 @@ export async function applyPolicy (db: Database, { workspaceId, actor, settings 
       insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
       select gen_random_uuid(), ${workspaceId}, null, 'policy.applied', ${actor}, jsonb_build_object('shortened', counted.keys) from tick, counted
     )
-    select counted.keys as shortened, tick.seq, tick.window_ms from tick, counted`)
-  if (row === undefined) throw new Error('The revocation clock has no row: the database was not migrated by Navis Keys.')
-  return { shortened: row.shortened, logged: { seq: Number(row.seq), windowMs: row.window_ms } }
+    select ${proof}, counted.keys as shortened, ${positionColumns()} from tick, counted`)
+  return { shortened: asWhole(row.shortened, 'shortened'), logged: asPosition(row) }
 }

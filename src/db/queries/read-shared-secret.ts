@@ -1,9 +1,8 @@
-import { eq } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import type { Database } from '../connect.ts'
+import { asText, provenRead } from '../proof.ts'
 
 export async function readSharedSecret (db: Database): Promise<Buffer> {
-  const { revocationClock } = db.tables
-  const [row] = await db.select({ rowSecret: revocationClock.rowSecret }).from(revocationClock).where(eq(revocationClock.id, 1))
-  if (row === undefined) throw new Error('The revocation clock has no row: the database was not migrated by Navis Keys.')
-  return row.rowSecret
+  const { secret } = await provenRead<{ secret: unknown }>(db, (proof) => sql`select ${proof}, encode(row_secret, 'hex') as secret from ${db.tables.revocationClock} where id = 1`)
+  return Buffer.from(asText(secret, 'secret'), 'hex')
 }

@@ -1,23 +1,24 @@
 import { sql } from 'drizzle-orm'
-import { digestFromBytes, digestToBytes, type Digest } from '../../core/key-record.ts'
+import { digestToBytes, type Digest } from '../../core/key-record.ts'
 import { keyTarget } from '../../core/committed.ts'
 import type { ChangeTarget } from '../../core/lookup.ts'
 import type { EndedTokens, Leak } from '../../core/token-store.ts'
 import type { Database } from '../connect.ts'
-import { isWhole, whenWhole } from './change-key.ts'
+import { asDigest, asDigests, asPosition, provenChange } from '../proof.ts'
+import { changedColumns, isWhole, judgedOrMissing, positionColumns, whenWhole } from './change-key.ts'
 import { emit } from './events.ts'
 import { managedKeyColumns } from './managed-key.ts'
 
 interface EndedRow {
-  outcome: string
-  digest: string
-  has_ended: boolean
+  /** null: none of the tokens is of a key. */
+  outcome: string | null
+  /** The tokens that there are. */
+  known: ReadonlyArray<{ readonly digest: string, readonly has_ended: boolean }>
   /** What caches have to forget: tokens, a workspace, or everything. */
-  digests: string[] | null
+  digests: unknown
   workspace_id: string | null
-  seq: string | null
-  window_ms: number | null
-  [column: string]: unknown
+  seq: unknown
+  window_ms: unknown
 }
 
 /**
@@ -28,7 +29,7 @@ interface EndedRow {
 export async function revokeLeaked (db: Database, leaks: readonly Leak[], actor: string): Promise<EndedTokens> {
   const given = JSON.stringify(leaks.map(({ digest, url, source }) => ({ digest: hexOf(digest), url: url ?? null, source: source ?? null })))
   const { keys, tokens, audit, revocationClock, revocationLog, events } = db.tables
-  const rows = await db.execute<EndedRow>(sql`
+  return toEndedTokens(await provenChange<EndedRow>(db, (proof) => sql`
     with given as materialized (
       select distinct on (digest) decode(digest, 'hex') as digest, url, source from jsonb_to_recordset(${given}::jsonb) as given (digest text, url text, source text) order by digest
     ), found as materialized (
@@ -59,9 +60,11 @@ export async function revokeLeaked (db: Database, leaks: readonly Leak[], actor:
         jsonb_build_object('key', to_jsonb(shown)) || case when kind.place = 1 then jsonb_strip_nulls(jsonb_build_object('url', living.url, 'source', living.source)) else '{}'::jsonb end
       from shown join living on living.id = shown.id cross join (values (1, 'key.leaked'), (2, 'key.revoked')) as kind (place, type) order by shown.id, kind.place
     )
-    select 'done' as outcome, encode(found.digest, 'hex') as digest, living.id is null as has_ended, null as digests, judged.workspace_id, tick.seq, tick.window_ms
-    from found join target on target.id = found.key_id left join living on living.id = found.key_id left join judged on true left join tick on true`)
-  return toEndedTokens(rows)
+    select ${proof}, case when tick.seq is not null then 'done' end as outcome, null as digests, judged.workspace_id, ${positionColumns()}, (
+      select coalesce(json_agg(json_build_object('digest', encode(found.digest, 'hex'), 'has_ended', living.id is null)), '[]')
+      from found join target on target.id = found.key_id left join living on living.id = found.key_id
+    ) as known
+    from ${judgedOrMissing}`))
 }
 
 /**
@@ -69,7 +72,7 @@ export async function revokeLeaked (db: Database, leaks: readonly Leak[], actor:
  */
 export async function endToken (db: Database, digest: Digest): Promise<EndedTokens> {
   const { keys, tokens, audit, revocationClock, revocationLog } = db.tables
-  const row = await whenWhole(async () => (await db.execute<EndedRow>(sql`
+  return toEndedTokens(await whenWhole<EndedRow>(db, (proof) => sql`
     with target as materialized (
       select keys.*, ${isWhole(db)} as is_whole from ${keys} where keys.id = (select key_id from ${tokens} where digest = ${digestToBytes(digest)}::bytea) for update
     ), judged as materialized (
@@ -96,31 +99,24 @@ export async function endToken (db: Database, digest: Digest): Promise<EndedToke
     ), emitted as (
       ${emit(db, 'key.revoked', sql`shown`)}
     )
-    select judged.outcome, encode(judged.digest, 'hex') as digest, judged.revoked_at is not null as has_ended,
-      (select coalesce(json_agg(encode(one, 'hex')), '[]') from unnest(judged.digests) as one) as digests, null as workspace_id, tick.seq, tick.window_ms
-    from judged left join tick on true`))[0])
-  return toEndedTokens(row === undefined ? [] : [row])
+    select ${proof}, ${changedColumns}, null as workspace_id, (
+      select coalesce(json_agg(json_build_object('digest', encode(judged.digest, 'hex'), 'has_ended', judged.revoked_at is not null)), '[]') from judged
+    ) as known
+    from ${judgedOrMissing}`))
 }
 
-function toEndedTokens (rows: readonly EndedRow[]): EndedTokens {
-  const [first] = rows
+function toEndedTokens (row: EndedRow): EndedTokens {
   return {
-    known: new Map(rows.map(({ digest, has_ended: hasEnded }) => [digestOf(digest), { hasEnded }])),
-    change: first === undefined || first.seq === null || first.window_ms === null
-      ? undefined
-      : { target: targetOf(first), logged: { seq: Number(first.seq), windowMs: first.window_ms } }
+    known: new Map(row.known.map(({ digest, has_ended: hasEnded }) => [asDigest(digest, 'known'), { hasEnded }])),
+    change: row.outcome === null ? undefined : { target: targetOf(row), logged: asPosition(row) }
   }
 }
 
 function targetOf ({ digests, workspace_id: workspaceId }: EndedRow): ChangeTarget {
-  if (digests !== null) return keyTarget({ digests: digests.map(digestOf) })
+  if (digests !== null) return keyTarget({ digests: asDigests(digests) })
   return workspaceId === null ? { kind: 'everything' } : { kind: 'workspace', workspaceId }
 }
 
 function hexOf (digest: Digest): string {
   return digestToBytes(digest).toString('hex')
-}
-
-function digestOf (hex: string): Digest {
-  return digestFromBytes(Buffer.from(hex, 'hex'))
 }

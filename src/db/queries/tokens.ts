@@ -4,7 +4,8 @@ import { digestToBytes } from '../../core/key-record.ts'
 import type { ChangedKey, IdempotentRequest, Rotated, Rotation } from '../../core/key-store.ts'
 import type { Policy } from '../../core/policy.ts'
 import type { Database } from '../connect.ts'
-import { changedColumns, lockedKey, logChange, toChangedKey, whenWhole, type ChangedRow } from './change-key.ts'
+import { provenChange } from '../proof.ts'
+import { changedColumns, judgedOrMissing, lockedKey, logChange, toChangedKey, whenWhole, type ChangedRow } from './change-key.ts'
 import { emit } from './events.ts'
 import { claim } from './idempotency.ts'
 import { managedKeyColumns, milliseconds } from './managed-key.ts'
@@ -21,7 +22,7 @@ interface RotateOptions {
 }
 
 interface RotatedRow extends ChangedRow {
-  outcome: Rotated['outcome'] | 'again' | 'late'
+  outcome: Rotated['outcome'] | 'again' | 'late' | null
 }
 
 /**
@@ -39,7 +40,7 @@ export async function rotateKey (db: Database, rotation: Rotation, { request, no
     ? sql`select null::uuid as key_id, null::bytea as body_digest where false`
     : sql`select key_id, body_digest from ${idempotency} where workspace_id = ${workspaceId} and request_digest = ${Buffer.from(request.requestDigest)}::bytea
         and created_at > clock_timestamp() - interval '24 hours'`
-  const row = await whenWhole(async () => (await db.execute<RotatedRow>(sql`
+  const row = await whenWhole<RotatedRow>(db, (proof) => sql`
     with ${lockedKey(db, rotation)}, ${policyPart(db, workspaceId, settings)}, earlier as materialized (
       ${earlier}
     ), judged as materialized (
@@ -87,24 +88,20 @@ export async function rotateKey (db: Database, rotation: Rotation, { request, no
     ), untouched as (
       select ${managedKeyColumns(db)} from target as keys, judged where judged.outcome = 'repeated'
     )
-    select ${changedColumns}, one.* from judged left join tick on true left join (select * from shown union all select * from untouched) as one on true`))[0])
-  if (row === undefined) return undefined
+    select ${proof}, ${changedColumns}, one.* from ${judgedOrMissing} left join (select * from shown union all select * from untouched) as one on true`)
   switch (row.outcome) {
     case 'rotated':
     case 'repeated': return { outcome: row.outcome, ...toChangedKey(row) }
+    case null:
     case 'again': return undefined
     default: return { outcome: row.outcome }
   }
 }
 
-interface FirstUseRow extends ChangedRow {
-  workspace_id: string
-}
-
 /** Begins the grace of a rotated key's former token, `ageMs` after the new one was used for the first time; `undefined` where none is awaited. */
 export async function recordFirstUse (db: Database, { keyId, ageMs }: { readonly keyId: string, readonly ageMs: number }): Promise<ChangedKey | undefined> {
   const { keys, tokens, revocationClock, revocationLog } = db.tables
-  const [row] = await db.execute<FirstUseRow>(sql`
+  const row = await provenChange<ChangedRow>(db, (proof) => sql`
     with target as materialized (
       select keys.* from ${keys} where keys.id = ${keyId}::uuid and keys.revoked_at is null for update
     ), judged as materialized (
@@ -122,6 +119,6 @@ export async function recordFirstUse (db: Database, { keyId, ageMs }: { readonly
         ends_at = case when tokens.is_current then tokens.ends_at else least(tokens.ends_at, date_trunc('milliseconds', judged.used_at + judged.grace_seconds * interval '1 second')) end
       from tick, judged where tokens.key_id = judged.id and (tokens.is_current or tokens.ends_at > clock_timestamp())
     )
-    select ${changedColumns}, ${managedKeyColumns(db)} from judged join tick on true join target as keys on true`)
-  return row === undefined ? undefined : toChangedKey(row)
+    select ${proof}, ${changedColumns}, one.* from ${judgedOrMissing} left join (select ${managedKeyColumns(db)} from target as keys) as one on true`)
+  return row.outcome === null ? undefined : toChangedKey(row)
 }

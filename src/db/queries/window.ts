@@ -6,7 +6,7 @@ import { AnswerRefused, type OwnRow, type PutBack, type Renewal } from '../../co
 import type { Member, Roll } from '../../core/window/waits.ts'
 import type { HistoryStrategy } from '../history.ts'
 import { inOneTransaction } from '../one-transaction.ts'
-import { asText, asWhole, byteas, integer, proofColumns, provenAnswer, uuid, uuids, wrong, type Answer } from '../proof.ts'
+import { asText, asWhole, byteas, durableProofColumns, durably, integer, proofColumns, provenAnswer, uuid, uuids, wrong, type Answer } from '../proof.ts'
 
 /** Where the window's tables are, and how the database tells its history. */
 export interface WindowTables {
@@ -54,7 +54,7 @@ export async function joinWindow (sql: Sql, { schema }: WindowTables, { id, form
     ...formerId === undefined ? [] : [`update "${schema}".window_members set dead_at = clock_timestamp() where id = ${uuid(formerId)} and dead_at is null`],
     `insert into "${schema}".window_members (id, beat, window_ms) values (${uuid(id)}, ${uuid(id)}, ${integer(windowMs)}) on conflict (id) do nothing`,
     settleWindowLength(schema),
-    `select json_build_object(${proofColumns(nonce)}, 'secret', encode(row_secret, 'hex'))::text as answer from "${schema}".revocation_clock where id = 1`
+    `select json_build_object(${durableProofColumns(nonce)}, 'secret', encode(row_secret, 'hex'))::text as answer from "${schema}".revocation_clock where id = 1`
   ])
   const secret = provenAnswer(withAnswer(rows), nonce).text('secret')
   if (!/^[0-9a-f]{32,}$/.test(secret)) throw wrong('secret')
@@ -85,7 +85,7 @@ export async function renewWindow (sql: Sql, { schema, history }: WindowTables, 
       returning window_members.lineage
     )
     select json_build_object(
-      ${proofColumns(beat)},
+      ${durableProofColumns(beat)},
       'row', case
         when exists (select from mine) then 'alive'
         when exists (select from "${schema}".window_members where id = ${uuid(id)} and dead_at is not null and beat = any(${uuids(beats)})) then 'dead'
@@ -156,7 +156,7 @@ export async function admitMembers (sql: Sql, { schema }: WindowTables, own: Own
       where window_members.dead_at is null and window_members.lineage is null
       returning 1
     )
-    select json_build_object(${proofColumns(nonce)}, 'admitted', (select count(*) from admitted))::text as answer`)
+    select json_build_object(${durableProofColumns(nonce)}, 'admitted', (select count(*) from admitted))::text as answer`)
   return answer.whole('admitted')
 }
 
@@ -175,7 +175,7 @@ export async function foundLineage (sql: Sql, { schema }: WindowTables, own: Own
     ), founded as (
       update "${schema}".revocation_clock set former = revocation_clock.lineage, lineage = ${uuid(lineage)} from mine where revocation_clock.id = 1 returning 1
     )
-    select json_build_object(${proofColumns(nonce)}, 'founded', exists (select from founded))::text as answer`
+    select json_build_object(${durableProofColumns(nonce)}, 'founded', exists (select from founded))::text as answer`
   ])
   return provenAnswer(withAnswer(rows), nonce).boolean('founded')
 }
@@ -189,7 +189,7 @@ export async function countOutMember (sql: Sql, { schema }: WindowTables, { id, 
       where id = ${uuid(id)} and dead_at is null and beat = ${uuid(beat)}
       returning 1
     )
-    select json_build_object(${proofColumns(nonce)}, 'gone', exists (select from gone))::text as answer`)
+    select json_build_object(${durableProofColumns(nonce)}, 'gone', exists (select from gone))::text as answer`)
   return answer.boolean('gone')
 }
 
@@ -230,7 +230,7 @@ export async function putBackRevocations (sql: Sql, { schema }: WindowTables, ow
       select gen_random_uuid(), target.workspace_id, target.id, 'key.revoked', 'navis-keys', '{"reason":"revoked before a failover that lost it"}'::jsonb from tick, target
     )
     select json_build_object(
-      ${proofColumns(nonce)}, 'allowed', exists (select from allowed),
+      ${durableProofColumns(nonce)}, 'allowed', exists (select from allowed),
       'keys', counted.keys,
       'digests', coalesce((select json_agg(encode(digest, 'hex')) from unnest(gone.digests) digest), '[]'),
       'seq', (select seq from tick), 'window_ms', (select window_ms from tick)
@@ -261,7 +261,7 @@ export async function pruneRevocationLog (sql: Sql, { schema }: WindowTables, ke
   const nonce = randomUUID()
   const reach = await ask(sql, nonce, `
     with forgotten as (delete from "${schema}".window_members where dead_at < clock_timestamp() - interval '1 day')
-    select json_build_object(${proofColumns(nonce)}, 'to', coalesce((
+    select json_build_object(${durableProofColumns(nonce)}, 'to', coalesce((
       select least(seq - ${integer(keepRows)}, (select min(seq) from "${schema}".revocation_log) + ${integer(rowsAtATime - 1)})
       from "${schema}".revocation_clock where id = 1 and seq - ${integer(keepRows)} >= (select min(seq) from "${schema}".revocation_log)
     ), 0))::text as answer`)
@@ -270,7 +270,7 @@ export async function pruneRevocationLog (sql: Sql, { schema }: WindowTables, ke
   const rows = await inOneTransaction(sql, [
     `update "${schema}".revocation_clock set pruned_to = greatest(pruned_to, ${integer(to)}) where id = 1`,
     `with gone as (delete from "${schema}".revocation_log where seq <= ${integer(to)} returning seq)
-     select json_build_object(${proofColumns(nonce)}, 'rows', count(*))::text as answer from gone`,
+     select json_build_object(${durableProofColumns(nonce)}, 'rows', count(*))::text as answer from gone`,
     settleWindowLength(schema)
   ])
   return provenAnswer(withAnswer(rows), nonce).whole('rows')
@@ -278,10 +278,10 @@ export async function pruneRevocationLog (sql: Sql, { schema }: WindowTables, ke
 
 /** Deletes a row of members; the member has shut its window before (R12). */
 export async function leaveWindow (sql: Sql, { schema }: WindowTables, id: string): Promise<void> {
-  await inOneTransaction(sql, [lockClock(schema), `delete from "${schema}".window_members where id = ${uuid(id)}`, settleWindowLength(schema)])
+  await inOneTransaction(sql, [durably, lockClock(schema), `delete from "${schema}".window_members where id = ${uuid(id)}`, settleWindowLength(schema)])
 }
 
 /** Deletes every row of members. Only for who knows that no member lives: it would let a change pass one that still accepts. */
 export async function clearMembers (sql: Sql, schema: string): Promise<void> {
-  await inOneTransaction(sql, [lockClock(schema), `delete from "${schema}".window_members`, settleWindowLength(schema)])
+  await inOneTransaction(sql, [durably, lockClock(schema), `delete from "${schema}".window_members`, settleWindowLength(schema)])
 }
