@@ -23,20 +23,24 @@ CREATE TABLE "navis_keys"."calls" (
 );
 --> statement-breakpoint
 CREATE TABLE "navis_keys"."deliveries" (
-	"event_id" uuid NOT NULL,
 	"receiver" "bytea" NOT NULL,
 	"key_id" uuid NOT NULL,
-	"seq" bigint NOT NULL,
+	"place" bigint NOT NULL,
 	"attempts" integer DEFAULT 0 NOT NULL,
 	"next_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
-	"failure" text,
-	CONSTRAINT "deliveries_event_id_receiver_pk" PRIMARY KEY("event_id","receiver")
+	CONSTRAINT "deliveries_receiver_key_id_pk" PRIMARY KEY("receiver","key_id")
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."event_clock" (
+	"id" smallint PRIMARY KEY NOT NULL,
+	"place" bigint NOT NULL,
+	CONSTRAINT "event_clock_single" CHECK ("navis_keys"."event_clock"."id" = 1)
 );
 --> statement-breakpoint
 CREATE TABLE "navis_keys"."events" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"seq" bigint GENERATED ALWAYS AS IDENTITY (sequence name "navis_keys"."events_seq_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
-	"xid" "xid8" DEFAULT pg_current_xact_id() NOT NULL,
+	"place" bigint,
 	"type" text NOT NULL,
 	"workspace_id" text NOT NULL,
 	"key_id" uuid NOT NULL,
@@ -97,8 +101,7 @@ CREATE TABLE "navis_keys"."policies" (
 --> statement-breakpoint
 CREATE TABLE "navis_keys"."receivers" (
 	"receiver" "bytea" PRIMARY KEY NOT NULL,
-	"xid" "xid8" NOT NULL,
-	"seq" bigint NOT NULL,
+	"place" bigint NOT NULL,
 	"seen_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL
 );
 --> statement-breakpoint
@@ -166,6 +169,12 @@ CREATE TABLE "navis_keys"."usage_days" (
 	CONSTRAINT "usage_days_key_id_day_pk" PRIMARY KEY("key_id","day")
 );
 --> statement-breakpoint
+CREATE TABLE "navis_keys"."usage_gaps" (
+	"replica" uuid PRIMARY KEY NOT NULL,
+	"at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"is_open" boolean NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "navis_keys"."usage_tools" (
 	"key_id" uuid NOT NULL,
 	"day" date NOT NULL,
@@ -174,6 +183,12 @@ CREATE TABLE "navis_keys"."usage_tools" (
 	"denied" bigint DEFAULT 0 NOT NULL,
 	"failed" bigint DEFAULT 0 NOT NULL,
 	CONSTRAINT "usage_tools_key_id_day_tool_pk" PRIMARY KEY("key_id","day","tool")
+);
+--> statement-breakpoint
+CREATE TABLE "navis_keys"."walks" (
+	"name" text PRIMARY KEY NOT NULL,
+	"place" uuid,
+	"next_at" timestamp (3) with time zone DEFAULT clock_timestamp() NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "navis_keys"."window_members" (
@@ -186,7 +201,6 @@ CREATE TABLE "navis_keys"."window_members" (
 	"dead_at" timestamp (3) with time zone
 );
 --> statement-breakpoint
-ALTER TABLE "navis_keys"."deliveries" ADD CONSTRAINT "deliveries_event_id_events_id_fk" FOREIGN KEY ("event_id") REFERENCES "navis_keys"."events"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "navis_keys"."tokens" ADD CONSTRAINT "tokens_key_id_keys_id_fk" FOREIGN KEY ("key_id") REFERENCES "navis_keys"."keys"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "audit_list" ON "navis_keys"."audit" USING btree ("workspace_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "audit_key" ON "navis_keys"."audit" USING btree ("workspace_id","key_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
@@ -195,9 +209,12 @@ CREATE INDEX "audit_actor" ON "navis_keys"."audit" USING btree ("workspace_id","
 CREATE INDEX "calls_list" ON "navis_keys"."calls" USING btree ("workspace_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "calls_key" ON "navis_keys"."calls" USING btree ("key_id","at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "calls_age" ON "navis_keys"."calls" USING btree ("at");--> statement-breakpoint
-CREATE INDEX "deliveries_due" ON "navis_keys"."deliveries" USING btree ("next_at");--> statement-breakpoint
-CREATE INDEX "deliveries_order" ON "navis_keys"."deliveries" USING btree ("receiver","key_id","seq");--> statement-breakpoint
-CREATE UNIQUE INDEX "events_order" ON "navis_keys"."events" USING btree ("xid","seq");--> statement-breakpoint
+CREATE INDEX "deliveries_due" ON "navis_keys"."deliveries" USING btree ("receiver","next_at");--> statement-breakpoint
+CREATE INDEX "deliveries_oldest" ON "navis_keys"."deliveries" USING btree ("receiver","place");--> statement-breakpoint
+CREATE INDEX "deliveries_key" ON "navis_keys"."deliveries" USING btree ("key_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "events_place" ON "navis_keys"."events" USING btree ("place");--> statement-breakpoint
+CREATE INDEX "events_new" ON "navis_keys"."events" USING btree ("seq") WHERE place is null;--> statement-breakpoint
+CREATE INDEX "events_key" ON "navis_keys"."events" USING btree ("key_id","place");--> statement-breakpoint
 CREATE INDEX "events_age" ON "navis_keys"."events" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "idempotency_age" ON "navis_keys"."idempotency" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "keys_list_status" ON "navis_keys"."keys" USING btree ("workspace_id","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
@@ -215,9 +232,11 @@ CREATE INDEX "usage_tools_age" ON "navis_keys"."usage_tools" USING btree ("day")
 INSERT INTO "navis_keys"."revocation_clock" ("id", "seq", "pruned_to", "window_ms", "lineage", "row_secret")
 VALUES (1, 0, 0, 0, gen_random_uuid(), decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'))
 ON CONFLICT ("id") DO NOTHING;--> statement-breakpoint
+INSERT INTO "navis_keys"."event_clock" ("id", "place") VALUES (1, 0) ON CONFLICT ("id") DO NOTHING;--> statement-breakpoint
 -- Few rows, rewritten all the time: room on the page keeps every rewrite HOT, and an early vacuum keeps the page count at one.
 ALTER TABLE "navis_keys"."revocation_clock" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
 ALTER TABLE "navis_keys"."window_members" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
+ALTER TABLE "navis_keys"."event_clock" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
 ALTER TABLE "navis_keys"."key_usage" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);--> statement-breakpoint
 ALTER TABLE "navis_keys"."usage_days" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 --> statement-breakpoint

@@ -2,9 +2,11 @@
 INSERT INTO "navis_keys"."revocation_clock" ("id", "seq", "pruned_to", "window_ms", "lineage", "row_secret")
 VALUES (1, 0, 0, 0, gen_random_uuid(), decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'))
 ON CONFLICT ("id") DO NOTHING;--> statement-breakpoint
+INSERT INTO "navis_keys"."event_clock" ("id", "place") VALUES (1, 0) ON CONFLICT ("id") DO NOTHING;--> statement-breakpoint
 -- Few rows, rewritten all the time: room on the page keeps every rewrite HOT, and an early vacuum keeps the page count at one.
 ALTER TABLE "navis_keys"."revocation_clock" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
 ALTER TABLE "navis_keys"."window_members" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
+ALTER TABLE "navis_keys"."event_clock" SET (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);--> statement-breakpoint
 ALTER TABLE "navis_keys"."key_usage" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);--> statement-breakpoint
 ALTER TABLE "navis_keys"."usage_days" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 --> statement-breakpoint

@@ -39,6 +39,8 @@ import { operationRoutes, type OperationsOptions } from './routes/operations.ts'
 import { policyRoutes } from './routes/policy.ts'
 import { usageRoutes } from './routes/usage.ts'
 import { connectedApps } from './pages/connected-apps.ts'
+import { webhooks } from './plugins/webhooks.ts'
+import { webhookSecrets } from './config/webhooks-config.ts'
 import { verifyRoutes } from './routes/verify.ts'
 import { wellKnownRoutes } from './routes/well-known.ts'
 
@@ -71,6 +73,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(apiKeys, { ...(keys === undefined ? keysOptionsOf(config) : { keys }), apiKeyHeader: config.apiKeyHeader })
   await app.register(starting)
   await app.register(metrics, { version })
+  if (config.webhooks !== undefined) await app.register(webhooks, config.webhooks)
 
   await app.register(keyRoutes)
   await app.register(policyRoutes)
@@ -143,13 +146,14 @@ function server (config: Config): FastifyInstance {
   return Fastify(options)
 }
 
-function scrubberOf ({ managementTokens, serviceTokens, tokenPrefix, tokenPrefixesAccepted, databaseUrl, redisUrl, pages, gateway }: Config): Scrubber {
+function scrubberOf ({ managementTokens, serviceTokens, tokenPrefix, tokenPrefixesAccepted, databaseUrl, redisUrl, pages, webhooks, gateway }: Config): Scrubber {
   return new Scrubber({
     tokenPrefix,
     tokenPrefixesAccepted,
     secrets: [
       ...[...managementTokens, ...serviceTokens].map(({ secret }) => secret),
       ...pageSecrets(pages),
+      ...webhooks === undefined ? [] : webhookSecrets(webhooks),
       ...gateway?.upstreams.flatMap(({ token = '', headers = {} }) => [token, ...Object.values(headers)]) ?? []
     ],
     urls: [databaseUrl, redisUrl]

@@ -10,7 +10,9 @@ import type { Retention } from '../core/upkeep.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
 import { parseRedisUrl, RedisUrlError } from '../core/redis-url.ts'
 import { acceptedPrefix } from '../core/token.ts'
+import { partsOf } from './parts-of.ts'
 import { parseNamedSecrets, type NamedSecret } from './named-secrets.ts'
+import { readWebhooksConfig, type WebhooksConfig } from './webhooks-config.ts'
 
 export type { NamedSecret }
 export type LogLevel = Settings['LOG_LEVEL']
@@ -48,6 +50,8 @@ export interface Config {
   readonly policy: Policy
   /** For how long history is kept. */
   readonly retention: Retention
+  /** Absent: nobody is told what happens to keys. */
+  readonly webhooks?: WebhooksConfig
   /** Empty: none. */
   readonly apiKeyHeader: string
   readonly cache: boolean
@@ -75,7 +79,7 @@ export class ConfigError extends Error {
 export function readConfig (environment: Environment): Config {
   const values = checkedSettings(withFiles(environment))
   const faults: string[] = []
-  const prefixes = [...new Set((values.TOKEN_PREFIXES_ACCEPTED ?? '').split(/[,\n]/).map((part) => part.trim()).filter((part) => part !== ''))]
+  const prefixes = [...new Set(partsOf(values.TOKEN_PREFIXES_ACCEPTED))]
   const secrets = (name: 'MANAGEMENT_TOKENS' | 'SERVICE_TOKENS') => {
     const parsed = parseNamedSecrets(values[name] ?? '', { tokenPrefixes: [values.TOKEN_PREFIX, ...prefixes] })
     faults.push(...parsed.faults.map((fault) => `${name}: ${fault}`))
@@ -85,6 +89,8 @@ export function readConfig (environment: Environment): Config {
   faults.push(...pageFaults)
   const { gateway, faults: gatewayFaults } = readGatewayConfig(values)
   faults.push(...gatewayFaults)
+  const { webhooks, faults: webhookFaults } = readWebhooksConfig(values)
+  faults.push(...webhookFaults)
   const databaseUrl = readDatabaseUrl(values, environment)
   faults.push(...databaseUrl.faults)
   const config: Config = {
@@ -105,7 +111,7 @@ export function readConfig (environment: Environment): Config {
     usageAddresses: values.USAGE_ADDRESSES,
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
-    trustedProxies: listOf(values.TRUSTED_PROXIES),
+    trustedProxies: partsOf(values.TRUSTED_PROXIES),
     unknownTokensPerMinute: values.UNKNOWN_TOKENS_PER_MINUTE,
     memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
     tokenPrefix: values.TOKEN_PREFIX,
@@ -124,6 +130,7 @@ export function readConfig (environment: Environment): Config {
     cache: values.CACHE === 'on',
     acks: values.ACKS === 'on' ? 'all' as const : values.ACKS,
     pages,
+    ...(webhooks === undefined ? {} : { webhooks }),
     ...(gateway === undefined ? {} : { gateway })
   }
   faults.push(...faultsBetween(config, values))
@@ -212,10 +219,6 @@ function withFiles (environment: Environment): Environment {
 
 function mustBe (name: SettingName): string {
   return `${name} must be ${notesOf(name).advice}.`
-}
-
-function listOf (text: string | undefined): string[] {
-  return text === undefined ? [] : text.split(',').map((part) => part.trim())
 }
 
 // A range of every address would let anyone choose the address that the limits count.

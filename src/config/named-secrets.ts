@@ -42,9 +42,9 @@ const rules: readonly Rule[] = [
   }
 ]
 
-/** Reads `name=secret,name=secret`. Space around an entry is dropped; a secret may hold equals signs. */
+/** Reads `name=secret,name=secret`, or one a line. Space around an entry is dropped; a secret may hold equals signs. */
 export function parseNamedSecrets (text: string, { tokenPrefixes }: { tokenPrefixes: readonly string[] }): Parsed {
-  const entries = text.trim() === '' ? [] : text.split(',').map(toEntry)
+  const entries = text.trim() === '' ? [] : text.trim().split(/,|\r?\n/).map(toEntry)
   const faults: string[] = []
   for (const [index, entry] of entries.entries()) {
     const broken = rules.find((rule) => rule.refuses(entry, entries.slice(0, index), tokenPrefixes))

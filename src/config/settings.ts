@@ -174,6 +174,20 @@ export const settings = Type.Object({
     advice: 'a whole number of days from 1 to 36500',
     description: 'Kept and shown; nothing acts on it yet. Meant for: a key that is not used for so many days is revoked, 7 days after an event has said so. A workspace\'s policy can only be stricter. Unset: no such rule.'
   })),
+  WEBHOOK_URLS: Type.Optional(Type.String({
+    secret: true,
+    advice: 'URLs such as https://example.com/hooks, with commas or line breaks between several',
+    description: 'Who is told what happens to keys: `https:` URLs, or `http:` on this machine, with commas or line breaks. Needs `WEBHOOK_SECRETS`. See [webhooks.md](webhooks.md). Unset: nobody is; `GET /v1/events` tells whoever asks.'
+  })),
+  WEBHOOK_SECRETS: Type.Optional(Type.String({
+    secret: true,
+    advice: 'secrets of the form whsec_ and the base64 of 24 to 64 bytes, such as `echo "whsec_$(openssl rand -base64 32)"` prints, with commas or line breaks between several',
+    description: 'What events are signed with, by Standard Webhooks: `whsec_` and the base64 of 24 to 64 random bytes, such as `echo "whsec_$(openssl rand -base64 32)"` prints. Several, with commas or line breaks: each event is signed with each, so that they can be changed one after the other.'
+  })),
+  WEBHOOK_ALLOWED_CIDRS: Type.Optional(Type.String({
+    advice: 'addresses or CIDR ranges, with commas or line breaks between several',
+    description: 'Private addresses that events may be sent to: addresses or CIDR ranges, such as `10.20.0.0/16`. Unset: none. What a name leads to is looked at for each connection.'
+  })),
   AUDIT_RETENTION_DAYS: Type.Optional(Type.Integer({
     minimum: 1,
     maximum: 36_500,

@@ -41,3 +41,13 @@ export function isAllowed (address: string | undefined, cidrs: readonly string[]
   const parsed = ipaddr.process(address.replace(/%.*$/, ''))
   return ranges.some(([network, length]) => network.kind() === parsed.kind() && parsed.match(network as never, length))
 }
+
+/** Whether an address is one of the internet's, and not of a machine, a private network or a protocol. */
+export function isPublic (address: string): boolean {
+  return isIP(address) !== 0 && ipaddr.process(address.replace(/%.*$/, '')).range() === 'unicast'
+}
+
+/** Whether an address is a machine's own. */
+export function isLoopback (address: string): boolean {
+  return isIP(address) !== 0 && ipaddr.process(address.replace(/%.*$/, '')).range() === 'loopback'
+}

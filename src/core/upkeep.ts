@@ -24,6 +24,8 @@ export interface UpkeepStore {
   pruneUsage (step: UpkeepStep): Promise<number>
   pruneCalls (step: UpkeepStep): Promise<number>
   pruneEvents (step: UpkeepStep): Promise<number>
+  /** Forgets receivers of webhooks that no replica names any more, and what waits for them. */
+  forgetReceivers (rowsMax: number): Promise<number>
 }
 
 interface UpkeepOptions {
@@ -75,7 +77,8 @@ export class Upkeep {
       ...auditDays === null ? [] : [chore(pruneEveryMs, (rowsMax) => store.pruneAudit({ days: auditDays, rowsMax }))],
       chore(pruneEveryMs, (rowsMax) => store.pruneUsage({ days: usageDays, rowsMax })),
       chore(pruneEveryMs, (rowsMax) => store.pruneCalls({ days: callDays, rowsMax })),
-      chore(pruneEveryMs, (rowsMax) => store.pruneEvents({ days: eventDays, rowsMax }))
+      chore(pruneEveryMs, (rowsMax) => store.pruneEvents({ days: eventDays, rowsMax })),
+      chore(pruneEveryMs, (rowsMax) => store.forgetReceivers(rowsMax))
     ]
   }
 

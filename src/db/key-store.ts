@@ -8,7 +8,7 @@ import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
 import { isConflict, isOutage } from './outage.ts'
 import type { EventQuery, EventStore } from '../core/events.ts'
-import { listEvents } from './queries/events.ts'
+import { listEvents, placeEvents } from './queries/events.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
 import { importKeys } from './queries/import-keys.ts'
@@ -32,6 +32,9 @@ const bulkAnswerMs = 30_000
 const defaultConcurrency = 8
 // Changes that meet at the clock's row each wait for the other, unless the host's database isolates them more than they need.
 const conflictsMax = 50
+
+// Events at a time that get their place.
+const eventsPlaced = 1000
 
 interface PostgresKeyStoreOptions {
   /** Of the primary. A pool that verification does not wait for. */
@@ -135,7 +138,10 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore {
   }
 
   async listEvents (query: EventQuery) {
-    return await this.#bounded((db) => listEvents(db, query))
+    return await this.#bounded(async (db) => {
+      while (await placeEvents(db, eventsPlaced) === eventsPlaced);
+      return await listEvents(db, query)
+    })
   }
 
   async sharedSecret () {

@@ -6,7 +6,6 @@ import {
 const bytea = customType<{ data: Buffer, driverData: Buffer }>({ dataType: () => 'bytea' })
 const byteas = customType<{ data: Buffer[], driverData: string }>({ dataType: () => 'bytea[]' })
 const texts = customType<{ data: string[], driverData: string }>({ dataType: () => 'text[]' })
-const transactionId = customType<{ data: string, driverData: string }>({ dataType: () => 'xid8' })
 const time = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
 const now = sql`clock_timestamp()`
 const position = (name: string) => bigint(name, { mode: 'number' })
@@ -122,6 +121,20 @@ function makeTables (schemaName: string) {
     index('usage_batches_age').on(table.at)
   ])
 
+  /** Which replicas cannot write what keys were used for (`isOpen`), or have lost some of it, and when that was last so. */
+  const usageGaps = schema.table('usage_gaps', {
+    replica: uuid('replica').primaryKey(),
+    at: time('at').notNull().default(now),
+    isOpen: boolean('is_open').notNull()
+  })
+
+  /** Long walks through the keys, in steps: after which key the next step goes on, and from when on. One replica at a time takes a step. */
+  const walks = schema.table('walks', {
+    name: text('name').primaryKey(),
+    place: uuid('place'),
+    nextAt: time('next_at').notNull().default(now)
+  })
+
   const usageTools = schema.table('usage_tools', {
     keyId: uuid('key_id').notNull(),
     day: date('day', { mode: 'string' }).notNull(),
@@ -191,46 +204,57 @@ function makeTables (schemaName: string) {
   })
 
   /**
-   * What happened to keys, for those who want to be told. `xid` says which transaction wrote a row: rows whose transaction
-   * may still run beside older ones are not shown yet, so that a reader who goes on after the last row it saw misses none.
+   * What happened to keys, for those who want to be told. A row is written in the change's transaction and gets its `place` soon after: places are
+   * given under the lock of `event_clock`, so a reader who goes on after the last place that it saw misses none.
    */
   const events = schema.table('events', {
     id: uuid('id').primaryKey(),
+    /** Events of one key are in order by it, since each change of a key holds the key's row. Of several keys it says nothing. */
     seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity(),
-    xid: transactionId('xid').notNull().default(sql`pg_current_xact_id()`),
+    place: bigint('place', { mode: 'number' }),
     type: text('type').notNull(),
     workspaceId: text('workspace_id').notNull(),
     keyId: uuid('key_id').notNull(),
     at: time('at').notNull().default(now),
     data: jsonb('data').$type<Record<string, unknown>>().notNull()
   }, (table) => [
-    uniqueIndex('events_order').on(table.xid, table.seq),
+    uniqueIndex('events_place').on(table.place),
+    index('events_new').on(table.seq).where(sql`place is null`),
+    index('events_key').on(table.keyId, table.place),
     index('events_age').on(table.at)
+  ])
+
+  /** One row: the last place that an event has got. */
+  const eventClock = schema.table('event_clock', {
+    id: smallint('id').primaryKey(),
+    place: position('place').notNull()
+  }, (table) => [
+    check('event_clock_single', sql`${table.id} = 1`)
   ])
 
   /** Up to which event each receiver of webhooks has been given deliveries. */
   const receivers = schema.table('receivers', {
     /** The SHA-256 of its URL. */
     receiver: bytea('receiver').primaryKey(),
-    xid: transactionId('xid').notNull(),
-    seq: position('seq').notNull(),
+    place: position('place').notNull(),
     seenAt: time('seen_at').notNull().default(now)
   })
 
-  /** One row for each event and receiver that has not confirmed it yet. */
+  /**
+   * One row for each receiver and key while there are events of the key that the receiver has not confirmed: `place` is the first of them, and the others
+   * wait for it. While a replica sends it, `nextAt` is when its time is over and another one may take it; `attempts` tells the two apart.
+   */
   const deliveries = schema.table('deliveries', {
-    eventId: uuid('event_id').notNull().references(() => events.id, { onDelete: 'cascade' }),
-    /** Which of the receivers: the SHA-256 of its URL. */
     receiver: bytea('receiver').notNull(),
     keyId: uuid('key_id').notNull(),
-    seq: position('seq').notNull(),
+    place: position('place').notNull(),
     attempts: integer('attempts').notNull().default(0),
-    nextAt: time('next_at').notNull().default(now),
-    failure: text('failure')
+    nextAt: time('next_at').notNull().default(now)
   }, (table) => [
-    primaryKey({ columns: [table.eventId, table.receiver] }),
-    index('deliveries_due').on(table.nextAt),
-    index('deliveries_order').on(table.receiver, table.keyId, table.seq)
+    primaryKey({ columns: [table.receiver, table.keyId] }),
+    index('deliveries_due').on(table.receiver, table.nextAt),
+    index('deliveries_oldest').on(table.receiver, table.place),
+    index('deliveries_key').on(table.keyId)
   ])
 
   /**
@@ -300,11 +324,14 @@ function makeTables (schemaName: string) {
     usageDays,
     usageTools,
     usageBatches,
+    usageGaps,
+    walks,
     calls,
     audit,
     idempotency,
     policies,
     events,
+    eventClock,
     receivers,
     deliveries,
     revocationClock,

@@ -6,6 +6,7 @@ import { pruneCalls } from './queries/calls.ts'
 import { pruneEvents } from './queries/events.ts'
 import { markExpired, noticeExpiring } from './queries/expiry.ts'
 import { pruneUsage } from './queries/usage.ts'
+import { forgetReceivers } from './queries/webhooks.ts'
 import type { Pool } from './replaceable-pool.ts'
 
 const stepMs = 10_000
@@ -42,6 +43,10 @@ export class PostgresUpkeepStore implements UpkeepStore {
 
   async pruneEvents (step: UpkeepStep) {
     return await this.#step((db) => pruneEvents(db, step))
+  }
+
+  async forgetReceivers (rowsMax: number) {
+    return await this.#step((db) => forgetReceivers(db, rowsMax))
   }
 
   async #step (ask: (db: Database) => Promise<number>): Promise<number> {

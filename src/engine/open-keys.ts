@@ -16,6 +16,8 @@ import { RefusalMemory } from '../core/refusal-memory.ts'
 import { EventFeed } from '../core/events.ts'
 import { Upkeep, type Retention } from '../core/upkeep.ts'
 import { PostgresUpkeepStore } from '../db/upkeep-store.ts'
+import { PostgresWebhookStore } from '../db/webhook-store.ts'
+import type { WebhookStore } from '../core/webhooks.ts'
 import { TokenFormat } from '../core/token.ts'
 import { Trickle } from '../core/trickle.ts'
 import { Verifier, type VerifierStats } from '../core/verifier.ts'
@@ -110,6 +112,8 @@ export interface Keys {
   readonly imports: KeyImports
   readonly policies: Policies
   readonly events: EventFeed
+  /** Which events have been confirmed by whom. */
+  readonly webhooks: WebhookStore
   readonly tokenReports: TokenReports
   readonly window: TrustWindow
   /** What keys are used for, on its way to the database. */
@@ -174,6 +178,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const service = new KeyService({ store, force: window, clock, tokens })
   const imports = new KeyImports({ store, tokens })
   const events = new EventFeed({ store })
+  const webhooks = new PostgresWebhookStore({ pool: databases.management, clock })
   const { retention } = options
   const upkeep = retention && new Upkeep({ store: new PostgresUpkeepStore({ pool: databases.management }), retention, clock, log })
   const policies = new Policies({ store, force: window, clock })
@@ -214,6 +219,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     imports,
     policies,
     events,
+    webhooks,
     tokenReports,
     window,
     usage,

@@ -1,5 +1,6 @@
 import { Type, type Static, type TObject, type TString } from 'typebox'
 import { KeysError } from '../core/errors.ts'
+import { eventTypes, type KeyEvent } from '../core/events.ts'
 import type { ManagedKey, RateLimit } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 
@@ -45,6 +46,18 @@ export const keySchema = Type.Object({
   previous_token: nullableObject(previousTokenSchema, 'The token before the current one, while it still works.')
 }, { $id: 'Key', title: 'Key' })
 
+/** An event as it is asked for, and as it is sent to receivers of webhooks. */
+export const eventSchema = Type.Object({
+  id: Type.String({ format: 'uuid', description: 'The same one however often the event is told.' }),
+  type: Type.Enum([...eventTypes]),
+  timestamp: Type.String({ format: 'date-time', description: 'When it happened.' }),
+  data: Type.Object({
+    key_id: Type.String({ format: 'uuid' }),
+    key: Type.Object(keySchema.properties, { description: 'As it was when it happened.' }),
+    days: Type.Optional(Type.Integer({ description: 'Of `key.expiring`: within how many days, 7 or 1.' }))
+  })
+})
+
 /** Where the client is that presented a token to the asker. */
 export const addressSchema = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })], { description: 'The address of the client that presented the token. Without it, a key with a list of addresses is refused.' })
 
@@ -81,6 +94,10 @@ export function toWireKey (key: ManagedKey): Static<typeof keySchema> {
     rotated_at: toWireTimeOrNull(key.rotatedAt),
     previous_token: key.previousToken && { hint: key.previousToken.hint, ends_at: toWireTime(key.previousToken.endsAt) }
   }
+}
+
+export function toWireEvent ({ id, type, at, keyId, key, days }: KeyEvent): Static<typeof eventSchema> {
+  return { id, type, timestamp: toWireTime(at), data: { key_id: keyId, key: toWireKey(key), ...days === undefined ? {} : { days } } }
 }
 
 export function toWireTime (ms: number): string {

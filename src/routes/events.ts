@@ -1,19 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { eventTypes } from '../core/events.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { keySchema, nullable, toWireKey, toWireTime } from '../http/wire.ts'
-
-const eventSchema = Type.Object({
-  id: Type.String({ format: 'uuid', description: 'The same one however often the event is told.' }),
-  type: Type.Enum([...eventTypes]),
-  timestamp: Type.String({ format: 'date-time', description: 'When it happened.' }),
-  data: Type.Object({
-    key_id: Type.String({ format: 'uuid' }),
-    key: Type.Object(keySchema.properties, { description: 'As it was when it happened.' }),
-    days: Type.Optional(Type.Integer({ description: 'Of `key.expiring`: within how many days, 7 or 1.' }))
-  })
-})
+import { eventSchema, nullable, toWireEvent } from '../http/wire.ts'
 
 /** What happened to keys, in order; for holders of a management token. */
 export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -39,10 +27,6 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
   }, async function listEvents (request) {
     const { after, limit = 100 } = request.query
     const page = await events.list({ after, limit })
-    return {
-      events: page.events.map(({ id, type, at, keyId, key, days }) =>
-        ({ id, type, timestamp: toWireTime(at), data: { key_id: keyId, key: toWireKey(key), ...days === undefined ? {} : { days } } })),
-      next_after: page.nextAfter
-    }
+    return { events: page.events.map(toWireEvent), next_after: page.nextAfter }
   })
 }

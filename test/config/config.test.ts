@@ -171,3 +171,29 @@ t.test('the settings of the database stand instead of the URL, or over its parts
   t.throws(() => readConfig({ ...management, DATABASE_URL: 'postgres://h/d?channel_binding=require' }), /DATABASE_URL cannot be used: its parameter channel_binding may be/)
   t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: 'Keys"' }), /DATABASE_SCHEMA must be lower-case/)
 })
+
+t.test('webhooks are read from lists with commas or line breaks, and what is wrong with an entry is said by its place, never with its value', async (t) => {
+  const good = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
+  const other = `whsec_${Buffer.alloc(24, 9).toString('base64')}`
+  t.same(readConfig({ WEBHOOK_URLS: 'https://a.example/x?y=1,\n http://localhost:3000/b\n', WEBHOOK_SECRETS: `${good}\r\n${other}`, WEBHOOK_ALLOWED_CIDRS: '10.0.0.0/8,::1' }).webhooks, {
+    urls: ['https://a.example/x?y=1', 'http://localhost:3000/b'], secrets: [good, other], allowedCidrs: ['10.0.0.0/8', '::1/128']
+  })
+  for (const [environment, says] of [
+    [{ WEBHOOK_URLS: 'https://a.example/' }, [/^WEBHOOK_SECRETS is needed/]],
+    [{ WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS is needed/]],
+    [{ WEBHOOK_URLS: 'https://a.example/,http://b.example/hush-hush', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 2 must be https:, or http: on this machine/]],
+    [{ WEBHOOK_URLS: 'https://10.1.2.3/hush-hush', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 1 leads to a private address.*WEBHOOK_ALLOWED_CIDRS/]],
+    [{ WEBHOOK_URLS: 'https://10.1.2.3/hush-hush', WEBHOOK_SECRETS: good, WEBHOOK_ALLOWED_CIDRS: '10.1.2.3/8' }, [/^WEBHOOK_ALLOWED_CIDRS: entry 1: Has bits set.*10\.0\.0\.0\/8/, /private address/]],
+    [{ WEBHOOK_URLS: 'https://a.example,https://a.example/', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 2 stands there twice/]],
+    [{ WEBHOOK_URLS: 'https://a.example/', WEBHOOK_SECRETS: `${good},whsec_aHVzaC1odXNo,hush-hush` }, [/^WEBHOOK_SECRETS: entry 2 must be whsec_/, /^WEBHOOK_SECRETS: entry 3/]]
+  ] as const) {
+    const faults = faultsOf(environment)
+    t.equal(faults.length, says.length)
+    for (const [i, expected] of says.entries()) t.match(faults[i], expected)
+    t.notMatch(faults.join(), /hush-hush/)
+  }
+})
+
+t.test('named secrets stand one a line too', async (t) => {
+  t.same(readConfig({ SERVICE_TOKENS: `a=${secret}\nb=${otherSecret}\n` }).serviceTokens, [{ name: 'a', secret }, { name: 'b', secret: otherSecret }])
+})

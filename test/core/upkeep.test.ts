@@ -27,7 +27,8 @@ function scriptedStore (answer: (step: string, rowsMax: number) => Promise<numbe
     pruneAudit: step('audit'),
     pruneUsage: step('usage'),
     pruneCalls: step('calls'),
-    pruneEvents: step('events')
+    pruneEvents: step('events'),
+    forgetReceivers: step('receivers')
   }
   return { store, steps, underWayMost: () => underWayMost }
 }

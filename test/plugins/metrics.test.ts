@@ -28,7 +28,7 @@ function documented (): Record<string, Family> {
 }
 
 async function setup (t: Parameters<typeof setupApp>[0]) {
-  const one = await setupApp(t, { redis: true })
+  const one = await setupApp(t, { redis: true, environment: { WEBHOOK_URLS: 'http://127.0.0.1:1/', WEBHOOK_SECRETS: `whsec_${Buffer.alloc(32).toString('base64')}` } })
   const other = await setupApp(t, { databaseUrl: one.url, environment: { REDIS_URL: one.redisUrl! } })
   const scrape = async () => (await one.ask('GET', '/metrics')).body as string
   return { one, other, scrape }

@@ -13,7 +13,8 @@ export function emit ({ tables }: Database, type: EventType, source: SQL, detail
       select gen_random_uuid(), ${type}, source.workspace_id, source.id, jsonb_build_object('key', to_jsonb(source)) || ${details} from ${source} as source`
 }
 
-interface EventRow {
+/** Of `eventColumns`. */
+export interface EventRow {
   id: string
   type: EventType
   at: number
@@ -22,35 +23,60 @@ interface EventRow {
   [column: string]: unknown
 }
 
+export const eventColumns = sql`events.id, events.type, ${milliseconds(sql`events.at`)} as at, events.key_id, events.data`
+
+export function toKeyEvent ({ id, type, at, key_id: keyId, data: { key, days } }: EventRow): KeyEvent {
+  return { id, type, at, keyId, key: toManagedKey(key), days }
+}
+
 /**
- * Events in the order of their transactions; `undefined` where there is no event `after`. Those of a transaction that began after one that still runs are held back: the other may
- * yet add events before them, which a reader who goes on after the last one it saw would miss.
+ * Gives places to some of the events that have none yet; resolves to how many. One at a time, under the lock of the clock: places become visible in their order.
+ * Events of one key get theirs in the order in which they happened, because a statement that sees the later one sees the earlier one too. Another process may be at
+ * it: then there is nothing to do.
  */
+export async function placeEvents (db: Database, rowsMax: number): Promise<number> {
+  const { events, eventClock } = db.tables
+  const [row] = await db.execute<{ placed: number, [column: string]: unknown }>(sql`
+    with turn as materialized (
+      select place from ${eventClock} where id = 1 and exists (select from ${events} where events.place is null) for update skip locked
+    ), unplaced as materialized (
+      select events.id, events.seq from ${events} where events.place is null and exists (select from turn) order by events.seq limit ${rowsMax} for update of events
+    ), numbered as materialized (
+      select unplaced.id, turn.place + row_number() over (order by unplaced.seq) as place from turn, unplaced
+    ), placed as (
+      update ${events} set place = numbered.place from numbered where events.id = numbered.id
+    ), counted as materialized (
+      select count(*)::int as placed from numbered
+    ), moved as (
+      update ${eventClock} set place = event_clock.place + counted.placed from counted, turn where event_clock.id = 1 and counted.placed > 0
+    )
+    select placed from counted`)
+  return row?.placed ?? 0
+}
+
+/** Events in the order of their places; `undefined` where there is no event `after`. */
 export async function listEvents (db: Database, query: EventQuery): Promise<readonly KeyEvent[] | undefined> {
   const rows = await db.execute<EventRow>(listEventsStatement(db, query))
   if (rows.length === 0 && query.after !== undefined) {
-    const known = await db.execute(sql`select 1 from ${db.tables.events} where id = ${query.after}::uuid`)
+    const known = await db.execute(sql`select 1 from ${db.tables.events} where id = ${query.after}::uuid and place is not null`)
     if (known.length === 0) return undefined
   }
-  return rows.map(({ id, type, at, key_id: keyId, data: { key, days } }) => ({ id, type, at, keyId, key: toManagedKey(key), days }))
+  return rows.map(toKeyEvent)
 }
 
 export function listEventsStatement ({ tables: { events } }: Database, { after, rowsMax }: EventQuery): SQL {
-  const place = (column: SQL) => sql`(select ${column} from ${events} where id = ${after}::uuid)`
-  const isAfter = after === undefined ? sql`true` : sql`(events.xid, events.seq) > (${place(sql`xid`)}, ${place(sql`seq`)})`
-  return sql`
-    select id, type, ${milliseconds(sql`events.at`)} as at, key_id, data from ${events}
-    where events.xid < pg_snapshot_xmin(pg_current_snapshot()) and ${isAfter}
-    order by events.xid, events.seq limit ${rowsMax}`
+  const isAfter = after === undefined ? sql`events.place is not null` : sql`events.place > (select place from ${events} where id = ${after}::uuid)`
+  return sql`select ${eventColumns} from ${events} where ${isAfter} order by events.place limit ${rowsMax}`
 }
 
 /** Forgets some of the events that are older than `days` and that no receiver still waits for; resolves to how many went. */
 export async function pruneEvents (db: Database, { days, rowsMax }: UpkeepStep): Promise<number> {
-  const { events, deliveries } = db.tables
+  const { events, deliveries, receivers } = db.tables
   const gone = await db.execute(sql`
     delete from ${events} where id in (
-      select id from ${events} where at < statement_timestamp() - ${days}::int * interval '1 day'
-        and not exists (select from ${deliveries} where deliveries.event_id = events.id)
+      select id from ${events} where at < statement_timestamp() - ${days}::int * interval '1 day' and events.place is not null
+        and not exists (select from ${receivers} where receivers.place < events.place)
+        and not exists (select from ${deliveries} where deliveries.key_id = events.key_id and deliveries.place <= events.place)
       order by at limit ${rowsMax} for update skip locked)
     returning 1`)
   return gone.length

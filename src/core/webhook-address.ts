@@ -1,0 +1,31 @@
+import { isIP } from 'node:net'
+import { isAllowed, isLoopback, isPublic } from './addresses.ts'
+
+/** What is wrong with a URL as one that events are sent to; `undefined`: nothing that its text tells. */
+export function faultOfWebhookUrl (text: string, allowedCidrs: readonly string[]): string | undefined {
+  if (!URL.canParse(text)) return 'must be a URL such as https://example.com/hooks.'
+  const url = new URL(text)
+  if (url.username !== '' || url.password !== '') return 'must not hold a user or a password. Events are signed: check their signature instead.'
+  if (url.hash !== '') return 'must not have a fragment (#).'
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && namesLoopback(url))) return 'must be https:, or http: on this machine (localhost, 127.0.0.1, [::1]).'
+  const address = addressOf(url)
+  return address === undefined || mayReach(url, address, allowedCidrs)
+    ? undefined
+    : 'leads to a private address. If that is meant, name its range in WEBHOOK_ALLOWED_CIDRS.'
+}
+
+/** Whether what is sent to `url` may go to `address`: where the URL names this machine to it alone, else to the internet and to what is allowed. */
+export function mayReach (url: URL, address: string, allowedCidrs: readonly string[]): boolean {
+  return namesLoopback(url) ? isLoopback(address) : isPublic(address) || isAllowed(address, allowedCidrs)
+}
+
+/** The address that a URL names itself, without a name to look up. */
+export function addressOf ({ hostname }: URL): string | undefined {
+  const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
+  return isIP(host) === 0 ? undefined : host
+}
+
+function namesLoopback (url: URL): boolean {
+  const address = addressOf(url)
+  return url.hostname === 'localhost' || (address !== undefined && isLoopback(address))
+}

@@ -1,0 +1,242 @@
+import type { Clock } from './clock.ts'
+import type { KeyEvent } from './events.ts'
+import { failureOf, type Logger } from './logger.ts'
+
+/** The first event of a key that a receiver has not confirmed, taken by this process for a while. */
+export interface Delivery {
+  /** The SHA-256 of the receiver's URL, in hexadecimal. */
+  readonly receiver: string
+  readonly place: number
+  /** How often it has been taken, this time included. It tells the process that took it last from those before. */
+  readonly attempts: number
+  readonly event: KeyEvent
+  /** Whether the event happened so long ago that it is not tried for ever. */
+  readonly isOld: boolean
+}
+
+export interface QueuedWork {
+  /** Receivers with deliveries that are due. */
+  readonly due: readonly string[]
+  /** How long ago the oldest event happened that a receiver has not confirmed; 0: there is none. */
+  readonly oldestMs: number
+  /** Whether there are further events to be queued. */
+  readonly hasMore: boolean
+}
+
+/** Deliveries in Postgres. Each call settles in bounded time, and several processes may make any of them at once. */
+export interface WebhookStore {
+  /** Makes the receivers known, each from now on, and queues for each the events that it has not been given yet. */
+  queue (receivers: readonly string[]): Promise<QueuedWork>
+  /** Takes some deliveries that are due; no other process takes them for `leaseMs`. */
+  claim (wanted: { readonly receiver: string, readonly rowsMax: number, readonly leaseMs: number }): Promise<readonly Delivery[]>
+  /** It is done with: the next event of the key is due. Does nothing where another process took it meanwhile. */
+  finish (delivery: Delivery): Promise<void>
+  /** It is due again in `delayMs`. Does nothing where another process took it meanwhile. */
+  postpone (delivery: Delivery, delayMs: number): Promise<void>
+}
+
+export type SendOutcome = { readonly isConfirmed: true } | { readonly isConfirmed: false, readonly failure: string, readonly retryAfterMs?: number | undefined }
+
+/** Who is told of events. */
+export interface Receiver {
+  readonly id: string
+  /** What logs call it: never its whole URL, which may hold a secret. */
+  readonly name: string
+  /** Never rejects. */
+  send (event: KeyEvent, signal: AbortSignal): Promise<SendOutcome>
+}
+
+export interface WebhookStats {
+  readonly delivered: number
+  readonly failed: number
+  readonly givenUp: number
+  /** How long ago the oldest event happened that a receiver has not confirmed, in seconds. */
+  readonly oldestS: number
+}
+
+interface WebhooksOptions {
+  readonly store: WebhookStore
+  readonly receivers: readonly Receiver[]
+  readonly clock: Clock
+  readonly log: Logger
+  /** Whether the database has answered for the first time. */
+  isStarted (): boolean
+  /** Milliseconds between two looks for new events, give or take half of it. 2000. */
+  readonly everyMs?: number
+  /** How long `close` waits for what is being sent, in milliseconds. 2000. */
+  readonly closeMs?: number
+}
+
+/** Deliveries to one receiver at a time, in one process. */
+const atOnceMax = 16
+/** How long an event may be on its way. `Receiver.send` ends within it. */
+export const sendMs = 15_000
+// A process that is killed keeps what it took to itself for so long. Twice the sending, so that a delivery that another process may take is never under way.
+const leaseMs = 30_000
+const firstDelayMs = 5000
+const longestDelayMs = 3_600_000
+/** An event that is older than so many days is given up after these attempts. */
+export const triedDays = 3
+const attemptsMin = 10
+
+/**
+ * Sends events to receivers, each event of a key after the one before it. What is to be sent, and when, stands in Postgres; a process takes a delivery for half a minute,
+ * sends it, and says so. One that is killed in between, or that cannot say so, leaves it to another: a receiver may get an event twice, and never an earlier one after a later one
+ * that it has confirmed. Every replica does this.
+ */
+export class Webhooks {
+  readonly #options: WebhooksOptions
+  readonly #everyMs: number
+  readonly #lanes: ReadonlyMap<string, Lane>
+  readonly #stopping = new AbortController()
+  readonly #counts = { delivered: 0, failed: 0, givenUp: 0 }
+  #oldestMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #round: Promise<void> | undefined
+  #isFailing = false
+
+  constructor (options: WebhooksOptions) {
+    this.#options = options
+    this.#everyMs = options.everyMs ?? 2000
+    this.#lanes = new Map(options.receivers.map((receiver) => [receiver.id, new Lane({ ...options, receiver, counts: this.#counts, signal: this.#stopping.signal })]))
+  }
+
+  start (): void {
+    this.#later()
+  }
+
+  /** Takes nothing more, and waits a little for what is being sent; what is not confirmed by then is sent again by another process. */
+  async close (): Promise<void> {
+    clearTimeout(this.#timer)
+    for (const lane of this.#lanes.values()) lane.close()
+    const idle = Promise.all([...this.#lanes.values()].map((lane) => lane.idle()))
+    const timer = setTimeout(() => { this.#stopping.abort() }, this.#options.closeMs ?? 2000)
+    await Promise.all([idle, this.#round])
+    clearTimeout(timer)
+    this.#stopping.abort()
+  }
+
+  stats (): WebhookStats {
+    return { ...this.#counts, oldestS: this.#oldestMs / 1000 }
+  }
+
+  #later (delayMs = this.#everyMs * (0.5 + Math.random())): void {
+    this.#timer = setTimeout(() => {
+      this.#round = this.#look().then((hasMore) => {
+        this.#round = undefined
+        if (!this.#stopping.signal.aborted) this.#later(hasMore ? 50 : undefined)
+      })
+    }, delayMs).unref()
+  }
+
+  async #look (): Promise<boolean> {
+    const { store, log, isStarted } = this.#options
+    if (!isStarted()) return false
+    try {
+      const { due, oldestMs, hasMore } = await store.queue([...this.#lanes.keys()])
+      this.#oldestMs = oldestMs
+      for (const receiver of due) this.#lanes.get(receiver)?.poke()
+      this.#isFailing = false
+      return hasMore
+    } catch (error) {
+      if (!this.#isFailing) log.warn(failureOf(error), 'looking for events to deliver failed, and is tried again')
+      this.#isFailing = true
+      return false
+    }
+  }
+}
+
+interface LaneOptions extends Pick<WebhooksOptions, 'store' | 'clock' | 'log'> {
+  readonly receiver: Receiver
+  readonly counts: { delivered: number, failed: number, givenUp: number }
+  readonly signal: AbortSignal
+}
+
+/** What this process sends to one receiver: a receiver that does not answer keeps no other one waiting. */
+class Lane {
+  readonly #options: LaneOptions
+  readonly #underWay = new Set<Promise<void>>()
+  #claiming: Promise<void> | undefined
+  #again = false
+  #isOn = true
+  #isFailing = false
+
+  constructor (options: LaneOptions) {
+    this.#options = options
+  }
+
+  /** There may be something to take. */
+  poke (): void {
+    this.#again = true
+    this.#claiming ??= this.#claim().finally(() => { this.#claiming = undefined })
+  }
+
+  close (): void {
+    this.#isOn = false
+  }
+
+  /** Resolves when nothing is under way; after `close` nothing begins. */
+  async idle (): Promise<void> {
+    await this.#claiming
+    await Promise.all(this.#underWay)
+  }
+
+  async #claim (): Promise<void> {
+    const { store, receiver, clock, log } = this.#options
+    while (this.#again && this.#isOn && this.#underWay.size < atOnceMax) {
+      this.#again = false
+      const askedAt = clock.monotonicMs()
+      let deliveries: readonly Delivery[] = []
+      try {
+        deliveries = await store.claim({ receiver: receiver.id, rowsMax: atOnceMax - this.#underWay.size, leaseMs })
+      } catch (error) {
+        log.debug(failureOf(error), 'taking deliveries failed, and is tried again')
+      }
+      for (const delivery of deliveries) {
+        const work: Promise<void> = this.#deliver(delivery, askedAt).finally(() => {
+          this.#underWay.delete(work)
+          this.poke()
+        })
+        this.#underWay.add(work)
+      }
+    }
+  }
+
+  async #deliver (delivery: Delivery, askedAt: number): Promise<void> {
+    const { clock, receiver, signal, log } = this.#options
+    // A process that was stopped for a while: another one may have taken it.
+    if (!this.#isOn || clock.monotonicMs() - askedAt > leaseMs - sendMs) return
+    const outcome = await receiver.send(delivery.event, signal)
+    try {
+      await this.#settle(delivery, outcome)
+    } catch (error) {
+      log.debug(failureOf(error), 'noting what became of a delivery failed: it is sent again')
+    }
+  }
+
+  async #settle (delivery: Delivery, outcome: SendOutcome): Promise<void> {
+    const { store, receiver: { name: receiver }, counts, log } = this.#options
+    const { attempts, event: { id: eventId } } = delivery
+    if (outcome.isConfirmed) {
+      counts.delivered++
+      if (this.#isFailing) log.info({ receiver }, 'the receiver of webhooks confirms again')
+      this.#isFailing = false
+      return await store.finish(delivery)
+    }
+    const { failure } = outcome
+    counts.failed++
+    if (delivery.isOld && attempts >= attemptsMin) {
+      counts.givenUp++
+      log.error({ receiver, failure, eventId, attempts }, `an event was given up: its receiver has not confirmed it for ${triedDays} days`)
+      return await store.finish(delivery)
+    }
+    if (!this.#isFailing) log.warn({ receiver, failure, eventId, attempts }, 'a receiver of webhooks did not confirm an event; it is sent again')
+    this.#isFailing = true
+    await store.postpone(delivery, delayAfter(attempts, outcome.retryAfterMs))
+  }
+}
+
+function delayAfter (attempts: number, retryAfterMs = 0): number {
+  const delayMs = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(attempts - 1, 20)) * (0.8 + 0.4 * Math.random())
+  return Math.max(delayMs, Math.min(longestDelayMs, retryAfterMs))
+}

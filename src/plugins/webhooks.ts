@@ -1,0 +1,42 @@
+import fp from 'fastify-plugin'
+import { Counter, Gauge } from 'prom-client'
+import { systemClock } from '../core/clock.ts'
+import { Webhooks } from '../core/webhooks.ts'
+import { WebhookReceiver } from '../http/webhook-receiver.ts'
+
+export interface WebhooksOptions {
+  readonly urls: readonly string[]
+  readonly secrets: readonly string[]
+  readonly allowedCidrs: readonly string[]
+}
+
+/** Sends what happens to keys to the URLs of the settings, and counts it. */
+export const webhooks = fp<WebhooksOptions>(async (app, { urls, secrets, allowedCidrs }) => {
+  const { apiKeys: keys, metricsRegistry } = app
+  const receivers = urls.map((url) => new WebhookReceiver({ url, secrets, allowedCidrs }))
+  const deliveries = new Webhooks({ store: keys.webhooks, receivers, clock: systemClock, log: app.log, isStarted: () => keys.isStarted })
+  metricsRegistry.registerMetric(new Counter({
+    name: 'navis_keys_webhook_deliveries_total',
+    help: 'Events sent to receivers: delivered, failed and sent again, or given up after days.',
+    labelNames: ['outcome'],
+    registers: [],
+    collect () {
+      const { delivered, failed, givenUp } = deliveries.stats()
+      this.reset()
+      this.inc({ outcome: 'delivered' }, delivered)
+      this.inc({ outcome: 'failed' }, failed)
+      this.inc({ outcome: 'given_up' }, givenUp)
+    }
+  }))
+  metricsRegistry.registerMetric(new Gauge({
+    name: 'navis_keys_webhook_oldest_seconds',
+    help: 'Since the oldest event happened that a receiver has not confirmed; 0: there is none.',
+    registers: [],
+    collect () { this.set(deliveries.stats().oldestS) }
+  }))
+  app.addHook('onReady', async () => { deliveries.start() })
+  app.addHook('preClose', async () => {
+    await deliveries.close()
+    for (const receiver of receivers) receiver.close()
+  })
+}, { name: 'webhooks', dependencies: ['api-keys', 'metrics'], fastify: '5.x' })
