@@ -2,6 +2,7 @@ import { sql, type SQL } from 'drizzle-orm'
 import type { EventQuery, EventType, KeyEvent } from '../../core/events.ts'
 import type { UpkeepStep } from '../../core/upkeep.ts'
 import type { Database } from '../connect.ts'
+import { durably } from '../proof.ts'
 import { milliseconds, toManagedKey, type ManagedKeyRow } from './managed-key.ts'
 
 /**
@@ -32,7 +33,7 @@ export function toKeyEvent ({ id, type, at, key_id: keyId, data: { key, days } }
 /**
  * Gives places to some of the events that have none yet; resolves to how many. One at a time, under the lock of the clock: places become visible in their order.
  * Events of one key get theirs in the order in which they happened, because a statement that sees the later one sees the earlier one too. Another process may be at
- * it: then there is nothing to do.
+ * it: then there is nothing to do. The commit waits for the disk: after a crash, what has been shown must not have other places.
  */
 export async function placeEvents (db: Database, rowsMax: number): Promise<number> {
   const { events, eventClock } = db.tables
@@ -50,7 +51,7 @@ export async function placeEvents (db: Database, rowsMax: number): Promise<numbe
     ), moved as (
       update ${eventClock} set place = event_clock.place + counted.placed from counted, turn where event_clock.id = 1 and counted.placed > 0
     )
-    select placed from counted`)
+    select placed, (${sql.raw(durably)}) as durable from counted`)
   return row?.placed ?? 0
 }
 
