@@ -105,10 +105,10 @@ t.test('four processes that queue, take and confirm at once deliver every event 
   const keys = await Promise.all(Array.from({ length: 12 }, newKey))
   const made = new Map<string, string[]>(keys.map((key) => [key, []]))
   const delivered = new Map<string, string[]>(keys.map((key) => [key, []]))
-  let isMaking = true
-  const making = Promise.all(keys.map(async (key) => { for (let i = 0; i < 25; i++) made.get(key)!.push(await emitFor(key)) })).then(() => { isMaking = false })
+  const state = { isMaking: true }
+  const making = Promise.all(keys.map(async (key) => { for (let i = 0; i < 25; i++) made.get(key)!.push(await emitFor(key)) })).then(() => { state.isMaking = false })
   const process = async () => {
-    for (let idle = 0; isMaking || idle < 3;) {
+    for (let idle = 0; state.isMaking || idle < 3;) {
       await queue(undefined, 7)
       const taken = await claim(5)
       idle = taken.length === 0 ? idle + 1 : 0
@@ -186,13 +186,13 @@ t.test('a transaction that runs for long delays no event of others, and its own 
 t.test('two that give places at once give each place once, and a reader sees them in order', async (t) => {
   const { db, newKey, emitFor } = await setup(t)
   const keys = await Promise.all(Array.from({ length: 6 }, newKey))
-  let isMaking = true
-  const making = Promise.all(keys.map(async (key) => { for (let i = 0; i < 40; i++) await emitFor(key) })).then(() => { isMaking = false })
-  const placing = async () => { while (isMaking) await placeEvents(db, 5) }
+  const state = { isMaking: true }
+  const making = Promise.all(keys.map(async (key) => { for (let i = 0; i < 40; i++) await emitFor(key) })).then(() => { state.isMaking = false })
+  const placing = async () => { while (state.isMaking) await placeEvents(db, 5) }
   const seen: string[] = []
   const reading = async () => {
     while (seen.length < 240) {
-      if (!isMaking) await placeEvents(db, 1000)
+      if (!state.isMaking) await placeEvents(db, 1000)
       seen.push(...(await listEvents(db, { after: seen.at(-1), rowsMax: 50 }))!.map(({ id }) => id))
     }
   }

@@ -80,8 +80,13 @@ t.test('replicas, receivers and Postgres are killed and started again: no event 
   const ports = [await freePort(), await freePort()]
   const run = (i: number) => startMain(t, {
     env: {
-      PORT: String(ports[i]), DATABASE_URL: postgres.url, MANAGEMENT_TOKENS: `ops=${management}`, LOG_FORMAT: 'json',
-      WEBHOOK_URLS: `${one.url}\n${two.url}`, WEBHOOK_SECRETS: secrets.join(','), TRUST_WINDOW_MS: '1000'
+      PORT: String(ports[i]),
+      DATABASE_URL: postgres.url,
+      MANAGEMENT_TOKENS: `ops=${management}`,
+      LOG_FORMAT: 'json',
+      WEBHOOK_URLS: `${one.url}\n${two.url}`,
+      WEBHOOK_SECRETS: secrets.join(','),
+      TRUST_WINDOW_MS: '1000'
     }
   })
   const replicas = [run(0), run(1)]
@@ -92,7 +97,6 @@ t.test('replicas, receivers and Postgres are killed and started again: no event 
   await until(async () => (await sql`select 1 from navis_keys.receivers`).length === 2, { timeoutMs: waitMs })
 
   const wanted = new Map<string, string[]>()
-  let isOver = false
   const call = async (method: string, path: string, body?: object) => {
     for (let i = 0; ; i++) {
       try {
@@ -107,7 +111,7 @@ t.test('replicas, receivers and Postgres are killed and started again: no event 
     const made = JSON.parse((await call('POST', '', { name: `key ${n}`, scope: 'mcp:read' })).body) as { id: string, token: string }
     const story = ['key.created']
     wanted.set(made.id, story)
-    for (let step = 0; step < 8 && !isOver; step++) {
+    for (let step = 0; step < 8; step++) {
       await call('PATCH', `/${made.id}`, { name: `step ${step}` })
       story.push(`step ${step}`)
       await new Promise((resolve) => { setTimeout(resolve, 50 + Math.random() * 300) })
@@ -134,7 +138,6 @@ t.test('replicas, receivers and Postgres are killed and started again: no event 
   replicas[1] = run(1)
   await ready(ports[1]!)
   await lives
-  isOver = true
 
   // A repeated request is told of again: the stories are compared without such repeats.
   const isTold = (receiver: TestReceiver) => {
