@@ -15,7 +15,7 @@ const deno = join(root, 'node_modules/.bin/deno')
 t.test('the edge function, type-checked and run by Deno on the packed package, lets in only keys that may', async (t) => {
   const { app, create, ask } = await setupApp(t)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
-  const { folder } = await install(t, (await pack(t))['navis-keys'].tarball)
+  const { folder } = await install(t, (await pack())['navis-keys'].tarball)
   await cp(join(root, 'examples/edge-function/index.ts'), join(folder, 'esm/index.ts'))
   const env = { PATH: process.env['PATH'], HOME: folder, DENO_DIR: join(folder, 'deno'), DENO_NO_UPDATE_CHECK: '1' }
   const cwd = join(folder, 'esm')

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
@@ -16,16 +18,52 @@ export interface Packed {
   readonly tarball: string
 }
 
-/** Makes the packages that are published, from what `npm run build` has made, and packs them. */
-export async function pack (t: Test): Promise<Record<'navis-keys' | 'navis-keys-service', Packed>> {
-  const out = await temporaryFolder(t)
-  await run(process.execPath, [join(root, 'packages/build.js'), out])
-  const packed = async (name: string): Promise<Packed> => {
-    const folder = join(out, name)
-    const { stdout } = await run('npm', ['pack', '--silent', '--pack-destination', out], { cwd: folder })
-    return { folder, tarball: join(out, stdout.trim()) }
-  }
+type Name = 'navis-keys' | 'navis-keys-service'
+
+const packagesOfRuns = join(root, 'node_modules/.cache/navis-keys/packed')
+const ingredients = ['dist', 'packages', 'drizzle', 'assets', 'package.json', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE']
+
+/** The packages that are published, made and packed from what `npm run build` has made: once, for every test that needs them. */
+export async function pack (): Promise<Record<Name, Packed>> {
+  const home = join(packagesOfRuns, await digestOf(ingredients))
+  if (!existsSync(home)) await packInto(home)
+  const packed = async (name: Name): Promise<Packed> => ({ folder: join(home, name), tarball: join(home, `${name}.tgz`) })
   return { 'navis-keys': await packed('navis-keys'), 'navis-keys-service': await packed('navis-keys-service') }
+}
+
+// Renamed into place: another test that comes meanwhile finds everything or nothing.
+async function packInto (home: string): Promise<void> {
+  await removeOld()
+  await mkdir(packagesOfRuns, { recursive: true })
+  const out = await mkdtemp(join(packagesOfRuns, '.new-'))
+  await run(process.execPath, [join(root, 'packages/build.js'), out])
+  for (const name of ['navis-keys', 'navis-keys-service']) {
+    const { stdout } = await run('npm', ['pack', '--silent', '--pack-destination', out], { cwd: join(out, name) })
+    await rename(join(out, stdout.trim()), join(out, `${name}.tgz`))
+  }
+  await rename(out, home).catch(async (error: unknown) => {
+    await rm(out, { recursive: true, force: true })
+    if (!existsSync(home)) throw error
+  })
+}
+
+async function digestOf (paths: readonly string[]): Promise<string> {
+  const hash = createHash('sha256')
+  for (const path of paths) {
+    const isFolder = (await stat(join(root, path))).isDirectory()
+    const files = isFolder ? (await readdir(join(root, path), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name)) : [join(root, path)]
+    for (const file of files.sort()) if (!file.endsWith('.tsbuildinfo')) hash.update(`${relative(root, file)}\0`).update(await readFile(file))
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+// Of sources as they were: a test of another run may still be using what is of today.
+async function removeOld (): Promise<void> {
+  for (const name of await readdir(packagesOfRuns).catch(() => [])) {
+    const folder = join(packagesOfRuns, name)
+    const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: Date.now() }))
+    if (mtimeMs < Date.now() - 86_400_000) await rm(folder, { recursive: true, force: true })
+  }
 }
 
 /**
@@ -38,19 +76,24 @@ export async function install (t: Test, tarball: string, beside: readonly string
     await mkdir(join(folder, name))
     await writeFile(join(folder, name, 'package.json'), JSON.stringify({ name: 'stranger', type }))
   }
-  const home = join(folder, 'node_modules/navis-keys')
+  const home = join(folder, 'node_modules', basename(tarball, '.tgz'))
   await mkdir(home, { recursive: true })
   await run('tar', ['-xzf', tarball, '-C', home, '--strip-components=1'])
-  const { dependencies } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+  const { dependencies, optionalDependencies } = JSON.parse(await readFile(join(home, 'package.json'), 'utf8')) as { dependencies: Record<string, string>, optionalDependencies?: Record<string, string> }
   const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as Lock
-  const installed = closureOf(Object.keys(dependencies), lock)
+  // Of the optional ones npm installs those of this machine, which is what the root has.
+  const installed = closureOf([...Object.keys(dependencies), ...Object.keys(optionalDependencies ?? {}).filter((name) => existsSync(join(root, 'node_modules', name)))], lock)
   const all = new Set([...installed, ...closureOf(beside, lock)])
   // Without what is nested in each: that comes by itself, where it is needed.
-  for (const path of all) {
-    const nested = join(root, path, 'node_modules')
-    await cp(join(root, path), join(folder, path), { recursive: true, filter: (source) => source !== nested })
-  }
+  for (const path of [...all].sort()) await copyTree(join(root, path), join(folder, path))
   return { folder, installed }
+}
+
+// Linked where that can be done: thousands of files, which nobody changes.
+async function copyTree (source: string, target: string): Promise<void> {
+  await mkdir(dirname(target), { recursive: true })
+  await run('cp', ['-al', source, target]).catch(async () => await run('cp', ['-a', source, target]))
+  await rm(join(target, 'node_modules'), { recursive: true, force: true })
 }
 
 interface Lock {

@@ -4,7 +4,7 @@ import t from 'tap'
 import { freshDatabase, freshRedis } from '../support/servers.ts'
 import { compile, install, pack, root, run } from './install.ts'
 
-const packed = await pack(t)
+const packed = await pack()
 const { tarball } = packed['navis-keys']
 
 t.test('the plugin brings at most 30 packages and 25 MB, and nothing that only the service needs', async (t) => {
