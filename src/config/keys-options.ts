@@ -12,7 +12,7 @@ export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
     databaseUrl: config.databaseUrl,
     databaseSchema: config.databaseSchema,
     databaseConnectionsMax: config.databaseConnectionsMax,
-    migrates: config.migrates,
+    migrate: config.migrates,
     redisUrl: config.redisUrl,
     redisCaFile: config.redisCaFile,
     trustWindowMs: config.trustWindowMs,

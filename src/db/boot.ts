@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KeysError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
-import { UnfitDatabase } from './migrate.ts'
 import { isOutage } from './outage.ts'
+import { UnfitDatabase } from './unfit-database.ts'
 
 interface BootOptions<T> {
   /** Brings the database to the newest schema; repeated with `open` until both are done. */

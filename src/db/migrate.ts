@@ -3,23 +3,16 @@ import { sql } from 'drizzle-orm'
 import { getTableConfig } from 'drizzle-orm/pg-core'
 import { readMigrationFiles, type MigrationMeta } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
-import { connect, noteRefusedSettings, type Connection, type Database } from './connect.ts'
+import { borrow, connect, noteRefusedSettings, type Connection, type Database } from './connect.ts'
 import { inOneTransaction, text } from './one-transaction.ts'
-import { isWrongServer } from './outage.ts'
+import { hasCode, isWrongServer } from './outage.ts'
 import { defaultSchema, tablesIn } from './schema.ts'
+import { UnfitDatabase } from './unfit-database.ts'
 
 const folder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 const oldestVersion = 15
 // Any number will do, as long as nobody else in the database takes it: 'navis' on a telephone keypad.
 const lockKey = 62847
-
-/** A database on which the service cannot keep its promises. Trying again does not help; the message says what does. */
-export class UnfitDatabase extends Error {
-  constructor (message: string) {
-    super(message)
-    this.name = 'UnfitDatabase'
-  }
-}
 
 interface MigrateOptions {
   /** The schema that holds every table, the journal of the migrations too. `navis_keys`. */
@@ -32,10 +25,11 @@ const roundsMax = 5
 /**
  * Brings the database to the newest schema, in one transaction: a crash leaves nothing half done. Safe with any number of
  * processes that start at once: one applies the migrations while the others wait. Everything stands in one schema of our own, so
- * that neither we nor the host application can take the other's tables or migrations for its own.
+ * that neither we nor the host application can take the other's tables or migrations for its own. `database` is a URL, or a client that
+ * the host application owns and that is not closed here.
  */
-export async function migrate (url: string, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
-  await onServer(url, schema, async ({ sql: client }) => {
+export async function migrate (database: string | Sql, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
+  await onServer(database, schema, async ({ sql: client }) => {
     const migrations = readMigrationFiles({ migrationsFolder: folder })
     for (let round = 0; round < roundsMax; round++) {
       const applied = await appliedMigrations(client, schema)
@@ -47,38 +41,46 @@ export async function migrate (url: string, { schema = defaultSchema }: MigrateO
 }
 
 /** Throws `UnfitDatabase` unless the database is at the newest schema. Changes nothing, and needs no more rights than the service. */
-export async function assertMigrated (url: string, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
-  await onServer(url, schema, async ({ sql: client }) => {
+export async function assertMigrated (database: string | Sql, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
+  await onServer(database, schema, async ({ sql: client }) => {
     const newest = readMigrationFiles({ migrationsFolder: folder }).length
     const applied = await appliedMigrations(client, schema)
-    if (applied < newest) throw new UnfitDatabase(`The database is not at the newest schema (${applied} of ${newest} migrations in "${schema}"), and MIGRATE is off. Run \`navis-keys migrate\` under a role that may create tables.`)
+    if (applied < newest) {
+      throw new UnfitDatabase(`The database is not at the newest schema: "${schema}" has ${applied} of ${newest} migrations, and migrating at the start is off (MIGRATE=off; the plugin: \`migrate: false\`). Run \`navis-keys migrate\` under a role that may create tables.`)
+    }
     await assertTables(client, schema)
   })
 }
 
-async function onServer (url: string, schema: string, act: (connection: Connection) => Promise<void>): Promise<void> {
-  const connection = connect({ url, schema, max: 1, statementTimeoutMs: 0 })
+async function onServer (database: string | Sql, schema: string, act: (connection: Connection) => Promise<void>): Promise<void> {
+  const connection = typeof database === 'string' ? connect({ url: database, schema, max: 1, statementTimeoutMs: 0 }) : borrowed(database, schema)
   try {
     await assertFit(connection.db)
     await act(connection)
   } catch (error) {
     if (isWrongServer(error)) throw new UnfitDatabase(isStandby)
-    if (!noteRefusedSettings(url, error)) throw error
-    await onServer(url, schema, act)
+    if (hasCode(error, '42501')) throw new UnfitDatabase(`The role may not create or use what is needed in the schema "${schema}". Run \`navis-keys migrate\` under a role that may create it, and give this one the rights that docs/postgres.md lists.`)
+    if (typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
+    await onServer(database, schema, act)
   } finally {
     await connection.close()
   }
 }
 
+function borrowed (client: Sql, schema: string): Connection {
+  return { db: borrow(client, schema), sql: client, schema, close: async () => {} }
+}
+
 /** Throws `UnfitDatabase` where a table is missing, or the role may not use it. */
 async function assertTables (client: Sql, schema: string): Promise<void> {
-  for (const table of Object.values(tablesIn(schema))) {
-    if (typeof table === 'string') continue
-    const { name } = getTableConfig(table)
-    const [found] = await client.unsafe<[{ exists: boolean, usable: boolean | null }]>(`
-      select to_regclass('"${schema}"."${name}"') is not null as exists, has_table_privilege(to_regclass('"${schema}"."${name}"')::oid, 'select, insert, update, delete') as usable`)
-    if (!found.exists) throw new UnfitDatabase(`The table "${name}" is missing in the schema "${schema}", although its migrations are noted as applied. Restore it, or set DATABASE_SCHEMA to another schema.`)
-    if (found.usable !== true) throw new UnfitDatabase(`The role may not read and write the table "${name}" in the schema "${schema}". docs/postgres.md has the rights that it needs.`)
+  const names = Object.values(tablesIn(schema)).flatMap((table) => typeof table === 'string' ? [] : [getTableConfig(table).name])
+  const found = await client.unsafe<Array<{ name: string, exists: boolean, usable: boolean | null }>>(`
+    select name, to_regclass('"${schema}".' || quote_ident(name)) is not null as exists,
+      has_table_privilege(to_regclass('"${schema}".' || quote_ident(name))::oid, 'select, insert, update, delete') as usable
+    from unnest(array[${names.map(text).join(', ')}]) name`)
+  for (const { name, exists, usable } of found) {
+    if (!exists) throw new UnfitDatabase(`The table "${name}" is missing in the schema "${schema}", although its migrations are noted as applied. Restore it, or set DATABASE_SCHEMA to another schema.`)
+    if (usable !== true) throw new UnfitDatabase(`The role may not read and write the table "${name}" in the schema "${schema}". docs/postgres.md has the rights that it needs.`)
   }
 }
 

@@ -1,10 +1,11 @@
 import type { Sql } from 'postgres'
 import { unavailable } from '../core/errors.ts'
 import { borrow, connect, type Database } from '../db/connect.ts'
-import { migrate } from '../db/migrate.ts'
+import { assertMigrated, migrate } from '../db/migrate.ts'
+import { UnfitDatabase } from '../db/unfit-database.ts'
 import { prepareFindKeys } from '../db/queries/find-keys.ts'
 import type { OwnConnection } from '../db/replaceable-connection.ts'
-import { isWrongServer } from '../db/outage.ts'
+import { isOutage, isWrongServer } from '../db/outage.ts'
 import { defaultSchema } from '../db/schema.ts'
 import { borrowedPool, ReplaceablePool, type Pool } from '../db/replaceable-pool.ts'
 import { inTime } from '../core/in-time.ts'
@@ -86,6 +87,8 @@ function ownDatabases ({ url, schema, connectionsMax }: OwnOptions): Databases {
 }
 
 function borrowedDatabases (host: HostDatabase, schema = defaultSchema): Databases {
+  const client: Partial<Sql> | undefined = host.$client
+  if (typeof client?.unsafe !== 'function') throw new TypeError('`db` is not a Drizzle database on postgres.js. Give `databaseUrl` instead: connections of our own do not get in the way of another driver.')
   const db = borrow(host.$client, schema)
   return {
     lookups: borrowedPool(db, prepareFindKeys),
@@ -104,16 +107,25 @@ function withoutEnd (client: Sql): Sql {
   return new Proxy(client, { get: (target, name) => name === 'end' ? async () => {} : Reflect.get(target, name) })
 }
 
-/** Rejects with `unavailable` while the database cannot be reached: that may be tried again. */
-export async function assertReady ({ lookups }: Databases, { databaseUrl, databaseSchema: schema, migrates = true }: KeysOptions): Promise<void> {
+/**
+ * Brings the database to the newest schema, or says what is missing where that is not wanted. Rejects with `unavailable` while it cannot be
+ * reached: that may be tried again.
+ */
+export async function makeReady ({ lookups }: Databases, { databaseUrl, db, databaseSchema: schema, migrate: migrates = true }: KeysOptions): Promise<void> {
+  const database = databaseUrl ?? db!.$client
   try {
+    // The host's pool may wait for much longer than we do.
+    if (typeof database !== 'string') await inTime(database.unsafe('select 1'), reachTimeoutMs)
+    await (migrates ? migrate : assertMigrated)(database, { schema })
     await inTime(lookups.queries([]), reachTimeoutMs)
   } catch (error) {
-    if (codeOf(error) !== '42P01') throw unavailable('The database cannot be reached, or does not answer.', error)
-    // An empty database: nothing of anybody's can be harmed by making it one of ours.
-    if (databaseUrl === undefined || !migrates) throw new Error('The database has no tables for keys yet: run `navis-keys migrate` on it first.')
-    await migrate(databaseUrl, { schema })
+    throw isRefusal(error) ? error : unavailable('The database cannot be reached, or does not answer.', error)
   }
+}
+
+// What trying again does not mend: the server has answered, and said no.
+function isRefusal (error: unknown): boolean {
+  return error instanceof UnfitDatabase || (!isOutage(error) && /^[0-9A-Z]{5}$/.test(codeOf(error) ?? ''))
 }
 
 function codeOf (error: unknown): string | undefined {

@@ -27,7 +27,7 @@ import { PostgresKeyStore } from '../db/key-store.ts'
 import { PostgresUsageStore } from '../db/usage-store.ts'
 import { PostgresWindowStore } from '../db/window-store.ts'
 import { inTime } from '../core/in-time.ts'
-import { assertReady, openDatabases } from './open-databases.ts'
+import { makeReady, openDatabases } from './open-databases.ts'
 import { openTiers, sealOf, type TiersStats } from './open-tiers.ts'
 import { RedisAnnouncements, type AnnouncementCounts } from '../tiers/redis-announcements.ts'
 import { RedisSource } from '../tiers/redis-source.ts'
@@ -46,8 +46,8 @@ export interface KeysOptions {
   readonly databaseSchema?: string | undefined
   /** Connections at most, all purposes together. 10, and 4 at least. */
   readonly databaseConnectionsMax?: number | undefined
-  /** `false`: nothing is ever created or altered in the database, which must be at the newest schema. `true`. */
-  readonly migrates?: boolean | undefined
+  /** Whether the start brings our schema to the newest version. `false`: nothing is ever created or altered, and a start on an older one says so. `true`. */
+  readonly migrate?: boolean | undefined
   /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
   readonly db?: HostDatabase | undefined
   /** `redis://…`, `redis+sentinel://…`, `redis+cluster://…`, or `rediss…` for TLS. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */
@@ -230,7 +230,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
       return isStarted
     },
     async start () {
-      await assertReady(databases, options)
+      await makeReady(databases, options)
       await window.start()
       upkeep?.start()
       isStarted = true

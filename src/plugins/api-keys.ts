@@ -4,12 +4,14 @@ import { KeysError } from '../core/errors.ts'
 import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
+import { UnfitDatabase } from '../db/unfit-database.ts'
+import { migrateKeys } from '../engine/migrate-keys.ts'
 import { openKeys, type Keys, type KeysHealth, type KeysOptions, type KeysStats } from '../engine/open-keys.ts'
 import { presentedToken } from '../http/bearer.ts'
 import { judgeRequest } from '../http/judge-request.ts'
 import { rateHeaders, refusalOfVerdict, refuseRequest } from '../http/refusals.ts'
 
-export { KeysError, openKeys }
+export { KeysError, migrateKeys, openKeys, UnfitDatabase }
 export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
 
 /** The key that a request was accepted with. Times are milliseconds since the epoch. Shared between requests, and frozen. */

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { connect, type Database } from '../../src/db/connect.ts'
-import { assertFit, migrate, UnfitDatabase } from '../../src/db/migrate.ts'
+import { assertFit, migrate } from '../../src/db/migrate.ts'
+import { UnfitDatabase } from '../../src/db/unfit-database.ts'
 import { Child } from '../support/child.ts'
 import { freshDatabase, startPostgres } from '../support/servers.ts'
 
