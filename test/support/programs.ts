@@ -31,6 +31,8 @@ const programs = {
   chromium: { packages: ['chromium'], advice: 'Install Chromium (Debian: apt-get install chromium).' },
   buildah: { packages: ['buildah'], rare: true, advice: 'Install buildah (Debian: apt-get install buildah).' },
   debootstrap: { packages: ['debootstrap'], rare: true, advice: 'Install debootstrap (Debian: apt-get install debootstrap).' },
+  ip: { packages: ['iproute2'], advice: 'Install iproute2 (Debian: apt-get install iproute2).' },
+  psql: { packages: ['postgresql-client'], advice: 'Install psql (Debian: apt-get install postgresql-client).' },
   unzip: { packages: ['unzip'], advice: 'Install unzip (Debian: apt-get install unzip).' },
   promtool: { packages: ['prometheus'], advice: 'Install promtool (Debian: apt-get install prometheus).' },
   'helm-4.1.4': {
