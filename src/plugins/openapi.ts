@@ -48,6 +48,7 @@ export const openapi = fp(async (app) => {
         securitySchemes: {
           management: { type: 'http', scheme: 'bearer', description: 'A management token: may manage keys, verify and introspect.' },
           service: { type: 'http', scheme: 'bearer', description: 'A service token: may verify and introspect.' },
+          client: { type: 'http', scheme: 'basic', description: 'An OAuth client (`client_secret_basic`): the name of a service or management token, and that token, each form-encoded. `client_secret_post` has them in the body.' },
           key: { type: 'http', scheme: 'bearer', description: 'A key of a client.' }
         }
       }

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import bearerAuth from '@fastify/bearer-auth'
-import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyRequest, onRequestHookHandler, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
 import { isRepeated } from '../http/repeated-header.ts'
@@ -11,6 +11,13 @@ declare module 'fastify' {
     requireManagement: onRequestHookHandler
     /** Refuses whoever holds neither a service nor a management token. */
     requireService: onRequestHookHandler
+    /**
+     * The same for OAuth clients: also lets `client_secret_basic` (RFC 6749, section 2.3.1) pass, and whoever may still send `client_secret_post` in the body. The
+     * body's turn comes with `requireServiceClientInBody`.
+     */
+    requireServiceClient: onRequestHookHandler
+    /** Refuses whoever has not sent a credential in a header by now, nor in `client_id` and `client_secret` of the body. */
+    requireServiceClientInBody: preValidationHookHandler
   }
   interface FastifyRequest {
     /** Name of the management or service token that the request came with; empty where none was asked for. */
@@ -73,7 +80,28 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
     }
   }
   app.decorate('requireManagement', guard(true))
-  app.decorate('requireService', guard(false))
+  const requireService = guard(false)
+  app.decorate('requireService', requireService)
+  app.decorate('requireServiceClient', function (request, reply, done) {
+    const { authorization } = request.headers
+    // Only a form can hold a credential: whoever sends anything else is refused before the body is read.
+    if (authorization === undefined && isForm(request.headers['content-type'])) return done()
+    if (authorization === undefined || !/^basic /i.test(authorization) || isRepeated('authorization', request.raw.rawHeaders)) return requireService.call(app, request, reply, done)
+    const { id, secret } = basicOf(authorization)
+    const holder = holderOf(secret, holders)
+    if (holder === undefined || holder.name !== id) return done(wrongClient())
+    request.actor = holder.name
+    done()
+  })
+  app.decorate('requireServiceClientInBody', function (request, _reply, done) {
+    const { client_id: id, client_secret: secret } = (request.body ?? {}) as { client_id?: unknown, client_secret?: unknown }
+    if (request.actor !== '') return done(secret === undefined ? undefined : twoClientCredentials())
+    if (typeof secret !== 'string') return done(noCredential())
+    const holder = holderOf(secret, holders)
+    if (holder === undefined || holder.name !== id) return done(wrongClient())
+    request.actor = holder.name
+    done()
+  })
 }, { name: 'static-auth', fastify: '5.x' })
 
 // Every holder is compared, and digests have one length: the time tells neither which one it was nor how much of it was right.
@@ -90,6 +118,34 @@ const presentedDigest = Buffer.alloc(32)
 
 function digestOf (secret: string): Buffer {
   return hash('sha256', secret, 'buffer')
+}
+
+function isForm (contentType: string | undefined): boolean {
+  return contentType !== undefined && /^application\/x-www-form-urlencoded(?:[ \t]*;|$)/i.test(contentType)
+}
+
+// RFC 6749, section 2.3.1: both are form-encoded before they are put together. What cannot be decoded fits no holder.
+function basicOf (authorization: string): { readonly id: string, readonly secret: string } {
+  const text = Buffer.from(authorization.slice('basic '.length).trim(), 'base64').toString('utf8')
+  const colon = text.indexOf(':')
+  const [id = '', secret = ''] = colon === -1 ? [] : [text.slice(0, colon), text.slice(colon + 1)].map(formDecoded)
+  return { id, secret }
+}
+
+function formDecoded (text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return text
+  }
+}
+
+function wrongClient (): KeysError {
+  return new KeysError('unauthenticated', { detail: 'The client is not known. Send the name of a service or management token as client_id, and that token as client_secret.' })
+}
+
+function twoClientCredentials (): KeysError {
+  return new KeysError('invalid_request', { detail: 'The client sent its credential in two ways. Send it in the Authorization header or in client_secret.' })
 }
 
 function noCredential (): KeysError {

@@ -125,7 +125,7 @@ export const operations: Readonly<Record<string, Text>> = {
     }
   },
   introspect: {
-    description: 'The same question as `/v1/verify` in the words of RFC 7662, for software that speaks them already. A token that is good for nothing is `{"active": false}`, without a reason.',
+    description: 'The same question as `/v1/verify` in the words of RFC 7662, for software that speaks them already. A token that is good for nothing is `{"active": false}`, without a reason. OAuth clients may send `client_secret_basic` or `client_secret_post`: `client_id` is the name of a service or management token, `client_secret` that token.',
     body: { token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', scope: 'mcp:read', address: '203.0.113.9' },
     answer: { active: true, scope: 'mcp:read', sub: 'ada', client_id: key.id, workspace_id: 'acme', exp: 4073544000, iat: 1764063000, iss: 'https://keys.example.com', token_type: 'Bearer' }
   },

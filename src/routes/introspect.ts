@@ -33,20 +33,22 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
   app.removeAllContentTypeParsers()
   await app.register(formbody)
   app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request), payload) })
-  app.addHook('onRequest', app.requireService)
+  app.addHook('onRequest', app.requireServiceClient)
   app.addHook('onRequest', app.refuseQueryCredentials)
+  app.addHook('preValidation', app.requireServiceClientInBody)
 
   app.post('/v1/introspect', {
     schema: {
       tags: ['verification'],
-      security: [{ service: [] }, { management: [] }],
+      security: [{ service: [] }, { management: [] }, { client: [] }],
       operationId: 'introspect',
       summary: 'OAuth 2.0 token introspection (RFC 7662)',
       consumes: ['application/x-www-form-urlencoded'],
       body: Type.Object({
         token: Type.String({ minLength: 1 }),
         token_type_hint: Type.Optional(Type.String({ description: 'Makes no difference: there is one type of token here.' })),
-        client_id: Type.Optional(Type.String({ description: 'Makes no difference.' })),
+        client_id: Type.Optional(Type.String({ description: 'With `client_secret`: the name of a service or management token. Else it makes no difference.' })),
+        client_secret: Type.Optional(Type.String({ description: 'That token, where no Authorization header has it (`client_secret_post`).' })),
         resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Makes no difference.' })),
         address: Type.Optional(addressSchema),
         scope: Type.Optional(Type.String({ description: 'Scopes that are needed, separated by spaces; a key without one of them is not active for the asker.' }))
