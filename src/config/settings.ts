@@ -172,7 +172,7 @@ export const settings = Type.Object({
     minimum: 1,
     maximum: 36_500,
     advice: 'a whole number of days from 1 to 36500',
-    description: 'Kept and shown; nothing acts on it yet. Meant for: a key that is not used for so many days is revoked, 7 days after an event has said so. A workspace\'s policy can only be stricter. Unset: no such rule.'
+    description: 'A key that is not used for so many days, counted from its last use or its making, is revoked as `unused`, 7 days after an event has said so. A workspace\'s policy can only be stricter. Unset: no such rule.'
   })),
   WEBHOOK_URLS: Type.Optional(Type.String({
     secret: true,

@@ -30,6 +30,8 @@ export interface UpkeepStore {
 
 interface UpkeepOptions {
   readonly store: UpkeepStore
+  /** Revokes some of the keys that are not used, and tells of those that will be. Resolves to how many keys it looked at. */
+  readonly revokeUnused: (rowsMax: number) => Promise<number>
   readonly retention: Retention
   readonly clock: Clock
   readonly log: Logger
@@ -74,6 +76,7 @@ export class Upkeep {
       // The nearer notice first: a key that has less than a day left is told of once.
       chore(0, (rowsMax) => store.noticeExpiring({ days: 1, rowsMax })),
       chore(0, (rowsMax) => store.noticeExpiring({ days: 7, rowsMax })),
+      chore(0, options.revokeUnused),
       ...auditDays === null ? [] : [chore(pruneEveryMs, (rowsMax) => store.pruneAudit({ days: auditDays, rowsMax }))],
       chore(pruneEveryMs, (rowsMax) => store.pruneUsage({ days: usageDays, rowsMax })),
       chore(pruneEveryMs, (rowsMax) => store.pruneCalls({ days: callDays, rowsMax })),

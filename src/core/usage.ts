@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { clientNetwork } from './client-network.ts'
 import type { Clock } from './clock.ts'
+import type { Digest } from './key-record.ts'
 import type { Logger } from './logger.ts'
 
 /** Why a key that exists was refused. */
@@ -39,6 +40,14 @@ export interface UsageBatch {
   readonly uses: readonly KeyUse[]
 }
 
+/** What is known in the database of uses that are not recorded there. */
+export interface UsageGap {
+  /** Of one gap of this process. */
+  readonly id: string
+  /** `open`: uses cannot be written, and may be lost; `lost`: some were, and others can be written again; `closed`: none was. */
+  readonly state: 'open' | 'lost' | 'closed'
+}
+
 interface UsageOptions {
   readonly clock: Clock
   readonly log: Logger
@@ -46,6 +55,10 @@ interface UsageOptions {
   record (batch: UsageBatch): Promise<void>
   /** Writes down that the newest token of a key was used for the first time, so many milliseconds ago. Repeating it does no harm. */
   recordFirst? (keyId: string, ageMs: number): Promise<void>
+  /** Writes down that tokens were used which had ended before their keys. Repeating it does no harm. */
+  recordEnded? (digests: readonly Digest[]): Promise<void>
+  /** Writes down whether uses are being lost: keys that are not used must not be told by what is not recorded. */
+  recordGap? (gap: UsageGap): Promise<void>
   /** Milliseconds between two writes. */
   readonly flushEveryMs: number
   /** How much of an address is kept: `prefix` is its /24 or /48. `full`. */
@@ -79,6 +92,9 @@ interface Use {
 
 const keysPerWrite = 10_000
 const firstUsesMax = 1000
+const endedMax = 1000
+// The database tells of an ended token once a day; a client that goes on with one must not make a statement of every write.
+const endedAgainMs = 3_600_000
 // Who uses a key is looked at once in so many milliseconds: finding out an address costs more than the verification.
 const lookEveryMs = 1000
 const textMax = 100
@@ -92,6 +108,8 @@ export class UsageBatcher {
   readonly #log: Logger
   readonly #record: UsageOptions['record']
   readonly #recordFirst: NonNullable<UsageOptions['recordFirst']>
+  readonly #recordEnded: NonNullable<UsageOptions['recordEnded']>
+  readonly #recordGap: NonNullable<UsageOptions['recordGap']>
   readonly #addresses: NonNullable<UsageOptions['addresses']>
   readonly #holdsToken: (text: string) => boolean
   readonly #keysMax: number
@@ -102,6 +120,11 @@ export class UsageBatcher {
   #uses = new Map<string, Use>()
   // Of keys that were rotated lately. What is over the bound is noted by a later use: the record says for as long that it is awaited.
   readonly #firstUses = new Map<string, number>()
+  /** Tokens that had ended when they were used, and when that was noted; the ones that are written down already stay for a while. */
+  readonly #ended = new Map<Digest, { readonly notedAt: number, isWritten: boolean }>()
+  #gap = { id: randomUUID(), isOpen: false }
+  /** Last uses that were dropped and not told of yet. */
+  #lost = 0
   /** What was sent and may or may not have been written: it is sent again as it was, under the same id. */
   #unsure: ReadonlyArray<{ readonly id: string, readonly uses: ReadonlyArray<readonly [string, Use]> }> = []
   #tools = 0
@@ -116,6 +139,8 @@ export class UsageBatcher {
     this.#log = options.log
     this.#record = options.record
     this.#recordFirst = options.recordFirst ?? (async () => {})
+    this.#recordEnded = options.recordEnded ?? (async () => {})
+    this.#recordGap = options.recordGap ?? (async () => {})
     this.#addresses = options.addresses ?? 'full'
     this.#holdsToken = options.holdsToken ?? (() => false)
     this.#keysMax = options.keysMax ?? 200_000
@@ -171,9 +196,12 @@ export class UsageBatcher {
     if (!this.#firstUses.has(keyId) && this.#firstUses.size < firstUsesMax) this.#firstUses.set(keyId, now)
   }
 
-  /** Whether uses have been dropped since the start: then what is recorded says too little. */
-  get hasDropped (): boolean {
-    return this.#dropped > 0
+  /** Notes that a token was used which had ended although its key goes on. */
+  noteEnded (digest: Digest, now: number): void {
+    const known = this.#ended.get(digest)
+    if (known !== undefined && now - known.notedAt < endedAgainMs) return
+    if (known === undefined && this.#ended.size >= endedMax) return
+    this.#ended.set(digest, { notedAt: now, isWritten: false })
   }
 
   /** Writes what has been noted; joins the write under way, if there is one. Never rejects. */
@@ -206,6 +234,7 @@ export class UsageBatcher {
     if (known !== undefined) return known
     if (this.#pending() >= this.#keysMax) {
       this.#dropped++
+      this.#lost++
       return undefined
     }
     const use: Use = { usedAt: -Infinity, accepted: 0, refused: undefined, user: undefined, userAt: -Infinity, tools: undefined }
@@ -232,6 +261,7 @@ export class UsageBatcher {
 
   async #write (): Promise<void> {
     if (this.#firstUses.size > 0) await this.#writeFirstUses()
+    if (this.#ended.size > 0) await this.#writeEnded()
     const batches = [...this.#unsure, ...batchesOf(this.#uses)]
     if (batches.length === 0) return
     this.#uses = new Map()
@@ -245,9 +275,39 @@ export class UsageBatcher {
         this.#flushes++
         this.#flushed += uses.length
       }
+      await this.#closeGap()
     } catch {
       this.#failures++
+      this.#gap.isOpen = true
+      await this.#tellGap('open').catch(() => {})
       this.#log.warn({ keys: this.#pending() }, 'writing what keys were used for failed; it is tried again')
+    }
+  }
+
+  async #closeGap (): Promise<void> {
+    if (!this.#gap.isOpen && this.#lost === 0) return
+    const lost = this.#lost
+    await this.#tellGap(lost > 0 ? 'lost' : 'closed')
+    this.#lost -= lost
+    this.#gap = { id: lost > 0 ? randomUUID() : this.#gap.id, isOpen: false }
+  }
+
+  async #tellGap (state: UsageGap['state']): Promise<void> {
+    await this.#recordGap({ id: this.#gap.id, state })
+  }
+
+  async #writeEnded (): Promise<void> {
+    const now = this.#clock.monotonicMs()
+    for (const [digest, { notedAt, isWritten }] of this.#ended) {
+      if (isWritten && now - notedAt >= endedAgainMs) this.#ended.delete(digest)
+    }
+    const news = [...this.#ended].filter(([, { isWritten }]) => !isWritten)
+    if (news.length === 0) return
+    try {
+      await this.#recordEnded(news.map(([digest]) => digest))
+      for (const [, noted] of news) noted.isWritten = true
+    } catch {
+      this.#log.warn({}, 'writing that ended tokens were used failed; it is tried again')
     }
   }
 

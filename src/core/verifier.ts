@@ -40,6 +40,8 @@ interface VerifierOptions {
     noteRefused? (keyId: string, reason: KeyReason): void
     /** Of a token whose first use begins the grace of the one before. */
     noteFirst? (keyId: string, now: number): void
+    /** Of a token that had ended although its key goes on. */
+    noteEnded? (digest: Digest, now: number): void
   }
   /** The longest that a verification takes before it is given up as `unavailable`, in milliseconds. 900. */
   readonly timeoutMs?: number
@@ -148,6 +150,7 @@ export class Verifier {
     // From another address the same token may be good.
     if (reason === 'address_not_allowed') return this.#refuseKey(entry.record, reason)
     if (!isFresh) return 'doubtful'
+    if (reason === 'revoked' && entry.record.revokedAt === null) this.#usage.noteEnded?.(entry.record.digest, now)
     this.#refusals.remember(entry.record.digest, reason, now)
     return this.#refuseKey(entry.record, reason)
   }

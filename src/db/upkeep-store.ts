@@ -1,10 +1,12 @@
 import { inTime } from '../core/in-time.ts'
+import type { Policy } from '../core/policy.ts'
 import type { UpkeepStep, UpkeepStore } from '../core/upkeep.ts'
 import type { Database } from './connect.ts'
 import { pruneAudit } from './queries/audit.ts'
 import { pruneCalls } from './queries/calls.ts'
 import { pruneEvents } from './queries/events.ts'
 import { markExpired, noticeExpiring } from './queries/expiry.ts'
+import { unusedStep } from './queries/unused.ts'
 import { pruneUsage } from './queries/usage.ts'
 import { forgetReceivers } from './queries/webhooks.ts'
 import type { Pool } from './replaceable-pool.ts'
@@ -17,8 +19,11 @@ const drainMs = 1500
 export class PostgresUpkeepStore implements UpkeepStore {
   readonly #pool: Pool<Database>
 
-  constructor ({ pool }: { readonly pool: Pool<Database> }) {
+  readonly #policy: Policy
+
+  constructor ({ pool, policy }: { readonly pool: Pool<Database>, readonly policy: Policy }) {
     this.#pool = pool
+    this.#policy = policy
   }
 
   async markExpired (rowsMax: number) {
@@ -49,7 +54,11 @@ export class PostgresUpkeepStore implements UpkeepStore {
     return await this.#step((db) => forgetReceivers(db, rowsMax))
   }
 
-  async #step (ask: (db: Database) => Promise<number>): Promise<number> {
+  async unusedStep (rowsMax: number) {
+    return await this.#step((db) => unusedStep(db, { rowsMax, settings: this.#policy }))
+  }
+
+  async #step<T> (ask: (db: Database) => Promise<T>): Promise<T> {
     const db = this.#pool.queries
     return await inTime(ask(db), stepMs, () => { if (db === this.#pool.queries) this.#pool.replace(drainMs) })
   }

@@ -1,13 +1,15 @@
 import type { AgedCall } from '../core/call-log.ts'
 import { unavailable } from '../core/errors.ts'
 import { inTime } from '../core/in-time.ts'
-import type { UsageBatch } from '../core/usage.ts'
+import type { Digest } from '../core/key-record.ts'
+import type { UsageBatch, UsageGap } from '../core/usage.ts'
 import type { CallQuery, UsageStore } from '../core/usage-reports.ts'
 import type { Database } from './connect.ts'
 import { isOutage } from './outage.ts'
 import { insertCalls, listCalls } from './queries/calls.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
-import { eraseOwner, readUsage, recordUsage } from './queries/usage.ts'
+import { recordEndedUse } from './queries/tokens.ts'
+import { eraseOwner, readUsage, recordGap, recordUsage } from './queries/usage.ts'
 import type { Pool } from './replaceable-pool.ts'
 
 const readMs = 3000
@@ -49,6 +51,14 @@ export class PostgresUsageStore implements UsageStore {
 
   async recordUses (batch: UsageBatch): Promise<void> {
     await inTime(recordUsage(this.#writes.queries, batch), writeMs, () => { this.#writes.replace() })
+  }
+
+  async recordEndedUse (digests: readonly Digest[]): Promise<void> {
+    await inTime(recordEndedUse(this.#writes.queries, digests), writeMs, () => { this.#writes.replace() })
+  }
+
+  async recordGap (gap: UsageGap): Promise<void> {
+    await inTime(recordGap(this.#writes.queries, gap), writeMs, () => { this.#writes.replace() })
   }
 
   async recordCalls (calls: readonly AgedCall[]): Promise<void> {

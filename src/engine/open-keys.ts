@@ -9,7 +9,8 @@ import { UsageReports } from '../core/usage-reports.ts'
 import { TokenReports } from '../core/token-reports.ts'
 import { KeyImports } from '../core/key-imports.ts'
 import { Policies } from '../core/policies.ts'
-import type { Policy } from '../core/policy.ts'
+import { noPolicy, type Policy } from '../core/policy.ts'
+import { UnusedKeys } from '../core/unused-keys.ts'
 import { silentLogger, type Logger } from '../core/logger.ts'
 import { MissBudget } from '../core/miss-budget.ts'
 import { RefusalMemory } from '../core/refusal-memory.ts'
@@ -179,8 +180,10 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const imports = new KeyImports({ store, tokens })
   const events = new EventFeed({ store })
   const webhooks = new PostgresWebhookStore({ pool: databases.management, clock })
-  const { retention } = options
-  const upkeep = retention && new Upkeep({ store: new PostgresUpkeepStore({ pool: databases.management }), retention, clock, log })
+  const { retention, policy = noPolicy } = options
+  const upkeepStore = new PostgresUpkeepStore({ pool: databases.management, policy })
+  const unusedKeys = new UnusedKeys({ step: (rowsMax) => upkeepStore.unusedStep(rowsMax), force: window, clock })
+  const upkeep = retention && new Upkeep({ store: upkeepStore, revokeUnused: (rowsMax) => unusedKeys.step(rowsMax), retention, clock, log })
   const policies = new Policies({ store, force: window, clock })
   const tokenReports = new TokenReports({ store, force: window, clock, tokens })
   const usageStore = new PostgresUsageStore({ reads: databases.management, writes: databases.management })
@@ -194,6 +197,8 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     addresses: options.usageAddresses,
     holdsToken: (text) => tokens.foundIn(text),
     recordFirst: (keyId, ageMs) => service.recordFirstUse(keyId, ageMs),
+    recordEnded: (digests) => usageStore.recordEndedUse(digests),
+    recordGap: (gap) => usageStore.recordGap(gap),
     flushEveryMs
   })
   const verifier = new Verifier({

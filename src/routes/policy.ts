@@ -48,7 +48,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       body: Type.Object({
         max_lifetime_days: days('The longest life of a key, from the making of its newest token.'),
         default_lifetime_days: days('The life of a key that is made without an expiry.'),
-        unused_days: days('Kept and shown; nothing acts on it yet. Meant for: a key that is not used for so long is revoked, 7 days after an event has said so.'),
+        unused_days: days('A key that is not used for so long is revoked, 7 days after an event has said so.'),
         apply: Type.Optional(Type.Enum(['new', 'all'], { default: 'new', description: '`all`: also shortens the keys that exist.' }))
       }, strict),
       response: { 200: policySchema, ...problemAnswers(400, 401, 403, 413, 415, 503) }

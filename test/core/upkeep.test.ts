@@ -21,6 +21,7 @@ function scriptedStore (answer: (step: string, rowsMax: number) => Promise<numbe
       underWay--
     }
   }
+  const revokeUnused = async (rowsMax: number) => await step('unused')(rowsMax)
   const store: UpkeepStore = {
     markExpired: step('expired'),
     noticeExpiring: step('expiring'),
@@ -30,23 +31,23 @@ function scriptedStore (answer: (step: string, rowsMax: number) => Promise<numbe
     pruneEvents: step('events'),
     forgetReceivers: step('receivers')
   }
-  return { store, steps, underWayMost: () => underWayMost }
+  return { store, revokeUnused, steps, underWayMost: () => underWayMost }
 }
 
 t.test('every chore is done by its setting, one statement at a time, and pruning is not repeated at once', async (t) => {
-  const { store, steps, underWayMost } = scriptedStore(async () => 0)
-  const upkeep = new Upkeep({ store, retention, clock: systemClock, log: silentLogger, everyMs: 2 })
+  const { store, revokeUnused, steps, underWayMost } = scriptedStore(async () => 0)
+  const upkeep = new Upkeep({ store, revokeUnused, retention, clock: systemClock, log: silentLogger, everyMs: 2 })
   upkeep.start()
   await until(() => steps.filter((step) => step === 'expired').length >= 3)
   await upkeep.close()
-  t.strictSame(steps.slice(0, 7), ['expired', 'expiring 1', 'expiring 7', 'audit 400', 'usage 90', 'calls 30', 'events 30'])
+  t.strictSame(steps.slice(0, 9), ['expired', 'expiring 1', 'expiring 7', 'unused', 'audit 400', 'usage 90', 'calls 30', 'events 30', 'receivers'])
   t.strictSame(steps.filter((step) => step === 'audit 400').length, 1)
   t.equal(underWayMost(), 1)
 })
 
 t.test('the audit trail is kept for ever unless a setting says otherwise', async (t) => {
-  const { store, steps } = scriptedStore(async () => 0)
-  const upkeep = new Upkeep({ store, retention: { ...retention, auditDays: null }, clock: systemClock, log: silentLogger, everyMs: 2 })
+  const { store, revokeUnused, steps } = scriptedStore(async () => 0)
+  const upkeep = new Upkeep({ store, revokeUnused, retention: { ...retention, auditDays: null }, clock: systemClock, log: silentLogger, everyMs: 2 })
   upkeep.start()
   await until(() => steps.includes('events 30'))
   await upkeep.close()
@@ -55,13 +56,13 @@ t.test('the audit trail is kept for ever unless a setting says otherwise', async
 
 t.test('a chore that is not finished goes on with further steps, and the others get their turn', async (t) => {
   let left = 95
-  const { store, steps } = scriptedStore(async (step, rowsMax) => {
+  const { store, revokeUnused, steps } = scriptedStore(async (step, rowsMax) => {
     if (step !== 'usage 90') return 0
     const gone = Math.min(left, rowsMax)
     left -= gone
     return gone
   })
-  const upkeep = new Upkeep({ store, retention, clock: systemClock, log: silentLogger, everyMs: 2, rowsMax: 30 })
+  const upkeep = new Upkeep({ store, revokeUnused, retention, clock: systemClock, log: silentLogger, everyMs: 2, rowsMax: 30 })
   upkeep.start()
   await until(() => left === 0)
   await upkeep.close()
@@ -72,12 +73,12 @@ t.test('a chore that is not finished goes on with further steps, and the others 
 t.test('a database that is away is told of once, and the work goes on when it is back', async (t) => {
   let isAway = true
   const warnings: object[] = []
-  const { store, steps } = scriptedStore(async () => {
+  const { store, revokeUnused, steps } = scriptedStore(async () => {
     if (isAway) throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' })
     return 0
   })
   const log = { ...silentLogger, warn: (fields: object) => { warnings.push(fields) } }
-  const upkeep = new Upkeep({ store, retention, clock: systemClock, log, everyMs: 2 })
+  const upkeep = new Upkeep({ store, revokeUnused, retention, clock: systemClock, log, everyMs: 2 })
   upkeep.start()
   await until(() => steps.length >= 4)
   t.strictSame(warnings, [{ failure: 'ECONNREFUSED' }])
@@ -90,8 +91,8 @@ t.test('a database that is away is told of once, and the work goes on when it is
 
 t.test('closing waits for the step under way, and none comes after it', async (t) => {
   const answers: Array<(rows: number) => void> = []
-  const { store, steps } = scriptedStore(async () => await new Promise((resolve) => { answers.push(resolve) }))
-  const upkeep = new Upkeep({ store, retention, clock: systemClock, log: silentLogger, everyMs: 2 })
+  const { store, revokeUnused, steps } = scriptedStore(async () => await new Promise((resolve) => { answers.push(resolve) }))
+  const upkeep = new Upkeep({ store, revokeUnused, retention, clock: systemClock, log: silentLogger, everyMs: 2 })
   upkeep.start()
   await until(() => steps.length === 1)
   let isClosed = false

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { CallLog, type AgedCall } from '../../src/core/call-log.ts'
 import { silentLogger } from '../../src/core/logger.ts'
-import { UsageBatcher, type UsageBatch } from '../../src/core/usage.ts'
+import type { Digest } from '../../src/core/key-record.ts'
+import { UsageBatcher, type UsageBatch, type UsageGap } from '../../src/core/usage.ts'
 
 type Options = Partial<ConstructorParameters<typeof UsageBatcher>[0]>
 
@@ -71,9 +72,71 @@ t.test('beyond the bounds uses and tools are dropped and counted', async (t) => 
   for (const key of ['a', 'b', 'c', 'd', 'e']) batcher.note(key, 0)
   for (const tool of ['one', 'two', 'three']) batcher.noteCall('c', tool, 'passed')
   t.equal(batcher.stats().dropped, 3)
-  t.ok(batcher.hasDropped)
   t.equal(writes.length, 1, 'half of the bound does not wait for the timer')
   writes[0]!.succeed()
+})
+
+t.test('while uses cannot be written the database is told so, and afterwards whether any were lost', async (t) => {
+  const gaps: UsageGap[] = []
+  let isAway = true
+  const batcher = new UsageBatcher({
+    clock: { monotonicMs: () => 0 },
+    log: silentLogger,
+    flushEveryMs: 3_600_000,
+    keysMax: 2,
+    record: async () => { if (isAway) throw new Error('away') },
+    recordGap: async (gap) => { gaps.push(gap) }
+  })
+  t.teardown(() => batcher.close())
+  batcher.note('a', 0)
+  await batcher.flush()
+  isAway = false
+  await batcher.flush()
+  t.strictSame(gaps.map(({ state }) => state), ['open', 'closed'], 'nothing was lost')
+  isAway = true
+  for (const key of ['a', 'b', 'c']) batcher.note(key, 0)
+  await batcher.flush()
+  await batcher.flush()
+  isAway = false
+  await batcher.flush()
+  t.strictSame(gaps.map(({ state }) => state).slice(2), ['open', 'open', 'lost'])
+  t.equal(new Set(gaps.map(({ id }) => id)).size, 1)
+  isAway = true
+  batcher.note('a', 0)
+  await batcher.flush()
+  t.match(gaps.at(-1), { state: 'open' })
+  t.not(gaps.at(-1)!.id, gaps[0]!.id, 'what was lost stays written down')
+  isAway = false
+})
+
+t.test('an ended token is written down once, however often it is used, and again an hour later', async (t) => {
+  let now = 0
+  const written: string[][] = []
+  let isAway = true
+  const batcher = new UsageBatcher({
+    clock: { monotonicMs: () => now },
+    log: silentLogger,
+    flushEveryMs: 3_600_000,
+    record: async () => {},
+    recordEnded: async (digests) => {
+      if (isAway) throw new Error('away')
+      written.push([...digests])
+    }
+  })
+  t.teardown(() => batcher.close())
+  const use = async () => {
+    batcher.noteEnded('d' as Digest, now)
+    await batcher.flush()
+  }
+  await use()
+  isAway = false
+  await use()
+  await use()
+  t.strictSame(written, [['d']])
+  now = 3_600_001
+  await use()
+  await use()
+  t.strictSame(written, [['d'], ['d']])
 })
 
 t.test('who uses a key is looked at once a second, and nothing is kept that may be a secret or is not a plain text', async (t) => {

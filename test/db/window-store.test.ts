@@ -284,6 +284,8 @@ t.test('revocations that were lost are put back once, in one place of the log, i
   t.strictSame(await revokedBy(), ['navis-keys', 'navis-keys'])
   const [audited] = await sql`select count(*)::int as rows from navis_keys.audit where action = 'key.revoked' and actor = 'navis-keys'`
   t.match(audited, { rows: 2 })
+  const events = await sql`select type, data->'key'->>'revoked_by' as revoked_by, data->'key'->>'status' as status from navis_keys.events`
+  t.strictSame(events.map((event) => ({ ...event })), [0, 1].map(() => ({ type: 'key.revoked', revoked_by: 'navis-keys', status: 'revoked' })))
 })
 
 t.test('the log keeps its newest rows, and the clock shows up to where it was pruned', async (t) => {

@@ -52,3 +52,18 @@ t.test('wrong calls are told what to do', async (t) => {
   t.match(await ask('GET', '/v1/events', { headers: { authorization: `Bearer ${service}` } }), { status: 403 })
   t.match(await ask('GET', '/v1/events', { headers: { authorization: '' } }), { status: 401 })
 })
+
+t.test('the use of a token that a rotation has ended is told of once, and a use of a key that is revoked as a whole is not', async (t) => {
+  const { ask, create } = await setupApp(t, { environment: { LAST_USED_FLUSH_MS: '100' } })
+  const [rotated, gone] = [await create(), await create()]
+  await ask('POST', `/v1/workspaces/acme/keys/${rotated.id}/rotate`)
+  await ask('DELETE', `/v1/workspaces/acme/keys/${gone.id}`)
+  const use = async (token: string) => (await ask('GET', '/forward-auth', { headers: { authorization: `Bearer ${token}` } })).status
+  for (let i = 0; i < 3; i++) t.strictSame([await use(rotated.token), await use(gone.token)], [401, 401])
+  const told = async (): Promise<Event[]> => (await ask('GET', '/v1/events')).body.events.filter(({ type }: Event) => type === 'key.ended_token_used')
+  await until(async () => (await told()).length > 0, { timeoutMs: 60_000 })
+  t.equal(await use(rotated.token), 401)
+  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  t.match(await told(), [{ data: { key_id: rotated.id, key: { status: 'active' } } }])
+  t.equal((await told()).length, 1)
+})

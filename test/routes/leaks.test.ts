@@ -58,6 +58,9 @@ t.test('whoever has a token may end it: the newest ends the key, one in its grac
     t.equal((await end(`token=${rotated.token}`)).status, 200)
     t.match(await verify(rotated.token), { valid: false, reason: 'revoked' })
   }
+  for (let i = 0; i < 2; i++) t.equal((await end(`token=${token}`)).status, 200)
+  const audited = (await ask('GET', `/v1/workspaces/acme/audit?key_id=${id}`)).body.entries.filter(({ actor }: { actor: string }) => actor === 'token')
+  t.strictSame(audited.map(({ action }: { action: string }) => action), ['key.revoked', 'key.token_ended'], 'repeats fill no audit trail')
   t.match((await ask('GET', `${keys}/${id}`)).body, { status: 'revoked', revoked_by: 'token', revoke_reason: 'self' })
   for (const unknown of [new TokenFormat().mint().token, 'x']) t.equal((await end(`token=${unknown}`)).status, 200, 'what is unknown is nothing to be done about')
   t.match(await end('x=1'), { status: 400 })

@@ -1,9 +1,11 @@
 import { sql, type SQL } from 'drizzle-orm'
+import { PgDialect } from 'drizzle-orm/pg-core'
 import type { EventQuery, EventType, KeyEvent } from '../../core/events.ts'
 import type { UpkeepStep } from '../../core/upkeep.ts'
 import type { Database } from '../connect.ts'
 import { durably } from '../proof.ts'
-import { milliseconds, toManagedKey, type ManagedKeyRow } from './managed-key.ts'
+import { tablesIn } from '../schema.ts'
+import { managedKeyColumns, milliseconds, toManagedKey, type ManagedKeyRow } from './managed-key.ts'
 
 /**
  * Writes an event for each row of `source`, a part of the same statement that has the columns of `managedKeyColumns`: what happened and the
@@ -12,6 +14,18 @@ import { milliseconds, toManagedKey, type ManagedKeyRow } from './managed-key.ts
 export function emit ({ tables }: Database, type: EventType, source: SQL, details: SQL = sql`'{}'::jsonb`): SQL {
   return sql`insert into ${tables.events} (id, type, workspace_id, key_id, data)
       select gen_random_uuid(), ${type}, source.workspace_id, source.id, jsonb_build_object('key', to_jsonb(source)) || ${details} from ${source} as source`
+}
+
+/** The same for statements that are text: `source` is a part of the statement with the columns of `keys`. */
+export function emitText (schema: string, type: EventType, source: string): string {
+  const tables = tablesIn(schema)
+  const { sql: text, params } = new PgDialect().sqlToQuery(sql`
+    insert into ${tables.events} (id, type, workspace_id, key_id, data)
+    select gen_random_uuid(), ${sql.raw(`'${type}'`)}, shown.workspace_id, shown.id, jsonb_build_object('key', to_jsonb(shown)) from (
+      select ${managedKeyColumns({ tables })} from ${sql.raw(source)} as keys
+    ) as shown`)
+  if (params.length > 0) throw new Error('A text cannot have parameters.')
+  return text
 }
 
 /** Of `eventColumns`. */

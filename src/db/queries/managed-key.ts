@@ -40,7 +40,7 @@ interface TokenColumns {
  * Everything that people see of a row named `keys`; no digest is among it. Times are milliseconds since the epoch. `tokens`: what to show of
  * the tokens where this statement writes them, since it cannot read what it writes.
  */
-export function managedKeyColumns ({ tables }: Database, { hint, previous }: TokenColumns = tokenColumns(tables)): SQL {
+export function managedKeyColumns ({ tables }: Pick<Database, 'tables'>, { hint, previous }: TokenColumns = tokenColumns(tables)): SQL {
   // The use is looked up row by row: a join could be planned as a walk through the uses of all workspaces.
   return sql`
   keys.id, keys.workspace_id, keys.owner_id, keys.name, keys.scope, ${hint} as hint, keys.metadata, keys.created_by, keys.revoked_by, keys.revoke_reason,

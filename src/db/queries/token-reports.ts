@@ -76,7 +76,7 @@ export async function endToken (db: Database, digest: Digest): Promise<EndedToke
     with target as materialized (
       select keys.*, ${isWhole(db)} as is_whole from ${keys} where keys.id = (select key_id from ${tokens} where digest = ${digestToBytes(digest)}::bytea) for update
     ), judged as materialized (
-      select target.id, target.revoked_at, token.is_current as is_newest, token.digest, case when target.is_whole then 'done' else 'again' end as outcome,
+      select target.id, target.revoked_at, token.is_current as is_newest, token.ends_at > clock_timestamp() as is_in_grace, token.digest, case when target.is_whole then 'done' else 'again' end as outcome,
         array(select tokens.digest from ${tokens} where tokens.key_id = target.id and (tokens.digest = token.digest or token.is_current) order by tokens.digest) as digests
       from target join ${tokens} as token on token.digest = ${digestToBytes(digest)}::bytea
     ), tick as (
@@ -93,7 +93,7 @@ export async function endToken (db: Database, digest: Digest): Promise<EndedToke
       insert into ${audit} (id, workspace_id, key_id, action, actor, details)
       select gen_random_uuid(), workspace_id, id, 'key.revoked', 'token', '{"reason":"self"}'::jsonb from revoked
       union all
-      select gen_random_uuid(), target.workspace_id, target.id, 'key.token_ended', 'token', '{}'::jsonb from target, judged, tick where not judged.is_newest
+      select gen_random_uuid(), target.workspace_id, target.id, 'key.token_ended', 'token', '{}'::jsonb from target, judged, tick where not judged.is_newest and judged.is_in_grace and target.revoked_at is null
     ), shown as (
       select ${managedKeyColumns(db)} from revoked as keys
     ), emitted as (

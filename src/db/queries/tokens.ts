@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { v7 as uuidv7 } from 'uuid'
-import { digestToBytes } from '../../core/key-record.ts'
+import { digestToBytes, type Digest } from '../../core/key-record.ts'
 import type { ChangedKey, IdempotentRequest, Rotated, Rotation } from '../../core/key-store.ts'
 import type { Policy } from '../../core/policy.ts'
 import type { Database } from '../connect.ts'
@@ -121,4 +121,24 @@ export async function recordFirstUse (db: Database, { keyId, ageMs }: { readonly
     )
     select ${proof}, ${changedColumns}, one.* from ${judgedOrMissing} left join (select ${managedKeyColumns(db)} from target as keys) as one on true`)
   return row.outcome === null ? undefined : toChangedKey(row)
+}
+
+// How often an event tells of one ended token that goes on being used.
+const endedUseEvery = sql`interval '1 day'`
+
+/** Tells of the use of tokens that had ended before their keys, of each once a day. The key's row is held, as by every change of it, so that its events stay in order. */
+export async function recordEndedUse (db: Database, digests: readonly Digest[]): Promise<void> {
+  const { keys, tokens } = db.tables
+  const given = JSON.stringify(digests.map((digest) => digestToBytes(digest).toString('hex')))
+  const isNews = sql`tokens.digest in (select decode(value, 'hex') from jsonb_array_elements_text(${given}::jsonb)) and not tokens.is_current
+    and tokens.ends_at <= clock_timestamp() and (tokens.ended_use_at is null or tokens.ended_use_at < clock_timestamp() - ${endedUseEvery})`
+  await db.execute(sql`
+    with target as materialized (
+      select keys.* from ${keys} where keys.id in (select tokens.key_id from ${tokens} where ${isNews}) and keys.revoked_at is null order by keys.id for update
+    ), used as (
+      update ${tokens} set ended_use_at = clock_timestamp() from target where tokens.key_id = target.id and ${isNews} returning tokens.key_id
+    ), shown as (
+      select ${managedKeyColumns(db)} from target as keys where keys.id in (select key_id from used)
+    )
+    ${emit(db, 'key.ended_token_used', sql`shown`)}`)
 }

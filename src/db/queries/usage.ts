@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import { refusalsCounted, type CountedRefusal, type UsageBatch } from '../../core/usage.ts'
+import { refusalsCounted, type CountedRefusal, type UsageBatch, type UsageGap } from '../../core/usage.ts'
 import type { KeyUsage } from '../../core/usage-reports.ts'
 import type { Database } from '../connect.ts'
 
@@ -48,6 +48,20 @@ export async function recordUsage (db: Database, { id, uses }: UsageBatch): Prom
         calls = stored.calls + excluded.calls, denied = stored.denied + excluded.denied, failed = stored.failed + excluded.failed
     )
     select 1`)
+}
+
+/** Writes down that a process cannot write uses, or has lost some. Of those that have lost some, only the last time counts. */
+export async function recordGap (db: Database, { id, state }: UsageGap): Promise<void> {
+  const { usageGaps } = db.tables
+  await db.execute(state === 'closed'
+    ? sql`delete from ${usageGaps} where replica = ${id}::uuid`
+    : sql`
+      with older as (
+        delete from ${usageGaps} as older where not older.is_open and older.replica <> ${id}::uuid
+          and exists (select from ${usageGaps} as newer where not newer.is_open and newer.at > older.at)
+      )
+      insert into ${usageGaps} (replica, is_open) values (${id}::uuid, ${state === 'open'})
+      on conflict (replica) do update set at = clock_timestamp(), is_open = excluded.is_open`)
 }
 
 interface UsageRow {

@@ -5,6 +5,7 @@ import type { RenewalAnswer } from '../../core/window/step.ts'
 import { AnswerRefused, type OwnRow, type PutBack, type Renewal } from '../../core/window/store.ts'
 import type { Member, Roll } from '../../core/window/waits.ts'
 import type { HistoryStrategy } from '../history.ts'
+import { emitText } from './events.ts'
 import { inOneTransaction } from '../one-transaction.ts'
 import { asText, asWhole, byteas, durableProofColumns, durably, integer, proofColumns, provenAnswer, uuid, uuids, wrong, type Answer } from '../proof.ts'
 
@@ -225,6 +226,9 @@ export async function putBackRevocations (sql: Sql, { schema }: WindowTables, ow
     ), revoked as (
       update "${schema}".keys set revoked_at = clock_timestamp(), revoked_by = 'navis-keys', revoke_reason = 'revoked before a failover that lost it'
       from tick, target where keys.id = target.id and keys.revoked_at is null
+      returning keys.*
+    ), emitted as (
+      ${emitText(schema, 'key.revoked', 'revoked')}
     ), audited as (
       insert into "${schema}".audit (id, workspace_id, key_id, action, actor, details)
       select gen_random_uuid(), target.workspace_id, target.id, 'key.revoked', 'navis-keys', '{"reason":"revoked before a failover that lost it"}'::jsonb from tick, target
