@@ -2,6 +2,7 @@ import type { Bench } from './bench.ts'
 import { changes } from './scenarios/changes.ts'
 import { cold } from './scenarios/cold.ts'
 import { flood } from './scenarios/flood.ts'
+import { gatewayStall } from './scenarios/gateway-stall.ts'
 import { lastUsed } from './scenarios/last-used.ts'
 import { latency } from './scenarios/latency.ts'
 import { lists } from './scenarios/lists.ts'
@@ -22,5 +23,6 @@ export const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Sectio
   lists,
   changes,
   'last-used': lastUsed,
-  replicas
+  replicas,
+  'gateway-stall': gatewayStall
 }

@@ -6,6 +6,8 @@ export interface Pauses {
   readonly longestMs: number
   /** The longest, when the time is left out that the thread was ready to run while other threads had its core. */
   readonly longestOnCoreMs: number
+  /** The most that the main thread computed between two ticks: other processes, and threads of its own that it waits for, are not in it. */
+  readonly longestComputedMs: number
   /** The longest that a timer of 1 ms came late. */
   readonly loopDelayMs: number
   readonly minorGcMs: number
@@ -19,9 +21,10 @@ export class PauseMeter {
   readonly #observer: PerformanceObserver
   readonly #timer: NodeJS.Timeout | undefined
   #last = performance.now()
-  #lastWaitedMs = waitedMs()
+  #lastTimes = threadTimes()
   #longestMs = 0
   #longestOnCoreMs = 0
+  #longestComputedMs = 0
   #minorGcMs = 0
   #majorGcMs = 0
 
@@ -36,12 +39,13 @@ export class PauseMeter {
 
   tick (): void {
     const now = performance.now()
-    const waited = waitedMs()
+    const times = threadTimes()
     const pauseMs = now - this.#last - this.#expectedMs
     this.#longestMs = Math.max(this.#longestMs, pauseMs)
-    this.#longestOnCoreMs = Math.max(this.#longestOnCoreMs, pauseMs - (waited - this.#lastWaitedMs))
+    this.#longestOnCoreMs = Math.max(this.#longestOnCoreMs, pauseMs - (times.waitedMs - this.#lastTimes.waitedMs))
+    this.#longestComputedMs = Math.max(this.#longestComputedMs, times.computedMs - this.#lastTimes.computedMs)
     this.#last = now
-    this.#lastWaitedMs = waited
+    this.#lastTimes = times
   }
 
   stop (): Pauses {
@@ -52,6 +56,7 @@ export class PauseMeter {
     return {
       longestMs: this.#longestMs,
       longestOnCoreMs: this.#longestOnCoreMs,
+      longestComputedMs: this.#longestComputedMs,
       loopDelayMs: this.#delay.max / 1e6,
       minorGcMs: this.#minorGcMs,
       majorGcMs: this.#majorGcMs
@@ -66,7 +71,8 @@ export class PauseMeter {
   }
 }
 
-/** For how long the main thread has been ready to run while others had the core. */
-function waitedMs (): number {
-  return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
+/** For how long the main thread has computed, and been ready to run while others had the core. */
+function threadTimes () {
+  const [computed, waited] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')
+  return { computedMs: Number(computed) / 1e6, waitedMs: Number(waited) / 1e6 }
 }

@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 import { ByteBudget, type Release } from './byte-budget.ts'
-import { bodyTooLarge } from './gateway-refusals.ts'
+import { bodyInCrumbs, bodyTooLarge } from './gateway-refusals.ts'
+import { Bytes } from './protocol/bytes.ts'
 import { StrictJsonReader, type ReaderOptions } from './protocol/strict-json.ts'
-import { TimeSlices } from './time-slices.ts'
+import { TimeSlices, type Sliced } from './time-slices.ts'
 
 interface BodiesOptions {
   /** The largest body, in bytes. */
@@ -17,14 +18,21 @@ export interface Body {
   readonly release: Release
 }
 
+/** The longest list of tools that is filtered, in bytes: as much as four messages of the default size. */
+export const listBytesMax = 4 * 1024 * 1024
+
 const smallBytesMax = 64 * 1024
 const sharesInAll = 8
 const largeBodiesPerKey = 4
+// A chunk of HTTP costs a microsecond however small it is, and those of one read from the network are handled in one go.
+const crumbsMax = 1000
+const crumbBytes = 16
 
 /**
  * Holds and reads bodies, so that no caller can fill the memory or hold the event loop. Large bodies: four of the largest for a key,
  * eight times as much in all. Those up to 64 KiB have as much again for themselves, so that large ones are never in their way. A body is
- * held twice while it is read (as it came, and as it goes on); the names of its members that are held occupy at most 2 MiB.
+ * held twice while it is read (as it came, and as it goes on); the names of its members that are held occupy at most 2 MiB. A list that is
+ * filtered counts as a large body of its key.
  */
 export class Bodies {
   readonly #bytesMax: number
@@ -35,8 +43,9 @@ export class Bodies {
   constructor ({ bytesMax, clock }: BodiesOptions) {
     const perKeyMax = largeBodiesPerKey * Math.max(bytesMax, smallBytesMax)
     this.#bytesMax = bytesMax
+    const largePerKeyMax = Math.max(perKeyMax, listBytesMax)
     this.#small = new ByteBudget({ perKeyMax, inAllMax: sharesInAll * perKeyMax })
-    this.#large = new ByteBudget({ perKeyMax, inAllMax: sharesInAll * perKeyMax })
+    this.#large = new ByteBudget({ perKeyMax: largePerKeyMax, inAllMax: sharesInAll * largePerKeyMax })
     this.#slices = new TimeSlices(clock)
   }
 
@@ -55,7 +64,7 @@ export class Bodies {
     if (length !== undefined && length > this.#bytesMax) throw bodyTooLarge()
     const release = await this.hold(keyId, length ?? this.#bytesMax, signal)
     try {
-      return { bytes: await collect(stream, length ?? this.#bytesMax), release }
+      return { bytes: await collect(stream, { length, bytesMax: this.#bytesMax }), release }
     } catch (error) {
       release()
       throw error
@@ -63,28 +72,45 @@ export class Bodies {
   }
 
   /** Reads strict JSON; see `StrictJsonReader`. */
-  async parse (keyId: string, bytes: Buffer, options?: ReaderOptions): Promise<StrictJsonReader> {
+  async parse (keyId: string, bytes: Buffer, options: ReaderOptions): Promise<StrictJsonReader> {
     const reader = new StrictJsonReader(bytes, options)
     await this.#slices.run(keyId, reader, bytes.length)
     return reader
   }
+
+  /** Does other work of a key's, in its share of the event loop. */
+  async work (keyId: string, work: Sliced, bytes: number): Promise<void> {
+    await this.#slices.run(keyId, work, bytes)
+  }
+
+  /** Resolves when a piece of an answer may be handed on. */
+  async pass (keyId: string, bytes: number): Promise<void> {
+    await this.#slices.pass(keyId, bytes)
+  }
+}
+
+interface Expected {
+  readonly length: number | undefined
+  readonly bytesMax: number
 }
 
 // Node holds back what does not belong to the announced length, so that only a body without one can be longer than it may be.
-async function collect (stream: Readable, bytesMax: number): Promise<Buffer> {
+async function collect (stream: Readable, { length, bytesMax }: Expected): Promise<Buffer> {
   return await new Promise<Buffer>((resolve, reject) => {
-    const pieces: Buffer[] = []
-    let length = 0
+    const body = new Bytes(length)
+    let pieces = 0
+    const refuse = (refusal: Error) => {
+      stream.pause()
+      stream.removeAllListeners('data')
+      reject(refusal)
+    }
     stream.on('data', (piece: Buffer) => {
-      length += piece.length
-      if (length > bytesMax) {
-        stream.pause()
-        reject(bodyTooLarge())
-      } else {
-        pieces.push(piece)
-      }
+      pieces++
+      if (body.length + piece.length > bytesMax) refuse(bodyTooLarge())
+      else if (pieces > crumbsMax && body.length < pieces * crumbBytes) refuse(bodyInCrumbs())
+      else body.append(piece)
     })
-    stream.once('end', () => { resolve(pieces.length === 1 ? pieces[0] as Buffer : Buffer.concat(pieces, length)) })
+    stream.once('end', () => { resolve(body.take()) })
     stream.once('error', reject)
     stream.once('close', () => { reject(new Error('The client went away before its body had come.')) })
   })

@@ -79,7 +79,7 @@ export function decisionOf ({ detail }: McpRefusal): Decision {
 
 const loggableTool = /^[A-Za-z0-9_./-]{1,128}$/
 
-interface Labels {
+export interface Labels {
   readonly method: string
   readonly tool?: string | undefined
 }

@@ -1,6 +1,6 @@
 import { methodNotAllowed, unknownEvent, unknownSession } from './gateway-refusals.ts'
 import type { AuthenticatedRequest } from './gateway-request.ts'
-import { readMessages, type Message } from './protocol/message.ts'
+import { messageOutline, readMessages, type Message } from './protocol/message.ts'
 import { generationOf, isKnownVersion, mirroredHeaders, protocolVersion, unsupportedVersion, type Generation } from './protocol/protocol.ts'
 import { invalidRequest } from './protocol/rpc-error.ts'
 
@@ -51,7 +51,7 @@ async function readBody (request: AuthenticatedRequest) {
   if (!Buffer.isBuffer(body) || body.length === 0) throw invalidRequest('The body is empty. Send a JSON-RPC message.')
   // Held by nobody else while its answer is on its way, which may take hours.
   request.request.body = undefined
-  const reader = await request.gateway.bodies.parse(request.key.id, body)
+  const reader = await request.gateway.bodies.parse(request.key.id, body, messageOutline)
   const read = readMessages(reader.result)
   request.messages = read.messages
   request.clientInfo = loggable(read.clientInfo, request)

@@ -1,12 +1,14 @@
-import { Transform, type TransformCallback } from 'node:stream'
-import type { Bodies } from './bodies.ts'
-import type { AuthenticatedRequest } from './gateway-request.ts'
+import type { Readable } from 'node:stream'
+import { listBytesMax, type Bodies } from './bodies.ts'
 import type { Release } from './byte-budget.ts'
-import { EventStream } from './protocol/event-stream.ts'
+import type { AuthenticatedRequest } from './gateway-request.ts'
+import { inParts, paced, type MayPass } from './paced.ts'
+import { Bytes } from './protocol/bytes.ts'
+import { EventStream, EventTooLong } from './protocol/event-stream.ts'
 import { JsonRefused } from './protocol/strict-json.ts'
-import { fitToolList, toolListOutline, type ToolListRules } from './protocol/tool-list.ts'
+import { ToolListFit, toolListOutline, type ToolListRules } from './protocol/tool-list.ts'
 
-/** A list of tools that is longer than may be held. */
+/** A list of tools that is longer than may be held, or takes longer than it may. */
 export class ListTooLong extends Error {
   override readonly name = 'ListTooLong'
 }
@@ -17,54 +19,86 @@ interface FitOptions {
   readonly toolList: ToolListRules | undefined
 }
 
-// As much as four messages of the default size: the whole share of a key, so that its lists are fitted one after the other.
-const listBytesMax = 4 * 1024 * 1024
-const waitsFrom = 64 * 1024
+type Fit = (stream: Readable) => AsyncGenerator<Buffer>
 
-/** Fits an answer to the key that reads it: the ids of events are sealed, lists of tools filtered. `undefined`: it passes as it is. */
-export function fittedAnswer (contentType: string, { request, toolList }: FitOptions): Transform | undefined {
-  if (contentType.startsWith('text/event-stream')) return eventFit(request, toolList)
-  return toolList === undefined ? undefined : wholeFit(request, toolList)
+const waitsFrom = 64 * 1024
+// How long what is held may take to come to its end: it is in the way of what else its key sends.
+const heldMaxMs = 30_000
+
+/** An answer as the key may read it, piece by piece: the ids of events are sealed, lists of tools filtered; all else passes as it is. */
+export function fittedAnswer (contentType: string, { request, toolList }: FitOptions): Fit {
+  const { gateway: { bodies }, key } = request
+  const mayPass = async (bytes: number) => { await bodies.pass(key.id, bytes) }
+  if (contentType.startsWith('text/event-stream')) return eventFit(request, toolList, mayPass)
+  return toolList === undefined ? (stream) => paced(stream, mayPass) : wholeFit(request, toolList, mayPass)
 }
 
-function eventFit (request: AuthenticatedRequest, toolList: ToolListRules | undefined): Transform {
-  const { gateway, upstream, key } = request
+function eventFit (request: AuthenticatedRequest, toolList: ToolListRules | undefined, mayPass: MayPass): Fit {
+  const { gateway: { bodies, eventSeal }, upstream, key } = request
   const events = new EventStream({
-    rewriteId: (id) => gateway.eventSeal.seal(id, upstream.name, key.id),
-    rewriteData: toolList === undefined ? undefined : async (data) => await fit(gateway.bodies, { data, keyId: key.id, toolList }),
+    rewriteId: (id) => eventSeal.seal(id, upstream.name, key.id),
+    rewriteData: toolList === undefined ? undefined : async (data) => await fit(bodies, { data, keyId: key.id, toolList }),
     eventBytesMax: listBytesMax
   })
-  return new Transform({
-    transform (chunk: Buffer, _encoding, done) {
-      settle(events.push(chunk), done)
+  return async function * fitted (stream) {
+    const room = new Room(request, () => { stream.destroy(new EventTooLong(`An event took longer than ${heldMaxMs} ms.`)) })
+    try {
+      for await (const chunk of paced(stream, mayPass)) {
+        const passing = await events.push(chunk, async (work, bytes) => { await bodies.work(key.id, work, bytes) })
+        if (events.held > waitsFrom) await room.take()
+        // Held until the client has taken it.
+        yield * inParts(passing, mayPass)
+        if (events.held <= waitsFrom) room.leave()
+      }
+    } finally {
+      room.leave()
     }
-  })
+  }
 }
 
-function wholeFit ({ gateway: { bodies }, key, over }: AuthenticatedRequest, toolList: ToolListRules): Transform {
-  const pieces: Buffer[] = []
-  let length = 0
-  let release: Release | undefined
-  // The rest of a long list stays in the network until there is room for it.
-  const keep = async (chunk: Buffer): Promise<undefined> => {
-    pieces.push(chunk)
-    length += chunk.length
-    if (length > listBytesMax) throw new ListTooLong(`A list of tools is longer than ${listBytesMax} bytes.`)
-    if (length > waitsFrom) release ??= await bodies.hold(key.id, listBytesMax, over.signal)
-  }
-  return new Transform({
-    transform (chunk: Buffer, _encoding, done) {
-      settle(keep(chunk), done)
-    },
-    flush (done) {
-      const data = Buffer.concat(pieces.splice(0), length)
-      settle(fit(bodies, { data, keyId: key.id, toolList }).then((fitted) => fitted ?? data), done)
-    },
-    destroy (error, done) {
-      release?.()
-      done(error)
+function wholeFit (request: AuthenticatedRequest, toolList: ToolListRules, mayPass: MayPass): Fit {
+  const { gateway: { bodies }, key } = request
+  return async function * fitted (stream) {
+    const room = new Room(request, () => { stream.destroy(new ListTooLong(`A list of tools took longer than ${heldMaxMs} ms.`)) })
+    const whole = new Bytes()
+    try {
+      for await (const chunk of paced(stream, mayPass)) {
+        if (whole.length + chunk.length > listBytesMax) throw new ListTooLong(`A list of tools is longer than ${listBytesMax} bytes.`)
+        whole.append(chunk)
+        if (whole.length > waitsFrom) await room.take()
+      }
+      const data = whole.take()
+      yield * inParts(await fit(bodies, { data, keyId: key.id, toolList }) ?? data, mayPass)
+    } finally {
+      room.leave()
     }
-  })
+  }
+}
+
+/** What a long list or event may hold, for a while; the rest of it stays in the network until there is room. */
+class Room {
+  readonly #request: AuthenticatedRequest
+  readonly #tooSlow: () => void
+  #release: Release | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (request: AuthenticatedRequest, tooSlow: () => void) {
+    this.#request = request
+    this.#tooSlow = tooSlow
+  }
+
+  async take (): Promise<void> {
+    if (this.#release !== undefined) return
+    const { gateway, key, over } = this.#request
+    this.#release = await gateway.bodies.hold(key.id, listBytesMax, over.signal)
+    this.#timer = setTimeout(this.#tooSlow, heldMaxMs)
+  }
+
+  leave (): void {
+    clearTimeout(this.#timer)
+    this.#release?.()
+    this.#release = undefined
+  }
 }
 
 interface Fitting {
@@ -76,13 +110,11 @@ interface Fitting {
 // What is no JSON, or JSON that readers differ on, is not ours to refuse where it holds no list.
 async function fit (bodies: Bodies, { data, keyId, toolList }: Fitting): Promise<Buffer | undefined> {
   try {
-    return fitToolList(await bodies.parse(keyId, data, toolListOutline), toolList)
+    const fitting = new ToolListFit(await bodies.parse(keyId, data, toolListOutline), toolList)
+    await bodies.work(keyId, fitting, data.length)
+    return fitting.result
   } catch (error) {
     if (error instanceof JsonRefused && !data.includes('tools')) return undefined
     throw error
   }
-}
-
-function settle (making: Promise<Buffer | undefined>, done: TransformCallback): void {
-  making.then((made) => { done(null, made === undefined || made.length === 0 ? undefined : made) }, done)
 }

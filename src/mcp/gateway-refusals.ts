@@ -37,8 +37,15 @@ export function oldTransport (): McpRefusal {
   return refusal(405, 'This endpoint speaks streamable HTTP and not the older HTTP+SSE transport. In the client, choose the transport "http" or "streamable-http" instead of "sse".', { code: 'old_transport', headers: { allow: 'POST' } })
 }
 
+// The rest of the body is not read.
+const notReadOn = { connection: 'close' }
+
 export function bodyTooLarge (): McpRefusal {
-  return refusal(413, 'The body is too large for this gateway.', { code: 'body_too_large' })
+  return refusal(413, 'The body is too large for this gateway.', { code: 'body_too_large', headers: notReadOn })
+}
+
+export function bodyInCrumbs (): McpRefusal {
+  return refusal(400, 'The body comes in very many tiny chunks. Send it in larger ones, or with a Content-Length.', { code: 'invalid_request', headers: notReadOn })
 }
 
 /** The upstream told of a refusal of its own that is no MCP; `text` is what it said. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
 import { logOf } from '../http/logging.ts'
-import { decisionOf, labelsOf, outcomeOf, type CallReport, type Decision } from './call-report.ts'
+import { decisionOf, labelsOf, outcomeOf, type CallReport, type Decision, type Labels } from './call-report.ts'
 import type { Body } from './bodies.ts'
 import type { Gateway } from './gateway.ts'
 import { inMcp, keyRefusal } from './key-refusals.ts'
@@ -98,10 +98,11 @@ export class GatewayRequest {
   #end (): void {
     this.over.abort()
     this.releaseBody()
-    this.#report()
+    this.#report().catch((error: Error) => { logOf(this.request).error({ reason: error.name }, 'a call was not reported') })
   }
 
-  #report (): void {
+  // A line for each message of a batch: not all of them in one turn of the event loop.
+  async #report (): Promise<void> {
     const { gateway, upstream, request, reply, key, call } = this
     const common = {
       key_id: key?.id,
@@ -113,12 +114,15 @@ export class GatewayRequest {
       status: reply.statusCode,
       duration_ms: Math.round((gateway.clock.monotonicMs() - this.#startedAt) * 10) / 10
     } as const
-    for (const labels of this.#labels()) {
-      const report: CallReport = { tool: undefined, ...common, ...labels }
+    const left = this.#labels()
+    const reportOne = () => {
+      const report: CallReport = { tool: undefined, ...common, ...left.shift() as Labels }
       logOf(request).info({ mcp: report }, 'mcp call')
       gateway.observe(report)
       if (key !== undefined) this.#tellCall(key, report)
+      return left.length === 0
     }
+    if (!reportOne()) await gateway.bodies.work(key?.id ?? '', { advance: reportOne }, left.length)
   }
 
   #tellCall (key: KeyRecord, { upstream, method, tool, decision, status, duration_ms: ms }: CallReport): void {
@@ -144,7 +148,7 @@ export class GatewayRequest {
     return call?.decision ?? 'refused'
   }
 
-  #labels (): ReadonlyArray<{ method: string, tool?: string | undefined }> {
+  #labels (): Labels[] {
     const { gateway, request } = this
     if (this.messages.length === 0) return [{ method: `http ${request.method.toLowerCase()}` }]
     return this.messages.map((message) => labelsOf(message, (text) => gateway.keys.tokens.foundIn(text)))

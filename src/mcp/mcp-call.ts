@@ -156,8 +156,7 @@ export class McpCall implements OpenCall {
     const contentType = typeOf(answer)
     const isEventStream = contentType.startsWith('text/event-stream')
     const guard = new CallGuard({ stillAllowed: () => this.#stillAllowed(), silenceMaxMs: isEventStream ? undefined : request.gateway.answerTimeoutMs })
-    const fitting = fittedAnswer(contentType, { request, toolList })
-    pipeline([answer.stream, ...fitting === undefined ? [] : [fitting], guard], (error) => { if (error != null) this.#relayFailed(error) })
+    pipeline(answer.stream, fittedAnswer(contentType, { request, toolList }), guard, (error) => { if (error != null) this.#relayFailed(error) })
     this.#guard = guard
     // An event stream may be silent for long; its client waits for the headers to know that it is open.
     if (isEventStream) this.#raw.once('pipe', () => { this.#raw.flushHeaders() })

@@ -8,12 +8,17 @@ export interface Sliced {
 
 interface Job {
   readonly work: Sliced
+  /** Whether what follows, with all of a large body, gets the rest of the turn. */
+  readonly isLarge: boolean
   readonly done: () => void
   readonly failed: (error: unknown) => void
 }
 
 const stepBytes = 16 * 1024
 const turnMs = 4
+// What it costs to hand on a piece of an answer, beside what is done with its bytes.
+const passingMs = 0.1
+const passingMsPerByte = 1 / (512 * 1024)
 
 /**
  * Shares the event loop between pieces of work of many keys: in each turn of the loop a few milliseconds of it, one step of each key after
@@ -22,31 +27,53 @@ const turnMs = 4
 export class TimeSlices {
   readonly #clock: Clock
   readonly #jobs = new Map<string, Job[]>()
+  /** Of this turn of the loop. */
+  #spentMs = 0
+  #willTurn = false
 
   constructor (clock: Clock) {
     this.#clock = clock
   }
 
-  /** Resolves when `work` is done; rejects with what it throws. What fits into one step is done at once. */
+  /** Resolves when `work` is done; rejects with what it throws. What fits into one step is done at once, while there is time in this turn. */
   async run (keyId: string, work: Sliced, bytes: number): Promise<void> {
-    if (bytes <= stepBytes) {
-      work.advance(bytes)
-      return
+    if (bytes <= stepBytes && this.#jobs.size === 0 && this.#spentMs < turnMs && this.#isDone(work)) return
+    await new Promise<void>((resolve, reject) => { this.#add(keyId, { work, isLarge: bytes > stepBytes, done: resolve, failed: reject }) })
+  }
+
+  /** Resolves when a piece of an answer may be handed on, so that many answers together do not hold the loop either. */
+  async pass (keyId: string, bytes: number): Promise<void> {
+    await this.run(keyId, { advance: () => { this.#spentMs += passingMs + bytes * passingMsPerByte; return true } }, 0)
+  }
+
+  #isDone (work: Sliced): boolean {
+    this.#turnLater()
+    const start = this.#clock.monotonicMs()
+    try {
+      return work.advance(stepBytes)
+    } finally {
+      this.#spentMs += this.#clock.monotonicMs() - start
     }
-    await new Promise<void>((resolve, reject) => { this.#add(keyId, { work, done: resolve, failed: reject }) })
   }
 
   #add (keyId: string, job: Job): void {
-    if (this.#jobs.size === 0) setImmediate(() => { this.#turn() })
+    this.#turnLater()
     const jobs = this.#jobs.get(keyId)
     if (jobs === undefined) this.#jobs.set(keyId, [job])
     else jobs.push(job)
   }
 
+  #turnLater (): void {
+    if (this.#willTurn) return
+    this.#willTurn = true
+    setImmediate(() => { this.#turn() })
+  }
+
   #turn (): void {
-    const until = this.#clock.monotonicMs() + turnMs
-    do this.#step(); while (this.#jobs.size > 0 && this.#clock.monotonicMs() < until)
-    if (this.#jobs.size > 0) setImmediate(() => { this.#turn() })
+    this.#willTurn = false
+    this.#spentMs = 0
+    while (this.#jobs.size > 0 && this.#spentMs < turnMs) this.#step()
+    if (this.#jobs.size > 0) this.#turnLater()
   }
 
   // The key that has waited longest goes first, and then to the end of the line.
@@ -55,17 +82,18 @@ export class TimeSlices {
     const [job] = jobs
     this.#jobs.delete(keyId)
     if (job === undefined) return
-    if (isOver(job)) jobs.shift()
+    if (this.#isOver(job)) jobs.shift()
     if (jobs.length > 0) this.#jobs.set(keyId, jobs)
   }
-}
 
-function isOver ({ work, done, failed }: Job): boolean {
-  try {
-    if (!work.advance(stepBytes)) return false
-    done()
-  } catch (error) {
-    failed(error)
+  #isOver ({ work, isLarge, done, failed }: Job): boolean {
+    try {
+      if (!this.#isDone(work)) return false
+      done()
+    } catch (error) {
+      failed(error)
+    }
+    if (isLarge) this.#spentMs = turnMs
+    return true
   }
-  return true
 }

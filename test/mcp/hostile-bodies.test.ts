@@ -1,7 +1,9 @@
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'tap'
 import { ByteBudget } from '../../src/mcp/byte-budget.ts'
+import { messageOutline } from '../../src/mcp/protocol/message.ts'
 import { StrictJsonReader } from '../../src/mcp/protocol/strict-json.ts'
 import { TimeSlices } from '../../src/mcp/time-slices.ts'
 import { startGateway } from '../support/gateway.ts'
@@ -21,7 +23,7 @@ const hostile: ReadonlyArray<readonly [string, Buffer]> = [
 
 test('a long body is read in steps, each of a few thousand bytes', async (t) => {
   for (const [what, body] of hostile) {
-    const reader = new StrictJsonReader(body)
+    const reader = new StrictJsonReader(body, messageOutline)
     let steps = 1
     while (!reader.advance(16_384)) steps++
     t.ok(steps >= body.length / 16_384 - 1, `${what}: ${steps} steps`)
@@ -48,6 +50,29 @@ test('work that throws fails its own caller and nobody else', async (t) => {
   await t.rejects(failing, { message: 'bad' })
   await passing
   await t.rejects(slices.run('a', { advance: () => { throw new Error('small') } }, 1), { message: 'small' })
+})
+
+test('small work of many callers is spread over turns of the loop as well', async (t) => {
+  let now = 0
+  const slices = new TimeSlices({ monotonicMs: () => now })
+  let turns = 0
+  const turn = () => { turns++; if (turns < 1000) setImmediate(turn) }
+  setImmediate(turn)
+  const turnsOf = await Promise.all(Array.from({ length: 40 }, async (_, i) => {
+    await slices.run(`key-${i}`, { advance: () => { now += 1; return true } }, 100)
+    return turns
+  }))
+  const inOneTurn = Math.max(...[...new Set(turnsOf)].map((turn) => turnsOf.filter((its) => its === turn).length))
+  t.ok(inOneTurn <= 5, `${inOneTurn} ms of work in one turn`)
+})
+
+test('pieces of answers that cost nothing to read take their turns too', async (t) => {
+  const slices = new TimeSlices({ monotonicMs: () => 0 })
+  let turns = 0
+  const turn = () => { turns++; if (turns < 1000) setImmediate(turn) }
+  setImmediate(turn)
+  await Promise.all(Array.from({ length: 200 }, async (_, i) => { await slices.pass(`key-${i}`, 64 * 1024) }))
+  t.ok(turns >= 5, `200 pieces of 64 KiB took ${turns} turns`)
 })
 
 test('a key waits for its own share and never for that of another', async (t) => {
@@ -85,7 +110,7 @@ test('a key with too much waiting is told so', async (t) => {
   const budget = new ByteBudget({ perKeyMax: 1, inAllMax: 1 })
   const { signal } = new AbortController()
   const release = await budget.take('a', 1, signal)
-  const waiting = Array.from({ length: 100 }, async () => (await budget.take('a', 1, signal))())
+  const waiting = Array.from({ length: 100 }, async () => (await budget.take('a', 1, new AbortController().signal))())
   await t.rejects(budget.take('a', 1, signal), { name: 'TooMuchWaiting' })
   release()
   await Promise.all(waiting)
@@ -136,4 +161,46 @@ test('a body that never comes to its end holds no more than its share, and gives
   const large = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping', params: { text: 'x'.repeat(900_000) } })
   const answers = await Promise.all(Array.from({ length: 8 }, () => fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: large })))
   t.strictSame(answers.map(({ status }) => status), Array(8).fill(200), 'more than fit at once wait for each other')
+})
+
+test('a body in a thousand chunks of a byte or two is refused, and its connection closed', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const { token } = await gateway.mint('mcp:write')
+  const { hostname, port } = new URL(gateway.url)
+  const socket = connect(Number(port), hostname)
+  t.teardown(() => { socket.destroy() })
+  let answer = ''
+  const closed = new Promise((resolve) => { socket.on('data', (piece) => { answer += String(piece) }).on('error', () => {}).once('close', resolve) })
+  socket.write(`POST /mcp HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n${'1\r\n \r\n'.repeat(20_000)}`)
+  await closed
+  t.match(answer, /^HTTP\/1\.1 400 [^]*connection: close[^]*tiny chunks/i)
+  const inEventualPieces = new ReadableStream({
+    async pull (controller) {
+      for (const piece of JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping', params: { text: 'x'.repeat(20_000) } }).match(/.{1,64}/g) ?? []) controller.enqueue(Buffer.from(piece))
+      controller.close()
+    }
+  })
+  const honest = await fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: inEventualPieces, duplex: 'half' } as RequestInit)
+  t.equal(honest.status, 200, 'a stream in pieces of 64 bytes is no attack')
+})
+
+test('a list that is longer than a body may be is filtered all the same', async (t) => {
+  const tools = Array.from({ length: 5000 }, (_, i) => ({ name: `${i % 2 === 0 ? 'get' : 'set'}_${i}`, description: 'x'.repeat(200), inputSchema: { type: 'object' } }))
+  const list = JSON.stringify({ jsonrpc: '2.0', id: 1, result: { tools } })
+  for (const [type, body] of [['application/json', list], ['text/event-stream', `data: ${list}\n\n`]] as const) {
+    const upstream = await recordingUpstream(t, (_request, response) => { response.writeHead(200, { 'content-type': type }).end(body) })
+    const policy = t.testdir({ 'policy.json': '{"upstreams":{"default":{"tools":{"get_*":"mcp:read"}}}}' })
+    const gateway = await startGateway(t, { upstreams: upstream.url, bodyBytesMax: 1024, policyFile: `${policy}/policy.json` })
+    const { token } = await gateway.mint('mcp:read')
+    // Four at once, where one fills the share of a key.
+    const answers = await Promise.all(Array.from({ length: 4 }, async () => {
+      const response = await fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` }, body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' })
+      return JSON.parse((await response.text()).replace(/^data: /, '')) as typeof upstream & { result: { tools: Array<{ name: string }> } }
+    }))
+    for (const { result } of answers) {
+      t.equal(result.tools.length, 2500, type)
+      t.ok(result.tools.every(({ name }) => name.startsWith('get_')))
+    }
+  }
 })

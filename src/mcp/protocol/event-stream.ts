@@ -1,4 +1,6 @@
-/** An event is longer than there is room for. */
+import { Bytes } from './bytes.ts'
+
+/** An event is longer than there is room for, or takes longer than it may. */
 export class EventTooLong extends Error {
   override readonly name = 'EventTooLong'
 }
@@ -14,167 +16,206 @@ interface EventStreamOptions {
 
 const lf = 0x0a
 const cr = 0x0d
+const colon = 0x3a
+const space = 0x20
+const newline = Buffer.from('\n')
+const dataField = Buffer.from('data: ')
+const endOfEvent = Buffer.from('\n\n')
 const idBytesMax = 8192
+// An id costs an HMAC, an event a promise: as much as reading so many bytes.
+const rewriteCostBytes = 1024
 
 /**
  * Rewrites server-sent events (WHATWG HTML, 9.2) as they pass, whatever pieces they come in. Each byte is looked at once, so that
- * an event that never ends, or comes a byte at a time, costs no more than any other.
+ * an event that never ends, or comes a byte at a time, costs no more than any other. It stops wherever it is told to.
  */
 export class EventStream {
   readonly #options: EventStreamOptions
+  readonly #rewritesData: boolean
+  readonly #out = new Bytes()
   /** The line that is not complete yet, where it has to be held. */
   readonly #line = new Bytes()
   /** The event that is not complete yet, and its data, where data is rewritten. */
   readonly #event = new Bytes()
   readonly #others = new Bytes()
   readonly #data = new Bytes()
+  #chunk: Buffer = newline
+  #at = 0
   #hasData = false
   #passesLine = false
   #afterCr = false
+  /** The data of an event that is complete and waits to be rewritten, and the byte that ended it. */
+  #complete: { readonly data: Buffer, readonly end: number } | undefined
 
   constructor (options: EventStreamOptions) {
     this.#options = options
+    this.#rewritesData = options.rewriteData !== undefined
   }
 
-  /** What may pass on now that `chunk` has come. */
-  async push (chunk: Buffer): Promise<Buffer> {
-    const out: Buffer[] = []
-    let from = 0
-    for (let i = 0; i < chunk.length; i++) {
-      const byte = chunk[i]
-      // The second half of a line's end whose line is complete already.
-      const isSecond = byte === lf && this.#afterCr
-      this.#afterCr = byte === cr
-      if (byte !== lf && byte !== cr) continue
-      const line = chunk.subarray(from, i + 1)
-      from = i + 1
-      const wait = isSecond ? this.#pass(line, out) : this.#endLine(line, out)
-      if (wait !== undefined) await wait
+  /** The bytes of an event that is not complete yet. */
+  get held (): number {
+    return this.#event.length + this.#line.length
+  }
+
+  /** What may pass on now that `chunk` has come. `run` does the work of `advance`, at once unless it is handed in. */
+  async push (chunk: Buffer, run: (work: EventStream, bytes: number) => Promise<void> = atOnce): Promise<Buffer> {
+    this.#chunk = chunk
+    this.#at = 0
+    while (this.#at < chunk.length) {
+      await run(this, chunk.length - this.#at)
+      if (this.#complete !== undefined) await this.#rewrite(this.#complete)
     }
-    this.#keepRest(chunk.subarray(from), out)
-    return out.length === 1 ? out[0] as Buffer : Buffer.concat(out)
+    return this.#out.take()
   }
 
-  #endLine (part: Buffer, out: Buffer[]): Promise<void> | undefined {
-    if (this.#passesLine) {
+  /** Reads about `bytesMax` further. Answers whether the chunk was read to its end, or an event has to be rewritten first. */
+  advance (bytesMax: number): boolean {
+    const chunk = this.#chunk
+    let stop = Math.min(this.#at + bytesMax, chunk.length)
+    while (this.#at < stop && this.#complete === undefined) {
+      const from = this.#at
+      let end = from
+      while (end < stop && chunk[end] !== lf && chunk[end] !== cr) end++
+      this.#at = end === stop ? end : end + 1
+      if (end === stop) this.#keepPart(from, end)
+      else if (this.#endLine(from, end)) stop -= rewriteCostBytes
+    }
+    return this.#at === chunk.length || this.#complete !== undefined
+  }
+
+  /** A line's end has come. Answers whether that was dear. */
+  #endLine (from: number, end: number): boolean {
+    const chunk = this.#chunk
+    // The second half of a line's end whose line is complete already.
+    const isSecond = from === end && this.#afterCr && chunk[end] === lf
+    this.#afterCr = chunk[end] === cr
+    if (isSecond) {
+      this.#pass(chunk, end, end + 1)
+    } else if (this.#passesLine) {
       this.#passesLine = false
-      out.push(part)
-      return undefined
+      this.#out.append(chunk, from, end + 1)
+    } else if (this.#line.length === 0) {
+      return this.#readLine(chunk, from, end)
+    } else {
+      this.#line.append(chunk, from, end + 1)
+      const isDear = this.#readLine(this.#line.view(), 0, this.#line.length - 1)
+      this.#line.clear()
+      return isDear
     }
-    const line = this.#line.length === 0 ? part : this.#line.take(part)
-    const content = line.subarray(0, -1)
-    if (content.length === 0) return this.#endEvent(line, out)
-    const told = isField(content, 'id') ? this.#idLine(line, content) : line
-    if (this.#rewritesData && isField(content, 'data')) this.#keepData(content)
-    else if (this.#rewritesData) this.#others.append(told.subarray(0, -1), newline)
-    this.#pass(told, out)
-    return undefined
+    return false
   }
 
-  get #rewritesData (): boolean {
-    return this.#options.rewriteData !== undefined
+  #readLine (bytes: Buffer, from: number, end: number): boolean {
+    if (from === end) return this.#endEvent(bytes[end] as number)
+    if (isId(bytes, from, end)) return this.#idLine(bytes, from, end)
+    if (this.#rewritesData && isData(bytes, from, end)) this.#keepData(bytes, from, end)
+    else if (this.#rewritesData) this.#keepOther(bytes, from, end)
+    this.#pass(bytes, from, end + 1)
+    return false
   }
 
   // Where data is rewritten, an event waits for its end.
-  #pass (line: Buffer, out: Buffer[]): undefined {
-    if (!this.#rewritesData || (line.length === 1 && this.#event.length === 0)) {
-      out.push(line)
+  #pass (bytes: Buffer, from: number, to: number): void {
+    if (!this.#rewritesData || (to - from === 1 && this.#event.length === 0)) {
+      this.#out.append(bytes, from, to)
       return
     }
-    this.#event.append(line)
+    this.#event.append(bytes, from, to)
     if (this.#event.length > this.#options.eventBytesMax) throw new EventTooLong(`An event is longer than ${this.#options.eventBytesMax} bytes.`)
   }
 
-  #keepData (content: Buffer): void {
+  #keepData (bytes: Buffer, from: number, end: number): void {
     if (this.#hasData) this.#data.append(newline)
     this.#hasData = true
-    this.#data.append(valueOf(content))
+    this.#data.append(bytes, startOfValue(bytes, from, end), end)
   }
 
-  #endEvent (blank: Buffer, out: Buffer[]): Promise<void> | undefined {
-    const { rewriteData } = this.#options
-    if (rewriteData !== undefined && this.#hasData) return this.#rewriteEvent(rewriteData, blank, out)
-    this.#others.take()
-    out.push(this.#event.take(), blank)
-    return undefined
+  #keepOther (bytes: Buffer, from: number, end: number): void {
+    this.#others.append(bytes, from, end)
+    this.#others.append(newline)
   }
 
-  async #rewriteEvent (rewrite: (data: Buffer) => Promise<Buffer | undefined>, blank: Buffer, out: Buffer[]): Promise<void> {
-    const event = this.#event.take()
-    const others = this.#others.take()
-    this.#hasData = false
-    const rewritten = await rewrite(this.#data.take())
-    if (rewritten === undefined) out.push(event, blank)
-    else out.push(others, Buffer.from('data: '), rewritten, Buffer.from('\n\n'))
+  #endEvent (end: number): boolean {
+    if (this.#hasData) {
+      this.#hasData = false
+      this.#complete = { data: this.#data.take(), end }
+      return true
+    }
+    this.#passEvent(end)
+    return false
+  }
+
+  #passEvent (end: number): void {
+    this.#others.clear()
+    if (this.#event.length > 0) this.#out.append(this.#event.view())
+    this.#event.clear()
+    this.#out.append(end === lf ? newline : carriageReturn)
+  }
+
+  async #rewrite ({ data, end }: { readonly data: Buffer, readonly end: number }): Promise<void> {
+    const rewritten = await this.#options.rewriteData?.(data)
+    this.#complete = undefined
+    if (rewritten === undefined) {
+      this.#passEvent(end)
+      return
+    }
+    for (const part of [this.#others.view(), dataField, rewritten, endOfEvent]) this.#out.append(part)
+    this.#others.clear()
+    this.#event.clear()
   }
 
   // An id may hold anything but a line's end; one with a NUL is none (the standard ignores it), and neither is an empty one.
-  #idLine (line: Buffer, content: Buffer): Buffer {
-    const id = valueOf(content).toString('utf8')
-    if (id === '' || id.includes('\0')) return line
-    return Buffer.concat([Buffer.from(`id: ${this.#options.rewriteId(id)}`), line.subarray(content.length)])
+  #idLine (bytes: Buffer, from: number, end: number): boolean {
+    const id = bytes.toString('utf8', startOfValue(bytes, from, end), end)
+    if (id === '' || id.includes('\0')) {
+      if (this.#rewritesData) this.#keepOther(bytes, from, end)
+      this.#pass(bytes, from, end + 1)
+      return false
+    }
+    const line = Buffer.concat([Buffer.from(`id: ${this.#options.rewriteId(id)}`), bytes.subarray(end, end + 1)])
+    if (this.#rewritesData) this.#keepOther(line, 0, line.length - 1)
+    this.#pass(line, 0, line.length)
+    return true
   }
 
   // Of a line whose end has not come: enough is held to know whether it is an id.
-  #keepRest (rest: Buffer, out: Buffer[]): void {
-    if (rest.length === 0) return
+  #keepPart (from: number, end: number): void {
+    if (from < end) this.#afterCr = false
     if (this.#passesLine) {
-      out.push(rest)
+      this.#out.append(this.#chunk, from, end)
       return
     }
-    this.#line.append(rest)
-    const begun = this.#line.view()
-    const mayBeId = 'id:'.startsWith(begun.toString('latin1', 0, 3))
-    if (mayBeId && begun.length > idBytesMax) throw new EventTooLong(`An event id is longer than ${idBytesMax} bytes.`)
+    this.#line.append(this.#chunk, from, end)
+    const mayBeId = 'id:'.startsWith(this.#line.view().toString('latin1', 0, 3))
+    if (mayBeId && this.#line.length > idBytesMax) throw new EventTooLong(`An event id is longer than ${idBytesMax} bytes.`)
     if (this.#line.length > this.#options.eventBytesMax) throw new EventTooLong(`A line is longer than ${this.#options.eventBytesMax} bytes.`)
     if (mayBeId || this.#rewritesData) return
     this.#passesLine = true
-    out.push(this.#line.take())
+    this.#out.append(this.#line.view())
+    this.#line.clear()
   }
 }
 
-const newline = Buffer.from('\n')
+const carriageReturn = Buffer.from('\r')
 
-function isField (content: Buffer, name: string): boolean {
-  return content.toString('latin1', 0, name.length) === name && (content.length === name.length || content[name.length] === 0x3a)
+async function atOnce (work: EventStream, bytes: number): Promise<void> {
+  // A dear line ends a step early.
+  while (!work.advance(bytes));
 }
 
-function valueOf (content: Buffer): Buffer {
-  const colon = content.indexOf(0x3a)
-  if (colon === -1) return content.subarray(content.length)
-  return content.subarray(content[colon + 1] === 0x20 ? colon + 2 : colon + 1)
+function isId (bytes: Buffer, from: number, end: number): boolean {
+  return bytes[from] === 0x69 && bytes[from + 1] === 0x64 && (end === from + 2 || (end > from + 2 && bytes[from + 2] === colon))
 }
 
-/** Bytes that come piece by piece, in one buffer that doubles: many small pieces cost no more than a large one. */
-class Bytes {
-  #bytes = Buffer.alloc(0)
-  length = 0
+function isData (bytes: Buffer, from: number, end: number): boolean {
+  const isName = bytes[from] === 0x64 && bytes[from + 1] === 0x61 && bytes[from + 2] === 0x74 && bytes[from + 3] === 0x61
+  return isName && (end === from + 4 || (end > from + 4 && bytes[from + 4] === colon))
+}
 
-  append (...pieces: readonly Buffer[]): void {
-    for (const piece of pieces) this.#append(piece)
-  }
-
-  #append (piece: Buffer): void {
-    const length = this.length + piece.length
-    if (length > this.#bytes.length) {
-      const larger = Buffer.allocUnsafe(Math.max(256, length, 2 * this.#bytes.length))
-      larger.set(this.view())
-      this.#bytes = larger
-    }
-    this.#bytes.set(piece, this.length)
-    this.length = length
-  }
-
-  view (): Buffer {
-    return this.#bytes.subarray(0, this.length)
-  }
-
-  /** All of it, and `last` behind it; nothing is left. */
-  take (last?: Buffer): Buffer {
-    if (last !== undefined) this.append(last)
-    const all = this.view()
-    this.#bytes = Buffer.alloc(0)
-    this.length = 0
-    return all
-  }
+/** Of a line that is `id` or `data`: behind its colon and one space. */
+function startOfValue (bytes: Buffer, from: number, end: number): number {
+  let at = from
+  while (at < end && bytes[at] !== colon) at++
+  if (at === end) return end
+  return bytes[at + 1] === space && at + 1 < end ? at + 2 : at + 1
 }

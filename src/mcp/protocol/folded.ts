@@ -1,7 +1,10 @@
+const plain = /^[\x20-\x7e]*$/
+
 /**
  * A name as the most liberal reader takes it: Go's folds U+017F to "s" and U+212A to "k", others pass over underscores, hyphens and
  * spaces.
  */
 export function folded (name: string): string {
+  if (plain.test(name)) return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
   return name.normalize('NFKC').toUpperCase().toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, '')
 }

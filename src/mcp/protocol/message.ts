@@ -1,7 +1,7 @@
 import { folded } from './folded.ts'
 import { nameMemberOf } from './methods.ts'
 import { invalidRequest, McpRefusal, rpcCodes, type RpcId } from './rpc-error.ts'
-import { isJsonArray, isJsonObject, type Json, type JsonObject, type JsonText } from './strict-json.ts'
+import { isJsonArray, isJsonObject, type Json, type JsonObject, type JsonText, type ReaderOptions } from './strict-json.ts'
 
 /** One JSON-RPC message from a client, as the upstream will read it too. */
 export type Message =
@@ -26,10 +26,25 @@ export interface MessageBody {
 
 const batchMax = 100
 const idLengthMax = 1024
+// Each name is compared with the one that counts, however somebody may have spelt it.
+const paramsMax = 100
+const paramNameLengthMax = 1024
 const versionMember = 'io.modelcontextprotocol/protocolVersion'
 const clientInfoMember = 'io.modelcontextprotocol/clientInfo'
+const keptObjects: ReadonlySet<string> = new Set(['params', '_meta', 'clientInfo', clientInfoMember])
+const metaMembers: ReadonlySet<string> = new Set([versionMember, clientInfoMember, 'name', 'version'])
+const isMeta = (container: string | undefined) => container !== undefined && container !== 'params'
 const calls: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'method', 'params'])
 const answers: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'result', 'error'])
+
+/**
+ * What is kept of a body: a batch, the members of its messages, their params, and what is read of those. Of the rest only the names are
+ * compared, while their object is open.
+ */
+export const messageOutline: ReaderOptions = {
+  keeps: (kind, depth, name) => kind === 'array' ? depth === 1 : name === undefined ? depth <= 2 : keptObjects.has(name) && depth <= 5,
+  wants: (container, name) => !isMeta(container) || metaMembers.has(name)
+}
 
 export function readMessages ({ value, bytes }: JsonText): MessageBody {
   if (!isJsonArray(value)) return { messages: [readMessage(value)], batch: false, bytes, clientInfo: readClientInfo(value) }
@@ -92,7 +107,9 @@ function readAnswer (message: JsonObject, id: RpcId | undefined): Message {
 function readName (method: string, params: JsonObject, id: RpcId | undefined): string | undefined {
   const member = nameMemberOf(method)
   if (member === undefined) return undefined
+  if (params.size > paramsMax) throw invalidParams(`The params have more than ${paramsMax} members. What is for a tool belongs into "arguments".`, id)
   for (const other of params.keys()) {
+    if (other.length > paramNameLengthMax) throw invalidParams(`The name of a member of the params is longer than ${paramNameLengthMax} characters.`, id)
     if (other !== member && folded(other) === folded(member)) throw invalidParams(`Write "${member}" in exactly these letters, once.`, id)
   }
   const name = params.get(member)

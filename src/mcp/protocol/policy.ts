@@ -17,6 +17,8 @@ export class PolicyRefused extends Error {
   override readonly name = 'PolicyRefused'
 }
 
+// A longer name than this is no tool's: it writes.
+const nameLengthMax = 1024
 // What a pattern may match: the names that MCP recommends. Whatever else a name holds (controls, spaces, dots that climb)
 // an upstream may read as another tool's name, so only an exact entry can make it readable.
 const nameRun = '[A-Za-z0-9_.-]*'
@@ -65,8 +67,8 @@ function readUpstream (place: string, value: Json): UpstreamPolicy {
   }
   return {
     trustReadOnlyHints: trust,
-    // What a liberal upstream takes for a tool that writes does not read by a pattern.
-    scopeOf: (tool) => exact.get(tool) ?? (writing.has(folded(tool)) ? 'mcp:write' : strictest(patterns, tool))
+    // What a liberal upstream takes for a tool that writes does not read by a pattern. Folding a very long name would take long.
+    scopeOf: (tool) => exact.get(tool) ?? (tool.length > nameLengthMax || writing.has(folded(tool)) ? 'mcp:write' : strictest(patterns, tool))
   }
 }
 

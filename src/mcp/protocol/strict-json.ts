@@ -31,6 +31,8 @@ export interface Place {
 export interface ReaderOptions {
   /** Whether the values in a container are wanted. Depth 1 is the outermost; `name` is that of the member it stands in. */
   readonly keeps: (kind: 'object' | 'array', depth: number, name: string | undefined) => boolean
+  /** Which members of a kept object are wanted, by the name of the member that the object stands in; all where this is left out. */
+  readonly wants?: (container: string | undefined, name: string) => boolean
   /** Whether `places` is kept. */
   readonly placed?: boolean
 }
@@ -49,10 +51,13 @@ interface Frame {
   readonly isObject: boolean
   readonly start: number
   readonly kept: Container | undefined
-  /** The name of the member whose value comes next. */
+  /** The name of the member that it stands in. */
+  readonly container: string | undefined
+  /** The name of the member whose value comes next, and whether that is kept. */
   name: string
+  isWanted: boolean
   names: number
-  /** The names of an object that is not kept: the first, and a set from the second on. */
+  /** The names whose values are not kept: the first, and a set from the second on. */
   first: string | undefined
   others: Set<string> | undefined
 }
@@ -80,16 +85,15 @@ const quote = 0x22
 const backslash = 0x5c
 const comma = 0x2c
 
-// A message is at most a batch, a call, its params and something in them (`_meta`, `clientInfo`) deep; a policy file has four objects.
-const outline: ReaderOptions = { keeps: (kind, depth) => kind === 'object' ? depth <= 4 : depth === 1 }
+const everything: ReaderOptions = { keeps: () => true }
 
 /**
  * Reads I-JSON (RFC 7493) from UTF-8 and nothing looser. Parsers differ on doubled members (first or last wins),
  * byte order marks, lone surrogates and trailing text, and whoever judges one reading and sends on the bytes lets the
  * sender choose another for the reader behind. Here the bytes to send on come out of the reading that is judged.
  */
-export function readStrictJson (bytes: Uint8Array): JsonText {
-  const reader = new StrictJsonReader(bytes)
+export function readStrictJson (bytes: Uint8Array, options?: ReaderOptions): JsonText {
+  const reader = new StrictJsonReader(bytes, options)
   reader.advance(bytes.length)
   return reader.result
 }
@@ -114,7 +118,7 @@ export class StrictJsonReader {
   /** The values of kept containers by where they were written; empty unless asked for. */
   readonly places = new Map<Json, Place[]>()
 
-  constructor (bytes: Uint8Array, options: ReaderOptions = outline) {
+  constructor (bytes: Uint8Array, options: ReaderOptions = everything) {
     if (!isUtf8(bytes)) throw new JsonRefused('The body is not UTF-8. Send JSON in UTF-8.')
     this.#bytes = bytes
     // The one way to say it is never longer than another.
@@ -194,10 +198,10 @@ export class StrictJsonReader {
     if (around !== undefined) this.#around.push(around)
     const depth = this.#around.length + 1
     if (depth > depthMax) throw new JsonRefused(`The JSON is nested more than ${depthMax} deep.`)
-    const isKept = (around === undefined || around.kept !== undefined) &&
-      this.#options.keeps(isObject ? 'object' : 'array', depth, around?.isObject === true ? around.name : undefined)
+    const container = around?.isObject === true ? around.name : undefined
+    const isKept = this.#keepsValue && this.#options.keeps(isObject ? 'object' : 'array', depth, container)
     const kept = !isKept ? undefined : isObject ? new Map<string, Json>() : []
-    this.#frame = { isObject, start: this.#written, kept, name: '', names: 0, first: undefined, others: undefined }
+    this.#frame = { isObject, start: this.#written, kept, container, name: '', isWanted: kept !== undefined, names: 0, first: undefined, others: undefined }
     this.#copy(isObject ? 0x7b : 0x5b)
     this.#next = isObject ? nameOrEnd : valueOrEnd
   }
@@ -220,8 +224,8 @@ export class StrictJsonReader {
       return
     }
     this.#next = commaOrEnd
-    const { kept, isObject, name } = frame
-    if (kept === undefined) return
+    const { kept, isObject, name, isWanted } = frame
+    if (kept === undefined || !isWanted) return
     if (kept instanceof Map) {
       kept.set(name, value)
     } else {
@@ -238,7 +242,7 @@ export class StrictJsonReader {
   }
 
   get #keepsValue (): boolean {
-    return this.#frame === undefined || this.#frame.kept !== undefined
+    return this.#frame === undefined || this.#frame.isWanted
   }
 
   #word (word: string, value: null | boolean): void {
@@ -316,7 +320,8 @@ export class StrictJsonReader {
     if (++this.#openNames > openNamesMax) throw new JsonRefused(`There are more than ${openNamesMax} members in one object.`)
     frame.names++
     frame.name = name
-    if (frame.kept !== undefined) return
+    frame.isWanted = frame.kept !== undefined && (this.#options.wants?.(frame.container, name) ?? true)
+    if (frame.isWanted) return
     if (frame.first === undefined) frame.first = name
     else (frame.others ??= new Set()).add(name)
   }
@@ -381,7 +386,7 @@ export class StrictJsonReader {
 }
 
 function hasName ({ kept, first, others }: Frame, name: string): boolean {
-  return kept instanceof Map ? kept.has(name) : first === name || others?.has(name) === true
+  return first === name || others?.has(name) === true || (kept instanceof Map && kept.has(name))
 }
 
 /** RFC 8259, section 6; `at` itself where no number stands there. Looks at no more than it may have, and a little. */

@@ -13,44 +13,100 @@ interface Edit {
   readonly text: string
 }
 
+const wanted: ReadonlySet<string> = new Set(['result', 'tools', 'cacheScope', 'name'])
+
 /** What is to be kept of an answer: the way down to the tools, or, in a batch, to those of each answer, and the tools' own members. */
 export const toolListOutline: ReaderOptions = {
   keeps: (kind, depth, name) => kind === 'array' ? depth === 1 || name === 'tools' : depth <= 5 && (name === undefined || name === 'result'),
+  wants: (_container, name) => wanted.has(name),
   placed: true
 }
 
+// As much as reading so many bytes: a policy's patterns are tried on each name.
+const toolCostBytes = 512
+
 /**
- * The upstream's answer to `tools/list` as one key may see it; `undefined`: as it came. What it leaves in is no permission: every
- * call is judged again. `reader` has read the answer to its end, by `toolListOutline`.
+ * The upstream's answer to `tools/list` as one key may see it. What it leaves in is no permission: every call is judged again.
+ * `reader` has read the answer to its end, by `toolListOutline`.
  */
-export function fitToolList (reader: StrictJsonReader, rules: ToolListRules): Buffer | undefined {
-  const { value, bytes } = reader.result
-  const answers: readonly Json[] = isJsonArray(value) ? value : [value]
-  const edits = answers.flatMap((answer) => editsOf(answer, reader.places, rules))
-  return edits.length === 0 ? undefined : edited(bytes, edits)
-}
+export class ToolListFit {
+  readonly #reader: StrictJsonReader
+  readonly #rules: ToolListRules
+  readonly #answers: readonly Json[]
+  #next = 0
+  readonly #edits: Edit[] = []
+  #dropping: Dropping | undefined
 
-function editsOf (answer: Json, places: ReadonlyMap<Json, readonly Place[]>, { mayCall, markPrivate }: ToolListRules): Edit[] {
-  const result = memberOf(places, answer, 'result')
-  const tools = result === undefined ? undefined : memberOf(places, result.value, 'tools')
-  if (result === undefined || tools === undefined || !isJsonArray(tools.value)) return []
-  const edits: Edit[] = mayCall === undefined ? [] : dropped(places.get(tools.value) ?? [], tools, mayCall)
-  if (markPrivate) edits.push(markedPrivate(result, memberOf(places, result.value, 'cacheScope')))
-  return edits
-}
-
-function dropped (items: readonly Place[], tools: Place, mayCall: (tool: string) => boolean): Edit[] {
-  const runs: Edit[] = []
-  let end = tools.start + 1
-  let isFirst = true
-  for (const item of items) {
-    const name = isJsonObject(item.value) ? item.value.get('name') : undefined
-    if (typeof name !== 'string' || !mayCall(name)) continue
-    if (end < item.start) runs.push({ start: end, end: item.start, text: isFirst ? '' : ',' })
-    end = item.end
-    isFirst = false
+  constructor (reader: StrictJsonReader, rules: ToolListRules) {
+    const { value } = reader.result
+    this.#reader = reader
+    this.#rules = rules
+    this.#answers = isJsonArray(value) ? value : [value]
   }
-  return end === tools.end - 1 ? runs : [...runs, { start: end, end: tools.end - 1, text: '' }]
+
+  /** Does about as much more as reading `bytesMax` takes. Answers whether all is done. */
+  advance (bytesMax: number): boolean {
+    for (let left = bytesMax; left > 0; left -= toolCostBytes) {
+      if (this.#dropping?.advance() === false) continue
+      if (this.#dropping !== undefined) this.#edits.push(...this.#dropping.end())
+      this.#dropping = undefined
+      const answer = this.#answers[this.#next++]
+      if (answer === undefined) return true
+      this.#begin(answer)
+    }
+    return false
+  }
+
+  /** The answer written anew; `undefined`: as it came. */
+  get result (): Buffer | undefined {
+    return this.#edits.length === 0 ? undefined : edited(this.#reader.result.bytes, this.#edits)
+  }
+
+  #begin (answer: Json): void {
+    const { places } = this.#reader
+    const result = memberOf(places, answer, 'result')
+    const tools = result === undefined ? undefined : memberOf(places, result.value, 'tools')
+    if (result === undefined || tools === undefined || !isJsonArray(tools.value)) return
+    const { mayCall, markPrivate } = this.#rules
+    if (mayCall !== undefined) this.#dropping = new Dropping(places.get(tools.value) ?? [], tools, mayCall)
+    if (markPrivate) this.#edits.push(markedPrivate(result, memberOf(places, result.value, 'cacheScope')))
+  }
+}
+
+/** What has to go of one list, one tool after the other. */
+class Dropping {
+  readonly #items: readonly Place[]
+  readonly #tools: Place
+  readonly #mayCall: (tool: string) => boolean
+  readonly #runs: Edit[] = []
+  #next = 0
+  #end: number
+  #isFirst = true
+
+  constructor (items: readonly Place[], tools: Place, mayCall: (tool: string) => boolean) {
+    this.#items = items
+    this.#tools = tools
+    this.#mayCall = mayCall
+    this.#end = tools.start + 1
+  }
+
+  /** Looks at one more tool; answers whether there was none. */
+  advance (): boolean {
+    const item = this.#items[this.#next++]
+    if (item === undefined) return true
+    const name = isJsonObject(item.value) ? item.value.get('name') : undefined
+    if (typeof name !== 'string' || !this.#mayCall(name)) return false
+    if (this.#end < item.start) this.#runs.push({ start: this.#end, end: item.start, text: this.#isFirst ? '' : ',' })
+    this.#end = item.end
+    this.#isFirst = false
+    return false
+  }
+
+  end (): readonly Edit[] {
+    const end = this.#tools.end - 1
+    if (this.#end < end) this.#runs.push({ start: this.#end, end, text: '' })
+    return this.#runs
+  }
 }
 
 // Before the end of the result, behind its other members: there is at least `tools`.

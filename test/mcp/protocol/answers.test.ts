@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { EventStream } from '../../../src/mcp/protocol/event-stream.ts'
 import { IdSeal } from '../../../src/mcp/protocol/id-seal.ts'
 import { JsonRefused, StrictJsonReader } from '../../../src/mcp/protocol/strict-json.ts'
-import { fitToolList, toolListOutline, type ToolListRules } from '../../../src/mcp/protocol/tool-list.ts'
+import { ToolListFit, toolListOutline, type ToolListRules } from '../../../src/mcp/protocol/tool-list.ts'
 
 const list = (...names: string[]) => ({ jsonrpc: '2.0', id: 1, result: { tools: names.map((name) => ({ name })), cacheScope: 'public', nextCursor: 'n' } })
 
@@ -11,7 +11,9 @@ function fitted (answer: unknown, rules: ToolListRules): unknown {
   const bytes = Buffer.from(JSON.stringify(answer))
   const reader = new StrictJsonReader(bytes, toolListOutline)
   reader.advance(bytes.length)
-  const made = fitToolList(reader, rules)
+  const fit = new ToolListFit(reader, rules)
+  while (!fit.advance(1));
+  const made = fit.result
   return made === undefined ? undefined : JSON.parse(String(made))
 }
 
@@ -109,6 +111,40 @@ test('each byte of an event that never ends is looked at once', async (t) => {
   await cpuMs(5000)
   const [few, many] = [await cpuMs(10_000), await cpuMs(80_000)]
   t.ok(many < 40 * Math.max(few, 5), `eight times the bytes: ${few.toFixed()} and ${many.toFixed()} ms, where a scan from the start takes 64 times as long`)
+})
+
+test('a stream is read in steps, however dear its lines are', async (t) => {
+  for (const [what, text, most] of [['blank lines', '\n', 20_000], ['ids', 'id: 1\n', 64], ['small events', 'data:1\n\n', 64], ['text', 'x', 20_000]] as const) {
+    let sealed = 0
+    let longest = 0
+    const stream = new EventStream({ rewriteId: (id) => { sealed++; return seal(id) }, rewriteData: rewritten, eventBytesMax: 1e6 })
+    await stream.push(Buffer.from(text.repeat(65_536 / text.length)), async (work) => {
+      for (let isDone = false; !isDone;) {
+        const before = sealed
+        isDone = work.advance(16_384)
+        longest = Math.max(longest, sealed - before)
+      }
+    })
+    t.ok(longest <= most, `${what}: at most ${longest} ids in a step`)
+  }
+})
+
+test('a long list is fitted in steps', async (t) => {
+  const bytes = Buffer.from(JSON.stringify(list(...Array.from({ length: 5000 }, (_, i) => `tool-${i}`))))
+  const reader = new StrictJsonReader(bytes, toolListOutline)
+  reader.advance(bytes.length)
+  const fit = new ToolListFit(reader, { mayCall: (tool) => tool.endsWith('7'), markPrivate: false })
+  let steps = 1
+  while (!fit.advance(16_384)) steps++
+  t.ok(steps > 100, `${steps} steps`)
+  t.equal((JSON.parse(String(fit.result)) as ReturnType<typeof list>).result.tools.length, 500)
+})
+
+test('of a tool in a list only the name is kept', async (t) => {
+  const bytes = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: 1, result: { tools: [{ name: 'a', title: 'b', inputSchema: { properties: { name: {} } } }], other: {} } }))
+  const reader = new StrictJsonReader(bytes, toolListOutline)
+  reader.advance(bytes.length)
+  t.strictSame(reader.result.value, new Map([['result', new Map([['tools', [new Map([['name', 'a']])]]])]]))
 })
 
 test('a sealed session opens for the key and the upstream that it was made for, and no other', async (t) => {

@@ -1,9 +1,9 @@
 import { test } from 'tap'
-import { readMessages } from '../../../src/mcp/protocol/message.ts'
+import { messageOutline, readMessages } from '../../../src/mcp/protocol/message.ts'
 import { readStrictJson } from '../../../src/mcp/protocol/strict-json.ts'
 import { McpRefusal } from '../../../src/mcp/protocol/rpc-error.ts'
 
-const read = (text: string) => readMessages(readStrictJson(Buffer.from(text)))
+const read = (text: string) => readMessages(readStrictJson(Buffer.from(text), messageOutline))
 
 test('a request, a notification and an answer are told apart', async (t) => {
   t.match(read('{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add"}}'), {
@@ -37,6 +37,8 @@ const refused: readonly { when: string, text: string, code: number, id?: number 
   { when: 'a tool call has no params', text: '{"jsonrpc":"2.0","id":1,"method":"tools/call"}', code: -32602, id: 1 },
   { when: 'a tool\'s name is an array', text: '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":["a"]}}', code: -32602, id: 1 },
   { when: 'params are an array', text: '{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', code: -32602, id: 1 },
+  { when: 'params have 101 members', text: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'a', ...Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`m${i}`, 1])) } }), code: -32602, id: 1 },
+  { when: 'the name of a member of the params is very long', text: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","${'n'.repeat(1025)}":1}}`, code: -32602, id: 1 },
   { when: 'the method is an array', text: '{"jsonrpc":"2.0","id":1,"method":["ping"]}', code: -32600, id: 1 },
   { when: 'the id is null', text: '{"jsonrpc":"2.0","id":null,"method":"ping"}', code: -32600 },
   { when: 'the id is an object', text: '{"jsonrpc":"2.0","id":{},"method":"ping"}', code: -32600 },

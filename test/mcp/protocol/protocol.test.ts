@@ -1,13 +1,13 @@
 import { test } from 'tap'
 import { decodeMcpName, encodeMcpName } from '../../../src/mcp/protocol/mcp-name.ts'
-import { readMessages } from '../../../src/mcp/protocol/message.ts'
+import { messageOutline, readMessages } from '../../../src/mcp/protocol/message.ts'
 import { readStrictJson } from '../../../src/mcp/protocol/strict-json.ts'
 import { mirroredHeaders, protocolVersion } from '../../../src/mcp/protocol/protocol.ts'
 
 const call = (name: string, version?: string) => ({
   jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, ...(version === undefined ? {} : { _meta: { 'io.modelcontextprotocol/protocolVersion': version } }) }
 })
-const mirror = (body: unknown, headers: Record<string, string>) => mirroredHeaders(readMessages(readStrictJson(Buffer.from(JSON.stringify(body)))), headers)
+const mirror = (body: unknown, headers: Record<string, string>) => mirroredHeaders(readMessages(readStrictJson(Buffer.from(JSON.stringify(body)), messageOutline)), headers)
 const modern = { 'mcp-protocol-version': '2026-07-28' }
 
 test('a name goes into a header and out again, whatever it holds', async (t) => {

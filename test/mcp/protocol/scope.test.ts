@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { readMessages } from '../../../src/mcp/protocol/message.ts'
+import { messageOutline, readMessages } from '../../../src/mcp/protocol/message.ts'
 import { readStrictJson } from '../../../src/mcp/protocol/strict-json.ts'
 import { knownMethod } from '../../../src/mcp/protocol/methods.ts'
 import { readPolicies, silentPolicy, type UpstreamPolicy } from '../../../src/mcp/protocol/policy.ts'
@@ -8,7 +8,7 @@ import { neededScope, toolScope } from '../../../src/mcp/protocol/tool-scope.ts'
 const policy = (upstream: unknown): UpstreamPolicy =>
   readPolicies(Buffer.from(JSON.stringify({ upstreams: { crm: upstream } })), ['crm']).get('crm') ?? silentPolicy
 const none = new Set<string>()
-const scopeOf = (messages: unknown, ownSession = false) => neededScope(readMessages(readStrictJson(Buffer.from(JSON.stringify(messages)))).messages, {
+const scopeOf = (messages: unknown, ownSession = false) => neededScope(readMessages(readStrictJson(Buffer.from(JSON.stringify(messages)), messageOutline)).messages, {
   scopeOfTool: (tool) => tool === 'get' ? 'mcp:read' : 'mcp:write', ownSession
 })
 const rpc = (method: string, params = {}) => ({ jsonrpc: '2.0', id: 1, method, params })
