@@ -13,4 +13,7 @@ ALTER TABLE "navis_keys"."usage_days" SET (fillfactor = 70, autovacuum_vacuum_sc
 -- The parts of a name by which the list is searched: every three characters in a row, marked with the workspace, so that one index serves both.
 CREATE FUNCTION "navis_keys"."name_parts" (workspace text, name text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (SELECT coalesce(array_agg(DISTINCT workspace || ' ' || substr(lower(name), place, 3)), '{}') FROM generate_series(1, char_length(lower(name)) - 2) AS place);--> statement-breakpoint
-CREATE INDEX "keys_list_name" ON "navis_keys"."keys" USING gin ("navis_keys"."name_parts"("workspace_id", "name"));
+CREATE INDEX "keys_list_name" ON "navis_keys"."keys" USING gin ("navis_keys"."name_parts"("workspace_id", "name"));--> statement-breakpoint
+-- The other orders of the list. "C": the order must not change with the libraries of the system, or the index would be wrong.
+CREATE INDEX "keys_list_by_name" ON "navis_keys"."keys" ("workspace_id", "ended", (lower("name") COLLATE "C") DESC NULLS LAST, "id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "keys_list_by_expiry" ON "navis_keys"."keys" ("workspace_id", "ended", (coalesce("expires_at", 'infinity'::timestamptz)) DESC NULLS LAST, "id" DESC NULLS LAST);

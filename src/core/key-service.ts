@@ -6,7 +6,7 @@ import { KeysError, unavailable } from './errors.ts'
 import { already, expiryRefused, idempotencyKeyReused, invalid, keyExpired, keyRevoked, noSuchKey } from './key-errors.ts'
 import type { ManagedKey, RateLimit } from './key-record.ts'
 import { canonicalCidrs, faultsOf } from './key-rules.ts'
-import type { AuditEntry, AuditFilter, IdempotentRequest, KeyFilter, KeyStore } from './key-store.ts'
+import type { AuditEntry, AuditFilter, IdempotentRequest, KeyCount, KeyFilter, KeyOrder, KeyStore } from './key-store.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import { committed, keyTarget } from './committed.ts'
@@ -75,6 +75,17 @@ interface Page {
   readonly cursor?: string | undefined
 }
 
+interface KeyPage extends Page, KeyFilter {
+  readonly order?: KeyOrder | undefined
+  readonly before?: string | undefined
+}
+
+export interface KeyList {
+  readonly keys: readonly ManagedKey[]
+  readonly nextCursor: string | null
+  readonly previousCursor: string | null
+}
+
 /** Makes, shows and ends keys. Every change returns when it is in force as far as it takes something away. */
 export class KeyService {
   readonly #store: KeyStore
@@ -116,15 +127,36 @@ export class KeyService {
     }
   }
 
-  /** Newest first. `nextCursor` is null on the last page. */
-  async list ({ workspaceId, limit, cursor, ...filter }: Page & KeyFilter): Promise<{ keys: readonly ManagedKey[], nextCursor: string | null }> {
+  /**
+   * A page of keys, the newest first unless `order` says otherwise. `nextCursor` is null on the last page, `previousCursor` on the first. A page of a filter
+   * that no index serves may be short, even empty, and have a next one. `before`: the page that ends before that cursor.
+   */
+  async list ({ workspaceId, limit, cursor, before, order, ...filter }: KeyPage): Promise<KeyList> {
     const seal = await this.#cursors()
-    const name = listName('keys', workspaceId, filter)
-    const after = cursor === undefined ? undefined : seal.open(cursor, name)
-    const rows = await this.#store.list({ ...filter, workspaceId, rowsMax: limit + 1, after })
+    const name = listName('keys', workspaceId, { ...filter, order })
+    const query = { ...filter, workspaceId, order, rowsMax: limit + 1, after: cursor === undefined ? undefined : seal.open(cursor, name) }
+    const sealed = ({ createdAt, id }: ManagedKey): string => seal.seal({ at: createdAt, id }, name)
+    if (before !== undefined) {
+      const rows = await this.#store.list({ ...query, before: seal.open(before, name) })
+      const [first, last] = [rows.at(1), rows.at(-1)]
+      // Fewer rows than a page before the cursor: the first page, whole.
+      if (rows.length <= limit || first === undefined || last === undefined) return await this.list({ ...filter, workspaceId, limit, order })
+      return { keys: rows.slice(1), nextCursor: sealed(last), previousCursor: sealed(first) }
+    }
+    const rows = await this.#store.list(query)
     const keys = rows.slice(0, limit)
-    const last = rows.length > limit ? keys.at(-1) : undefined
-    return { keys, nextCursor: last === undefined ? null : seal.seal({ at: last.createdAt, id: last.id }, name) }
+    const [first, last] = [keys[0], keys.at(-1)]
+    const next = rows.length > limit && last !== undefined ? { at: last.createdAt, id: last.id } : await this.#store.lookedTo(query)
+    return {
+      keys,
+      nextCursor: next === undefined ? null : seal.seal(next, name),
+      previousCursor: cursor === undefined ? null : first === undefined ? cursor : sealed(first)
+    }
+  }
+
+  /** How many keys a list has. */
+  async count (filter: KeyFilter & { readonly workspaceId: string }): Promise<KeyCount> {
+    return await this.#store.count(filter)
   }
 
   async get ({ workspaceId, keyId }: KeyName): Promise<ManagedKey> {

@@ -123,15 +123,30 @@ export interface KeyFilter {
   readonly q?: string | undefined
   /** Not used for so many days, since its last use or else its making. */
   readonly unusedDays?: number | undefined
+  /** `true`: only keys that have not been used at all. */
+  readonly neverUsed?: boolean | undefined
   /** Will expire within so many days. */
   readonly expiresWithinDays?: number | undefined
 }
 
+/** By creation, by name in any case, or by expiry with the endless ones last. */
+export type KeyOrder = 'newest' | 'oldest' | 'name' | 'expiry'
+
 export interface KeyQuery extends KeyFilter {
   readonly workspaceId: string
   readonly rowsMax: number
-  /** Rows after this one; `undefined`: from the newest. */
+  /** `newest`. */
+  readonly order?: KeyOrder | undefined
+  /** Rows after this one; `undefined`: from the first. */
   readonly after: Place | undefined
+  /** The rows right before this one instead, in the same order. */
+  readonly before?: Place | undefined
+}
+
+/** How many keys a list has. Not exact: there are so many at least. */
+export interface KeyCount {
+  readonly count: number
+  readonly isExact: boolean
 }
 
 export interface AuditFilter {
@@ -173,6 +188,12 @@ export interface KeyStore {
   import (wanted: KeysImport): Promise<Imported>
   find (workspaceId: string, keyId: string): Promise<ManagedKey | undefined>
   list (query: KeyQuery): Promise<readonly ManagedKey[]>
+  /**
+   * The last row that a page was searched in: filters that no index serves look at a bounded number of keys. `undefined`: at all that there are.
+   */
+  lookedTo (query: KeyQuery): Promise<Place | undefined>
+  /** Counts up to a bound. */
+  count (query: KeyFilter & { readonly workspaceId: string }): Promise<KeyCount>
   edit (edit: KeyEdit): Promise<Edited>
   rotate (rotation: Rotation, request?: IdempotentRequest): Promise<Rotated>
   /** Begins the grace of the token before, `ageMs` after the newest one was used for the first time; `undefined` where no first use is awaited. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { unavailable } from '../core/errors.ts'
-import type { AuditQuery, Created, IdempotentRequest, Imported, KeyChange, KeyEdit, KeyQuery, KeyStore, KeysImport, NewKey, Rotated, Rotation } from '../core/key-store.ts'
+import type { AuditQuery, Created, IdempotentRequest, Imported, KeyChange, KeyEdit, KeyFilter, KeyQuery, KeyStore, KeysImport, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import type { Leak, TokenStore } from '../core/token-store.ts'
 import type { Digest } from '../core/key-record.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
@@ -12,7 +12,7 @@ import { listEvents, placeEvents } from './queries/events.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
 import { importKeys } from './queries/import-keys.ts'
-import { listKeys } from './queries/key-lists.ts'
+import { countKeys, listKeys, lookedTo, needsLooking } from './queries/key-lists.ts'
 import { editKey, findKey, insertKey, revokeKey, revokeWorkspace } from './queries/keys.ts'
 import { applyPolicy, findPolicy, setPolicy } from './queries/policies.ts'
 import { readDeadline } from './queries/read-deadline.ts'
@@ -86,6 +86,14 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore {
 
   async list (query: KeyQuery) {
     return await this.#bounded((db) => listKeys(db, query))
+  }
+
+  async lookedTo (query: KeyQuery) {
+    return needsLooking(query) ? await this.#bounded((db) => lookedTo(db, query)) : undefined
+  }
+
+  async count (query: KeyFilter & { readonly workspaceId: string }) {
+    return await this.#bounded((db) => countKeys(db, query))
   }
 
   async edit (edit: KeyEdit) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../core/clock.ts'
@@ -7,7 +8,7 @@ import { Sessions } from '../core/sessions.ts'
 import { waitOutMs } from '../core/window/durations.ts'
 import { ReplaceablePool } from '../db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../db/session-store.ts'
-import { readPageAssets } from './page-assets.ts'
+import { readPageAssets, siteBelow } from './page-assets.ts'
 import { digestOf, ManagementDoor } from './sign-in/management-door.ts'
 import { OpenIdProvider } from './sign-in/openid-provider.ts'
 import type { SignInWay } from './context.ts'
@@ -15,6 +16,8 @@ import { settingsOff } from './settings-off.ts'
 import { settingsPages } from './settings.ts'
 
 const sessionConnections = 2
+// A page is not kept waiting by a database that is slow to write.
+const settleMs = 500
 
 /** Settings -> Connected Apps, as the settings want it; a page that says why where they leave it switched off. `gatewayPath`: where the gateway answers, if there is one. */
 export async function connectedApps (app: FastifyInstance, { config, gatewayPath }: { config: Config, gatewayPath: string | undefined }): Promise<void> {
@@ -35,9 +38,11 @@ export async function connectedApps (app: FastifyInstance, { config, gatewayPath
     origin: new PublicOrigin(pages.publicUrl),
     mcpServer: pages.mcpUrl ?? gatewayPath,
     policyOf: async (workspaceId) => effectivePolicy(config.policy, await app.apiKeys.policies.get(workspaceId)),
+    settleUses: async () => { await Promise.race([app.apiKeys.usage.flush(), sleep(settleMs)]) },
     tokenPrefix,
     revokeLongestMs: waitOutMs(trustWindowMs),
-    assets
+    assets,
+    site: siteBelow(app.prefix, assets)
   })
 }
 

@@ -3,6 +3,7 @@ import type { Policy } from '../core/policy.ts'
 import type { PublicOrigin } from '../core/public-origin.ts'
 import type { Sessions } from '../core/sessions.ts'
 import type { PageAssets } from './page-assets.ts'
+import type { Site } from './views/page.ts'
 import type { ManagementDoor } from './sign-in/management-door.ts'
 import type { OpenIdProvider } from './sign-in/openid-provider.ts'
 
@@ -20,8 +21,11 @@ export interface SettingsContext {
   readonly mcpServer: string | undefined
   /** What the workspace and the settings together allow. */
   policyOf (workspaceId: string): Promise<Policy>
+  /** Writes down the uses that this replica knows of, so that what is read next has them. Resolves in any case, and soon. */
+  settleUses (): Promise<void>
   readonly tokenPrefix: string
   /** What a revocation takes at most, for people who wait for one. */
   readonly revokeLongestMs: number
   readonly assets: PageAssets
+  readonly site: Site
 }

@@ -3,27 +3,27 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { KeysError } from '../core/errors.ts'
 import { blankForm, createKeyPage, termsOf, type CreateForm, type FormFaults, type Terms } from './views/create-key.ts'
 import { alreadyCreatedPage, keyCreatedPage } from './views/key-created.ts'
-import { paths } from './views/page.ts'
+import { routes } from './views/page.ts'
 import type { SettingsContext } from './context.ts'
 import { dayOf, faultsOf, formIdOf, readCreateForm, type WantedKey } from './create-form.ts'
 import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
-export async function createKeyRoutes (app: FastifyInstance, { service, assets, mcpServer, policyOf }: SettingsContext): Promise<void> {
+export async function createKeyRoutes (app: FastifyInstance, { service, site, mcpServer, policyOf }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
-  app.get(paths.create, async function askForKey (request, reply) {
+  app.get(routes.create, async function askForKey (request, reply) {
     const terms = await termsFor(request)
     return await showForm(request, reply, { form: blankForm(terms), faults: {}, terms })
   })
 
   // Answered directly and not by a redirect: the token is in this one answer, and nothing has to remember it in between.
-  app.post<{ Body: Record<string, unknown> }>(paths.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
+  app.post<{ Body: Record<string, unknown> }>(routes.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
     const terms = await termsFor(request)
     const { form, faults, wanted } = readCreateForm(request.body, terms, Date.now())
     if (wanted === undefined) return await showForm(request, reply.code(422), { form, faults, terms })
     const session = sessionOf(request)
-    const pages = { assets: assets.urls, viewer: viewerOf(session) }
+    const pages = { site, viewer: viewerOf(session) }
     const made = await make(request, wanted)
     reply.type('text/html; charset=utf-8')
     switch (made.outcome) {
@@ -56,7 +56,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, assets, 
   }
 
   async function showForm (request: FastifyRequest, reply: FastifyReply, { form, faults, terms }: { form: CreateForm, faults: FormFaults, terms: Terms }) {
-    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), form, faults, terms, formId: randomUUID(), firstDay: dayOf(Date.now()) }
+    const view = { site, viewer: viewerOf(sessionOf(request)), form, faults, terms, formId: randomUUID(), firstDay: dayOf(Date.now()) }
     return await reply.type('text/html; charset=utf-8').send(String(createKeyPage(view)))
   }
 }

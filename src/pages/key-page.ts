@@ -7,7 +7,7 @@ import { ownKeyOf } from './own-key.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 import { termsOf, type FormFaults } from './views/create-key.ts'
 import { keptTerms, keyPage, untouched, type EditForm } from './views/key-page.ts'
-import { paths } from './views/page.ts'
+import { routes } from './views/page.ts'
 
 const entriesPerPage = 20
 
@@ -15,15 +15,15 @@ type KeyRequest = FastifyRequest<{ Params: { keyId: string }, Querystring: { sav
 interface Shown { readonly key: ManagedKey, readonly form: EditForm, readonly faults: FormFaults }
 
 /** A key's own page, and changing its name and expiration there. */
-export async function keyPageRoutes (app: FastifyInstance, { service, assets, tokenPrefix, policyOf }: SettingsContext): Promise<void> {
+export async function keyPageRoutes (app: FastifyInstance, { service, site, tokenPrefix, policyOf }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
-  app.get<{ Params: { keyId: string }, Querystring: { saved?: unknown, earlier?: unknown } }>(paths.key(':keyId'), async function showKey (request, reply) {
+  app.get<{ Params: { keyId: string }, Querystring: { saved?: unknown, earlier?: unknown } }>(routes.key(':keyId'), async function showKey (request, reply) {
     const key = await ownKeyOf(request, service)
     return await show(request, reply, { key, form: untouched(key), faults: {} })
   })
 
-  app.post<{ Params: { keyId: string }, Body: Record<string, unknown>, Querystring: { saved?: unknown, earlier?: unknown } }>(paths.key(':keyId'), { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function changeKey (request, reply) {
+  app.post<{ Params: { keyId: string }, Body: Record<string, unknown>, Querystring: { saved?: unknown, earlier?: unknown } }>(routes.key(':keyId'), { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function changeKey (request, reply) {
     const key = await ownKeyOf(request, service)
     const terms = keptTerms(termsOf(await policyOf(key.workspaceId)))
     const { form, faults, change } = readEditForm(request.body, terms, Date.now())
@@ -36,7 +36,7 @@ export async function keyPageRoutes (app: FastifyInstance, { service, assets, to
       // Whatever was refused may hold a token by mistake: it is not shown again.
       return await show(request, reply.code(422), { key, form: { ...form, name: key.name }, faults: faultsOf(error) })
     }
-    return await reply.redirect(`${paths.key(key.id)}?saved=yes`, 303)
+    return await reply.redirect(`${site.paths.key(key.id)}?saved=yes`, 303)
   })
 
   async function show (request: KeyRequest, reply: FastifyReply, { key, form, faults }: Shown) {
@@ -48,7 +48,7 @@ export async function keyPageRoutes (app: FastifyInstance, { service, assets, to
     ])
     const now = Date.now()
     return await reply.type('text/html; charset=utf-8').send(String(keyPage({
-      assets: assets.urls, viewer: viewerOf(session), now, key, tokenPrefix, form, faults, terms: keptTerms(termsOf(policy)), firstDay: dayOf(now), history: entries, earlier: nextCursor, saved: saved === 'yes'
+      site, viewer: viewerOf(session), now, key, tokenPrefix, form, faults, terms: keptTerms(termsOf(policy)), firstDay: dayOf(now), history: entries, earlier: nextCursor, saved: saved === 'yes'
     })))
   }
 }

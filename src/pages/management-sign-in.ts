@@ -1,28 +1,28 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { rules } from '../core/key-rules.ts'
-import { paths } from './views/page.ts'
+import { routes } from './views/page.ts'
 import { signInPage } from './views/sign-in.ts'
 import type { SettingsContext } from './context.ts'
 
 const workspaceShape = new RegExp(rules.id.pattern, 'u')
 
 /** Signing in with the management token, in embedded mode without a provider. */
-export async function managementSignInRoutes (app: FastifyInstance, { signIn, assets }: SettingsContext): Promise<void> {
+export async function managementSignInRoutes (app: FastifyInstance, { signIn, site }: SettingsContext): Promise<void> {
   if (signIn.way !== 'management-token') throw new Error('The sign-in by management token has no door.')
   const { door } = signIn
 
-  app.get(paths.signIn, async function askForToken (_request, reply) {
+  app.get(routes.signIn, async function askForToken (_request, reply) {
     return await show(reply, {})
   })
 
-  app.post<{ Body: Record<string, unknown> }>(paths.signIn, async function takeToken (request, reply) {
+  app.post<{ Body: Record<string, unknown> }>(routes.signIn, async function takeToken (request, reply) {
     const { management_token: token, workspace_id: workspaceId } = request.body
     if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await show(reply.code(422), { fault: `A workspace is ${rules.id.says}.` })
     if (app.holdsSecret(workspaceId)) return await show(reply.code(422), { fault: 'There is a token in the field for the workspace. Nothing was stored. Enter the name of the workspace there.' })
     const attempted = door.attempt({ token: typeof token === 'string' ? token.trim() : '', workspaceId, address: request.ip })
     if (attempted.admitted) {
       await reply.startSession(attempted.person, attempted.credential)
-      return await reply.redirect(paths.list, 303)
+      return await reply.redirect(site.paths.list, 303)
     }
     const { retryAfterS } = attempted
     if (retryAfterS === undefined) return await show(reply.code(401), { workspaceId, fault: 'This is not a management token of this service.' })
@@ -30,6 +30,6 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, as
   })
 
   async function show (reply: FastifyReply, entered: { workspaceId?: string, fault?: string }) {
-    return await reply.type('text/html; charset=utf-8').send(String(signInPage({ assets: assets.urls, way: 'management-token', ...entered })))
+    return await reply.type('text/html; charset=utf-8').send(String(signInPage({ site, way: 'management-token', ...entered })))
   }
 }

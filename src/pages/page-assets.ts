@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { AssetUrls } from './views/page.ts'
+import { pathsBelow, type Site } from './views/page.ts'
 
 export interface Asset {
   readonly name: string
@@ -12,7 +12,6 @@ export interface PageAssets {
   readonly files: readonly Asset[]
   /** Changes whenever a file does: it is part of their URLs, and browsers may keep them for ever. */
   readonly version: string
-  readonly urls: AssetUrls
 }
 
 const types = {
@@ -26,6 +25,12 @@ const types = {
 export function readPageAssets (): PageAssets {
   const files = Object.entries(types).map(([name, type]) => ({ name, type, body: readFileSync(new URL(`../../assets/${name}`, import.meta.url)) }))
   const version = hash('sha256', Buffer.concat(files.map(({ body }) => body)), 'base64url').slice(0, 16)
-  const urlOf = (name: keyof typeof types): string => `/settings/assets/${version}/${name}`
-  return { files, version, urls: { stylesheet: urlOf('settings.css'), script: urlOf('settings.js'), icon: urlOf('icon.svg') } }
+  return { files, version }
+}
+
+/** The pages below a prefix. */
+export function siteBelow (prefix: string, { version }: PageAssets): Site {
+  const paths = pathsBelow(prefix)
+  const urlOf = (name: keyof typeof types): string => `${paths.settings}/assets/${version}/${name}`
+  return { paths, assets: { stylesheet: urlOf('settings.css'), script: urlOf('settings.js'), icon: urlOf('icon.svg') } }
 }

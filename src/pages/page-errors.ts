@@ -1,11 +1,10 @@
 import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError, type ErrorCode } from '../core/errors.ts'
-import type { PageAssets } from './page-assets.ts'
 import { logOf } from '../http/logging.ts'
 import { meanings } from '../http/problem-document.ts'
 import { messagePage, type MessageView } from './views/message.ts'
-import { paths } from './views/page.ts'
+import type { Site } from './views/page.ts'
 
 interface PageText {
   readonly title: string
@@ -48,15 +47,15 @@ const internal: ErrorPage = { status: 500, ...ours }
 const noPage = { status: 404, title: 'No such page', text: 'The address may contain a typing error.' }
 
 /** Shows errors as pages. The page of an unexpected error does not tell its cause. */
-export const pageErrors = fp<{ assets: PageAssets }>(async function pageErrors (app, { assets }) {
-  const view = (title: string, text: string): MessageView => ({ assets: assets.urls, title, text })
+export const pageErrors = fp<{ site: Site }>(async function pageErrors (app, { site }) {
+  const view = (title: string, text: string): MessageView => ({ site, title, text })
 
   app.setErrorHandler<FastifyError>(async function tellError (error, request, reply) {
     const { status, title, text } = pageOf(error)
     if (status >= 500) logOf(request).error({ err: error }, 'settings page failed')
     else logOf(request).info({ code: codeOf(error), status }, 'settings page refused')
     if (status === 503) reply.header('retry-after', 1)
-    const next = status === 401 ? { next: { href: paths.signIn, label: 'Sign in' } } : {}
+    const next = status === 401 ? { next: { href: site.paths.signIn, label: 'Sign in' } } : {}
     return await reply.code(status).type('text/html; charset=utf-8').send(String(messagePage({ ...view(title, text ?? error.message), ...next })))
   })
 

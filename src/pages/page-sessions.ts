@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
 import type { Person } from '../core/person.ts'
 import { isFormToken, type Session, type Sessions } from '../core/sessions.ts'
-import { paths } from './views/page.ts'
+import type { Site } from './views/page.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,13 +27,13 @@ declare module 'fastify' {
 const name = '__Host-navis-session'
 const attributes = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' } as const
 
-export const pageSessions = fp<{ sessions: Sessions }>(async function pageSessions (app, { sessions }) {
+export const pageSessions = fp<{ sessions: Sessions, site: Site }>(async function pageSessions (app, { sessions, site }) {
   await app.register(cookie)
   app.decorateRequest('session', null)
 
   app.decorate('requirePerson', async function requirePerson (request, reply) {
     const found = await sessions.find(request.cookies[name])
-    if (found === undefined) return await reply.redirect(paths.signIn, 303)
+    if (found === undefined) return await reply.redirect(site.paths.signIn, 303)
     request.session = found
   })
 

@@ -3,7 +3,7 @@ import { KeysError } from '../core/errors.ts'
 import { logOf } from '../http/logging.ts'
 import type { Journey } from './sign-in/openid-provider.ts'
 import { messagePage } from './views/message.ts'
-import { paths } from './views/page.ts'
+import { routes } from './views/page.ts'
 import { signInPage } from './views/sign-in.ts'
 import type { SettingsContext } from './context.ts'
 
@@ -13,35 +13,35 @@ const attributes = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' } 
 const journeyS = 600
 
 /** Signing in through an OpenID provider. */
-export async function providerSignInRoutes (app: FastifyInstance, { signIn, assets }: SettingsContext): Promise<void> {
+export async function providerSignInRoutes (app: FastifyInstance, { signIn, site }: SettingsContext): Promise<void> {
   if (signIn.way !== 'provider') throw new Error('The sign-in through a provider has none.')
   const { provider } = signIn
 
-  app.get(paths.signIn, async function askToSignIn (_request, reply) {
-    return await reply.type('text/html; charset=utf-8').send(String(signInPage({ assets: assets.urls, way: 'provider' })))
+  app.get(routes.signIn, async function askToSignIn (_request, reply) {
+    return await reply.type('text/html; charset=utf-8').send(String(signInPage({ site, way: 'provider' })))
   })
 
-  app.get(paths.signInStart, async function leaveForProvider (request, reply) {
-    const { url, journey } = await provider.leave(request.publicOrigin + paths.signInCallback)
+  app.get(routes.signInStart, async function leaveForProvider (request, reply) {
+    const { url, journey } = await provider.leave(request.publicOrigin + site.paths.signInCallback)
     reply.setCookie(cookieName, packed(journey), { ...attributes, maxAge: journeyS })
     return await reply.redirect(url.href, 303)
   })
 
-  app.get(paths.signInCallback, async function arriveFromProvider (request, reply) {
+  app.get(routes.signInCallback, async function arriveFromProvider (request, reply) {
     const journey = unpacked(request.cookies[cookieName])
     reply.clearCookie(cookieName, attributes)
     if (journey === undefined) throw new KeysError('unauthenticated', { detail: 'The sign-in took too long, or was started in another browser. Please start it again.' })
     const admission = await provider.arrive(new URL(request.url, request.publicOrigin), journey)
     if (admission.admitted) {
       await reply.startSession(admission.person)
-      return await reply.redirect(paths.list, 303)
+      return await reply.redirect(site.paths.list, 303)
     }
     logOf(request).warn({ missing: admission.missing }, 'sign-in without a usable claim')
     return await reply.code(403).type('text/html; charset=utf-8').send(String(messagePage({
-      assets: assets.urls,
+      site,
       title: 'No workspace for you here',
       text: `You are signed in, but your sign-in provider does not say which ${admission.missing === 'workspace' ? 'workspace is' : 'keys are'} yours. Please ask whoever runs it.`,
-      next: { href: paths.signIn, label: 'Sign in as someone else' }
+      next: { href: site.paths.signIn, label: 'Sign in as someone else' }
     })))
   })
 }

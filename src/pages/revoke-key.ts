@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ManagedKey } from '../core/key-record.ts'
 import { logOf } from '../http/logging.ts'
-import { paths } from './views/page.ts'
+import { routes } from './views/page.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from './views/revoke-key.ts'
 import type { SettingsContext } from './context.ts'
 import { ownKeyOf } from './own-key.ts'
@@ -15,17 +15,17 @@ const silenceMs = 10_000
 
 type Outcome = 'in force' | 'unknown'
 
-export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, tokenPrefix, revokeLongestMs }: SettingsContext): Promise<void> {
+export async function revokeKeyRoutes (app: FastifyInstance, { service, site, tokenPrefix, revokeLongestMs }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
-  app.get<{ Params: { keyId: string } }>(paths.revoke(':keyId'), async function askToRevoke (request, reply) {
+  app.get<{ Params: { keyId: string } }>(routes.revoke(':keyId'), async function askToRevoke (request, reply) {
     const key = await ownKeyOf(request, service)
     if (key.status === 'revoked') return await reply.redirect(doneAt(key), 303)
-    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now() }
+    const view = { site, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now() }
     return await reply.type('text/html; charset=utf-8').send(String(revokePage(view)))
   })
 
-  app.post<{ Params: { keyId: string } }>(paths.revoke(':keyId'), { preHandler: app.requireFormToken }, async function revokeKey (request, reply) {
+  app.post<{ Params: { keyId: string } }>(routes.revoke(':keyId'), { preHandler: app.requireFormToken }, async function revokeKey (request, reply) {
     const key = await ownKeyOf(request, service)
     const { workspaceId, actor } = sessionOf(request).person
     const revocation = service.revoke({ workspaceId, keyId: key.id, actor, reason: 'Revoked in settings' })
@@ -41,22 +41,22 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, assets, 
   // Sent piece by piece, so that the wait can be seen without a script.
   async function * telling (request: FastifyRequest, key: ManagedKey, outcome: Promise<Outcome>): AsyncGenerator<string> {
     const waitsFor = await isWritten(key) ? 'servers' : 'store'
-    yield String(revokeWaiting({ assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, waitsFor, longestMs: revokeLongestMs }))
+    yield String(revokeWaiting({ site, viewer: viewerOf(sessionOf(request)), key, waitsFor, longestMs: revokeLongestMs }))
     let ended: Outcome | 'waiting' = 'waiting'
     while (ended === 'waiting') {
       ended = await Promise.race([outcome, sleep(silenceMs, 'waiting' as const)])
       // A connection that is silent for long is closed by whoever stands in between.
       if (ended === 'waiting') yield '\n'
     }
-    yield String(ended === 'in force' ? revokeDone(key) : revokeUnknown(key))
+    yield String(ended === 'in force' ? revokeDone(site, key) : revokeUnknown(site, key))
+  }
+
+  function doneAt (key: ManagedKey): string {
+    return `${site.paths.list}?revoked=${key.id}`
   }
 
   async function isWritten ({ workspaceId, id }: ManagedKey): Promise<boolean> {
     const asked = service.get({ workspaceId, keyId: id }).then(({ status }) => status === 'revoked', () => false)
     return await Promise.race([asked, sleep(patienceMs, false)])
   }
-}
-
-function doneAt (key: ManagedKey): string {
-  return `${paths.list}?revoked=${key.id}`
 }

@@ -6,19 +6,19 @@ import { formIdOf } from './create-form.ts'
 import { ownKeyOf } from './own-key.ts'
 import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
-import { paths } from './views/page.ts'
+import { routes } from './views/page.ts'
 import { graceChoices, keyRotatedPage, rotatePage } from './views/rotate-key.ts'
 
 /** A new token for a key; the one before goes on for as long as is chosen. */
-export async function rotateKeyRoutes (app: FastifyInstance, { service, assets, tokenPrefix, mcpServer }: SettingsContext): Promise<void> {
+export async function rotateKeyRoutes (app: FastifyInstance, { service, site, tokenPrefix, mcpServer }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
-  app.get<{ Params: { keyId: string } }>(paths.rotate(':keyId'), async function askHowToRotate (request, reply) {
+  app.get<{ Params: { keyId: string } }>(routes.rotate(':keyId'), async function askHowToRotate (request, reply) {
     return await show(request, reply, await ownKeyOf(request, service))
   })
 
   // Answered directly, like the making of a key: the token is in this one answer.
-  app.post<{ Params: { keyId: string }, Body: Record<string, unknown> }>(paths.rotate(':keyId'), { preHandler: app.requireFormToken }, async function rotateKey (request, reply) {
+  app.post<{ Params: { keyId: string }, Body: Record<string, unknown> }>(routes.rotate(':keyId'), { preHandler: app.requireFormToken }, async function rotateKey (request, reply) {
     const before = await ownKeyOf(request, service)
     const grace = graceChoices.find(({ value }) => value === request.body['grace'])
     const starts = startOf(request.body['starts'])
@@ -27,12 +27,12 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, assets, 
     const { key, token } = await service.rotate({
       workspaceId, keyId: before.id, actor, graceSeconds: grace.seconds, graceStarts: starts, idempotencyKey: `form ${formIdOf(request.body)}`
     })
-    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer }) }
+    const view = { site, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer }) }
     return await reply.type('text/html; charset=utf-8').send(String(keyRotatedPage(view)))
   })
 
   async function show (request: FastifyRequest, reply: FastifyReply, key: ManagedKey, fault?: string) {
-    const view = { assets: assets.urls, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now(), formId: randomUUID(), ...(fault !== undefined && { fault }) }
+    const view = { site, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now(), formId: randomUUID(), ...(fault !== undefined && { fault }) }
     return await reply.type('text/html; charset=utf-8').send(String(rotatePage(view)))
   }
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { headersOfPages } from './page-security.ts'
-import type { PageAssets } from './page-assets.ts'
+import { siteBelow, type PageAssets } from './page-assets.ts'
 import { messagePage } from './views/message.ts'
 import { assetRoutes } from './assets.ts'
 
@@ -9,12 +9,13 @@ const text = 'Nobody can sign in here yet. Whoever runs this service switches it
 
 /** What stands in the place of the pages while nobody could sign in to them. */
 export async function settingsOff (app: FastifyInstance, { assets }: { assets: PageAssets }): Promise<void> {
+  const site = siteBelow(app.prefix, assets)
   app.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
   app.addHook('onRequest', async (_request, reply) => { reply.headers(headersOfPages) })
   app.register(assetRoutes, { assets })
   for (const url of ['/settings', '/settings/*']) {
     app.get(url, async function tellOff (_request, reply) {
-      return await reply.code(404).type('text/html; charset=utf-8').send(String(messagePage({ assets: assets.urls, title, text, next: null })))
+      return await reply.code(404).type('text/html; charset=utf-8').send(String(messagePage({ site, title, text, next: null })))
     })
   }
 }

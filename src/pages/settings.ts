@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { pageErrors } from './page-errors.ts'
 import { pageSecurity } from './page-security.ts'
 import { pageSessions } from './page-sessions.ts'
-import { paths } from './views/page.ts'
+import { routes } from './views/page.ts'
 import { assetRoutes } from './assets.ts'
 import { createKeyRoutes } from './create-key.ts'
 import type { SettingsContext } from './context.ts'
@@ -35,5 +35,5 @@ export async function settingsPages (app: FastifyInstance, context: SettingsCont
   app.register(rotateKeyRoutes, context)
   app.register(revokeKeyRoutes, context)
 
-  app.get('/settings', async (_request, reply) => reply.redirect(paths.list, 303))
+  app.get(routes.settings, async (_request, reply) => reply.redirect(context.site.paths.list, 303))
 }

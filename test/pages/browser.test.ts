@@ -120,7 +120,7 @@ t.test('everything works without scripts', async (t) => {
   t.match(await page.locator('.notice').innerText(), '“Nightly job” is revoked.')
   t.match(await service.list({ workspaceId: 'acme', status: 'all', limit: 2 }), { keys: [{ name: 'Nightly job', scope: 'mcp:write', status: 'revoked', revokedBy: 'ops' }] })
   t.equal(await page.getByText('Nightly job').count(), 1, 'the row is gone, the notice names it')
-  await page.getByRole('link', { name: 'All' }).click()
+  await page.getByRole('link', { name: 'All', exact: true }).click()
   t.match(await page.locator('.keys tbody').innerText(), /Nightly job\s+Revoked/)
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.goto(list)

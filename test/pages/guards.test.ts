@@ -291,18 +291,102 @@ t.test('bodies of other kinds, too large ones and broken addresses get a page th
   }
 })
 
-t.test('the list goes from page to page, newest first, and shows each key once', async (t) => {
+const namesIn = (body: string): string[] => Array.from(body.matchAll(/<a href="[^"]+"><bdi>(key \d\d)<\/bdi>/g), ([, name]) => name!)
+const linkIn = (body: string, rel: 'next' | 'prev'): string | undefined => new RegExp(`rel="${rel}" href="([^"]+)"`).exec(body)?.[1]?.replaceAll('&amp;', '&')
+
+t.test('the list goes from page to page and back in every order, shows each key once, and says how many there are', async (t) => {
   const { get, signIn, service } = await setup(t)
-  for (let i = 1; i <= 45; i++) await service.create({ workspaceId: 'acme', actor: 'test', name: `key ${String(i).padStart(2, '0')}`, scope: 'mcp:read' })
-  const cookie = sessionCookie(await signIn())
-  const seen: string[] = []
-  let next: string | undefined = '/settings/connected-apps'
-  while (next !== undefined) {
-    const { body }: Response = await get(next, { cookie })
-    seen.push(...Array.from(body.matchAll(/<bdi>(key \d\d)<\/bdi>/g), ([, name]) => name!))
-    next = /rel="next" href="([^"]+)"/.exec(body)?.[1]
+  const numbers = Array.from({ length: 45 }, (_, i) => i + 1)
+  const nameOf = (number: number) => `key ${String(number).padStart(2, '0')}`
+  for (const number of numbers) {
+    // By name, by making and by expiry are three different orders; every third key never expires.
+    await service.create({ workspaceId: 'acme', actor: 'test', name: nameOf(number * 7 % 46), scope: 'mcp:read', expiresAt: number % 3 === 0 ? null : Date.now() + (1000 - number) * 86_400_000 })
   }
-  t.same(seen, Array.from({ length: 45 }, (_, i) => `key ${String(45 - i).padStart(2, '0')}`))
+  const cookie = sessionCookie(await signIn())
+  const made = numbers.map((number) => nameOf(number * 7 % 46))
+  const expiring = [...numbers.filter((number) => number % 3 !== 0)].reverse().map((number) => nameOf(number * 7 % 46))
+  const orders = [
+    { sort: 'newest', says: [...made].reverse() },
+    { sort: 'oldest', says: made },
+    { sort: 'name', says: numbers.map(nameOf) },
+    { sort: 'expiry', says: expiring }
+  ]
+  for (const { sort, says } of orders) {
+    const pages: string[][] = []
+    let [next, last]: Array<string | undefined> = [`/settings/connected-apps?sort=${sort}`]
+    while (next !== undefined) {
+      const { body }: Response = await get(next, { cookie })
+      t.match(body, '<p class="count">45 keys')
+      pages.push(namesIn(body))
+      last = linkIn(body, 'prev')
+      next = linkIn(body, 'next')
+    }
+    t.same(pages.map(({ length }) => length), [20, 20, 5], sort)
+    t.same(pages.flat().slice(0, says.length), says, sort)
+    t.equal(new Set(pages.flat()).size, 45, sort)
+    const back: string[][] = []
+    while (last !== undefined) {
+      const { body }: Response = await get(last, { cookie })
+      back.unshift(namesIn(body))
+      t.ok(linkIn(body, 'next'), 'and on again')
+      last = linkIn(body, 'prev')
+    }
+    t.same(back, pages.slice(0, 2), `${sort}, back`)
+  }
+})
+
+t.test('the list is searched and filtered, and what is asked for stays from link to link', async (t) => {
+  const { get, signIn, service, database } = await setup(t)
+  const create = async (name: string, fields: object = {}) => (await service.create({ workspaceId: 'acme', ownerId: 'ada', actor: 'test', name, scope: 'mcp:read', ...fields })).key
+  await create('key 01', { expiresAt: Date.now() + 3 * 86_400_000 })
+  await create('key 02', { expiresAt: Date.now() + 30 * 86_400_000 })
+  await create('key 03', { ownerId: 'grace' })
+  const old = await create('key 04')
+  const used = await create('key 05')
+  const ended = await create('key 06')
+  const gone = await create('key 07')
+  await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '91 days' where id in (${old.id}, ${used.id})`
+  await database.sql`insert into navis_keys.key_usage (key_id, last_used_at) values (${used.id}, clock_timestamp())`
+  await database.sql`update navis_keys.keys set expires_at = clock_timestamp() - interval '1 second' where id = ${ended.id}`
+  await service.revoke({ workspaceId: 'acme', keyId: gone.id, actor: 'test' })
+  const cookie = sessionCookie(await signIn())
+  const asked = async (query: string) => namesIn((await get(`/settings/connected-apps?${query}`, { cookie })).body).map((name) => name.slice(-1)).sort().join('')
+  const cases = [
+    { query: '', shows: '12345' },
+    { query: 'show=expiring', shows: '1' },
+    { query: 'show=unused', shows: '4' },
+    { query: 'show=never', shows: '1234' },
+    { query: 'show=expired', shows: '6' },
+    { query: 'show=revoked', shows: '7' },
+    { query: 'show=all', shows: '1234567' },
+    { query: 'owner=grace', shows: '3' },
+    { query: 'q=EY+0', shows: '12345' },
+    { query: 'q=5', shows: '5' },
+    { query: 'q=03&owner=ada', shows: '' },
+    { query: 'q=%25', shows: '' },
+    { query: 'q=%00', shows: '12345' },
+    { query: 'q=a&q=b&show=toString&sort=constructor', shows: '12345' }
+  ]
+  for (const { query, shows } of cases) t.equal(await asked(query), shows, query)
+  const { body } = await get('/settings/connected-apps?q=key&owner=ada&show=all&sort=name', { cookie })
+  t.match(body, /href="\/settings\/connected-apps\?q=key&amp;owner=ada&amp;sort=name"[^>]*>Active/)
+  t.match(body, 'name="show" value="all"')
+  t.match((await get('/settings/connected-apps?q=nothing+like+it', { cookie })).body, /There is no key that is active and fits the search/)
+})
+
+t.test('a list that has to be looked through is looked through in parts, and says so', async (t) => {
+  const { get, signIn, database } = await setup(t)
+  await database.sql`
+    insert into navis_keys.keys (id, workspace_id, name, scope, created_by, created_at)
+    select gen_random_uuid(), 'acme', case when n > 20000 then 'key ' || n - 20000 else 'other' end, 'mcp:read', 'test', clock_timestamp() - n * interval '1 second' from generate_series(1, 20010) n`
+  await database.sql`insert into navis_keys.tokens (digest, key_id, hint) select sha256(id::text::bytea), id, 'abcd…wxyz' from navis_keys.keys`
+  const cookie = sessionCookie(await signIn())
+  const { body } = await get('/settings/connected-apps?q=ke', { cookie })
+  t.match(body, /At least 0 keys[\s\S]*None in this part of the list/)
+  const { body: second } = await get(linkIn(body, 'next')!, { cookie })
+  t.same(namesIn(second), ['key 10'])
+  t.equal(linkIn(second, 'next'), undefined)
+  t.match((await get('/settings/connected-apps', { cookie })).body, 'At least 10,000 keys')
 })
 
 t.test('assets are kept by browsers as long as they are these very ones', async (t) => {

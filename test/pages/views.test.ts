@@ -9,6 +9,7 @@ import { html } from '../../src/pages/views/html.ts'
 import { keyCreatedPage } from '../../src/pages/views/key-created.ts'
 import { keyListPage } from '../../src/pages/views/key-list.ts'
 import { expiresSoon, isUnused } from '../../src/pages/views/key-row.ts'
+import { pathsBelow, type Site } from '../../src/pages/views/page.ts'
 import { messagePage } from '../../src/pages/views/message.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from '../../src/pages/views/revoke-key.ts'
 import { signInPage } from '../../src/pages/views/sign-in.ts'
@@ -17,7 +18,7 @@ import { dayMs, relativeTime } from '../../src/pages/views/times.ts'
 const now = Date.parse('2026-11-22T12:00:00Z')
 const minuteMs = 60_000
 const terms = termsOf(noPolicy)
-const assets = { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }
+const site: Site = { assets: { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }, paths: pathsBelow('') }
 // eslint-disable-next-line no-template-curly-in-string -- it has to stay as it is
 const hostile = '"><script>alert(1)</script><b x=\'y\'>&amp;`${1}'
 
@@ -49,17 +50,17 @@ function keyWith (fields: Partial<ManagedKey>): ManagedKey {
 t.test('whatever people write stays text, on every page', async (t) => {
   const viewer = { name: hostile, workspaceId: hostile, ownerId: 'joan', admin: true, formToken: hostile }
   const key = keyWith({ name: hostile, ownerId: hostile })
-  const shared = { assets, viewer, key, now, tokenPrefix: hostile }
+  const shared = { site, viewer, key, now, tokenPrefix: hostile }
   const pages = {
-    list: keyListPage({ ...shared, keys: [key, keyWith({ name: hostile, status: 'revoked', revokedAt: now })], shows: 'all', none: false, firstPage: false, nextCursor: hostile, revoked: key }),
+    list: keyListPage({ ...shared, keys: [key, keyWith({ name: hostile, status: 'revoked', revokedAt: now })], query: { kind: 'all', q: hostile, owner: hostile, sort: 'newest', cursor: undefined, before: undefined }, count: { count: 2, isExact: true }, unusedDays: 90, none: false, previousCursor: hostile, nextCursor: hostile, revoked: key }),
     create: createKeyPage({ ...shared, terms, form: { ...blankForm(terms), name: hostile, expiryDate: hostile }, faults: { name: hostile, expiry: hostile }, formId: hostile, firstDay: hostile }),
     created: keyCreatedPage({ ...shared, token: hostile, hasMcpServer: true, configurations: [{ id: 'curl', client: hostile, place: hostile, text: hostile }] }),
     revoke: revokePage(shared),
     waiting: revokeWaiting({ ...shared, waitsFor: 'store', longestMs: 1 }),
-    done: revokeDone(key),
-    unknown: revokeUnknown(key),
-    signIn: signInPage({ assets, way: 'management-token', workspaceId: hostile, fault: hostile }),
-    message: messagePage({ assets, viewer, title: hostile, text: hostile, next: { href: hostile, label: hostile } })
+    done: revokeDone(site, key),
+    unknown: revokeUnknown(site, key),
+    signIn: signInPage({ site, way: 'management-token', workspaceId: hostile, fault: hostile }),
+    message: messagePage({ site, viewer, title: hostile, text: hostile, next: { href: hostile, label: hostile } })
   }
   for (const [name, page] of Object.entries(pages)) {
     t.notMatch(String(page), /<script>alert|<b x|x='y'/, name)
@@ -106,11 +107,11 @@ t.test('keys that expire within a week say so', async (t) => {
 })
 
 t.test('keys unused for 90 days say so, counted from their making where they were never used', async (t) => {
-  t.ok(isUnused(keyWith({ createdAt: now - 400 * dayMs, lastUsedAt: now - 90 * dayMs }), now))
-  t.notOk(isUnused(keyWith({ createdAt: now - 400 * dayMs, lastUsedAt: now - 89 * dayMs }), now))
-  t.ok(isUnused(keyWith({ createdAt: now - 90 * dayMs }), now))
-  t.notOk(isUnused(keyWith({ createdAt: now - 89 * dayMs }), now))
-  t.notOk(isUnused(keyWith({ createdAt: now - 400 * dayMs, status: 'revoked' }), now))
+  t.ok(isUnused(keyWith({ createdAt: now - 400 * dayMs, lastUsedAt: now - 90 * dayMs }), now, 90))
+  t.notOk(isUnused(keyWith({ createdAt: now - 400 * dayMs, lastUsedAt: now - 89 * dayMs }), now, 90))
+  t.ok(isUnused(keyWith({ createdAt: now - 90 * dayMs }), now, 90))
+  t.notOk(isUnused(keyWith({ createdAt: now - 89 * dayMs }), now, 90))
+  t.notOk(isUnused(keyWith({ createdAt: now - 400 * dayMs, status: 'revoked' }), now, 90))
 })
 
 t.test('a fresh form has a term: the policy\'s default, else 90 days, and never more than the policy allows', async (t) => {
@@ -127,7 +128,7 @@ t.test('a fresh form has a term: the policy\'s default, else 90 days, and never 
 t.test('where no MCP server is known, no address of one is made up', async (t) => {
   const connection = { token: 'nops_' + 'a'.repeat(38), publicUrl: 'https://keys.example.com' }
   t.same(clientConfigurations({ ...connection, mcpUrl: undefined }).map(({ id }) => id), ['curl'])
-  const shared = { assets, viewer: { name: 'Ada', workspaceId: 'acme', ownerId: 'ada', admin: false, formToken: 'x' }, key: keyWith({}), token: connection.token, configurations: [] }
+  const shared = { site, viewer: { name: 'Ada', workspaceId: 'acme', ownerId: 'ada', admin: false, formToken: 'x' }, key: keyWith({}), token: connection.token, configurations: [] }
   t.match(String(keyCreatedPage({ ...shared, hasMcpServer: false })), 'does not know an MCP server yet')
   t.notMatch(String(keyCreatedPage({ ...shared, hasMcpServer: true })), 'does not know an MCP server yet')
 })

@@ -1,8 +1,18 @@
 import { sql, type SQL } from 'drizzle-orm'
 import type { ManagedKey } from '../../core/key-record.ts'
-import type { KeyQuery } from '../../core/key-store.ts'
+import type { KeyCount, KeyFilter, KeyOrder, KeyQuery, Place } from '../../core/key-store.ts'
 import type { Database } from '../connect.ts'
-import { managedKeyColumns, timestamp, toManagedKey, type ManagedKeyRow } from './managed-key.ts'
+import { managedKeyColumns, milliseconds, timestamp, toManagedKey, type ManagedKeyRow } from './managed-key.ts'
+
+// A filter that no index serves looks at so many keys for one page.
+const lookedAtMax = 20_000
+const countedMax = 10_000
+// A part of a name that is in so many of the first names of a list is a common one.
+const triedMax = 2000
+const countTriedMax = 5000
+
+type Filter = KeyFilter & { readonly workspaceId: string }
+type Query = Filter & Partial<Pick<KeyQuery, 'order' | 'after' | 'before'>>
 
 export async function listKeys (db: Database, query: KeyQuery): Promise<readonly ManagedKey[]> {
   return (await db.execute<ManagedKeyRow>(listKeysStatement(db, query))).map(toManagedKey)
@@ -13,21 +23,105 @@ export async function listKeys (db: Database, query: KeyQuery): Promise<readonly
  * last minutes are few, and found by their expiry. `statement_timestamp()` and not the clock itself: one moment for a whole page.
  */
 export function listKeysStatement (db: Database, query: KeyQuery): SQL {
-  const where = sql`keys.workspace_id = ${query.workspaceId} and ${filtersOf(db, query)}`
-  const parts = partsOf[query.status].map(({ condition, isUnordered }) => {
-    const rows = sql`select keys.* from ${db.tables.keys} where ${condition} and ${where}`
-    return isUnordered
-      ? sql`(select * from (${rows} offset 0) as keys order by ${newestFirst} limit ${query.rowsMax})`
-      : sql`(${rows} order by ${newestFirst} limit ${query.rowsMax})`
-  })
-  return sql`
-    select ${managedKeyColumns(db)} from (
-      select * from (${sql.join(parts, sql` union all `)}) as keys order by ${newestFirst} limit ${query.rowsMax}
-    ) as keys order by ${newestFirst}`
+  const along = orderText(query)
+  const shown = orderText({ ...query, before: undefined })
+  if (query.q !== undefined && hasParts(query.q) && !needsLooking(query)) {
+    // A common part of a name is soon found along the list, and a rare one by the index of names: each would be slow for the other.
+    return sql`
+      with tried as materialized (select * from (${candidates(db, { ...query, q: undefined }, triedMax)}) as keys where ${isIn(query.q)} order by ${along} limit ${query.rowsMax})
+      select ${managedKeyColumns(db)} from (
+        select * from tried where (select count(*) from tried) >= ${query.rowsMax}
+        union all select * from (${candidates(db, query, query.rowsMax)}) as keys where (select count(*) from tried) < ${query.rowsMax}
+      ) as keys order by ${shown}`
+  }
+  const found = needsLooking(query)
+    ? sql`select * from (${candidates(db, query, lookedAtMax)}) as keys where ${lookedFor(db, query)} order by ${along} limit ${query.rowsMax}`
+    : candidates(db, query, query.rowsMax)
+  return sql`select ${managedKeyColumns(db)} from (${found}) as keys order by ${shown}`
 }
 
-// "nulls last" is how the indexes are made; without it they do not serve this order, even where nothing is null.
-const newestFirst = sql`keys.created_at desc nulls last, keys.id desc nulls last`
+/** The last of the keys that a page of this query was looked for in; `undefined`: there were no more. */
+export async function lookedTo (db: Database, query: KeyQuery): Promise<Place | undefined> {
+  const [row] = await db.execute<{ at: number, id: string, [column: string]: unknown }>(sql`
+    select ${milliseconds(sql`keys.created_at`)} as at, keys.id from (${candidates(db, query, lookedAtMax)}) as keys order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`)
+  return row === undefined ? undefined : { at: row.at, id: row.id }
+}
+
+export async function countKeys (db: Database, query: Filter): Promise<KeyCount> {
+  const [row] = await db.execute<{ looked: number, found: number, [column: string]: unknown }>(countKeysStatement(db, query))
+  const { looked = 0, found = 0 } = row ?? {}
+  if (looked > 0) return { count: found, isExact: looked < (needsLooking(query) ? lookedAtMax : countTriedMax) }
+  return { count: Math.min(found, countedMax), isExact: found <= countedMax }
+}
+
+export function countKeysStatement (db: Database, query: Filter): SQL {
+  if (needsLooking(query)) {
+    return sql`select count(*)::int as looked, (count(*) filter (where ${lookedFor(db, query)}))::int as found from (${candidates(db, query, lookedAtMax)}) as keys`
+  }
+  const { q } = query
+  const parts = partsOf[query.status].map(({ condition }) => sql`(select 1 from ${db.tables.keys} where ${condition} and ${isAmong(db, query)} limit ${countedMax + 1})`)
+  const counted = sql`select 0 as looked, count(*)::int as found from (select 1 from (${sql.join(parts, sql` union all `)}) as parts limit ${countedMax + 1}) as keys`
+  if (q === undefined) return counted
+  return sql`
+    with tried as materialized (
+      select count(*)::int as looked, (count(*) filter (where ${isIn(q)}))::int as found from (${candidates(db, { ...query, q: undefined }, countTriedMax)}) as keys
+    )
+    select looked, found from tried where ${isCommon}
+    union all select * from (${counted}) as counted where not (select ${isCommon} from tried)`
+}
+
+const isCommon = sql`(looked < ${countTriedMax} or found >= ${countTriedMax / 100})`
+
+/** Whether a filter is asked for that no index serves. */
+export function needsLooking ({ q, unusedDays, neverUsed }: KeyFilter): boolean {
+  return unusedDays !== undefined || neverUsed === true || (q !== undefined && !hasParts(q))
+}
+
+// The rows that the indexes lead to, in the order of the list.
+function candidates (db: Database, query: Query, rowsMax: number): SQL {
+  const along = orderText(query)
+  const where = sql.join([isAmong(db, query), ...placed(db, query)], sql` and `)
+  const parts = partsOf[query.status].map(({ condition, isUnordered }) => {
+    const rows = sql`select keys.* from ${db.tables.keys} where ${condition} and ${where}`
+    return isUnordered || (query.q !== undefined && hasParts(query.q))
+      ? sql`(select * from (${rows} offset 0) as keys order by ${along} limit ${rowsMax})`
+      : sql`(${rows} order by ${along} limit ${rowsMax})`
+  })
+  return sql`select * from (${sql.join(parts, sql` union all `)}) as keys order by ${along} limit ${rowsMax}`
+}
+
+interface Order {
+  /** Of a row named `keys`. */
+  readonly value: SQL
+  readonly isDescending: boolean
+  /** Where the cursor does not say the value: the row is asked for it, which may have been renamed or moved meanwhile. */
+  readonly isLookedUp: boolean
+}
+
+const orders: Readonly<Record<KeyOrder, Order>> = {
+  newest: { value: sql`keys.created_at`, isDescending: true, isLookedUp: false },
+  oldest: { value: sql`keys.created_at`, isDescending: false, isLookedUp: false },
+  name: { value: sql`(lower(keys.name) collate "C")`, isDescending: false, isLookedUp: true },
+  expiry: { value: sql`coalesce(keys.expires_at, 'infinity'::timestamptz)`, isDescending: false, isLookedUp: true }
+}
+
+// Before a place, the list is read the other way round. The nulls are where the indexes have them: without that they do not serve the order,
+// even where nothing is null.
+function orderText ({ order = 'newest', before }: Query): SQL {
+  const { value, isDescending } = orders[order]
+  const direction = isDescending === (before === undefined) ? sql`desc nulls last` : sql`asc nulls first`
+  return sql`${value} ${direction}, keys.id ${direction}`
+}
+
+function placed ({ tables }: Database, { order = 'newest', after, before }: Query): SQL[] {
+  const place = before ?? after
+  if (place === undefined) return []
+  const { value, isDescending, isLookedUp } = orders[order]
+  const bound = isLookedUp
+    ? sql`(select ${value}, keys.id from ${tables.keys} where keys.id = ${place.id}::uuid)`
+    : sql`(${timestamp(place.at)}::timestamptz, ${place.id}::uuid)`
+  return [sql`(${value}, keys.id) ${isDescending === (before === undefined) ? sql`<` : sql`>`} ${bound}`]
+}
 
 interface Part {
   readonly condition: SQL
@@ -43,30 +137,46 @@ const partsOf: Readonly<Record<KeyQuery['status'], readonly Part[]>> = {
   revoked: [{ condition: sql`keys.ended = 2` }]
 }
 
-function filtersOf (db: Database, { workspaceId, ownerId, scope, q, unusedDays, expiresWithinDays, after }: KeyQuery): SQL {
-  const filters = [
-    ...after === undefined ? [] : [sql`(keys.created_at, keys.id) < (${timestamp(after.at)}::timestamptz, ${after.id}::uuid)`],
+// The filters that indexes serve.
+function isAmong (db: Database, { workspaceId, ownerId, scope, q, unusedDays, expiresWithinDays, order }: Query): SQL {
+  // In the order of the expiry its index has it in this form.
+  const expiresAt = order === 'expiry' ? orders.expiry.value : sql`keys.expires_at`
+  return sql.join([
+    sql`keys.workspace_id = ${workspaceId}`,
     ...ownerId === undefined ? [] : [sql`keys.owner_id = ${ownerId}`],
     ...scope === undefined ? [] : [sql`keys.scope = ${scope}`],
-    ...q === undefined ? [] : [named(db, workspaceId, q)],
-    ...unusedDays === undefined ? [] : [unusedFor(db, unusedDays)],
+    ...q === undefined || !hasParts(q) ? [] : [named(db, workspaceId, q)],
+    ...unusedDays === undefined ? [] : [sql`keys.created_at <= ${daysAgo(unusedDays)}`],
     ...expiresWithinDays === undefined
       ? []
-      : [sql`keys.expires_at > statement_timestamp() and keys.expires_at <= statement_timestamp() + ${expiresWithinDays}::int * interval '1 day'`]
-  ]
-  return filters.length === 0 ? sql`true` : sql.join(filters, sql` and `)
+      : [sql`${expiresAt} > statement_timestamp() and ${expiresAt} <= statement_timestamp() + ${expiresWithinDays}::int * interval '1 day'`]
+  ], sql` and `)
 }
 
-// The index knows a name by every three characters in a row. Fewer than three it does not know: those are in many names, and soon found.
+// The others, asked row by row: a join could be planned as a walk through the uses of all workspaces.
+function lookedFor ({ tables }: Database, { q, unusedDays, neverUsed }: KeyFilter): SQL {
+  const lastUse = sql`(select key_usage.last_used_at from ${tables.keyUsage} where key_usage.key_id = keys.id)`
+  return sql.join([
+    ...q === undefined || hasParts(q) ? [] : [isIn(q)],
+    ...unusedDays === undefined ? [] : [sql`coalesce(${lastUse}, '-infinity') <= ${daysAgo(unusedDays)}`],
+    ...neverUsed === true ? [sql`${lastUse} is null`] : []
+  ], sql` and `)
+}
+
+// The index knows a name by every three characters in a row. Fewer than three it does not know.
 function named ({ tables }: Database, workspaceId: string, q: string): SQL {
-  const isIn = sql`strpos(lower(keys.name), lower(${q})) > 0`
-  if ([...q].length < 3) return isIn
   const parts = sql`${sql.identifier(tables.schemaName)}.name_parts`
-  return sql`${parts}(keys.workspace_id, keys.name) @> ${parts}(${workspaceId}, ${q}) and ${isIn}`
+  return sql`${parts}(keys.workspace_id, keys.name) @> ${parts}(${workspaceId}, ${q}) and ${isIn(q)}`
 }
 
-function unusedFor ({ tables }: Database, days: number): SQL {
-  const since = sql`statement_timestamp() - ${days}::int * interval '1 day'`
-  return sql`keys.created_at <= ${since}
-    and not exists (select from ${tables.keyUsage} where key_usage.key_id = keys.id and key_usage.last_used_at > ${since})`
+function hasParts (q: string): boolean {
+  return [...q].length >= 3
+}
+
+function isIn (q: string): SQL {
+  return sql`strpos(lower(keys.name), lower(${q})) > 0`
+}
+
+function daysAgo (days: number): SQL {
+  return sql`statement_timestamp() - ${days}::int * interval '1 day'`
 }

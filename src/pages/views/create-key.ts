@@ -2,7 +2,7 @@ import type { Policy } from '../../core/policy.ts'
 import { scopes, type Scope } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
-import { formTokenField, page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { formTokenField, page, type Site, type Viewer } from './page.ts'
 
 /** What a person has put into the form, as it is shown again beside what is wrong with it. */
 export interface CreateForm {
@@ -15,7 +15,7 @@ export interface CreateForm {
 export type FormFaults = Partial<Record<'name' | 'scope' | 'expiry', string>>
 
 export interface CreateKeyView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly form: CreateForm
   readonly faults: FormFaults
@@ -66,14 +66,14 @@ function daysText (days: number): string {
 }
 
 export function createKeyPage (view: CreateKeyView): Html {
-  const { assets, viewer, faults } = view
+  const { site, viewer, faults } = view
   const faulty = Object.keys(faults).length > 0
-  return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', assets, viewer, width: 'narrow' }, html`
-    <a class="crumb" href="${paths.list}">${icon('back')}Connected Apps</a>
+  return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', site, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     <h1>Create API key</h1>
     <p class="lead">${viewer.ownerId === null ? 'It belongs to nobody, and acts' : 'It acts as you'} in <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>
     ${faulty && faultSummary(faults, 'The key was not created.')}
-    <form class="card padded stack" method="post" action="${paths.list}" novalidate>
+    <form class="card padded stack" method="post" action="${site.paths.list}" novalidate>
       ${nameField(view)}
       ${scopeField(view)}
       ${expiryField(view)}
@@ -81,7 +81,7 @@ export function createKeyPage (view: CreateKeyView): Html {
         ${formTokenField(viewer)}
         <input type="hidden" name="form_id" value="${view.formId}">
         <button class="button primary" data-busy="Creating…">Create key</button>
-        <a class="button" href="${paths.list}">Cancel</a>
+        <a class="button" href="${site.paths.list}">Cancel</a>
       </div>
     </form>`)
 }

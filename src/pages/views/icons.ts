@@ -11,6 +11,7 @@ const drawings = {
   clock: html`<circle cx="12" cy="12" r="8.5"/><path d="M12 7.5V12l3 2"/>`,
   back: html`<path d="M14.5 6 8.5 12l6 6"/>`,
   forward: html`<path d="m9.5 6 6 6-6 6"/>`,
+  search: html`<circle cx="11" cy="11" r="6.5"/><path d="m16 16 4.5 4.5"/>`,
   eye: html`<path d="M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12z"/><circle cx="12" cy="12" r="3"/>`,
   pen: html`<path d="m4 20 1-4.5L16 4.5a2 2 0 0 1 3 0l.5.5a2 2 0 0 1 0 3L8.5 19z"/><path d="m14 6.5 3.5 3.5"/>`
 } as const

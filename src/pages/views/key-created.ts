@@ -1,34 +1,34 @@
 import type { ManagedKey } from '../../core/key-record.ts'
 import { scopes } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
-import { page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { page, type Site, type Viewer } from './page.ts'
 import { tokenOnce, type SetUpView } from './token-once.ts'
 
 export interface KeyCreatedView extends SetUpView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
 }
 
 /** Holds the token of a new key. `data-once`: a reload leads to the list instead of sending the form again. */
 export function keyCreatedPage (view: KeyCreatedView): Html {
-  const { assets, viewer, key } = view
-  return page({ title: 'Your new API key', assets, viewer, width: 'narrow' }, html`
-    <div data-once="${paths.list}">
+  const { site, viewer, key } = view
+  return page({ title: 'Your new API key', site, viewer, width: 'narrow' }, html`
+    <div data-once="${site.paths.list}">
       <h1>“<bdi>${key.name}</bdi>” is ready</h1>
       <p class="lead">${scopes[key.scope].label}: ${lowerFirst(scopes[key.scope].grants)}.</p>
       ${tokenOnce(view)}
-      <p class="actions after"><a class="button primary" href="${paths.list}">Done</a></p>
+      <p class="actions after"><a class="button primary" href="${site.paths.list}">Done</a></p>
     </div>`)
 }
 
 /** After the same form was sent twice: the key is there, its token was in the first answer only. */
-export function alreadyCreatedPage ({ assets, viewer }: Pick<KeyCreatedView, 'assets' | 'viewer'>): Html {
-  return page({ title: 'Already created', assets, viewer, width: 'narrow' }, html`
+export function alreadyCreatedPage ({ site, viewer }: Pick<KeyCreatedView, 'site' | 'viewer'>): Html {
+  return page({ title: 'Already created', site, viewer, width: 'narrow' }, html`
     <section class="card padded">
       <h1>This key is already created</h1>
       <p>The form was sent before, and the key was shown once, in that answer. If you did not copy it, revoke it and create another.</p>
-      <p class="actions"><a class="button primary" href="${paths.list}">Connected Apps</a><a class="button" href="${paths.create}">Create another</a></p>
+      <p class="actions"><a class="button primary" href="${site.paths.list}">Connected Apps</a><a class="button" href="${site.paths.create}">Create another</a></p>
     </section>`)
 }
 

@@ -1,29 +1,33 @@
 import type { ManagedKey } from '../../core/key-record.ts'
+import type { KeyCount } from '../../core/key-store.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
+import { countText, keyFilters, kinds, listHref, type ListQuery } from './key-filters.ts'
 import { keyRow } from './key-row.ts'
-import { page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { page, type Site, type Viewer } from './page.ts'
 import { revokeDialog } from './revoke-key.ts'
 
 export interface KeyListView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly now: number
+  readonly query: ListQuery
   readonly keys: readonly ManagedKey[]
+  readonly count: KeyCount
   readonly tokenPrefix: string
-  /** `active`, or `all`: with revoked and expired ones. */
-  readonly shows: 'active' | 'all'
+  /** For how many days a key is not used before it counts as unused. */
+  readonly unusedDays: number
   /** Whether there is not even a key that has ended. */
   readonly none: boolean
-  readonly firstPage: boolean
   readonly nextCursor: string | null
+  readonly previousCursor: string | null
   /** The key that has just been revoked, to say so. */
   readonly revoked?: ManagedKey
 }
 
 export function keyListPage (view: KeyListView): Html {
-  const { assets, viewer, keys } = view
-  return page({ title: 'Connected Apps', assets, viewer }, html`
+  const { site, viewer, keys, query } = view
+  return page({ title: 'Connected Apps', site, viewer }, html`
     ${view.revoked && revokedNotice(view.revoked)}
     <div class="heading">
       <div>
@@ -31,9 +35,9 @@ export function keyListPage (view: KeyListView): Html {
         <h1>Connected Apps</h1>
         <p class="lead">API keys let Claude, scripts and other MCP clients act in <strong>${viewer.workspaceId}</strong>.${viewer.admin && html` You are an admin here: you see everyone’s keys.`}</p>
       </div>
-      <a class="button primary" href="${paths.create}">${icon('plus')}Create API key</a>
+      <a class="button primary" href="${site.paths.create}">${icon('plus')}Create API key</a>
     </div>
-    ${view.none ? emptyState(viewer) : html`${showSwitch(view)}${keys.length === 0 ? noneActive() : keyTable(view)}${pager(view)}`}
+    ${view.none ? emptyState(view) : html`${keyFilters({ site, query, admin: viewer.admin })}${countLine(view)}${keys.length === 0 ? noneFound(view) : keyTable(view)}${pager(view)}`}
     ${keys.length > 0 && revokeDialog(viewer)}`)
 }
 
@@ -41,13 +45,9 @@ function revokedNotice (key: ManagedKey): Html {
   return html`<div class="notice good" role="status">${icon('check')}<p><strong>“<bdi>${key.name}</bdi>” is revoked.</strong> Every request that uses it is refused from now on.</p></div>`
 }
 
-function showSwitch ({ shows }: KeyListView): Html {
-  const option = (name: 'active' | 'all', label: string, href: string): Html =>
-    html`<a href="${href}"${shows === name && html` aria-current="true"`}>${label}</a>`
-  return html`<nav class="switch" aria-label="Show active keys, or all with revoked and expired ones">
-      ${option('active', 'Active', paths.list)}
-      ${option('all', 'All', `${paths.list}?show=all`)}
-    </nav>`
+function countLine ({ site, query, count }: KeyListView): Html {
+  const isNarrowed = query.q !== '' || query.owner !== ''
+  return html`<p class="count">${countText(count)}${query.q !== '' && html` with “<bdi>${query.q}</bdi>” in the name`}${query.owner !== '' && html` of <bdi>${query.owner}</bdi>`}${isNarrowed && html` <a href="${listHref(site.paths, { ...query, q: '', owner: '' })}">Show all names${query.owner !== '' && ' and owners'}</a>`}</p>`
 }
 
 function keyTable (view: KeyListView): Html {
@@ -66,33 +66,32 @@ function keyTable (view: KeyListView): Html {
     </div>`
 }
 
-function pager ({ firstPage, nextCursor, shows }: KeyListView): Html | false {
-  if (firstPage && nextCursor === null) return false
-  const query = (values: Record<string, string>): string => {
-    const text = new URLSearchParams(shows === 'all' ? { show: 'all', ...values } : values).toString()
-    return text === '' ? paths.list : `${paths.list}?${text}`
-  }
+function pager ({ site: { paths }, query, previousCursor, nextCursor }: KeyListView): Html | false {
+  if (previousCursor === null && nextCursor === null) return false
   return html`<nav class="pager" aria-label="Pages">
-      ${!firstPage && html`<a class="button small" href="${query({})}">${icon('back')}Newest</a>`}
-      ${nextCursor !== null && html`<a class="button small next" rel="next" href="${query({ cursor: nextCursor })}">Older${icon('forward')}</a>`}
+      ${previousCursor !== null && html`<a class="button small" rel="prev" href="${listHref(paths, query, { before: previousCursor })}">${icon('back')}Previous</a>`}
+      ${nextCursor !== null && html`<a class="button small next" rel="next" href="${listHref(paths, query, { cursor: nextCursor })}">Next${icon('forward')}</a>`}
     </nav>`
 }
 
-function emptyState ({ ownerId }: Viewer): Html {
+function emptyState ({ site, viewer: { ownerId } }: KeyListView): Html {
   return html`<section class="card empty" aria-labelledby="empty-title">
       <span class="badge-icon">${icon('key')}</span>
       <h2 id="empty-title">Connect your first app</h2>
       <p>An API key signs in an MCP client, a script or a service${ownerId !== null && ' as you'}. Make one key for each app, so that you can take it back without touching the others.</p>
-      <a class="button primary" href="${paths.create}">Create your first API key</a>
-      <p class="fine">Works with Claude Desktop, Claude Code, Cursor and anything that speaks HTTP.</p>
+      <a class="button primary" href="${site.paths.create}">Create your first API key</a>
+      <p class="fine">Works with Claude, Cursor, VS Code, Codex, Gemini CLI, Windsurf and anything that speaks HTTP.</p>
     </section>`
 }
 
-function noneActive (): Html {
+function noneFound ({ site, query, unusedDays, nextCursor }: KeyListView): Html {
+  const { says } = kinds[query.kind]
+  const isNarrowed = query.q !== '' || query.owner !== ''
   return html`<section class="card empty" aria-labelledby="empty-title">
       <span class="badge-icon">${icon('key')}</span>
-      <h2 id="empty-title">No active keys</h2>
-      <p>Keys that were revoked or have expired are under “All”.</p>
-      <a class="button primary" href="${paths.create}">Create API key</a>
+      ${nextCursor !== null
+        ? html`<h2 id="empty-title">None in this part of the list</h2><p>So many keys are looked through in parts. Go on with “Next”.</p>`
+        : html`<h2 id="empty-title">No such keys</h2><p>There is no key that ${says(unusedDays)}${isNarrowed && ' and fits the search'}.</p>`}
+      ${query.kind !== 'all' && nextCursor === null && html`<a class="button" href="${listHref(site.paths, { ...query, kind: 'all', sort: 'newest' })}">Look among all keys</a>`}
     </section>`
 }

@@ -4,13 +4,13 @@ import { scopes } from '../../core/scopes.ts'
 import { expiryField, faultSummary, nameField, type CreateForm, type FormFaults, type Terms } from './create-key.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
-import { formTokenField, page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { formTokenField, page, type Site, type Viewer } from './page.ts'
 import { timeView } from './times.ts'
 
 export type EditForm = Omit<CreateForm, 'scope'>
 
 export interface KeyPageView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly now: number
   readonly key: ManagedKey
@@ -36,13 +36,13 @@ export function untouched ({ name }: ManagedKey): EditForm {
 }
 
 export function keyPage (view: KeyPageView): Html {
-  const { assets, viewer, key, faults, saved } = view
-  return page({ title: key.name, assets, viewer, width: 'narrow' }, html`
-    <a class="crumb" href="${paths.list}">${icon('back')}Connected Apps</a>
+  const { site, viewer, key, faults, saved } = view
+  return page({ title: key.name, site, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     ${saved && html`<div class="notice good" role="status">${icon('check')}<p>The change is saved and in force.</p></div>`}
     <h1><bdi>${key.name}</bdi></h1>
     <p class="lead">${scopes[key.scope].label}: ${scopes[key.scope].grants}.</p>
-    ${key.status === 'active' && html`<p class="actions"><a class="button" href="${paths.rotate(key.id)}">Rotate</a><a class="button danger-quiet" href="${paths.revoke(key.id)}">Revoke</a></p>`}
+    ${key.status === 'active' && html`<p class="actions"><a class="button" href="${site.paths.rotate(key.id)}">Rotate</a><a class="button danger-quiet" href="${site.paths.revoke(key.id)}">Revoke</a></p>`}
     ${facts(view)}
     ${Object.keys(faults).length > 0 && faultSummary(faults, 'The key was not changed.')}
     ${key.status !== 'revoked' && changeForm(view)}
@@ -74,7 +74,7 @@ function fact (label: string, value: Html | string): Html {
 }
 
 function changeForm (view: KeyPageView): Html {
-  return html`<form class="card padded stack" method="post" action="${paths.key(view.key.id)}" novalidate>
+  return html`<form class="card padded stack" method="post" action="${view.site.paths.key(view.key.id)}" novalidate>
       <h2>Change</h2>
       ${nameField(view)}
       ${expiryField(view)}
@@ -92,13 +92,13 @@ const actions: Readonly<Record<string, string>> = {
   'key.revoked': 'Revoked'
 }
 
-function history ({ history, earlier, key, now }: KeyPageView): Html {
+function history ({ site, history, earlier, key, now }: KeyPageView): Html {
   return html`<section class="card padded" aria-labelledby="history-title">
       <h2 id="history-title">History</h2>
       <ol class="history">
         ${history.map(({ action, actor, at, details }) => html`<li><strong>${actions[action] ?? action}</strong> by <bdi>${actor}</bdi> ${timeView(at, now)}${detailsText(details)}</li>`)}
       </ol>
-      ${earlier !== null && html`<p class="actions"><a class="button small" href="${paths.key(key.id)}?${new URLSearchParams({ earlier }).toString()}">Earlier</a></p>`}
+      ${earlier !== null && html`<p class="actions"><a class="button small" href="${site.paths.key(key.id)}?${new URLSearchParams({ earlier }).toString()}">Earlier</a></p>`}
     </section>`
 }
 

@@ -1,9 +1,9 @@
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
-import { page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { page, type Site, type Viewer } from './page.ts'
 
 export interface MessageView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer?: Viewer
   readonly title: string
   readonly text: string
@@ -12,8 +12,8 @@ export interface MessageView {
 }
 
 /** A page that says one thing: something is missing, refused, or not known right now. */
-export function messagePage ({ assets, viewer, title, text, next = { href: paths.list, label: 'Connected Apps' } }: MessageView): Html {
-  return page({ title, assets, width: 'narrow', ...(viewer && { viewer }) }, html`
+export function messagePage ({ site, viewer, title, text, next = { href: site.paths.list, label: 'Connected Apps' } }: MessageView): Html {
+  return page({ title, site, width: 'narrow', ...(viewer && { viewer }) }, html`
     <section class="card padded message">
       <span class="badge-icon warn">${icon('warn')}</span>
       <h1>${title}</h1>

@@ -18,33 +18,50 @@ export interface AssetUrls {
   readonly icon: string
 }
 
+/** What is the same on every page: where the pages are, and how they look. */
+export interface Site {
+  readonly assets: AssetUrls
+  readonly paths: Paths
+}
+
 export interface PageOptions {
   readonly title: string
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer?: Viewer
   /** `narrow` for forms and messages, `wide` for lists. */
   readonly width?: 'narrow' | 'wide'
 }
 
-export const paths = {
-  list: '/settings/connected-apps',
-  create: '/settings/connected-apps/new',
-  signIn: '/settings/sign-in',
-  signInStart: '/settings/sign-in/start',
-  signInCallback: '/settings/sign-in/callback',
-  signOut: '/settings/sign-out',
-  signedOut: '/settings/signed-out',
-  key: (keyId: string) => `/settings/connected-apps/${keyId}`,
-  rotate: (keyId: string) => `/settings/connected-apps/${keyId}/rotate`,
-  revoke: (keyId: string) => `/settings/connected-apps/${keyId}/revoke`
+export type Paths = ReturnType<typeof pathsBelow>
+
+/** The paths of the pages below a prefix: '' where they have the origin for themselves. */
+export function pathsBelow (prefix: string) {
+  const apps = `${prefix}/settings/connected-apps`
+  return {
+    settings: `${prefix}/settings`,
+    list: apps,
+    create: `${apps}/new`,
+    key: (keyId: string) => `${apps}/${keyId}`,
+    use: (keyId: string) => `${apps}/${keyId}/use`,
+    rotate: (keyId: string) => `${apps}/${keyId}/rotate`,
+    revoke: (keyId: string) => `${apps}/${keyId}/revoke`,
+    signIn: `${prefix}/settings/sign-in`,
+    signInStart: `${prefix}/settings/sign-in/start`,
+    signInCallback: `${prefix}/settings/sign-in/callback`,
+    signOut: `${prefix}/settings/sign-out`,
+    signedOut: `${prefix}/settings/signed-out`
+  }
 }
+
+/** As routes are registered: the prefix is the framework's to add. */
+export const routes = pathsBelow('')
 
 export function page (options: PageOptions, content: Html): Html {
   return html`${pageStart(options)}${content}${pageEnd()}`
 }
 
 /** Everything before the content; a page that is sent piece by piece starts with it and ends with `pageEnd`. */
-export function pageStart ({ title, assets, viewer, width = 'wide' }: PageOptions): Html {
+export function pageStart ({ title, site, viewer, width = 'wide' }: PageOptions): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -52,15 +69,15 @@ export function pageStart ({ title, assets, viewer, width = 'wide' }: PageOption
   <title>${title} · Navis Keys</title>
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <meta name="color-scheme" content="light dark">
-  <link rel="icon" type="image/svg+xml" href="${assets.icon}">
-  <link rel="stylesheet" href="${assets.stylesheet}">
-  <script src="${assets.script}" defer></script>
+  <link rel="icon" type="image/svg+xml" href="${site.assets.icon}">
+  <link rel="stylesheet" href="${site.assets.stylesheet}">
+  <script src="${site.assets.script}" defer></script>
 </head>
 <body>
   <a class="skip" href="#content">Skip to content</a>
   <header class="bar">
-    <a class="brand" href="${paths.list}">${icon('mark')}<span>Navis Keys</span></a>
-    ${viewer && account(viewer)}
+    <a class="brand" href="${site.paths.list}">${icon('mark')}<span>Navis Keys</span></a>
+    ${viewer && account(viewer, site)}
   </header>
   <main id="content" class="${width}" tabindex="-1">
 `
@@ -79,7 +96,7 @@ export function formTokenField (viewer: Viewer): Html {
   return html`<input type="hidden" name="form_token" value="${viewer.formToken}">`
 }
 
-function account (viewer: Viewer): Html {
+function account (viewer: Viewer, { paths }: Site): Html {
   return html`<form class="account" method="post" action="${paths.signOut}">
       ${formTokenField(viewer)}
       <span class="who"><span class="sr-only">Signed in as </span><span class="who-name">${viewer.name}</span><span class="who-workspace">${viewer.workspaceId}</span></span>

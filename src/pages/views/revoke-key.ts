@@ -2,11 +2,11 @@ import type { ManagedKey } from '../../core/key-record.ts'
 import { scopes } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
-import { formTokenField, page, pageEnd, pageStart, paths, type AssetUrls, type Viewer } from './page.ts'
+import { formTokenField, page, pageEnd, pageStart, type Site, type Viewer } from './page.ts'
 import { timeView } from './times.ts'
 
 interface RevokeView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
   readonly tokenPrefix: string
@@ -15,9 +15,9 @@ interface RevokeView {
 
 const consequence = 'Whatever uses it is refused from that moment on. This cannot be undone.'
 
-export function revokePage ({ assets, viewer, key, tokenPrefix, now }: RevokeView): Html {
-  return page({ title: 'Revoke a key', assets, viewer, width: 'narrow' }, html`
-    <a class="crumb" href="${paths.list}">${icon('back')}Connected Apps</a>
+export function revokePage ({ site, viewer, key, tokenPrefix, now }: RevokeView): Html {
+  return page({ title: 'Revoke a key', site, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     <section class="card padded">
       <h1>Revoke “<bdi>${key.name}</bdi>”?</h1>
       <p>${consequence}</p>
@@ -26,10 +26,10 @@ export function revokePage ({ assets, viewer, key, tokenPrefix, now }: RevokeVie
         <dt>Access</dt><dd>${scopes[key.scope].label}</dd>
         <dt>Last used</dt><dd>${key.lastUsedAt === null ? 'Never' : timeView(key.lastUsedAt, now)}</dd>
       </dl>
-      <form class="actions" method="post" action="${paths.revoke(key.id)}">
+      <form class="actions" method="post" action="${site.paths.revoke(key.id)}">
         ${formTokenField(viewer)}
         <button class="button danger" data-busy="Revoking…">Revoke key</button>
-        <a class="button" href="${paths.list}">Keep it</a>
+        <a class="button" href="${site.paths.list}">Keep it</a>
       </form>
     </section>`)
 }
@@ -51,7 +51,7 @@ export function revokeDialog (viewer: Viewer): Html {
 }
 
 export interface WaitingView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
   /** `servers`: it is written, and a server that may still know the key has not confirmed; `store`: it is not known to be written. */
@@ -61,8 +61,8 @@ export interface WaitingView {
 }
 
 /** Sent at once when a revocation takes longer; the page stays open until `revokeDone` or `revokeUnknown` ends it. */
-export function revokeWaiting ({ assets, viewer, key, waitsFor, longestMs }: WaitingView): Html {
-  return html`${pageStart({ title: 'Revoking', assets, viewer, width: 'narrow' })}
+export function revokeWaiting ({ site, viewer, key, waitsFor, longestMs }: WaitingView): Html {
+  return html`${pageStart({ title: 'Revoking', site, viewer, width: 'narrow' })}
     <section class="card padded wait">
       <div class="waiting" role="status">
         <span class="spinner"></span>
@@ -75,24 +75,24 @@ export function revokeWaiting ({ assets, viewer, key, waitsFor, longestMs }: Wai
 `
 }
 
-export function revokeDone (key: ManagedKey): Html {
+export function revokeDone (site: Site, key: ManagedKey): Html {
   return html`
-      <div class="outcome" role="status" data-done="${paths.list}?revoked=${key.id}">
+      <div class="outcome" role="status" data-done="${site.paths.list}?revoked=${key.id}">
         <span class="badge-icon good">${icon('check')}</span>
         <h1>“<bdi>${key.name}</bdi>” is revoked</h1>
         <p>Every request that uses it is refused from now on.</p>
-        <p class="actions"><a class="button primary" href="${paths.list}">Back to Connected Apps</a></p>
+        <p class="actions"><a class="button primary" href="${site.paths.list}">Back to Connected Apps</a></p>
       </div>
     </section>${pageEnd()}`
 }
 
-export function revokeUnknown (key: ManagedKey): Html {
+export function revokeUnknown (site: Site, key: ManagedKey): Html {
   return html`
       <div class="outcome" role="alert">
         <span class="badge-icon warn">${icon('warn')}</span>
         <h1>Not known whether “<bdi>${key.name}</bdi>” is revoked</h1>
         <p>The key store did not answer. Please try again: revoking twice does no harm.</p>
-        <p class="actions"><a class="button primary" href="${paths.revoke(key.id)}">Try again</a></p>
+        <p class="actions"><a class="button primary" href="${site.paths.revoke(key.id)}">Try again</a></p>
       </div>
     </section>${pageEnd()}`
 }

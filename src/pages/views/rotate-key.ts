@@ -1,7 +1,7 @@
 import type { ManagedKey } from '../../core/key-record.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
-import { formTokenField, page, paths, type AssetUrls, type Viewer } from './page.ts'
+import { formTokenField, page, type Site, type Viewer } from './page.ts'
 import { timeView } from './times.ts'
 import { tokenOnce, type SetUpView } from './token-once.ts'
 
@@ -19,7 +19,7 @@ export const graceChoices: readonly GraceChoice[] = [
 ]
 
 interface RotateView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
   readonly tokenPrefix: string
@@ -28,13 +28,13 @@ interface RotateView {
   readonly fault?: string
 }
 
-export function rotatePage ({ assets, viewer, key, tokenPrefix, formId, fault }: RotateView): Html {
-  return page({ title: 'Rotate a key', assets, viewer, width: 'narrow' }, html`
-    <a class="crumb" href="${paths.key(key.id)}">${icon('back')}Back to the key</a>
+export function rotatePage ({ site, viewer, key, tokenPrefix, formId, fault }: RotateView): Html {
+  return page({ title: 'Rotate a key', site, viewer, width: 'narrow' }, html`
+    <a class="crumb" href="${site.paths.key(key.id)}">${icon('back')}Back to the key</a>
     <h1>Rotate “<bdi>${key.name}</bdi>”</h1>
     <p class="lead">The key gets a new token; its name, access and history stay. Choose how long the present token <code>${tokenPrefix}${key.hint}</code> goes on.</p>
     ${fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${fault}</p></div>`}
-    <form class="card padded stack" method="post" action="${paths.rotate(key.id)}">
+    <form class="card padded stack" method="post" action="${site.paths.rotate(key.id)}">
       <fieldset class="field">
         <legend>The present token goes on for</legend>
         <p class="help">No time if it may have leaked; otherwise as long as you need to put the new one in place.</p>
@@ -54,13 +54,13 @@ export function rotatePage ({ assets, viewer, key, tokenPrefix, formId, fault }:
         ${formTokenField(viewer)}
         <input type="hidden" name="form_id" value="${formId}">
         <button class="button primary" data-busy="Rotating…">Rotate key</button>
-        <a class="button" href="${paths.key(key.id)}">Cancel</a>
+        <a class="button" href="${site.paths.key(key.id)}">Cancel</a>
       </div>
     </form>`)
 }
 
 interface KeyRotatedView extends SetUpView {
-  readonly assets: AssetUrls
+  readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
   readonly hintBefore: string
@@ -72,16 +72,16 @@ interface KeyRotatedView extends SetUpView {
 
 /** Holds the new token: shown by this answer only. */
 export function keyRotatedPage (view: KeyRotatedView): Html {
-  const { assets, viewer, key, tokenPrefix, hintBefore, now } = view
-  return page({ title: 'Your new token', assets, viewer, width: 'narrow' }, html`
-    <div data-once="${paths.key(key.id)}">
+  const { site, viewer, key, tokenPrefix, hintBefore, now } = view
+  return page({ title: 'Your new token', site, viewer, width: 'narrow' }, html`
+    <div data-once="${site.paths.key(key.id)}">
       <h1>“<bdi>${key.name}</bdi>” has a new token</h1>
       <dl class="facts">
         <dt>New token</dt><dd><code>${tokenPrefix}${key.hint}</code>, ${key.expiresAt === null ? 'does not expire' : html`expires ${timeView(key.expiresAt, now)}`}</dd>
         <dt>Token before</dt><dd><code>${tokenPrefix}${hintBefore}</code>, ${endOfBefore(view)}</dd>
       </dl>
       ${tokenOnce(view)}
-      <p class="actions after"><a class="button primary" href="${paths.key(key.id)}">Done</a></p>
+      <p class="actions after"><a class="button primary" href="${site.paths.key(key.id)}">Done</a></p>
     </div>`)
 }
 

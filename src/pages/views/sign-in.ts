@@ -1,9 +1,9 @@
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
-import { page, paths, type AssetUrls } from './page.ts'
+import { page, type Site } from './page.ts'
 
 export interface SignInView {
-  readonly assets: AssetUrls
+  readonly site: Site
   /** `provider`: OpenID Connect; `management-token`: the embedded mode's own. */
   readonly way: 'provider' | 'management-token'
   readonly workspaceId?: string
@@ -11,22 +11,22 @@ export interface SignInView {
 }
 
 export function signInPage (view: SignInView): Html {
-  return page({ title: 'Sign in', assets: view.assets, width: 'narrow' }, html`
+  return page({ title: 'Sign in', site: view.site, width: 'narrow' }, html`
     <section class="card padded sign-in">
       <span class="badge-icon">${icon('key')}</span>
       <h1>Sign in to Connected Apps</h1>
       ${view.fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${view.fault}</p></div>`}
-      ${view.way === 'provider' ? providerWay() : managementWay(view)}
+      ${view.way === 'provider' ? providerWay(view) : managementWay(view)}
     </section>`)
 }
 
-function providerWay (): Html {
+function providerWay ({ site }: SignInView): Html {
   return html`<p>Make and revoke the API keys that connect your apps to your workspace.</p>
-      <a class="button primary full" href="${paths.signInStart}">Continue with single sign-on</a>`
+      <a class="button primary full" href="${site.paths.signInStart}">Continue with single sign-on</a>`
 }
 
-function managementWay ({ workspaceId = 'default', fault }: SignInView): Html {
-  return html`<form class="stack" method="post" action="${paths.signIn}">
+function managementWay ({ site, workspaceId = 'default', fault }: SignInView): Html {
+  return html`<form class="stack" method="post" action="${site.paths.signIn}">
         <div class="field">
           <label for="management-token">Management token</label>
           <p class="help" id="token-help">The file <code>management-token</code> in the data folder holds it; the service said where that is when it first started.</p>
@@ -42,12 +42,12 @@ function managementWay ({ workspaceId = 'default', fault }: SignInView): Html {
 }
 
 /** `providerSignOut`: where the provider ends its own session, for people on a shared machine. */
-export function signedOutPage ({ assets, providerSignOut }: { assets: AssetUrls, providerSignOut?: string }): Html {
-  return page({ title: 'Signed out', assets, width: 'narrow' }, html`
+export function signedOutPage ({ site, providerSignOut }: { site: Site, providerSignOut?: string }): Html {
+  return page({ title: 'Signed out', site, width: 'narrow' }, html`
     <section class="card padded sign-in">
       <span class="badge-icon good">${icon('check')}</span>
       <h1>You are signed out</h1>
       <p>${providerSignOut === undefined ? 'This browser can no longer see or change your keys.' : 'This browser can no longer see or change your keys. Your single sign-on may still be open: on a shared machine, end that too.'}</p>
-      <p class="actions"><a class="button primary" href="${paths.signIn}">Sign in again</a>${providerSignOut !== undefined && html`<a class="button" href="${providerSignOut}">End single sign-on</a>`}</p>
+      <p class="actions"><a class="button primary" href="${site.paths.signIn}">Sign in again</a>${providerSignOut !== undefined && html`<a class="button" href="${providerSignOut}">End single sign-on</a>`}</p>
     </section>`)
 }

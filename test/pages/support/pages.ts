@@ -12,7 +12,7 @@ import { borrowedPool } from '../../../src/db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../../../src/db/session-store.ts'
 import { Scrubber } from '../../../src/http/scrubber.ts'
 import { secretRefusal } from '../../../src/plugins/secret-refusal.ts'
-import { readPageAssets } from '../../../src/pages/page-assets.ts'
+import { readPageAssets, siteBelow } from '../../../src/pages/page-assets.ts'
 import type { SignInWay } from '../../../src/pages/context.ts'
 import { settingsPages } from '../../../src/pages/settings.ts'
 import { digestOf, ManagementDoor } from '../../../src/pages/sign-in/management-door.ts'
@@ -39,6 +39,7 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
   const store = new PostgresKeyStore({ pool })
   const service = new KeyService({ store, force, clock: systemClock, tokens: new TokenFormat() })
   const app = Fastify()
+  const assets = readPageAssets()
   if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   app.register(settingsPages, {
@@ -48,9 +49,11 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
     origin: new PublicOrigin(undefined),
     mcpServer,
     policyOf: async (workspaceId) => await store.policy(workspaceId),
+    settleUses: async () => {},
     tokenPrefix: 'nops_',
     revokeLongestMs: 10_252,
-    assets: readPageAssets()
+    assets,
+    site: siteBelow('', assets)
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
