@@ -90,6 +90,26 @@ function forgetToken (once) {
   window.addEventListener('pagehide', () => once.replaceChildren())
 }
 
+function awaitFirstUse (panel) {
+  const askEveryMs = 2000
+  const until = Date.now() + 15 * minuteMs
+  const says = panel.querySelector('[data-says]')
+  const look = panel.querySelector('[data-look]')
+  look.hidden = true
+  const ask = async () => {
+    if (!panel.isConnected) return
+    if (Date.now() > until) {
+      look.hidden = false
+      return
+    }
+    const answer = document.hidden ? undefined : await fetch(panel.dataset.firstUse, { redirect: 'error' }).then((response) => response.ok ? response.json() : undefined).catch(() => undefined)
+    if (!answer?.says) return setTimeout(ask, askEveryMs)
+    says.textContent = answer.says
+    panel.classList.add('used')
+  }
+  setTimeout(ask, askEveryMs)
+}
+
 function followOutcome () {
   const outcome = document.querySelector('[data-done]')
   if (outcome) window.location.replace(outcome.dataset.done)
@@ -102,6 +122,7 @@ const dialog = document.getElementById('revoke-dialog')
 if (dialog) askInPlace(dialog)
 const once = document.querySelector('[data-once]')
 if (once) forgetToken(once)
+for (const panel of document.querySelectorAll('[data-first-use]')) awaitFirstUse(panel)
 window.addEventListener('submit', showBusy)
 // A page that the browser has kept shows what was: a list from before, a form that is sent already.
 window.addEventListener('pageshow', (event) => {

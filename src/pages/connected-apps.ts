@@ -33,6 +33,7 @@ export async function connectedApps (app: FastifyInstance, { config, gatewayPath
   app.addHook('onClose', async () => { await pool.close() })
   await app.register(settingsPages, {
     service: app.apiKeys.service,
+    reports: app.apiKeys.reports,
     sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits, credentials: managementTokens.map(({ secret }) => digestOf(secret)) }),
     signIn,
     origin: new PublicOrigin(pages.publicUrl),

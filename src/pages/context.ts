@@ -1,6 +1,7 @@
 import type { KeyService } from '../core/key-service.ts'
 import type { Policy } from '../core/policy.ts'
 import type { PublicOrigin } from '../core/public-origin.ts'
+import type { UsageReports } from '../core/usage-reports.ts'
 import type { Sessions } from '../core/sessions.ts'
 import type { PageAssets } from './page-assets.ts'
 import type { Site } from './views/page.ts'
@@ -14,6 +15,7 @@ export type SignInWay =
 /** What the settings pages stand on. */
 export interface SettingsContext {
   readonly service: KeyService
+  readonly reports: UsageReports
   readonly sessions: Sessions
   readonly signIn: SignInWay
   readonly origin: PublicOrigin

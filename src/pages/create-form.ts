@@ -1,13 +1,18 @@
 import { KeysError } from '../core/errors.ts'
+import type { UpdateKey } from '../core/key-service.ts'
+import type { RateLimit } from '../core/key-record.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
 import { blankForm, type CreateForm, type FormFaults, type Terms } from './views/create-key.ts'
 import type { EditForm } from './views/key-page.ts'
+import { noLimits, type LimitFaults, type LimitsForm } from './views/limits.ts'
 import { dayMs } from './views/times.ts'
 
 export interface WantedKey {
   readonly name: string
   readonly scope: Scope
   readonly expiresAt: number | null
+  readonly allowedCidrs: readonly string[] | null
+  readonly rateLimit: RateLimit | null
 }
 
 export interface ReadForm {
@@ -24,35 +29,84 @@ export function readCreateForm (body: Readonly<Record<string, unknown>>, terms: 
     name: textOf(body['name']).trim(),
     scope: isScope(scope) ? scope : blankForm(terms).scope,
     expiry: textOf(body['expiry']),
-    expiryDate: textOf(body['expiry_date'])
+    expiryDate: textOf(body['expiry_date']),
+    limits: limitsFormOf(body)
   }
   const expiresAt = expiryOf(form, terms, now)
   const faults: FormFaults = {
     ...(form.name === '' && { name: 'Give the key a name.' }),
     ...(!isScope(scope) && { scope: 'Choose what the key may do.' }),
-    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? 'Choose today or a later day.' : 'Choose when the key expires.' })
+    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? 'Choose today or a later day.' : 'Choose when the key expires.' }),
+    ...faultsOfLimits(form.limits)
   }
   const sound = Object.keys(faults).length === 0 && expiresAt !== undefined
-  return { form, faults, wanted: sound ? { name: form.name, scope: form.scope, expiresAt } : undefined }
+  return { form, faults, wanted: sound ? { name: form.name, scope: form.scope, expiresAt, allowedCidrs: cidrsOf(form.limits), rateLimit: rateLimitOf(form.limits) } : undefined }
 }
 
 export interface ReadEdit {
   readonly form: EditForm
   readonly faults: FormFaults
   /** Only where there are no faults. An expiration that is left out stays. */
-  readonly change: { readonly name: string, readonly expiresAt?: number | null } | undefined
+  readonly change: Pick<UpdateKey, 'name' | 'expiresAt' | 'allowedCidrs' | 'rateLimit'> | undefined
 }
 
 export function readEditForm (body: Readonly<Record<string, unknown>>, terms: Terms, now: number): ReadEdit {
-  const form: EditForm = { name: textOf(body['name']).trim(), expiry: textOf(body['expiry']), expiryDate: textOf(body['expiry_date']) }
+  const form: EditForm = { name: textOf(body['name']).trim(), expiry: textOf(body['expiry']), expiryDate: textOf(body['expiry_date']), limits: limitsFormOf(body) }
+  const was = { addresses: textOf(body['was_addresses']), rate: textOf(body['was_rate']) }
   const kept = form.expiry === 'keep'
   const expiresAt = kept ? null : expiryOf(form, terms, now)
   const faults: FormFaults = {
     ...(form.name === '' && { name: 'Give the key a name.' }),
-    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? 'Choose today or a later day.' : 'Choose when the key expires.' })
+    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? 'Choose today or a later day.' : 'Choose when the key expires.' }),
+    ...faultsOfLimits(form.limits)
   }
   if (Object.keys(faults).length > 0 || expiresAt === undefined) return { form, faults, change: undefined }
-  return { form, faults, change: { name: form.name, ...(!kept && { expiresAt }) } }
+  return {
+    form,
+    faults,
+    change: {
+      name: form.name,
+      ...(!kept && { expiresAt }),
+      // Compared with what the form showed and not with what the key has by now: a form that is sent again has to be waited for again.
+      ...(listed(form.limits.addresses).join(' ') !== listed(was.addresses).join(' ') && { allowedCidrs: cidrsOf(form.limits) }),
+      ...(rateTextOf(form.limits) !== rateTextOf(wasRate(was.rate)) && { rateLimit: rateLimitOf(form.limits) })
+    }
+  }
+}
+
+function limitsFormOf (body: Readonly<Record<string, unknown>>): LimitsForm {
+  return {
+    addresses: listed(textOf(body['addresses'])).join('\n'),
+    rateRequests: textOf(body['rate_requests']).trim(),
+    rateWindow: textOf(body['rate_window']) || noLimits.rateWindow
+  }
+}
+
+function faultsOfLimits ({ rateRequests, rateWindow }: LimitsForm): LimitFaults {
+  const isWhole = /^[1-9]\d{0,8}$/.test(rateRequests) && /^[1-9]\d{0,4}$/.test(rateWindow)
+  return rateRequests === '' || isWhole ? {} : { rate: 'Write a whole number of requests, such as 600, or leave it empty.' }
+}
+
+function cidrsOf ({ addresses }: LimitsForm): readonly string[] | null {
+  const cidrs = listed(addresses)
+  return cidrs.length === 0 ? null : cidrs
+}
+
+function rateLimitOf ({ rateRequests, rateWindow }: LimitsForm): RateLimit | null {
+  return rateRequests === '' ? null : { requests: Number(rateRequests), windowSeconds: Number(rateWindow) }
+}
+
+function rateTextOf ({ rateRequests, rateWindow }: Pick<LimitsForm, 'rateRequests' | 'rateWindow'>): string {
+  return rateRequests === '' ? '' : `${rateRequests}/${rateWindow}`
+}
+
+function wasRate (text: string): Pick<LimitsForm, 'rateRequests' | 'rateWindow'> {
+  const [rateRequests = '', rateWindow = ''] = text.split('/')
+  return { rateRequests, rateWindow }
+}
+
+function listed (text: string): string[] {
+  return text.split(/[\s,]+/).filter((one) => one !== '')
 }
 
 /** What makes sending one form twice one change. */
@@ -64,6 +118,11 @@ export function formIdOf (body: Readonly<Record<string, unknown>>): string {
 
 export function dayOf (at: number): string {
   return new Date(at).toISOString().slice(0, 10)
+}
+
+/** The days that a form offers. The last one counts to its end. */
+export function daysOf ({ maxDays }: Terms, now: number): { readonly firstDay: string, readonly lastDay: string | undefined } {
+  return { firstDay: dayOf(now), lastDay: maxDays === null ? undefined : dayOf(now + (maxDays - 1) * dayMs) }
 }
 
 // `undefined`: none that can be. The last day counts to its end: the next one's first moment is the first without the key.
@@ -81,14 +140,18 @@ function textOf (value: unknown): string {
 
 const fields: Readonly<Record<string, { field: keyof FormFaults, label: string }>> = {
   '/name': { field: 'name', label: 'The name' },
-  '/expires_at': { field: 'expiry', label: 'The expiration' }
+  '/expires_at': { field: 'expiry', label: 'The expiration' },
+  '/allowed_cidrs': { field: 'addresses', label: 'The addresses' },
+  '/rate_limit/requests': { field: 'rate', label: 'The number of requests' },
+  '/rate_limit/window_seconds': { field: 'rate', label: 'The seconds' }
 }
 
 /** What the key service refused, beside the fields of the form. */
 export function faultsOf (error: KeysError): FormFaults {
   const faults: FormFaults = {}
   for (const { pointer, detail } of error.faults) {
-    const told = fields[pointer]
+    const [, place] = /^\/allowed_cidrs\/(\d+)$/.exec(pointer) ?? []
+    const told = place === undefined ? fields[pointer] : { field: 'addresses' as const, label: `Address ${Number(place) + 1}` }
     if (told === undefined) throw error
     faults[told.field] = `${told.label} ${detail.charAt(0).toLowerCase()}${detail.slice(1)}`
   }

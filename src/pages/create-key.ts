@@ -5,7 +5,7 @@ import { blankForm, createKeyPage, termsOf, type CreateForm, type FormFaults, ty
 import { alreadyCreatedPage, keyCreatedPage } from './views/key-created.ts'
 import { routes } from './views/page.ts'
 import type { SettingsContext } from './context.ts'
-import { dayOf, faultsOf, formIdOf, readCreateForm, type WantedKey } from './create-form.ts'
+import { daysOf, faultsOf, formIdOf, readCreateForm, type WantedKey } from './create-form.ts'
 import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
@@ -28,7 +28,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, site, mc
     reply.type('text/html; charset=utf-8')
     switch (made.outcome) {
       case 'made': {
-        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, ...setUpOf(request, { token: made.token, mcpServer }) })))
+        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, now: Date.now(), ...setUpOf(request, { token: made.token, mcpServer }) })))
       }
       case 'repeated': return await reply.code(409).send(String(alreadyCreatedPage(pages)))
       // Whatever was refused may hold a token by mistake: it is not shown again.
@@ -56,7 +56,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, site, mc
   }
 
   async function showForm (request: FastifyRequest, reply: FastifyReply, { form, faults, terms }: { form: CreateForm, faults: FormFaults, terms: Terms }) {
-    const view = { site, viewer: viewerOf(sessionOf(request)), form, faults, terms, formId: randomUUID(), firstDay: dayOf(Date.now()) }
+    const view = { site, viewer: viewerOf(sessionOf(request)), form, faults, terms, formId: randomUUID(), ...daysOf(terms, Date.now()) }
     return await reply.type('text/html; charset=utf-8').send(String(createKeyPage(view)))
   }
 }

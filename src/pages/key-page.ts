@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { KeysError } from '../core/errors.ts'
 import type { ManagedKey } from '../core/key-record.ts'
 import type { SettingsContext } from './context.ts'
-import { dayOf, faultsOf, readEditForm } from './create-form.ts'
+import { daysOf, faultsOf, readEditForm } from './create-form.ts'
 import { ownKeyOf } from './own-key.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 import { termsOf, type FormFaults } from './views/create-key.ts'
@@ -15,10 +15,11 @@ type KeyRequest = FastifyRequest<{ Params: { keyId: string }, Querystring: { sav
 interface Shown { readonly key: ManagedKey, readonly form: EditForm, readonly faults: FormFaults }
 
 /** A key's own page, and changing its name and expiration there. */
-export async function keyPageRoutes (app: FastifyInstance, { service, site, tokenPrefix, policyOf }: SettingsContext): Promise<void> {
+export async function keyPageRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, policyOf, settleUses }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string }, Querystring: { saved?: unknown, earlier?: unknown } }>(routes.key(':keyId'), async function showKey (request, reply) {
+    await settleUses()
     const key = await ownKeyOf(request, service)
     return await show(request, reply, { key, form: untouched(key), faults: {} })
   })
@@ -42,13 +43,15 @@ export async function keyPageRoutes (app: FastifyInstance, { service, site, toke
   async function show (request: KeyRequest, reply: FastifyReply, { key, form, faults }: Shown) {
     const session = sessionOf(request)
     const { earlier, saved } = request.query
-    const [{ entries, nextCursor }, policy] = await Promise.all([
+    const [{ entries, nextCursor }, policy, usage] = await Promise.all([
       service.audit({ workspaceId: key.workspaceId, keyId: key.id, limit: entriesPerPage, cursor: typeof earlier === 'string' ? earlier : undefined }),
-      policyOf(key.workspaceId)
+      policyOf(key.workspaceId),
+      reports.usage({ workspaceId: key.workspaceId, keyId: key.id })
     ])
+    const terms = termsOf(policy)
     const now = Date.now()
     return await reply.type('text/html; charset=utf-8').send(String(keyPage({
-      site, viewer: viewerOf(session), now, key, tokenPrefix, form, faults, terms: keptTerms(termsOf(policy)), firstDay: dayOf(now), history: entries, earlier: nextCursor, saved: saved === 'yes'
+      site, viewer: viewerOf(session), now, key, tokenPrefix, form, faults, terms: keptTerms(terms), ...daysOf(terms, now), usage, history: entries, earlier: nextCursor, saved: saved === 'yes'
     })))
   }
 }

@@ -10,7 +10,7 @@ declare module 'fastify' {
 }
 
 const policy = [
-  "default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self'", "font-src 'self'", "form-action 'self'",
+  "default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self'", "connect-src 'self'", "font-src 'self'", "form-action 'self'",
   "base-uri 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"
 ].join('; ')
 

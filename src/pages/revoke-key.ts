@@ -15,13 +15,15 @@ const silenceMs = 10_000
 
 type Outcome = 'in force' | 'unknown'
 
-export async function revokeKeyRoutes (app: FastifyInstance, { service, site, tokenPrefix, revokeLongestMs }: SettingsContext): Promise<void> {
+export async function revokeKeyRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, revokeLongestMs, settleUses }: SettingsContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string } }>(routes.revoke(':keyId'), async function askToRevoke (request, reply) {
+    await settleUses()
     const key = await ownKeyOf(request, service)
     if (key.status === 'revoked') return await reply.redirect(doneAt(key), 303)
-    const view = { site, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now() }
+    const { last } = await reports.usage({ workspaceId: key.workspaceId, keyId: key.id })
+    const view = { last, site, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now() }
     return await reply.type('text/html; charset=utf-8').send(String(revokePage(view)))
   })
 

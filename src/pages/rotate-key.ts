@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ManagedKey } from '../core/key-record.ts'
 import type { SettingsContext } from './context.ts'
 import { formIdOf } from './create-form.ts'
+import { isUseTold } from './first-use.ts'
 import { ownKeyOf } from './own-key.ts'
 import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
@@ -27,7 +28,7 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, site, to
     const { key, token } = await service.rotate({
       workspaceId, keyId: before.id, actor, graceSeconds: grace.seconds, graceStarts: starts, idempotencyKey: `form ${formIdOf(request.body)}`
     })
-    const view = { site, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer }) }
+    const view = { site, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, isUseTold: isUseTold(key, starts), tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer }) }
     return await reply.type('text/html; charset=utf-8').send(String(keyRotatedPage(view)))
   })
 

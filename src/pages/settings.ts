@@ -7,6 +7,7 @@ import { routes } from './views/page.ts'
 import { assetRoutes } from './assets.ts'
 import { createKeyRoutes } from './create-key.ts'
 import type { SettingsContext } from './context.ts'
+import { firstUseRoutes } from './first-use.ts'
 import { keyListRoutes } from './key-list.ts'
 import { keyPageRoutes } from './key-page.ts'
 import { managementSignInRoutes } from './management-sign-in.ts'
@@ -32,6 +33,7 @@ export async function settingsPages (app: FastifyInstance, context: SettingsCont
   app.register(keyListRoutes, context)
   app.register(createKeyRoutes, context)
   app.register(keyPageRoutes, context)
+  app.register(firstUseRoutes, context)
   app.register(rotateKeyRoutes, context)
   app.register(revokeKeyRoutes, context)
 

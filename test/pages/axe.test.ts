@@ -46,7 +46,7 @@ t.test('axe finds nothing in any state, light and dark, wide and narrow, and not
   await page.getByRole('alert').waitFor()
   await sound('the form, with faults')
   await create(page, url, 'A key with a name that is long enough to need more than one line on a phone')
-  for (const client of ['Claude Desktop', 'Claude Code', 'Cursor', 'curl']) {
+  for (const client of ['Claude Desktop', 'VS Code', 'Any HTTP client']) {
     await page.getByRole('radio', { name: client }).check()
     await sound(`the token, ${client}`)
   }

@@ -86,7 +86,7 @@ t.test('a page with a token is emptied when it is left, also where the browser k
 })
 
 t.test('everything works without scripts', async (t) => {
-  const { page, url, list, service } = await setup(t, { open: withoutScript })
+  const { page, url, list, service, database } = await setup(t, { open: withoutScript })
   await signIn(page, url)
   await page.getByRole('link', { name: 'Create your first API key' }).click()
   await page.getByLabel('Name').fill('Nightly job')
@@ -98,10 +98,16 @@ t.test('everything works without scripts', async (t) => {
   await page.getByRole('radio', { name: '90 days' }).check()
   await page.getByRole('button', { name: 'Create key' }).click()
   t.match(await page.locator('#token').innerText(), tokenShape)
-  t.ok(await page.getByLabel('Configuration for Claude Desktop').isVisible())
+  t.ok(await page.getByLabel('Claude, step 2').isVisible())
   await page.getByRole('radio', { name: 'Cursor' }).check()
-  t.ok(await page.getByLabel('Configuration for Cursor').isVisible(), 'tabs change')
-  t.notOk(await page.getByLabel('Configuration for Claude Desktop').isVisible())
+  t.ok(await page.getByLabel('Cursor, step 1').isVisible(), 'tabs change')
+  t.notOk(await page.getByLabel('Claude, step 2').isVisible())
+  const [beside] = await Promise.all([page.context().waitForEvent('page'), page.getByRole('link', { name: 'Look whether it was used' }).click()])
+  t.match(await beside.locator('.first-use').innerText(), /Waiting for its first use…\s+Reload the page/)
+  await database.sql`insert into navis_keys.key_usage (key_id, last_used_at, address, client) select id, clock_timestamp(), '192.0.2.7', 'curl/8' from navis_keys.keys`
+  await beside.reload()
+  t.match(await beside.locator('.facts').innerText(), /Last used\s+just now.*by curl\/8 from 192\.0\.2\.7/)
+  await beside.close()
   t.notOk(await page.getByRole('button', { name: 'Copy the key' }).isVisible(), 'no button that would do nothing')
   await page.getByRole('link', { name: 'Done' }).click()
   t.match(await page.locator('.keys tbody').innerText(), /Nightly job[\s\S]*Read \+ Write[\s\S]*in 3 months/i)
@@ -194,7 +200,7 @@ t.test('by keyboard alone: make a key, choose its expiry, revoke it; focus is al
   // The browser moves the focus to the first field a moment after the page has loaded.
   await page.locator('input[name="name"]:focus').waitFor()
   await page.keyboard.type('Keyboard')
-  const keys = ['Tab', 'ArrowDown', 'Tab', 'ArrowLeft', 'Tab']
+  const keys = ['Tab', 'ArrowDown', 'Tab', 'ArrowLeft', 'Tab', 'Tab']
   for (const key of keys) {
     await page.keyboard.press(key)
     t.ok(await page.evaluate(focusShows), `focus shows after ${key}`)
@@ -222,9 +228,10 @@ t.test('Copy puts the token and each configuration on the clipboard', async (t) 
   await page.getByText('Copied').first().waitFor()
   t.equal(await page.evaluate<string>(clipboard), token)
   await page.getByRole('radio', { name: 'Cursor' }).check()
-  await page.getByRole('button', { name: 'Copy the configuration for Cursor' }).click()
+  await page.getByRole('button', { name: 'Copy step 4 for Cursor' }).click()
   await page.waitForFunction(`${clipboard}.then((text) => text.startsWith('{'))`)
-  t.match(JSON.parse(await page.evaluate<string>(clipboard)), { mcpServers: { navis: { url: `${url}/mcp`, headers: { Authorization: `Bearer ${token}` } } } })
+  // eslint-disable-next-line no-template-curly-in-string -- Cursor fills it in
+  t.match(JSON.parse(await page.evaluate<string>(clipboard)), { mcpServers: { navis: { url: `${url}/mcp`, headers: { Authorization: 'Bearer ${env:NAVIS_KEY}' } } } })
 })
 
 t.test('keys that end soon or lie unused are marked, with the exact time beside it', async (t) => {

@@ -245,6 +245,51 @@ t.test('a key\'s page renames it, moves and removes its expiration, rotates it o
   t.equal((await post(own, fields, { cookie })).statusCode, 409)
 })
 
+t.test('limits are set when a key is made, changed on its page, and only what a person has changed is changed', async (t) => {
+  const { get, post, signIn, service } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const fields = createFields((await get('/settings/connected-apps/new', { cookie })).body, 'limited')
+  for (const wrong of [{ addresses: 'home' }, { addresses: '192.0.2.1/24' }, { rate_requests: '1.5' }, { rate_requests: '0' }, { rate_requests: '2000000', rate_window: '60' }, { rate_requests: '5', rate_window: '99999' }]) {
+    const answer = await post('/settings/connected-apps', { ...fields, ...wrong }, { cookie })
+    t.match(answer, { statusCode: 422, body: /The key was not created/ }, JSON.stringify(wrong))
+    t.match(answer.body, /<details class="field limits" open>/)
+  }
+  t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })).keys.length, 0)
+  t.equal((await post('/settings/connected-apps', { ...fields, addresses: ' 192.0.2.7, 2001:db8::/32\r\n', rate_requests: '600', rate_window: '3600' }, { cookie })).statusCode, 201)
+  const { keys: [made] } = await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })
+  t.match(made, { allowedCidrs: ['192.0.2.7/32', '2001:db8::/32'], rateLimit: { requests: 600, windowSeconds: 3600 } })
+
+  const own = `/settings/connected-apps/${made!.id}`
+  const { body } = await get(own, { cookie })
+  t.match(body, /600 requests in an hour/)
+  const shown = { form_token: formTokenIn(body), name: 'limited', expiry: 'keep', addresses: '192.0.2.7/32\r\n2001:db8::/32', was_addresses: '192.0.2.7/32 2001:db8::/32', rate_requests: '600', rate_window: '3600', was_rate: '600/3600' }
+  t.match(body, `name="was_addresses" value="${shown.was_addresses}"`)
+  t.match(body, 'name="was_rate" value="600/3600"')
+  // Meanwhile someone else has changed what this form does not change.
+  await service.update({ workspaceId: 'acme', keyId: made!.id, actor: 'test', rateLimit: { requests: 1, windowSeconds: 1 } })
+  t.equal((await post(own, { ...shown, addresses: '' }, { cookie })).statusCode, 303)
+  t.match(await service.get({ workspaceId: 'acme', keyId: made!.id }), { allowedCidrs: null, rateLimit: { requests: 1, windowSeconds: 1 } })
+  t.equal((await post(own, { ...shown, rate_requests: '' }, { cookie })).statusCode, 303)
+  t.match(await service.get({ workspaceId: 'acme', keyId: made!.id }), { allowedCidrs: null, rateLimit: null })
+  t.match(await post(own, { ...shown, addresses: 'home' }, { cookie }), { statusCode: 422, body: /Address 1 must be an address/ })
+})
+
+t.test('what a policy allows is shown before it is broken', async (t) => {
+  const { get, post, signIn, store } = await setup(t)
+  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: 30, unusedDays: null } })
+  const cookie = sessionCookie(await signIn())
+  const { body } = await get('/settings/connected-apps/new', { cookie })
+  const lastDay = new Date(Date.now() + 44 * 86_400_000).toISOString().slice(0, 10)
+  t.match(body, `max="${lastDay}"`)
+  t.match(body, 'live for 45 days at most')
+  t.match(body, /value="30" checked/)
+  t.notMatch(body, 'No expiration')
+  const fields = createFields(body, 'until')
+  t.equal((await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: lastDay }, { cookie })).statusCode, 201, 'the last day is allowed')
+  const tooLate = await post('/settings/connected-apps', { ...createFields((await get('/settings/connected-apps/new', { cookie })).body, 'beyond'), expiry: 'date', expiry_date: '2999-01-01' }, { cookie })
+  t.equal(tooLate.statusCode, 422)
+})
+
 t.test('a token pasted as a name is refused and not shown again', async (t) => {
   const { get, post, signIn, service } = await setup(t)
   const cookie = sessionCookie(await signIn())

@@ -1,3 +1,4 @@
+/* eslint no-template-curly-in-string: 'off' -- clients fill them in */
 import { readFileSync } from 'node:fs'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
@@ -10,16 +11,17 @@ import { keyCreatedPage } from '../../src/pages/views/key-created.ts'
 import { keyListPage } from '../../src/pages/views/key-list.ts'
 import { expiresSoon, isUnused } from '../../src/pages/views/key-row.ts'
 import { pathsBelow, type Site } from '../../src/pages/views/page.ts'
+import { keyPage, untouched } from '../../src/pages/views/key-page.ts'
 import { messagePage } from '../../src/pages/views/message.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from '../../src/pages/views/revoke-key.ts'
 import { signInPage } from '../../src/pages/views/sign-in.ts'
+import { usageSection } from '../../src/pages/views/usage.ts'
 import { dayMs, relativeTime } from '../../src/pages/views/times.ts'
 
 const now = Date.parse('2026-11-22T12:00:00Z')
 const minuteMs = 60_000
 const terms = termsOf(noPolicy)
 const site: Site = { assets: { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }, paths: pathsBelow('') }
-// eslint-disable-next-line no-template-curly-in-string -- it has to stay as it is
 const hostile = '"><script>alert(1)</script><b x=\'y\'>&amp;`${1}'
 
 function keyWith (fields: Partial<ManagedKey>): ManagedKey {
@@ -49,13 +51,14 @@ function keyWith (fields: Partial<ManagedKey>): ManagedKey {
 
 t.test('whatever people write stays text, on every page', async (t) => {
   const viewer = { name: hostile, workspaceId: hostile, ownerId: 'joan', admin: true, formToken: hostile }
-  const key = keyWith({ name: hostile, ownerId: hostile })
+  const key = keyWith({ name: hostile, ownerId: hostile, lastUsedAt: now })
   const shared = { site, viewer, key, now, tokenPrefix: hostile }
   const pages = {
     list: keyListPage({ ...shared, keys: [key, keyWith({ name: hostile, status: 'revoked', revokedAt: now })], query: { kind: 'all', q: hostile, owner: hostile, sort: 'newest', cursor: undefined, before: undefined }, count: { count: 2, isExact: true }, unusedDays: 90, none: false, previousCursor: hostile, nextCursor: hostile, revoked: key }),
-    create: createKeyPage({ ...shared, terms, form: { ...blankForm(terms), name: hostile, expiryDate: hostile }, faults: { name: hostile, expiry: hostile }, formId: hostile, firstDay: hostile }),
-    created: keyCreatedPage({ ...shared, token: hostile, hasMcpServer: true, configurations: [{ id: 'curl', client: hostile, place: hostile, text: hostile }] }),
-    revoke: revokePage(shared),
+    create: createKeyPage({ ...shared, terms, form: { ...blankForm(terms), name: hostile, expiryDate: hostile, limits: { addresses: hostile, rateRequests: hostile, rateWindow: hostile } }, faults: { name: hostile, expiry: hostile, addresses: hostile, rate: hostile }, formId: hostile, firstDay: hostile, lastDay: hostile }),
+    created: keyCreatedPage({ ...shared, token: hostile, hasMcpServer: true, configurations: [{ id: 'http', client: hostile, steps: [{ says: hostile, text: hostile, link: { href: hostile, label: hostile } }] }] }),
+    key: keyPage({ ...shared, form: untouched(key), faults: {}, terms, firstDay: hostile, lastDay: hostile, usage: { days: [], tools: [{ tool: hostile, calls: 1, denied: 0, failed: 0 }], last: { at: now, address: hostile, client: hostile } }, history: [{ id: key.id, workspaceId: 'acme', keyId: key.id, action: hostile, actor: hostile, at: now, details: { reason: hostile } }], earlier: hostile, saved: true }),
+    revoke: revokePage({ ...shared, last: { at: now, address: hostile, client: hostile } }),
     waiting: revokeWaiting({ ...shared, waitsFor: 'store', longestMs: 1 }),
     done: revokeDone(site, key),
     unknown: revokeUnknown(site, key),
@@ -127,20 +130,56 @@ t.test('a fresh form has a term: the policy\'s default, else 90 days, and never 
 
 t.test('where no MCP server is known, no address of one is made up', async (t) => {
   const connection = { token: 'nops_' + 'a'.repeat(38), publicUrl: 'https://keys.example.com' }
-  t.same(clientConfigurations({ ...connection, mcpUrl: undefined }).map(({ id }) => id), ['curl'])
-  const shared = { site, viewer: { name: 'Ada', workspaceId: 'acme', ownerId: 'ada', admin: false, formToken: 'x' }, key: keyWith({}), token: connection.token, configurations: [] }
+  t.same(clientConfigurations({ ...connection, mcpUrl: undefined }).map(({ id }) => id), ['http'])
+  const shared = { site, viewer: { name: 'Ada', workspaceId: 'acme', ownerId: 'ada', admin: false, formToken: 'x' }, key: keyWith({}), now, token: connection.token, configurations: [] }
   t.match(String(keyCreatedPage({ ...shared, hasMcpServer: false })), 'does not know an MCP server yet')
   t.notMatch(String(keyCreatedPage({ ...shared, hasMcpServer: true })), 'does not know an MCP server yet')
 })
 
-t.test('the configurations hold the token and the address, and are what each client reads', async (t) => {
+t.test('a client is set up for the server that there is, with the key in the environment wherever the client can', async (t) => {
   const token = 'nops_' + 'a'.repeat(38)
-  const textOf = (id: string, mcpUrl = 'https://keys.example.com/mcp') => clientConfigurations({ token, publicUrl: 'https://keys.example.com', mcpUrl }).find((one) => one.id === id)!.text
-  t.match(JSON.parse(textOf('claude-desktop')), { mcpServers: { navis: { command: 'npx', env: { NAVIS_AUTHORIZATION: `Bearer ${token}` } } } })
-  t.match(JSON.parse(textOf('cursor')), { mcpServers: { navis: { url: 'https://keys.example.com/mcp', headers: { Authorization: `Bearer ${token}` } } } })
-  t.equal(textOf('claude-code'), `claude mcp add --transport http navis https://keys.example.com/mcp \\\n  --header 'Authorization: Bearer ${token}'`)
-  t.equal(textOf('curl'), `curl -i https://keys.example.com/forward-auth \\\n  -H 'Authorization: Bearer ${token}'`)
-  t.notMatch(textOf('claude-desktop'), '--allow-http')
-  t.match(textOf('claude-desktop', 'http://127.0.0.1:8080/mcp'), '--allow-http', 'mcp-remote refuses plain http without it')
-  t.match(textOf('claude-code', 'https://x/mcp?a=1&b=$(id)'), "'https://x/mcp?a=1&b=$(id)'", 'nothing in it is run by the shell')
+  const configurations = (mcpUrl = 'https://keys.example.com/mcp') => clientConfigurations({ token, publicUrl: 'https://keys.example.com', mcpUrl })
+  const stepsOf = (id: string, mcpUrl?: string) => configurations(mcpUrl).find((one) => one.id === id)!.steps
+  const textsOf = (id: string, mcpUrl?: string) => stepsOf(id, mcpUrl).flatMap(({ text }) => text ?? [])
+  const lastOf = (id: string) => textsOf(id).at(-1)!
+
+  t.same(configurations().map(({ client }) => client), ['Claude', 'Claude Desktop', 'Claude Code', 'Cursor', 'VS Code', 'Codex', 'Gemini CLI', 'Windsurf', 'Any HTTP client'])
+  const withToken = configurations().filter(({ steps }) => JSON.stringify(steps).includes(token)).map(({ id }) => id)
+  t.same(withToken, ['claude', 'claude-desktop', 'http'], 'these alone have no variable to name')
+  for (const { id, steps } of configurations()) {
+    for (const { text = '' } of steps) if (/^(curl|claude|read|cursor|codex|gemini)/.test(text)) t.notMatch(text, token, `${id}: no command holds the key`)
+  }
+
+  t.same(textsOf('claude'), ['https://keys.example.com/mcp', 'Authorization', `Bearer ${token}`])
+  t.match(JSON.stringify(stepsOf('claude', 'http://127.0.0.1:8080/mcp')), 'cannot be reached from there')
+  t.match(JSON.parse(lastOf('claude-desktop')), { mcpServers: { navis: { command: 'npx', env: { NAVIS_AUTHORIZATION: `Bearer ${token}` } } } })
+  t.notMatch(lastOf('claude-desktop'), '--allow-http')
+  t.match(textsOf('claude-desktop', 'http://127.0.0.1:8080/mcp').at(-1), '--allow-http', 'mcp-remote refuses plain http without it')
+  t.equal(textsOf('claude-code')[1], "claude mcp add --scope project --transport http navis https://keys.example.com/mcp \\\n  --header 'Authorization: Bearer ${NAVIS_KEY}'")
+  t.match(textsOf('claude-code', 'https://x/mcp?a=1&b=$(id)')[1], "'https://x/mcp?a=1&b=$(id)'", 'nothing in it is run by the shell')
+  const server = { url: 'https://keys.example.com/mcp', headers: { Authorization: 'Bearer ${env:NAVIS_KEY}' } }
+  t.same(JSON.parse(lastOf('cursor')), { mcpServers: { navis: server } })
+  const cursor = new URL(stepsOf('cursor').find(({ link }) => link !== undefined)!.link!.href)
+  t.match(cursor, { protocol: 'cursor:', host: 'anysphere.cursor-deeplink', pathname: '/mcp/install' })
+  t.same(JSON.parse(Buffer.from(cursor.searchParams.get('config')!, 'base64').toString()), server)
+  const vscode = new URL(stepsOf('vscode')[0]!.link!.href)
+  const inputs = [{ type: 'promptString', id: 'navis-key', description: 'Navis key', password: true }]
+  t.same(JSON.parse(decodeURIComponent(vscode.search.slice(1))), { name: 'navis', type: 'http', url: server.url, headers: { Authorization: 'Bearer ${input:navis-key}' }, inputs })
+  t.match(vscode.href, /^vscode:mcp\/install\?/)
+  t.match(lastOf('codex'), 'codex')
+  t.match(textsOf('codex')[1], '[mcp_servers.navis]\nurl = "https://keys.example.com/mcp"\nbearer_token_env_var = "NAVIS_KEY"')
+  t.match(JSON.parse(textsOf('gemini')[1]!), { mcpServers: { navis: { httpUrl: server.url, headers: { Authorization: 'Bearer $NAVIS_KEY' } } } })
+  t.match(JSON.parse(textsOf('windsurf')[1]!), { mcpServers: { navis: { serverUrl: server.url, headers: { Authorization: 'Bearer ${env:NAVIS_KEY}' } } } })
+  t.same(textsOf('http').slice(0, 2), ['https://keys.example.com/mcp', `Authorization: Bearer ${token}`])
+  t.equal(lastOf('http'), 'curl -i https://keys.example.com/forward-auth -H "Authorization: Bearer $NAVIS_KEY"')
+})
+
+t.test('the chart shows every day, and its table the days with use', async (t) => {
+  const usage = { days: [{ day: '2026-11-22', accepted: 30, refused: { revoked: 2, expired: 8 } }, { day: '2026-11-20', accepted: 1, refused: {} }], tools: [{ tool: 'search', calls: 7, denied: 2, failed: 1 }], last: null }
+  const text = String(usageSection(usage, now))
+  t.equal([...text.matchAll(/class="bar-day"/g)].length, 30)
+  t.same([...text.matchAll(/class="bar-(?:accepted|refused)"[^>]* height="(\d+)"/g)].map(([, height]) => Number(height)), [2, 72, 24], 'in proportion, and never nothing')
+  t.same([...text.matchAll(/<tr><th scope="row">(.*?)<\/th><td>(\d+)<\/td><td>(\d+)<\/td>/g)].map(([, ...cells]) => cells), [['22 Nov', '30', '10'], ['20 Nov', '1', '0'], ['<code>search</code>', '7', '2']])
+  t.notMatch(text, /style=/)
+  t.match(String(usageSection({ days: [], tools: [], last: null }, now)), 'None.')
 })

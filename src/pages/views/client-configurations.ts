@@ -1,10 +1,17 @@
-/** A client's configuration, ready to paste. */
+/** One thing to do when a client is set up. */
+export interface SetUpStep {
+  readonly says: string
+  /** To copy. */
+  readonly text?: string
+  /** To open; of the client's own scheme, and without the key. */
+  readonly link?: { readonly href: string, readonly label: string }
+}
+
+/** How a client is set up. */
 export interface ClientConfiguration {
   readonly id: string
   readonly client: string
-  /** Where it goes. */
-  readonly place: string
-  readonly text: string
+  readonly steps: readonly SetUpStep[]
 }
 
 interface Connection {
@@ -18,47 +25,126 @@ interface Connection {
 type McpConnection = Connection & { readonly mcpUrl: string }
 
 const serverName = 'navis'
+const variable = 'NAVIS_KEY'
+// eslint-disable-next-line no-template-curly-in-string -- the client fills it in
+const bearerOfVariable = 'Bearer ${NAVIS_KEY}'
+// eslint-disable-next-line no-template-curly-in-string -- the client fills it in
+const bearerOfEnvironment = 'Bearer ${env:NAVIS_KEY}'
 
-/** Without an MCP server there is nothing that an MCP client could be set up for. */
+/** Without an MCP server there is nothing that an MCP client could be set up for. The key stands in no command, and so in no shell history. */
 export function clientConfigurations ({ mcpUrl, ...rest }: Connection): readonly ClientConfiguration[] {
-  const http: ClientConfiguration = { id: 'curl', client: 'curl', place: 'To see that the key works; the answer is 200:', text: curl(rest) }
+  const http: ClientConfiguration = { id: 'http', client: 'Any HTTP client', steps: anyClient({ mcpUrl, ...rest }) }
   if (mcpUrl === undefined) return [http]
   const connection = { ...rest, mcpUrl }
   return [
-    { id: 'claude-desktop', client: 'Claude Desktop', place: 'Settings → Developer → Edit config, then restart Claude:', text: claudeDesktop(connection) },
-    { id: 'claude-code', client: 'Claude Code', place: 'In a terminal:', text: claudeCode(connection) },
-    { id: 'cursor', client: 'Cursor', place: 'In ~/.cursor/mcp.json:', text: cursor(connection) },
+    { id: 'claude', client: 'Claude', steps: claude(connection) },
+    { id: 'claude-desktop', client: 'Claude Desktop', steps: claudeDesktop(connection) },
+    { id: 'claude-code', client: 'Claude Code', steps: claudeCode(connection) },
+    { id: 'cursor', client: 'Cursor', steps: cursor(connection) },
+    { id: 'vscode', client: 'VS Code', steps: vsCode(connection) },
+    { id: 'codex', client: 'Codex', steps: codex(connection) },
+    { id: 'gemini', client: 'Gemini CLI', steps: gemini(connection) },
+    { id: 'windsurf', client: 'Windsurf', steps: windsurf(connection) },
     http
+  ]
+}
+
+function claude ({ token, mcpUrl }: McpConnection): readonly SetUpStep[] {
+  const isLocal = new URL(mcpUrl).protocol === 'http:'
+  return [
+    ...isLocal ? [{ says: 'Claude calls your server from the internet. This address cannot be reached from there: use Claude Desktop here, or https: with a public name.' }] : [],
+    { says: 'In Claude: Settings → Connectors → Add custom connector. The address of the server:', text: mcpUrl },
+    { says: 'Under “Request headers”, the name of a header:', text: 'Authorization' },
+    { says: 'And its value. Where there is no field for request headers, your plan has none yet: use Claude Desktop.', text: `Bearer ${token}` }
   ]
 }
 
 // Claude Desktop starts local programs only: mcp-remote carries its messages over HTTP. The token is in `env`,
 // since the arguments of a process can be read by every user of the machine.
-function claudeDesktop ({ token, mcpUrl }: McpConnection): string {
+function claudeDesktop ({ token, mcpUrl }: McpConnection): readonly SetUpStep[] {
   const insecure = new URL(mcpUrl).protocol === 'http:' ? ['--allow-http'] : []
-  return json({
-    mcpServers: {
-      [serverName]: {
-        command: 'npx',
-        // No space in the header's argument: Claude Desktop on Windows would split it there.
-        // eslint-disable-next-line no-template-curly-in-string -- mcp-remote fills it in from `env`
-        args: ['-y', 'mcp-remote', mcpUrl, '--transport', 'http-only', ...insecure, '--header', 'Authorization:${NAVIS_AUTHORIZATION}'],
-        env: { NAVIS_AUTHORIZATION: `Bearer ${token}` }
+  return [{
+    says: 'Settings → Developer → Edit config, then restart Claude. It needs Node.js on this machine. The key stands in this file: do not share it.',
+    text: json({
+      mcpServers: {
+        [serverName]: {
+          command: 'npx',
+          // No space in the header's argument: Claude Desktop on Windows would split it there.
+          // eslint-disable-next-line no-template-curly-in-string -- mcp-remote fills it in from `env`
+          args: ['-y', 'mcp-remote', mcpUrl, '--transport', 'http-only', ...insecure, '--header', 'Authorization:${NAVIS_AUTHORIZATION}'],
+          env: { NAVIS_AUTHORIZATION: `Bearer ${token}` }
+        }
       }
-    }
-  })
+    })
+  }]
 }
 
-function claudeCode ({ token, mcpUrl }: McpConnection): string {
-  return `claude mcp add --transport http ${serverName} ${shellWord(mcpUrl)} \\\n  --header ${shellWord(`Authorization: Bearer ${token}`)}`
+function claudeCode ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
+  return [
+    intoEnvironment,
+    { says: 'In the folder of your project. What is written there names the variable and holds no key:', text: `claude mcp add --scope project --transport http ${serverName} ${shellWord(mcpUrl)} \\\n  --header ${shellWord(`Authorization: ${bearerOfVariable}`)}` },
+    { says: 'Start it in the same terminal; /mcp shows the server.', text: 'claude' }
+  ]
 }
 
-function cursor ({ token, mcpUrl }: McpConnection): string {
-  return json({ mcpServers: { [serverName]: { url: mcpUrl, headers: { Authorization: `Bearer ${token}` } } } })
+function cursor ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
+  const server = { url: mcpUrl, headers: { Authorization: bearerOfEnvironment } }
+  const href = `cursor://anysphere.cursor-deeplink/mcp/install?name=${serverName}&config=${encodeURIComponent(Buffer.from(JSON.stringify(server)).toString('base64'))}`
+  return [
+    intoEnvironment,
+    { says: 'Start Cursor in the same terminal, so that it knows the variable:', text: 'cursor .' },
+    { says: 'The link holds no key.', link: { href, label: 'Add to Cursor' } },
+    { says: 'Or by hand, in ~/.cursor/mcp.json:', text: json({ mcpServers: { [serverName]: server } }) }
+  ]
 }
 
-function curl ({ token, publicUrl }: Omit<Connection, 'mcpUrl'>): string {
-  return `curl -i ${shellWord(`${publicUrl}/forward-auth`)} \\\n  -H ${shellWord(`Authorization: Bearer ${token}`)}`
+function vsCode ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
+  const input = { type: 'promptString', id: 'navis-key', description: 'Navis key', password: true }
+  // eslint-disable-next-line no-template-curly-in-string -- VS Code asks for it
+  const server = { type: 'http', url: mcpUrl, headers: { Authorization: 'Bearer ${input:navis-key}' } }
+  return [
+    { says: 'VS Code asks for the key once and keeps it as a secret. The link holds none.', link: { href: `vscode:mcp/install?${encodeURIComponent(JSON.stringify({ name: serverName, ...server, inputs: [input] }))}`, label: 'Add to VS Code' } },
+    { says: 'Or by hand, in .vscode/mcp.json:', text: json({ inputs: [input], servers: { [serverName]: server } }) }
+  ]
+}
+
+function codex ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
+  return [
+    intoEnvironment,
+    { says: 'In ~/.codex/config.toml:', text: `[mcp_servers.${serverName}]\nurl = ${JSON.stringify(mcpUrl)}\nbearer_token_env_var = "${variable}"` },
+    { says: 'Start it in the same terminal.', text: 'codex' }
+  ]
+}
+
+function gemini ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
+  return [
+    intoEnvironment,
+    { says: 'In ~/.gemini/settings.json:', text: json({ mcpServers: { [serverName]: { httpUrl: mcpUrl, headers: { Authorization: `Bearer $${variable}` } } } }) },
+    { says: 'Start it in the same terminal.', text: 'gemini' }
+  ]
+}
+
+function windsurf ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
+  return [
+    intoEnvironment,
+    { says: 'In ~/.codeium/windsurf/mcp_config.json:', text: json({ mcpServers: { [serverName]: { serverUrl: mcpUrl, headers: { Authorization: bearerOfEnvironment } } } }) },
+    { says: 'Start it in the same terminal, so that it knows the variable.', text: 'windsurf .' }
+  ]
+}
+
+function anyClient ({ token, publicUrl, mcpUrl }: Connection): readonly SetUpStep[] {
+  return [
+    ...mcpUrl === undefined ? [] : [{ says: 'The MCP server (streamable HTTP):', text: mcpUrl }],
+    { says: 'The header that each request carries:', text: `Authorization: Bearer ${token}` },
+    intoEnvironment,
+    { says: 'To see that the key works; the answer is 200:', text: `curl -i ${shellWord(`${publicUrl}/forward-auth`)} -H "Authorization: Bearer $${variable}"` }
+  ]
+}
+
+// Read from the terminal and not written into the command: shells keep commands.
+const intoEnvironment: SetUpStep = {
+  says: 'In a terminal: run this, paste the key and press Enter. In PowerShell: $env:NAVIS_KEY = Read-Host -MaskInput',
+  text: `read -rs ${variable} && export ${variable}`
 }
 
 function json (value: unknown): string {

@@ -2,6 +2,7 @@ import type { Policy } from '../../core/policy.ts'
 import { scopes, type Scope } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
+import { limitsField, noLimits, type LimitFaults, type LimitsForm } from './limits.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
 
 /** What a person has put into the form, as it is shown again beside what is wrong with it. */
@@ -10,9 +11,10 @@ export interface CreateForm {
   readonly scope: Scope
   readonly expiry: string
   readonly expiryDate: string
+  readonly limits: LimitsForm
 }
 
-export type FormFaults = Partial<Record<'name' | 'scope' | 'expiry', string>>
+export type FormFaults = Partial<Record<'name' | 'scope' | 'expiry', string>> & LimitFaults
 
 export interface CreateKeyView {
   readonly site: Site
@@ -24,6 +26,8 @@ export interface CreateKeyView {
   readonly terms: Terms
   /** The first day that may be chosen, as `2026-11-23`. */
   readonly firstDay: string
+  /** And the last one, where there is a maximum. */
+  readonly lastDay: string | undefined
 }
 
 /** How long a key may be made for. */
@@ -58,10 +62,10 @@ export function termsOf ({ maxLifetimeDays: maxDays, defaultLifetimeDays }: Poli
 }
 
 export function blankForm ({ preselected }: Terms): CreateForm {
-  return { name: '', scope: 'mcp:read', expiry: preselected, expiryDate: '' }
+  return { name: '', scope: 'mcp:read', expiry: preselected, expiryDate: '', limits: noLimits }
 }
 
-function daysText (days: number): string {
+export function daysText (days: number): string {
   return days === 1 ? '1 day' : `${days} days`
 }
 
@@ -71,12 +75,13 @@ export function createKeyPage (view: CreateKeyView): Html {
   return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', site, viewer, width: 'narrow' }, html`
     <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     <h1>Create API key</h1>
-    <p class="lead">${viewer.ownerId === null ? 'It belongs to nobody, and acts' : 'It acts as you'} in <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>
+    <p class="lead">${viewer.ownerId === null ? 'It has no owner, and acts for the workspace' : 'It acts as you in'} <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>
     ${faulty && faultSummary(faults, 'The key was not created.')}
     <form class="card padded stack" method="post" action="${site.paths.list}" novalidate>
       ${nameField(view)}
       ${scopeField(view)}
       ${expiryField(view)}
+      ${limitsField(view.form.limits, faults)}
       <div class="actions">
         ${formTokenField(viewer)}
         <input type="hidden" name="form_id" value="${view.formId}">
@@ -119,7 +124,7 @@ function scopeField ({ form, faults }: CreateKeyView): Html {
       </fieldset>`
 }
 
-export function expiryField ({ form, faults, firstDay, terms: { choices, maxDays } }: Pick<CreateKeyView, 'faults' | 'firstDay' | 'terms'> & { readonly form: Omit<CreateForm, 'scope'> }): Html {
+export function expiryField ({ form, faults, firstDay, lastDay, terms: { choices, maxDays } }: Pick<CreateKeyView, 'faults' | 'firstDay' | 'lastDay' | 'terms'> & { readonly form: Omit<CreateForm, 'scope'> }): Html {
   return html`<fieldset class="field" id="expiry" tabindex="-1">
         <legend>Expiration</legend>
         <p class="help">Set an expiration for temporary use.${maxDays !== null && ` Keys of this workspace live for ${daysText(maxDays)} at most.`}</p>
@@ -128,8 +133,8 @@ export function expiryField ({ form, faults, firstDay, terms: { choices, maxDays
         </div>
         <div class="field date-field">
           <label for="expiry-date">Last day</label>
-          <input class="text" type="date" id="expiry-date" name="expiry_date" value="${form.expiryDate}" min="${firstDay}" aria-describedby="date-help${faults.expiry !== undefined && ' expiry-fault'}"${faults.expiry !== undefined && html` aria-invalid="true"`}>
-          <p class="help" id="date-help">The key works until the end of that day, UTC.</p>
+          <input class="text" type="date" id="expiry-date" name="expiry_date" value="${form.expiryDate}" min="${firstDay}"${lastDay !== undefined && html` max="${lastDay}"`} aria-describedby="date-help${faults.expiry !== undefined && ' expiry-fault'}"${faults.expiry !== undefined && html` aria-invalid="true"`}>
+          <p class="help" id="date-help">The key works until the end of that day, UTC.${lastDay !== undefined && ` The last day that the policy allows is ${lastDay}.`}</p>
         </div>
         ${fault('expiry', faults)}
       </fieldset>`

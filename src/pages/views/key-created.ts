@@ -2,12 +2,14 @@ import type { ManagedKey } from '../../core/key-record.ts'
 import { scopes } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { page, type Site, type Viewer } from './page.ts'
+import { firstUse } from './first-use.ts'
 import { tokenOnce, type SetUpView } from './token-once.ts'
 
 export interface KeyCreatedView extends SetUpView {
   readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
+  readonly now: number
 }
 
 /** Holds the token of a new key. `data-once`: a reload leads to the list instead of sending the form again. */
@@ -17,7 +19,7 @@ export function keyCreatedPage (view: KeyCreatedView): Html {
     <div data-once="${site.paths.list}">
       <h1>“<bdi>${key.name}</bdi>” is ready</h1>
       <p class="lead">${scopes[key.scope].label}: ${lowerFirst(scopes[key.scope].grants)}.</p>
-      ${tokenOnce(view)}
+      ${tokenOnce(view, firstUse({ use: undefined, now: view.now, askAt: site.paths.use(key.id), lookAt: site.paths.key(key.id) }))}
       <p class="actions after"><a class="button primary" href="${site.paths.list}">Done</a></p>
     </div>`)
 }

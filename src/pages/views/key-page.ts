@@ -1,9 +1,13 @@
 import type { ManagedKey } from '../../core/key-record.ts'
+import type { KeyUsage } from '../../core/usage-reports.ts'
 import type { AuditEntry } from '../../core/key-store.ts'
 import { scopes } from '../../core/scopes.ts'
 import { expiryField, faultSummary, nameField, type CreateForm, type FormFaults, type Terms } from './create-key.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
+import { firstUse } from './first-use.ts'
+import { limitsField, limitsOf, rateText } from './limits.ts'
+import { usageSection } from './usage.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
 import { timeView } from './times.ts'
 
@@ -19,6 +23,8 @@ export interface KeyPageView {
   readonly faults: FormFaults
   readonly terms: Terms
   readonly firstDay: string
+  readonly lastDay: string | undefined
+  readonly usage: KeyUsage
   /** Newest first. */
   readonly history: readonly AuditEntry[]
   /** Where the entries before these go on. */
@@ -31,8 +37,8 @@ export function keptTerms ({ choices, maxDays }: Terms): Terms {
   return { choices: [{ value: 'keep', label: 'As it is' }, ...choices.map((choice) => choice.days === undefined ? choice : { ...choice, label: `${choice.label} from now` })], preselected: 'keep', maxDays }
 }
 
-export function untouched ({ name }: ManagedKey): EditForm {
-  return { name, expiry: 'keep', expiryDate: '' }
+export function untouched (key: ManagedKey): EditForm {
+  return { name: key.name, expiry: 'keep', expiryDate: '', limits: limitsOf(key) }
 }
 
 export function keyPage (view: KeyPageView): Html {
@@ -43,13 +49,15 @@ export function keyPage (view: KeyPageView): Html {
     <h1><bdi>${key.name}</bdi></h1>
     <p class="lead">${scopes[key.scope].label}: ${scopes[key.scope].grants}.</p>
     ${key.status === 'active' && html`<p class="actions"><a class="button" href="${site.paths.rotate(key.id)}">Rotate</a><a class="button danger-quiet" href="${site.paths.revoke(key.id)}">Revoke</a></p>`}
+    ${key.status === 'active' && key.lastUsedAt === null && firstUse({ use: undefined, now: view.now, askAt: site.paths.use(key.id) })}
     ${facts(view)}
+    ${usageSection(view.usage, view.now)}
     ${Object.keys(faults).length > 0 && faultSummary(faults, 'The key was not changed.')}
     ${key.status !== 'revoked' && changeForm(view)}
     ${history(view)}`)
 }
 
-function facts ({ key, tokenPrefix, now }: KeyPageView): Html {
+function facts ({ key, usage: { last }, tokenPrefix, now }: KeyPageView): Html {
   const { previousToken, rateLimit } = key
   const metadata = Object.entries(key.metadata).map(([name, value]) => `${name}: ${value}`).join(', ')
   return html`<dl class="facts">
@@ -57,13 +65,13 @@ function facts ({ key, tokenPrefix, now }: KeyPageView): Html {
       ${fact('Token', html`<code>${tokenPrefix}${key.hint}</code>`)}
       ${previousToken && fact('Token before', html`<code>${tokenPrefix}${previousToken.hint}</code>, ends ${timeView(previousToken.endsAt, now)}`)}
       ${fact('Expires', key.expiresAt === null ? 'Never' : timeView(key.expiresAt, now))}
-      ${fact('Last used', key.lastUsedAt === null ? 'Never' : timeView(key.lastUsedAt, now))}
+      ${fact('Last used', lastUseView(key, last, now))}
       ${fact('Created', html`${timeView(key.createdAt, now)} by <bdi>${key.createdBy}</bdi>`)}
       ${key.rotatedAt !== null && fact('Rotated', timeView(key.rotatedAt, now))}
       ${key.revokedAt !== null && fact('Revoked', html`${timeView(key.revokedAt, now)}${key.revokedBy !== null && html` by <bdi>${key.revokedBy}</bdi>`}${key.revokeReason !== null && html`: <bdi>${key.revokeReason}</bdi>`}`)}
       ${fact('Owner', key.ownerId === null ? 'Nobody' : html`<bdi>${key.ownerId}</bdi>`)}
       ${fact('Addresses', key.allowedCidrs === null ? 'Any' : key.allowedCidrs.join(', '))}
-      ${fact('Rate limit', rateLimit === null ? 'None of its own' : `${rateLimit.requests} requests in ${rateLimit.windowSeconds} s`)}
+      ${fact('Rate limit', rateLimit === null ? 'None of its own' : rateText(rateLimit))}
       ${metadata !== '' && fact('Metadata', html`<bdi>${metadata}</bdi>`)}
       ${fact('Id', html`<code>${key.id}</code>`)}
     </dl>`
@@ -78,6 +86,7 @@ function changeForm (view: KeyPageView): Html {
       <h2>Change</h2>
       ${nameField(view)}
       ${expiryField(view)}
+      ${limitsField(view.form.limits, view.faults, limitsOf(view.key))}
       <div class="actions">
         ${formTokenField(view.viewer)}
         <button class="button primary" data-busy="Saving…">Save</button>
@@ -89,7 +98,11 @@ const actions: Readonly<Record<string, string>> = {
   'key.created': 'Created',
   'key.changed': 'Changed',
   'key.rotated': 'Rotated',
-  'key.revoked': 'Revoked'
+  'key.revoked': 'Revoked',
+  'key.revoked_again': 'Revoked again',
+  'key.imported': 'Imported',
+  'key.leaked': 'Found where it should not be',
+  'key.token_ended': 'The token before ended'
 }
 
 function history ({ site, history, earlier, key, now }: KeyPageView): Html {
@@ -100,6 +113,12 @@ function history ({ site, history, earlier, key, now }: KeyPageView): Html {
       </ol>
       ${earlier !== null && html`<p class="actions"><a class="button small" href="${site.paths.key(key.id)}?${new URLSearchParams({ earlier }).toString()}">Earlier</a></p>`}
     </section>`
+}
+
+/** When, by which client and from where a key was used last. */
+export function lastUseView (key: ManagedKey, last: KeyUsage['last'], now: number): Html {
+  if (key.lastUsedAt === null) return html`Never`
+  return html`${timeView(key.lastUsedAt, now)}${last?.client != null && html` by <bdi>${last.client}</bdi>`}${last?.address != null && html` from ${last.address}`}`
 }
 
 function detailsText (details: Readonly<Record<string, unknown>>): Html | false {

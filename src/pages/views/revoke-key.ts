@@ -1,9 +1,10 @@
 import type { ManagedKey } from '../../core/key-record.ts'
+import type { KeyUsage } from '../../core/usage-reports.ts'
 import { scopes } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 import { formTokenField, page, pageEnd, pageStart, type Site, type Viewer } from './page.ts'
-import { timeView } from './times.ts'
+import { lastUseView } from './key-page.ts'
 
 interface RevokeView {
   readonly site: Site
@@ -11,11 +12,12 @@ interface RevokeView {
   readonly key: ManagedKey
   readonly tokenPrefix: string
   readonly now: number
+  readonly last: KeyUsage['last']
 }
 
 const consequence = 'Whatever uses it is refused from that moment on. This cannot be undone.'
 
-export function revokePage ({ site, viewer, key, tokenPrefix, now }: RevokeView): Html {
+export function revokePage ({ site, viewer, key, tokenPrefix, now, last }: RevokeView): Html {
   return page({ title: 'Revoke a key', site, viewer, width: 'narrow' }, html`
     <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     <section class="card padded">
@@ -24,7 +26,7 @@ export function revokePage ({ site, viewer, key, tokenPrefix, now }: RevokeView)
       <dl class="facts">
         <dt>Key</dt><dd><code>${tokenPrefix}${key.hint}</code></dd>
         <dt>Access</dt><dd>${scopes[key.scope].label}</dd>
-        <dt>Last used</dt><dd>${key.lastUsedAt === null ? 'Never' : timeView(key.lastUsedAt, now)}</dd>
+        <dt>Last used</dt><dd>${lastUseView(key, last, now)}</dd>
       </dl>
       <form class="actions" method="post" action="${site.paths.revoke(key.id)}">
         ${formTokenField(viewer)}

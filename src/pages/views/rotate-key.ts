@@ -3,6 +3,7 @@ import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
 import { timeView } from './times.ts'
+import { firstUse } from './first-use.ts'
 import { tokenOnce, type SetUpView } from './token-once.ts'
 
 export interface GraceChoice {
@@ -66,6 +67,8 @@ interface KeyRotatedView extends SetUpView {
   readonly hintBefore: string
   readonly grace: GraceChoice
   readonly starts: 'now' | 'first_use'
+  /** Whether a use will tell that the new token is in place. */
+  readonly isUseTold: boolean
   readonly tokenPrefix: string
   readonly now: number
 }
@@ -80,7 +83,7 @@ export function keyRotatedPage (view: KeyRotatedView): Html {
         <dt>New token</dt><dd><code>${tokenPrefix}${key.hint}</code>, ${key.expiresAt === null ? 'does not expire' : html`expires ${timeView(key.expiresAt, now)}`}</dd>
         <dt>Token before</dt><dd><code>${tokenPrefix}${hintBefore}</code>, ${endOfBefore(view)}</dd>
       </dl>
-      ${tokenOnce(view)}
+      ${tokenOnce(view, view.isUseTold && firstUse({ use: undefined, now, askAt: site.paths.use(key.id), lookAt: site.paths.key(key.id) }))}
       <p class="actions after"><a class="button primary" href="${site.paths.key(key.id)}">Done</a></p>
     </div>`)
 }

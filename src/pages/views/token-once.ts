@@ -1,4 +1,4 @@
-import type { ClientConfiguration } from './client-configurations.ts'
+import type { ClientConfiguration, SetUpStep } from './client-configurations.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 
@@ -9,14 +9,14 @@ export interface SetUpView {
   readonly hasMcpServer: boolean
 }
 
-/** The token, and how to set up an app with it. */
-export function tokenOnce ({ token, configurations, hasMcpServer }: SetUpView): Html {
+/** The token, and how to set up an app with it. `use`: whether it has been used by now. */
+export function tokenOnce ({ token, configurations, hasMcpServer }: SetUpView, use: Html | false): Html {
   return html`<section class="card padded stack" aria-labelledby="token-title">
         <div>
           <h2 id="token-title">Your API key</h2>
           <div class="token">
             <code id="token">${token}</code>
-            ${copyButton('token', 'Copy')}
+            ${copyButton('token', ' the key')}
           </div>
           <p class="once">${icon('warn')}<span><strong>Copy it now: you will not see it again.</strong> It is stored nowhere, only its fingerprint is.</span></p>
         </div>
@@ -25,6 +25,7 @@ export function tokenOnce ({ token, configurations, hasMcpServer }: SetUpView): 
         <h2 id="setup-title">Set up your app</h2>
         ${!hasMcpServer && noServer()}
         ${tabs(configurations)}
+        ${use}
       </section>`
 }
 
@@ -43,13 +44,19 @@ function tabs (configurations: readonly ClientConfiguration[]): Html {
         </div>`
 }
 
-function panel ({ id, client, place, text }: ClientConfiguration): Html {
-  return html`<div class="panel" data-client="${id}">
-            <div class="place"><p>${place}</p>${copyButton(`config-${id}`, 'Copy', ` the configuration for ${client}`)}</div>
-            <pre class="snippet" tabindex="0" role="region" aria-label="Configuration for ${client}"><code id="config-${id}">${text}</code></pre>
-          </div>`
+function panel ({ id, client, steps }: ClientConfiguration): Html {
+  return html`<ol class="panel" data-client="${id}" aria-label="How to set up ${client}">
+            ${steps.map((step, index) => html`<li>${stepView(step, `step-${id}-${index + 1}`, client)}</li>`)}
+          </ol>`
 }
 
-function copyButton (source: string, label: string, rest = ' the key'): Html {
-  return html`<button class="button small copy" type="button" data-copy="${source}" hidden>${icon('copy')}${icon('check')}<span data-label>${label}</span><span class="sr-only">${rest}</span></button>`
+function stepView ({ says, text, link }: SetUpStep, id: string, client: string): Html {
+  const number = id.slice(id.lastIndexOf('-') + 1)
+  return html`<div class="place"><p>${says}</p>${text !== undefined && copyButton(id, ` step ${number} for ${client}`)}</div>
+              ${link !== undefined && html`<p><a class="button" href="${link.href}">${link.label}</a></p>`}
+              ${text !== undefined && html`<pre class="snippet" tabindex="0" role="region" aria-label="${client}, step ${number}"><code id="${id}">${text}</code></pre>`}`
+}
+
+function copyButton (source: string, rest: string): Html {
+  return html`<button class="button small copy" type="button" data-copy="${source}" hidden>${icon('copy')}${icon('check')}<span data-label>Copy</span><span class="sr-only">${rest}</span></button>`
 }

@@ -4,6 +4,8 @@ import { systemClock } from '../../../src/core/clock.ts'
 import { KeyService } from '../../../src/core/key-service.ts'
 import { PublicOrigin } from '../../../src/core/public-origin.ts'
 import { Sessions, type SessionLimits } from '../../../src/core/sessions.ts'
+import { UsageReports } from '../../../src/core/usage-reports.ts'
+import { PostgresUsageStore } from '../../../src/db/usage-store.ts'
 import { TokenFormat } from '../../../src/core/token.ts'
 import type { Force } from '../../../src/core/window/trust.ts'
 import { connect } from '../../../src/db/connect.ts'
@@ -44,6 +46,7 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   app.register(settingsPages, {
     service,
+    reports: new UsageReports({ store: new PostgresUsageStore({ reads: pool, writes: pool }), today: () => Date.now() }),
     sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 }, credentials: [digestOf(managementToken)] }),
     signIn: signIn ?? { way: 'management-token', door: new ManagementDoor({ tokens: [{ name: 'ops', secret: managementToken }], clock: systemClock }) },
     origin: new PublicOrigin(undefined),

@@ -1,0 +1,38 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ManagedKey } from '../core/key-record.ts'
+import type { SettingsContext } from './context.ts'
+import { ownKeyOf } from './own-key.ts'
+import { useText, type TokenUse } from './views/first-use.ts'
+import { routes } from './views/page.ts'
+
+const graceMaxMs = 30 * 86_400_000
+
+/** Whether the newest token of a key has been used: for the pages that wait for it. */
+export async function firstUseRoutes (app: FastifyInstance, { service, reports, settleUses }: SettingsContext): Promise<void> {
+  app.addHook('onRequest', app.requirePerson)
+
+  app.get<{ Params: { keyId: string } }>(routes.use(':keyId'), async function tellUse (request: FastifyRequest<{ Params: { keyId: string } }>) {
+    await settleUses()
+    const use = await useOfNewest({ reports }, await ownKeyOf(request, service))
+    return { says: use === undefined ? null : useText(use, Date.now()) }
+  })
+}
+
+/** `undefined`: not used yet, as far as is known. */
+export async function useOfNewest ({ reports }: Pick<SettingsContext, 'reports'>, key: ManagedKey): Promise<TokenUse | undefined> {
+  if (key.lastUsedAt === null || !isOfNewest(key, key.lastUsedAt)) return undefined
+  const { last } = await reports.usage({ workspaceId: key.workspaceId, keyId: key.id })
+  return last ?? undefined
+}
+
+/** Whether uses tell anything of the newest token: while the one before still works from now on, they may be its uses. */
+export function isUseTold ({ previousToken }: ManagedKey, starts: 'now' | 'first_use'): boolean {
+  return previousToken === null || starts === 'first_use'
+}
+
+// The token before may still be in use. While the first use of the newest is awaited, it ends at the bound of a rotation, or with the key.
+function isOfNewest ({ rotatedAt, previousToken, expiresAt }: ManagedKey, lastUsedAt: number): boolean {
+  if (rotatedAt === null) return true
+  if (previousToken === null) return lastUsedAt > rotatedAt
+  return previousToken.endsAt < Math.min(rotatedAt + graceMaxMs, expiresAt ?? Infinity) - 1000
+}

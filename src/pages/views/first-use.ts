@@ -1,0 +1,34 @@
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+import { exactTime, relativeTime } from './times.ts'
+
+/** The use of a token, as far as it is known. */
+export interface TokenUse {
+  readonly at: number
+  readonly address: string | null
+  readonly client: string | null
+}
+
+interface FirstUseView {
+  readonly use: TokenUse | undefined
+  readonly now: number
+  /** Where a script asks whether it has been used by now. */
+  readonly askAt: string
+  /** Where people without a script see it, with every reload; `undefined`: on this very page. */
+  readonly lookAt?: string
+}
+
+/** Waits for the first use of a token. A script asks again and again; without one, a reload does. */
+export function firstUse ({ use, now, askAt, lookAt }: FirstUseView): Html {
+  const look = lookAt === undefined
+    ? 'Reload the page to look again.'
+    : html`<a href="${lookAt}" target="_blank" rel="noopener">Look whether it was used</a> (opens beside this page).`
+  return html`<div class="first-use${use !== undefined && ' used'}" role="status"${use === undefined && html` data-first-use="${askAt}"`}>
+          <span class="spinner"></span>${icon('check')}
+          <div><p data-says>${use === undefined ? 'Waiting for its first use…' : useText(use, now)}</p>${use === undefined && html`<p class="fine" data-look>${look}</p>`}</div>
+        </div>`
+}
+
+export function useText ({ at, address, client }: TokenUse, now: number): string {
+  return `It works: used ${relativeTime(at, now)}${client === null ? '' : `, by ${client}`}${address === null ? '' : `, from ${address}`} (${exactTime(at)}).`
+}
