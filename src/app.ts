@@ -32,6 +32,7 @@ import { decodableUrl } from './http/decodable-url.ts'
 import { referenceRoutes } from './reference/reference.ts'
 import { forwardAuthRoutes } from './routes/forward-auth.ts'
 import { introspectRoutes } from './routes/introspect.ts'
+import { githubLeakRoutes } from './routes/github-leaks.ts'
 import { leakRoutes } from './routes/leaks.ts'
 import { revokeRoutes } from './routes/revoke.ts'
 import { keyRoutes } from './routes/keys.ts'
@@ -81,6 +82,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(usageRoutes)
   await app.register(eventRoutes)
   await app.register(leakRoutes)
+  await app.register(githubLeakRoutes, { keysSource: config.leaksGithubKeys })
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
   const presented = presentedToken(app.apiKeys.tokens, config.apiKeyHeader)

@@ -6,6 +6,7 @@ import { readDatabaseUrl } from './database-url.ts'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
 import { readGatewayConfig } from './gateway-config.ts'
 import type { Policy } from '../core/policy.ts'
+import { isTrustworthy } from '../core/public-origin.ts'
 import type { Retention } from '../core/upkeep.ts'
 import type { GatewayOptions } from '../mcp/gateway.ts'
 import { parseRedisUrl, RedisUrlError } from '../core/redis-url.ts'
@@ -50,6 +51,8 @@ export interface Config {
   readonly policy: Policy
   /** For how long history is kept. */
   readonly retention: Retention
+  /** Where GitHub's public keys are: a path or a URL. */
+  readonly leaksGithubKeys: string
   /** Absent: nobody is told what happens to keys. */
   readonly webhooks?: WebhooksConfig
   /** Empty: none. */
@@ -126,6 +129,7 @@ export function readConfig (environment: Environment): Config {
       usageDays: values.USAGE_RETENTION_DAYS,
       callDays: values.CALL_RETENTION_DAYS
     },
+    leaksGithubKeys: values.LEAKS_GITHUB_KEYS,
     apiKeyHeader: values.API_KEY_HEADER,
     cache: values.CACHE === 'on',
     acks: values.ACKS === 'on' ? 'all' as const : values.ACKS,
@@ -149,6 +153,8 @@ function faultsBetween (config: Config, values: Settings): string[] {
   if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
     faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')
   }
+  const { leaksGithubKeys } = config
+  if (/^[a-z][a-z0-9+.-]*:/i.test(leaksGithubKeys) && !(URL.canParse(leaksGithubKeys) && isTrustworthy(leaksGithubKeys))) faults.push(mustBe('LEAKS_GITHUB_KEYS'))
   const { maxLifetimeDays, defaultLifetimeDays } = config.policy
   if (maxLifetimeDays !== null && defaultLifetimeDays !== null && defaultLifetimeDays > maxLifetimeDays) {
     faults.push('KEY_DEFAULT_LIFETIME_DAYS must not be longer than KEY_MAX_LIFETIME_DAYS.')

@@ -188,6 +188,11 @@ export const settings = Type.Object({
     advice: 'addresses or CIDR ranges, with commas or line breaks between several',
     description: 'Private addresses that events may be sent to: addresses or CIDR ranges, such as `10.20.0.0/16`. Unset: none. What a name leads to is looked at for each connection.'
   })),
+  LEAKS_GITHUB_KEYS: Type.String({
+    default: 'https://api.github.com/meta/public_keys/secret_scanning',
+    advice: 'the path of a file, or an https: URL (http: on this machine), with the keys that GitHub signs with',
+    description: 'Where the public keys are that GitHub signs its reports of leaked tokens with: a URL, or the path of a file with the same JSON. Read when a report comes. See [secret-scanning.md](secret-scanning.md).'
+  }),
   AUDIT_RETENTION_DAYS: Type.Optional(Type.Integer({
     minimum: 1,
     maximum: 36_500,

@@ -17,6 +17,7 @@ export const errorCodes = [
   'headers_too_large',
   'request_timeout',
   'too_many_unknown_tokens',
+  'rate_limited',
   'unavailable',
   'internal'
 ] as const

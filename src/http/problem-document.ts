@@ -24,6 +24,7 @@ export const meanings: Readonly<Record<ErrorCode, Meaning>> = {
   headers_too_large: { status: 431, title: 'The headers are too large' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   too_many_unknown_tokens: { status: 429, title: 'Too many unknown tokens' },
+  rate_limited: { status: 429, title: 'Rate limited' },
   unavailable: { status: 503, title: 'Temporarily unavailable' },
   internal: { status: 500, title: 'Internal error' }
 }

@@ -39,6 +39,7 @@ const texts: Readonly<Record<ErrorCode, PageText>> = {
   key_expired: changed,
   token_taken: changed,
   too_many_unknown_tokens: { title: 'Too many requests', text: 'Please try again in a minute.' },
+  rate_limited: { title: 'Too many requests', text: 'Please try again in a minute.' },
   unavailable: { title: 'Not available right now', text: 'The database or the sign-in provider did not answer. Nothing was changed unless a page said so. Please try again in a moment.' },
   internal: ours
 }

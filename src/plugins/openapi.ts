@@ -19,7 +19,7 @@ const says: Readonly<Record<number, string>> = {
   413: 'The body is too large.',
   415: 'The content type is not supported here.',
   422: 'The Idempotency-Key was used for another body.',
-  429: 'Too many unknown tokens from this address.',
+  429: 'Too many requests, or unknown tokens, from this address.',
   503: 'Not known right now; `Retry-After` says when to try again.'
 }
 
@@ -49,6 +49,7 @@ export const openapi = fp(async (app) => {
           management: { type: 'http', scheme: 'bearer', description: 'A management token: may manage keys, verify and introspect.' },
           service: { type: 'http', scheme: 'bearer', description: 'A service token: may verify and introspect.' },
           client: { type: 'http', scheme: 'basic', description: 'An OAuth client (`client_secret_basic`): the name of a service or management token, and that token, each form-encoded. `client_secret_post` has them in the body.' },
+          github: { type: 'apiKey', in: 'header', name: 'Github-Public-Key-Signature', description: 'GitHub’s signature over the body, by the key that Github-Public-Key-Identifier names.' },
           key: { type: 'http', scheme: 'bearer', description: 'A key of a client.' }
         }
       }

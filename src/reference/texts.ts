@@ -132,6 +132,11 @@ export const operations: Readonly<Record<string, Text>> = {
   forwardAuth: {
     description: 'For nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth` and Envoy `ext_authz`, which ask with the method of their client: every method is answered alike, also those that OpenAPI has no word for, and so is every path below this one. The key travels in `Authorization: Bearer`. The four `x-auth-…` headers are always there, so that a proxy that copies them overwrites what a client sent.'
   },
+  reportLeaksByGithub: {
+    description: 'For GitHub\'s secret scanning alone, by its contract with partners: the bytes of the body are signed, and no other credential is asked for. A live key is revoked as `leaked`. A repeat does no harm. 503 where the keys that GitHub signs with cannot be had.',
+    body: [{ token: 'nops_3kTq7Vw2Xc9LrB5nYd8FhJ4mZs6PgQ1a00B3x9', type: 'navis_keys_token', url: 'https://github.com/octocat/example/blob/main/config.json', source: 'content' }],
+    answer: [{ token_hash: 'z2Qy3dEXAMPLEnotARealHashOfAnyTokenAtAll1a0=', token_type: 'navis_keys_token', label: 'true_positive' }]
+  },
   reportLeaks: {
     description: 'For secret scanners and whoever finds a token. Repeating a report does no harm: a key that had ended is a `true_positive` with `revoked: false`. The key\'s history says where the token was found.',
     body: [{ token_sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', url: 'https://example.com/a-public-file', source: 'a scanner' }],

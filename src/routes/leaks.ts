@@ -38,7 +38,12 @@ export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Type.Array(answer, { title: 'LeakAnswers', description: 'A row for each report, in its order.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
     }
   }, async function reportLeaks (request) {
-    const leaks = request.body.map(({ token, token_sha256: sha256, url, source }, index) => ({ digest: digestOf(token, sha256, index), url, source }))
+    const leaks = request.body.map(({ token, token_sha256: sha256, url, source }, index) => {
+      for (const [name, text] of [['url', url], ['source', source]]) {
+        if (text !== undefined && app.holdsSecret(text)) throw invalid([{ pointer: `/${index}/${name}`, detail: 'Holds a token or a secret, and would be kept. Leave that part of it out.' }])
+      }
+      return { digest: digestOf(token, sha256, index), url, source }
+    })
     const answers = await tokenReports.leaked(leaks, request.actor)
     return answers.map(({ digest, isOurs, revoked }) => ({
       token_sha256: digestToBytes(digest).toString('hex'),

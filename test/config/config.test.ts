@@ -45,6 +45,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     memoryEntriesMax: 100_000,
     tokenPrefix: 'nops_',
     tokenPrefixesAccepted: [],
+    leaksGithubKeys: 'https://api.github.com/meta/public_keys/secret_scanning',
     apiKeyHeader: 'x-api-key',
     cache: true,
     acks: 'all',

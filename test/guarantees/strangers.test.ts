@@ -7,6 +7,8 @@ const open = new Set([
   '/livez', '/readyz', '/metrics', '/openapi.json', '/docs', '/docs/', '/docs/reference.css', '/docs/icon.svg', '/llms.txt',
   // Whoever has a token may end it, and learns nothing from the answer (RFC 7009).
   '/v1/revoke',
+  // Known by a signature alone: test/routes/github-leaks.test.ts refuses everyone else.
+  '/v1/leaks/github',
   '/.well-known/oauth-authorization-server', '/.well-known/oauth-authorization-server/*', '/.well-known/oauth-protected-resource',
   '/.well-known/oauth-protected-resource/*', '/.well-known/openid-configuration', '/.well-known/openid-configuration/*'
 ])

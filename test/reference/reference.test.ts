@@ -65,7 +65,8 @@ t.test('every example, sent as it stands, is answered as the description says', 
   const order = [...all.filter(({ operation }) => !ends.includes(operation.operationId!)), ...ends.map((name) => all.find(({ operation }) => operation.operationId === name)!)]
   for (const { path: url, method, operation } of order) {
     const { operationId = '' } = operation
-    if (operationId.startsWith('forwardAuth')) continue
+    // The example has no signature of GitHub's: test/routes/github-leaks.test.ts sends such.
+    if (operationId.startsWith('forwardAuth') || operationId === 'reportLeaksByGithub') continue
     const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
     const example = withToken(media?.example, made.token)
     const payload = type === 'application/x-www-form-urlencoded' ? new URLSearchParams(example as Record<string, string>).toString() : example

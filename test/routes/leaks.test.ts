@@ -39,7 +39,7 @@ t.test('leaked tokens are refused when the answer is there, in whatever shape th
 
 t.test('reports that are none are refused with a pointer', async (t) => {
   const { ask } = await setupApp(t)
-  for (const [payload, pointer] of [[[], ''], [[{}], '/0'], [[{ token: 'x', token_sha256: sha256('x') }], '/0'], [[{ token: 'x' }, { token_sha256: 'abc' }], '/1/token_sha256'], [[{ token: 'x', who: 1 }], '/0/who'], [Array.from({ length: 1001 }, () => ({ token: 'x' })), '']] as const) {
+  for (const [payload, pointer] of [[[], ''], [[{}], '/0'], [[{ token: 'x', token_sha256: sha256('x') }], '/0'], [[{ token: 'x' }, { token_sha256: 'abc' }], '/1/token_sha256'], [[{ token: 'x', who: 1 }], '/0/who'], [[{ token: 'x', url: `https://x/?t=${new TokenFormat().mint().token}` }], '/0/url'], [Array.from({ length: 1001 }, () => ({ token: 'x' })), '']] as const) {
     t.match(await ask('POST', '/v1/leaks', { payload: payload as object }), { status: 400, body: { errors: [{ pointer }] } }, pointer)
   }
 })
