@@ -3,6 +3,7 @@ import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, IdempotentRequest, Imported, KeyChange, KeyEdit, KeyFilter, KeyQuery, KeyStore, KeysImport, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import type { Leak, TokenStore } from '../core/token-store.ts'
 import type { Digest } from '../core/key-record.ts'
+import type { OverviewStore } from '../core/overview.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
@@ -14,6 +15,7 @@ import { findRequest } from './queries/idempotency.ts'
 import { importKeys } from './queries/import-keys.ts'
 import { countKeys, listKeys, lookedTo, needsLooking } from './queries/key-lists.ts'
 import { editKey, findKey, insertKey, revokeKey, revokeWorkspace } from './queries/keys.ts'
+import { countLongerThan, findOwner, listOwners } from './queries/overview.ts'
 import { applyPolicy, findPolicy, setPolicy } from './queries/policies.ts'
 import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
@@ -50,7 +52,7 @@ interface PostgresKeyStoreOptions {
 }
 
 /** The keys in Postgres: every call is bounded in time, and what comes out of an outage is `unavailable`. */
-export class PostgresKeyStore implements KeyStore, TokenStore, EventStore {
+export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, OverviewStore {
   readonly #pool: Pool<Database>
   readonly #queue: StatementQueue
   readonly #uncertain: () => number
@@ -90,6 +92,18 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore {
 
   async lookedTo (query: KeyQuery) {
     return needsLooking(query) ? await this.#bounded((db) => lookedTo(db, query)) : undefined
+  }
+
+  async owners (query: { workspaceId: string, after: string | undefined, rowsMax: number }) {
+    return await this.#bounded((db) => listOwners(db, query))
+  }
+
+  async owner (query: { workspaceId: string, ownerId: string }) {
+    return await this.#bounded((db) => findOwner(db, query))
+  }
+
+  async longerThan (query: { workspaceId: string, days: number }) {
+    return await this.#bounded((db) => countLongerThan(db, query))
   }
 
   async count (query: KeyFilter & { readonly workspaceId: string }) {

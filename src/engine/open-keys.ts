@@ -8,6 +8,7 @@ import { UsageBatcher, type UsageStats } from '../core/usage.ts'
 import { UsageReports } from '../core/usage-reports.ts'
 import { TokenReports } from '../core/token-reports.ts'
 import { KeyImports } from '../core/key-imports.ts'
+import type { OverviewStore } from '../core/overview.ts'
 import { Policies } from '../core/policies.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import { UnusedKeys } from '../core/unused-keys.ts'
@@ -112,6 +113,7 @@ export interface Keys {
   readonly service: KeyService
   readonly imports: KeyImports
   readonly policies: Policies
+  readonly overview: OverviewStore
   readonly events: EventFeed
   /** Which events have been confirmed by whom. */
   readonly webhooks: WebhookStore
@@ -223,6 +225,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     service,
     imports,
     policies,
+    overview: store,
     events,
     webhooks,
     tokenReports,

@@ -34,6 +34,9 @@ export async function connectedApps (app: FastifyInstance, { config, gatewayPath
   await app.register(settingsPages, {
     service: app.apiKeys.service,
     reports: app.apiKeys.reports,
+    overview: app.apiKeys.overview,
+    policies: app.apiKeys.policies,
+    settingsPolicy: config.policy,
     sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits, credentials: managementTokens.map(({ secret }) => digestOf(secret)) }),
     signIn,
     origin: new PublicOrigin(pages.publicUrl),

@@ -1,4 +1,6 @@
 import type { KeyService } from '../core/key-service.ts'
+import type { OverviewStore } from '../core/overview.ts'
+import type { Policies } from '../core/policies.ts'
 import type { Policy } from '../core/policy.ts'
 import type { PublicOrigin } from '../core/public-origin.ts'
 import type { UsageReports } from '../core/usage-reports.ts'
@@ -21,6 +23,10 @@ export interface SettingsContext {
   readonly origin: PublicOrigin
   /** The MCP server that keys are for: its URL, or a path of this service where it is the gateway. `undefined`: none is known. */
   readonly mcpServer: string | undefined
+  readonly overview: OverviewStore
+  readonly policies: Policies
+  /** What the settings alone allow, in every workspace. */
+  readonly settingsPolicy: Policy
   /** What the workspace and the settings together allow. */
   policyOf (workspaceId: string): Promise<Policy>
   /** Writes down the uses that this replica knows of, so that what is read next has them. Resolves in any case, and soon. */

@@ -4,6 +4,7 @@ import { pageErrors } from './page-errors.ts'
 import { pageSecurity } from './page-security.ts'
 import { pageSessions } from './page-sessions.ts'
 import { routes } from './views/page.ts'
+import { adminRoutes } from './admin.ts'
 import { assetRoutes } from './assets.ts'
 import { createKeyRoutes } from './create-key.ts'
 import type { SettingsContext } from './context.ts'
@@ -32,6 +33,7 @@ export async function settingsPages (app: FastifyInstance, context: SettingsCont
   app.register(signOutRoutes, context)
   app.register(keyListRoutes, context)
   app.register(createKeyRoutes, context)
+  app.register(adminRoutes, context)
   app.register(keyPageRoutes, context)
   app.register(firstUseRoutes, context)
   app.register(rotateKeyRoutes, context)

@@ -290,6 +290,103 @@ t.test('what a policy allows is shown before it is broken', async (t) => {
   t.equal(tooLate.statusCode, 422)
 })
 
+t.test('an admin sees who has keys, is told with numbers what will be revoked, and takes it all away', async (t) => {
+  const { get, post, signIn, service, database } = await setup(t)
+  const create = async (ownerId: string, name: string, expiresAt: number | null = null) => (await service.create({ workspaceId: 'acme', ownerId, actor: 'test', name, scope: 'mcp:read', expiresAt })).key
+  const leaving = [await create('grace', 'one'), await create('grace', 'two'), await create('grace', 'over', Date.now() + 86_400_000)]
+  await create('grace', 'gone').then(async ({ id }) => { await service.revoke({ workspaceId: 'acme', keyId: id, actor: 'test' }) })
+  await service.create({ workspaceId: 'other', ownerId: 'grace', actor: 'test', name: 'elsewhere', scope: 'mcp:read' })
+  const staying = await create('ada', 'stays')
+  await database.sql`update navis_keys.keys set expires_at = clock_timestamp() - interval '1 second' where id = ${leaving[2]!.id}`
+  await database.sql`insert into navis_keys.key_usage (key_id, last_used_at) values (${leaving[0]!.id}, clock_timestamp())`
+  const cookie = sessionCookie(await signIn())
+  const people = '/settings/connected-apps/people'
+
+  const { body: list } = await get(people, { cookie })
+  const rows = Array.from(list.matchAll(/<bdi>(ada|grace)<\/bdi>[\s\S]*?<span>(\d+)<\/span>[\s\S]*?(?:>(\d+)<span class="sr-only"> never|faint">(\d))/g), ([, owner, active, never, none]) => [owner, active, never ?? none])
+  t.same(rows, [['ada', '1', '1'], ['grace', '2', '1']])
+  const { body: question } = await get(`${people}/revoke?owner=grace`, { cookie })
+  const facts = Array.from(question.matchAll(/<dt>(.*?)<\/dt><dd>(?:<strong>)?([^<]*)/g), ([, label, value]) => `${label}: ${value}`)
+  t.same(facts.slice(0, 4), ['Will be revoked: 3 keys', 'Of these active: 2', 'Used in the last 7 days: 1', 'Never used: 1'])
+  const fields = { form_token: formTokenIn(question), owner: 'grace' }
+  t.equal((await post(`${people}/revoke`, { ...fields, form_token: '' }, { cookie })).statusCode, 403)
+  t.equal((await post(`${people}/revoke`, { ...fields, owner: '' }, { cookie })).statusCode, 400, 'never everyone, by leaving the owner out')
+  t.match((await post(`${people}/revoke`, fields, { cookie })).body, /3 keys of <bdi>grace<\/bdi> are revoked/)
+  for (const { id } of leaving) t.equal((await service.get({ workspaceId: 'acme', keyId: id })).status, 'revoked')
+  t.equal((await service.get({ workspaceId: 'acme', keyId: staying.id })).status, 'active')
+  t.equal((await service.list({ workspaceId: 'other', status: 'active', limit: 2 })).keys.length, 1)
+  t.match((await get(`${people}/revoke?owner=grace`, { cookie })).body, /has no keys/)
+})
+
+t.test('people are shown page by page', async (t) => {
+  const { get, signIn, database } = await setup(t)
+  await database.sql`insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, created_by) select gen_random_uuid(), 'acme', 'owner-' || lpad(n::text, 2, '0'), 'key', 'mcp:read', 'test' from generate_series(1, 45) n`
+  const cookie = sessionCookie(await signIn())
+  const seen: string[] = []
+  let next: string | undefined = '/settings/connected-apps/people'
+  while (next !== undefined) {
+    const { body }: Response = await get(next, { cookie })
+    seen.push(...Array.from(body.matchAll(/<bdi>(owner-\d\d)<\/bdi>/g), ([, owner]) => owner!))
+    next = linkIn(body, 'next')
+  }
+  t.same(seen, Array.from({ length: 45 }, (_, i) => `owner-${String(i + 1).padStart(2, '0')}`))
+})
+
+t.test('the policy is changed by its page, which says how many keys it will shorten before it does', async (t) => {
+  const { get, post, signIn, service, store } = await setup(t)
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'endless', scope: 'mcp:read', expiresAt: null })
+  const cookie = sessionCookie(await signIn())
+  const policy = '/settings/connected-apps/policy'
+  const fields = { form_token: formTokenIn((await get(policy, { cookie })).body), maxLifetimeDays: '30', defaultLifetimeDays: '', unusedDays: '60', apply: 'all' }
+  const expiry = async () => (await service.get({ workspaceId: 'acme', keyId: key.id })).expiresAt
+  for (const wrong of [{ maxLifetimeDays: 'x', apply: 'new' }, { unusedDays: '0', apply: 'new' }, { maxLifetimeDays: '0' }, { defaultLifetimeDays: '31', apply: 'new' }]) {
+    t.match(await post(policy, { ...fields, ...wrong }, { cookie }), { statusCode: 422, body: /The policy was not changed/ }, JSON.stringify(wrong))
+  }
+  const { body: question } = await post(policy, fields, { cookie })
+  t.match(question, /1 key will be shortened/)
+  t.match(question, /name="confirmed" value="30"/)
+  t.equal(await expiry(), null)
+  t.match((await post(policy, { ...fields, maxLifetimeDays: '10', confirmed: '30' }, { cookie })).body, /1 key will be shortened/, 'what was confirmed was another policy')
+  t.equal(await expiry(), null)
+  t.match(await post(policy, { ...fields, confirmed: '30' }, { cookie }), { statusCode: 303, headers: { location: `${policy}?saved=1` } })
+  t.match(await store.policy('acme'), { maxLifetimeDays: 30, defaultLifetimeDays: null, unusedDays: 60 })
+  t.equal(Math.round((await expiry() ?? 0) - key.createdAt), 30 * 86_400_000)
+  t.match((await get('/settings/connected-apps?show=unused', { cookie })).body, /unused for 60 days/)
+})
+
+t.test('the audit is filtered, read on, and saved as a file for a spreadsheet', async (t) => {
+  const { get, signIn, service } = await setup(t)
+  for (let i = 0; i < 60; i++) await service.create({ workspaceId: 'acme', actor: i % 2 === 0 ? 'even' : '=odd', name: `key ${i}`, scope: 'mcp:read' })
+  const cookie = sessionCookie(await signIn())
+  const audit = '/settings/connected-apps/audit'
+  const { body } = await get(`${audit}?actor=even`, { cookie })
+  t.equal([...body.matchAll(/<strong>Created<\/strong> by/g)].length, 30)
+  t.notMatch(body, '=odd')
+  const { body: newest } = await get(audit, { cookie })
+  t.equal([...newest.matchAll(/<strong>Created/g)].length, 50)
+  t.equal([...(await get(linkIn(newest, 'next')!, { cookie })).body.matchAll(/<strong>Created/g)].length, 10)
+  t.match((await get(`${audit}?from=2020-01-01&to=2020-01-31`, { cookie })).body, /No entries/)
+  const csv = await get(`${audit}.csv?actor=%3Dodd`, { cookie })
+  t.match(csv.headers, { 'content-type': 'text/csv; charset=utf-8', 'content-disposition': 'attachment; filename="audit.csv"' })
+  const lines = csv.body.trim().split('\n')
+  t.equal(lines.length, 31)
+  t.match(lines[1], /^\d{4}-\d\d-\d\dT[^,]*,'=odd,key.created,/, 'no spreadsheet takes it for a formula')
+})
+
+t.test('for people who are no admins, what admins have is not there', async (t) => {
+  const { app, get, database } = await setup(t)
+  const secret = 's'.repeat(43)
+  await database.sql`insert into navis_keys.sessions (digest, workspace_id, owner_id, person_name, actor, admin, ends_at) values (sha256(${secret}::bytea), 'acme', 'ada', 'Ada', 'user:ada', false, clock_timestamp() + interval '1 hour')`
+  const cookie = `__Host-navis-session=${secret}`
+  const { body } = await get('/settings/connected-apps', { cookie })
+  t.notMatch(body, /For admins|name="owner"/)
+  for (const path of ['people', 'people/revoke?owner=ada', 'policy', 'audit', 'audit.csv']) t.equal((await get(`/settings/connected-apps/${path}`, { cookie })).statusCode, 404, path)
+  for (const path of ['people/revoke', 'policy']) {
+    const answer = await app.inject({ method: 'POST', url: `/settings/connected-apps/${path}`, headers: { ...own, cookie }, payload: new URLSearchParams({ form_token: formTokenIn(body), owner: 'ada', maxLifetimeDays: '1', apply: 'all' }).toString() })
+    t.equal(answer.statusCode, 404, path)
+  }
+})
+
 t.test('a token pasted as a name is refused and not shown again', async (t) => {
   const { get, post, signIn, service } = await setup(t)
   const cookie = sessionCookie(await signIn())

@@ -3,6 +3,7 @@ import type { KeyCount } from '../../core/key-store.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 import { countText, keyFilters, kinds, listHref, type ListQuery } from './key-filters.ts'
+import { adminLinks } from './admin-links.ts'
 import { keyRow } from './key-row.ts'
 import { page, type Site, type Viewer } from './page.ts'
 import { revokeDialog } from './revoke-key.ts'
@@ -37,6 +38,7 @@ export function keyListPage (view: KeyListView): Html {
       </div>
       <a class="button primary" href="${site.paths.create}">${icon('plus')}Create API key</a>
     </div>
+    ${viewer.admin && adminLinks(site, 'keys')}
     ${view.none ? emptyState(view) : html`${keyFilters({ site, query, admin: viewer.admin })}${countLine(view)}${keys.length === 0 ? noneFound(view) : keyTable(view)}${pager(view)}`}
     ${keys.length > 0 && revokeDialog(viewer)}`)
 }

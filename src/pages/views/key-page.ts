@@ -102,14 +102,22 @@ const actions: Readonly<Record<string, string>> = {
   'key.revoked_again': 'Revoked again',
   'key.imported': 'Imported',
   'key.leaked': 'Found where it should not be',
-  'key.token_ended': 'The token before ended'
+  'key.token_ended': 'The token before ended',
+  'owner.revoked': 'All keys of an owner revoked',
+  'workspace.revoked': 'All keys revoked',
+  'policy.changed': 'Policy changed',
+  'policy.applied': 'Policy applied to all keys'
+}
+
+export function actionText (action: string): string {
+  return actions[action] ?? action
 }
 
 function history ({ site, history, earlier, key, now }: KeyPageView): Html {
   return html`<section class="card padded" aria-labelledby="history-title">
       <h2 id="history-title">History</h2>
       <ol class="history">
-        ${history.map(({ action, actor, at, details }) => html`<li><strong>${actions[action] ?? action}</strong> by <bdi>${actor}</bdi> ${timeView(at, now)}${detailsText(details)}</li>`)}
+        ${history.map(({ action, actor, at, details }) => html`<li><strong>${actionText(action)}</strong> by <bdi>${actor}</bdi> ${timeView(at, now)}${detailsText(details)}</li>`)}
       </ol>
       ${earlier !== null && html`<p class="actions"><a class="button small" href="${site.paths.key(key.id)}?${new URLSearchParams({ earlier }).toString()}">Earlier</a></p>`}
     </section>`
@@ -121,7 +129,7 @@ export function lastUseView (key: ManagedKey, last: KeyUsage['last'], now: numbe
   return html`${timeView(key.lastUsedAt, now)}${last?.client != null && html` by <bdi>${last.client}</bdi>`}${last?.address != null && html` from ${last.address}`}`
 }
 
-function detailsText (details: Readonly<Record<string, unknown>>): Html | false {
+export function detailsText (details: Readonly<Record<string, unknown>>): Html | false {
   const text = Object.entries(details).filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => `${name.replaceAll('_', ' ')}: ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(', ')
   return text !== '' && html`<br><span class="fine"><bdi>${text}</bdi></span>`

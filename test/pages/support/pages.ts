@@ -4,6 +4,8 @@ import { systemClock } from '../../../src/core/clock.ts'
 import { KeyService } from '../../../src/core/key-service.ts'
 import { PublicOrigin } from '../../../src/core/public-origin.ts'
 import { Sessions, type SessionLimits } from '../../../src/core/sessions.ts'
+import { Policies } from '../../../src/core/policies.ts'
+import { noPolicy } from '../../../src/core/policy.ts'
 import { UsageReports } from '../../../src/core/usage-reports.ts'
 import { PostgresUsageStore } from '../../../src/db/usage-store.ts'
 import { TokenFormat } from '../../../src/core/token.ts'
@@ -51,6 +53,9 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
     signIn: signIn ?? { way: 'management-token', door: new ManagementDoor({ tokens: [{ name: 'ops', secret: managementToken }], clock: systemClock }) },
     origin: new PublicOrigin(undefined),
     mcpServer,
+    overview: store,
+    policies: new Policies({ store, force, clock: systemClock }),
+    settingsPolicy: noPolicy,
     policyOf: async (workspaceId) => await store.policy(workspaceId),
     settleUses: async () => {},
     tokenPrefix: 'nops_',

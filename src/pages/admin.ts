@@ -1,0 +1,157 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { KeysError } from '../core/errors.ts'
+import type { AuditFilter } from '../core/key-store.ts'
+import type { Policy } from '../core/policy.ts'
+import { sendCsv } from '../http/csv.ts'
+import type { SettingsContext } from './context.ts'
+import { sessionOf, viewerOf } from './viewer.ts'
+import { auditPage, type AuditForm } from './views/audit.ts'
+import { countText } from './views/key-filters.ts'
+import { routes } from './views/page.ts'
+import { allRevokedPage, peoplePage, revokeAllPage } from './views/people.ts'
+import { formOfPolicy, policyPage, type PolicyFaults, type PolicyForm } from './views/policy.ts'
+import { dayMs } from './views/times.ts'
+
+const ownersPerPage = 20
+const entriesPerPage = 50
+const csvRowsMax = 10_000
+const csvPageRows = 500
+
+type Given = Readonly<Record<string, unknown>>
+
+/** What admins of a workspace have beside the keys: people, policy, audit. For everyone else these pages are not there. */
+export async function adminRoutes (app: FastifyInstance, { service, overview, policies, settingsPolicy, site, settleUses }: SettingsContext): Promise<void> {
+  app.addHook('onRequest', app.requirePerson)
+  app.addHook('onRequest', async (request) => {
+    if (request.session?.person.admin !== true) throw new KeysError('not_found', { detail: 'There is no such page.' })
+  })
+
+  app.get<{ Querystring: Given }>(routes.people, async function showPeople (request, reply) {
+    const { workspaceId } = sessionOf(request).person
+    await settleUses()
+    const after = textOf(request.query['after'])
+    const rows = await overview.owners({ workspaceId, after: after === '' ? undefined : after, rowsMax: ownersPerPage + 1 })
+    const owners = rows.slice(0, ownersPerPage)
+    const next = rows.length > ownersPerPage ? owners.at(-1)?.ownerId ?? null : null
+    return await send(reply, peoplePage({ site, viewer: viewer(request), now: Date.now(), owners, next, isFirst: after === '' }))
+  })
+
+  app.get<{ Querystring: Given }>(routes.revokeAll, async function askToRevokeAll (request, reply) {
+    const { workspaceId } = sessionOf(request).person
+    await settleUses()
+    const owner = await overview.owner({ workspaceId, ownerId: textOf(request.query['owner']) })
+    return await send(reply, revokeAllPage({ site, viewer: viewer(request), now: Date.now(), owner }))
+  })
+
+  app.post<{ Body: Given }>(routes.revokeAll, { preHandler: app.requireFormToken }, async function revokeAll (request, reply) {
+    const { workspaceId, actor } = sessionOf(request).person
+    const ownerId = textOf(request.body['owner'])
+    if (ownerId === '') throw new KeysError('invalid_request', { detail: 'The form names no owner.' })
+    const { revoked } = await service.revokeWorkspace({ workspaceId, ownerId, actor, reason: 'All keys of this owner revoked in settings' })
+    return await send(reply, allRevokedPage({ site, viewer: viewer(request), ownerId, revoked }))
+  })
+
+  app.get<{ Querystring: Given }>(routes.policy, async function showPolicy (request, reply) {
+    const policy = await policies.get(sessionOf(request).person.workspaceId)
+    const { saved } = request.query
+    return await showForm(request, reply, { form: formOfPolicy(policy), faults: {}, ...typeof saved === 'string' && { saved: savedText(saved) } })
+  })
+
+  app.post<{ Body: Given }>(routes.policy, { preHandler: app.requireFormToken }, async function changePolicy (request, reply) {
+    const { workspaceId, actor } = sessionOf(request).person
+    const form: PolicyForm = { maxLifetimeDays: textOf(request.body['maxLifetimeDays']), defaultLifetimeDays: textOf(request.body['defaultLifetimeDays']), unusedDays: textOf(request.body['unusedDays']) }
+    const apply = request.body['apply'] === 'all' ? 'all' : 'new'
+    const policy: Policy = { maxLifetimeDays: daysOf(form.maxLifetimeDays), defaultLifetimeDays: daysOf(form.defaultLifetimeDays), unusedDays: daysOf(form.unusedDays) }
+    if (apply === 'all' && policy.maxLifetimeDays !== null && Number.isInteger(policy.maxLifetimeDays) && policy.maxLifetimeDays > 0 && request.body['confirmed'] !== form.maxLifetimeDays) {
+      const longest = Math.min(policy.maxLifetimeDays, settingsPolicy.maxLifetimeDays ?? Infinity)
+      const longer = await overview.longerThan({ workspaceId, days: longest })
+      if (longer.count > 0) return await showForm(request, reply, { form, faults: {}, asks: `${countText(longer)} will be shortened. Those that are over ${longest} days old end at once.` })
+    }
+    try {
+      const { shortened } = await policies.set({ workspaceId, actor, policy, apply })
+      return await reply.redirect(`${site.paths.policy}?saved=${apply === 'all' ? shortened : 'new'}`, 303)
+    } catch (error) {
+      if (!(error instanceof KeysError) || error.code !== 'invalid_request' || error.faults.length === 0) throw error
+      return await showForm(request, reply.code(422), { form, faults: faultsOf(error) })
+    }
+  })
+
+  app.get<{ Querystring: Given }>(routes.audit, async function showAudit (request, reply) {
+    const { workspaceId } = sessionOf(request).person
+    const form = auditFormOf(request.query)
+    const cursor = textOf(request.query['cursor'])
+    const { entries, nextCursor } = await service.audit({ workspaceId, ...filterOf(form), limit: entriesPerPage, cursor: cursor === '' ? undefined : cursor })
+    return await send(reply, auditPage({ site, viewer: viewer(request), now: Date.now(), form, entries, nextCursor, isFirst: cursor === '' }))
+  })
+
+  app.get<{ Querystring: Given }>(routes.auditCsv, async function saveAudit (request, reply) {
+    const { workspaceId } = sessionOf(request).person
+    const filter = filterOf(auditFormOf(request.query))
+    const rows = []
+    let cursor: string | undefined
+    do {
+      const { entries, nextCursor } = await service.audit({ workspaceId, ...filter, limit: csvPageRows, cursor })
+      for (const { at, actor, action, keyId, details } of entries) rows.push({ at: new Date(at).toISOString(), actor, action, key_id: keyId, details: JSON.stringify(details) })
+      cursor = nextCursor ?? undefined
+    } while (cursor !== undefined && rows.length < csvRowsMax)
+    reply.header('content-disposition', 'attachment; filename="audit.csv"')
+    return sendCsv(request, reply, { columns: ['at', 'actor', 'action', 'key_id', 'details'], rows })
+  })
+
+  function viewer (request: FastifyRequest) {
+    return viewerOf(sessionOf(request))
+  }
+
+  async function showForm (request: FastifyRequest, reply: FastifyReply, shown: { form: PolicyForm, faults: PolicyFaults, saved?: string, asks?: string }) {
+    return await send(reply, policyPage({ site, viewer: viewer(request), settings: settingsPolicy, ...shown }))
+  }
+}
+
+async function send (reply: FastifyReply, view: { toString (): string }): Promise<FastifyReply> {
+  return await reply.type('text/html; charset=utf-8').send(String(view))
+}
+
+function savedText (saved: string): string {
+  if (!/^\d+$/.test(saved)) return 'The policy is saved. It binds whatever is made, changed or rotated from now on.'
+  return `The policy is saved. ${countText({ count: Number(saved), isExact: true })} ${saved === '1' ? 'was' : 'were'} shortened, which is in force everywhere.`
+}
+
+// Not a number: the core says what it has to be.
+function daysOf (text: string): number | null {
+  return text === '' ? null : /^\d+$/.test(text) ? Number(text) : NaN
+}
+
+const policyFields: Readonly<Record<string, keyof PolicyForm>> = { '/max_lifetime_days': 'maxLifetimeDays', '/default_lifetime_days': 'defaultLifetimeDays', '/unused_days': 'unusedDays' }
+
+function faultsOf (error: KeysError): PolicyFaults {
+  const faults: PolicyFaults = {}
+  for (const { pointer, detail } of error.faults) {
+    const field = policyFields[pointer]
+    if (field === undefined) throw error
+    faults[field] = detail.startsWith('Must not be longer') ? 'Must not be longer than the longest life.' : 'Write a whole number of days, or leave it empty.'
+  }
+  return faults
+}
+
+function auditFormOf (query: Given): AuditForm {
+  return { actor: textOf(query['actor']), key: textOf(query['key']), from: dayOf(textOf(query['from'])), to: dayOf(textOf(query['to'])) }
+}
+
+function filterOf ({ actor, key, from, to }: AuditForm): AuditFilter {
+  return {
+    ...actor !== '' && { actor },
+    ...key !== '' && { keyId: key },
+    ...from !== '' && { from: Date.parse(`${from}T00:00:00Z`) },
+    // The last day counts to its end.
+    ...to !== '' && { to: Date.parse(`${to}T00:00:00Z`) + dayMs }
+  }
+}
+
+function dayOf (text: string): string {
+  return /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(`${text}T00:00:00Z`)) ? text : ''
+}
+
+// Postgres takes no NUL, and no lone surrogate.
+function textOf (value: unknown): string {
+  return typeof value === 'string' ? Array.from(value.replace(/[\p{Cc}\p{Cs}]/gu, ' ').trim()).slice(0, 200).join('') : ''
+}

@@ -1,0 +1,77 @@
+import type { Policy } from '../../core/policy.ts'
+import { adminLinks } from './admin-links.ts'
+import { daysText } from './create-key.ts'
+import { html, type Html } from './html.ts'
+import { icon } from './icons.ts'
+import { formTokenField, page, type Site, type Viewer } from './page.ts'
+
+export interface PolicyForm {
+  readonly maxLifetimeDays: string
+  readonly defaultLifetimeDays: string
+  readonly unusedDays: string
+}
+
+export type PolicyFaults = Partial<Record<keyof PolicyForm, string>>
+
+interface PolicyView {
+  readonly site: Site
+  readonly viewer: Viewer
+  readonly form: PolicyForm
+  readonly faults: PolicyFaults
+  /** What the settings of the service demand of every workspace. */
+  readonly settings: Policy
+  /** What has just been done. */
+  readonly saved?: string
+  /** What would be done: asked before it is. */
+  readonly asks?: string
+}
+
+const fields: ReadonlyArray<{ readonly name: keyof PolicyForm, readonly label: string, readonly help: string }> = [
+  { name: 'maxLifetimeDays', label: 'Longest life, in days', help: 'Counted from the making of a key’s newest token. Empty: no maximum.' },
+  { name: 'defaultLifetimeDays', label: 'Usual life, in days', help: 'What a new key has chosen already. Empty: 90 days on this page, and no expiration through the API.' },
+  { name: 'unusedDays', label: 'Unused for so many days', help: 'Keys that nobody uses for so long are revoked, 7 days after an event has said so. Empty: never.' }
+]
+
+export function formOfPolicy ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy): PolicyForm {
+  const text = (days: number | null): string => days === null ? '' : String(days)
+  return { maxLifetimeDays: text(maxLifetimeDays), defaultLifetimeDays: text(defaultLifetimeDays), unusedDays: text(unusedDays) }
+}
+
+export function policyPage ({ site, viewer, form, faults, settings, saved, asks }: PolicyView): Html {
+  return page({ title: 'Policy', site, viewer }, html`
+    <div class="heading"><div>
+      <p class="eyebrow">Settings</p>
+      <h1>Policy</h1>
+      <p class="lead">How long the keys of <strong>${viewer.workspaceId}</strong> may live. It binds whatever is made, changed or rotated from now on.</p>
+    </div></div>
+    ${adminLinks(site, 'policy')}
+    ${saved !== undefined && html`<div class="notice good" role="status">${icon('check')}<p>${saved}</p></div>`}
+    ${Object.keys(faults).length > 0 && html`<div class="notice bad" role="alert">${icon('warn')}<p><strong>The policy was not changed.</strong></p></div>`}
+    <form class="card padded stack form-narrow" method="post" action="${site.paths.policy}" novalidate>
+      ${fields.map((field) => numberField(field, form, faults, settings))}
+      <fieldset class="field">
+        <legend>Keys that live longer already</legend>
+        <div class="choices">
+          <label class="choice"><input type="radio" name="apply" value="new"${asks === undefined && html` checked`}><span class="choice-label">Leave them as they are</span><span class="choice-text">The policy binds them when they are changed or rotated.</span></label>
+          <label class="choice"><input type="radio" name="apply" value="all"${asks !== undefined && html` checked`}><span class="choice-label">Shorten them too</span><span class="choice-text">You are told how many first.</span></label>
+        </div>
+      </fieldset>
+      ${asks !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p><strong>${asks}</strong> Press “Shorten and save” to do it.</p></div><input type="hidden" name="confirmed" value="${form.maxLifetimeDays}">`}
+      <div class="actions">
+        ${formTokenField(viewer)}
+        <button class="button ${asks === undefined ? 'primary' : 'danger'}" data-busy="Saving…">${asks === undefined ? 'Save' : 'Shorten and save'}</button>
+        ${asks !== undefined && html`<a class="button" href="${site.paths.policy}">Cancel</a>`}
+      </div>
+    </form>`)
+}
+
+function numberField ({ name, label, help }: typeof fields[number], form: PolicyForm, faults: PolicyFaults, settings: Policy): Html {
+  const demanded = settings[name]
+  const fault = faults[name]
+  return html`<div class="field">
+        <label for="${name}">${label}</label>
+        <p class="help" id="${name}-help">${help}${demanded !== null && ` The settings of the service say ${daysText(demanded)}${name === 'defaultLifetimeDays' ? ', where this is empty' : ', and the stricter counts'}.`}</p>
+        <input class="text days" id="${name}" name="${name}" value="${form[name]}" inputmode="numeric" maxlength="5" autocomplete="off" aria-describedby="${name}-help${fault !== undefined && ` ${name}-fault`}"${fault !== undefined && html` aria-invalid="true"`}>
+        ${fault !== undefined && html`<p class="fault" id="${name}-fault">${fault}</p>`}
+      </div>`
+}
