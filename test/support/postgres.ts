@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { requireProgram } from './programs.ts'
 import { freePort, ServerProcess } from './server-process.ts'
 
@@ -26,6 +27,20 @@ export class PostgresServer {
     const server = new PostgresServer(await freePort(), process, settings)
     try {
       server.#create()
+      await server.start()
+    } catch (error) {
+      await process.remove()
+      throw error
+    }
+    return server
+  }
+
+  /** A standby that streams from the server on this port and that no commit waits for. */
+  static async standbyOf (primaryPort: number, { settings = {} }: PostgresOptions = {}): Promise<PostgresServer> {
+    const process = new ServerProcess({ name: 'standby', unprivileged: true })
+    const server = new PostgresServer(await freePort(), process, settings)
+    try {
+      await promisify(execFile)(requireProgram('pg_basebackup'), ['-D', server.#data, '-R', '-X', 'stream', '-c', 'fast', '-d', `postgres://postgres@127.0.0.1:${primaryPort}/postgres`], { ...process.user, cwd: server.dir })
       await server.start()
     } catch (error) {
       await process.remove()

@@ -31,6 +31,7 @@ interface RestrictOptions {
   readonly retry?: Request
   /** Where to try first; then wherever a replica answers. */
   readonly first?: ReplicaClient
+  returned? (answer: Answer): void
 }
 
 /** Wall-clock expiry against the monotonic clock here: both are read in milliseconds, and the database rounds. */
@@ -42,7 +43,7 @@ const probeDepth = 32
 /** Makes keys and takes their rights away, as a client would that tries again elsewhere until it is told success. */
 export class Changes {
   readonly #options: ChangesOptions
-  readonly made: Record<Restriction | 'created' | 'renamed', number> = { revoke: 0, expiry: 0, workspace: 0, created: 0, renamed: 0 }
+  readonly made: Record<Restriction | 'created' | 'renamed', number> = { revoke: 0, expiry: 0, workspace: 0, owner: 0, rotation: 0, created: 0, renamed: 0 }
   /** Attempts that were answered 503, and attempts without an answer. */
   readonly attempts = { unavailable: 0, lost: 0 }
   /** Answers that the contract does not know here. */
@@ -65,9 +66,9 @@ export class Changes {
   }
 
   /** Undefined when the replica did not make it. */
-  async create (client: ReplicaClient, workspaceId: string): Promise<TrackedKey | undefined> {
+  async create (client: ReplicaClient, workspaceId: string, ownerId?: string): Promise<TrackedKey | undefined> {
     const answer = await client.call({
-      method: 'POST', path: `/v1/workspaces/${workspaceId}/keys`, body: { name: 'torture', scope: 'mcp:read' }, timeoutMs: 5000
+      method: 'POST', path: `/v1/workspaces/${workspaceId}/keys`, body: { name: 'torture', scope: 'mcp:read', ...ownerId !== undefined && { owner_id: ownerId } }, timeoutMs: 5000
     })
     if (answer.status !== 201) {
       this.#note(answer, 'create')
@@ -95,6 +96,20 @@ export class Changes {
 
   async revokeWorkspace (workspaceId: string, keys: readonly TrackedKey[]): Promise<void> {
     await this.restrict({ restriction: 'workspace', keys, request: { method: 'POST', path: `/v1/workspaces/${workspaceId}/keys/revoke-all` } })
+  }
+
+  async revokeOwner (workspaceId: string, ownerId: string, keys: readonly TrackedKey[]): Promise<void> {
+    await this.restrict({ restriction: 'owner', keys, request: { method: 'POST', path: `/v1/workspaces/${workspaceId}/keys/revoke-all`, body: { owner_id: ownerId } } })
+  }
+
+  /** The old token is refused from the return on, and the new one accepted. */
+  async rotate (key: TrackedKey): Promise<void> {
+    const { ledger, pool } = this.#options
+    const returned = ({ body }: Answer) => {
+      const { token } = JSON.parse(body) as { token: string }
+      pool.addLive(ledger.add({ id: key.id, workspaceId: key.workspaceId, token }))
+    }
+    await this.restrict({ restriction: 'rotation', keys: [key], request: { method: 'POST', path: `${pathOf(key)}/rotate`, body: { grace_seconds: 0 } }, returned })
   }
 
   /** Takes nothing away: the key must go on being accepted meanwhile. */
@@ -127,13 +142,14 @@ export class Changes {
     this.#pending--
   }
 
-  async #untilReturned ({ restriction, keys, request, retry, first }: RestrictOptions): Promise<number> {
+  async #untilReturned ({ restriction, keys, request, retry, first, returned }: RestrictOptions): Promise<number> {
     const { ledger, troubles, latencies, windowMs } = this.#options
     let asked = request
     for (let client = first ?? this.#choose(); ; client = this.#choose(client)) {
       if (client !== undefined) {
         const answer = await client.call({ ...asked, timeoutMs: waitOf(windowMs) + 3000 })
-        if (answer.status === 204 || answer.status === 200) {
+        if (answer.status === 204 || answer.status === 200 || answer.status === 201) {
+          returned?.(answer)
           latencies.add(troubles.situation(answer.sentAt, answer.answeredAt, client.place), answer.answeredAt - answer.sentAt)
           return answer.answeredAt
         }

@@ -26,6 +26,8 @@ export class Churn {
   readonly #under = new Set<Promise<void>>()
   #workspaces = 0
   #running = true
+  #paused = false
+  #filling = false
   #done: Promise<unknown> = Promise.resolve()
 
   constructor (options: ChurnOptions) {
@@ -36,6 +38,20 @@ export class Churn {
   async start (): Promise<void> {
     await this.#fill(30_000)
     this.#done = Promise.all([this.#keepFull(), this.#takeAway()])
+  }
+
+  /** Starts no more changes until `resume`; resolves when every one that was under way has returned. */
+  async pause (timeoutMs: number): Promise<void> {
+    this.#paused = true
+    const end = performance.now() + timeoutMs
+    while (this.#under.size > 0 || this.#filling) {
+      if (performance.now() > end) throw new Error(`${this.#under.size} changes did not return within ${timeoutMs} ms.`)
+      await sleep(20)
+    }
+  }
+
+  resume (): void {
+    this.#paused = false
   }
 
   /** Starts no more changes and waits for nothing. */
@@ -55,11 +71,11 @@ export class Churn {
   }
 
   /** New live keys, known to every replica, that only the caller takes away; fewer when a replica refuses to make them. */
-  async keys (count: number, workspaceId = this.#workspace()): Promise<TrackedKey[]> {
+  async keys (count: number, workspaceId = this.#workspace(), ownerId?: string): Promise<TrackedKey[]> {
     const { changes, clients, random } = this.#options
     const open = clients()
     if (open.length === 0) return []
-    const made = await Promise.all(Array.from({ length: count }, async () => await changes.create(random.pick(open), workspaceId)))
+    const made = await Promise.all(Array.from({ length: count }, async () => await changes.create(random.pick(open), workspaceId, ownerId)))
     const keys = made.filter((key) => key !== undefined)
     for (const key of keys) this.#warm(key)
     return keys
@@ -67,7 +83,11 @@ export class Churn {
 
   async #keepFull (): Promise<void> {
     while (this.#running) {
-      await this.#fill(0)
+      if (!this.#paused) {
+        this.#filling = true
+        await this.#fill(0)
+        this.#filling = false
+      }
       await sleep(50)
     }
   }
@@ -86,7 +106,7 @@ export class Churn {
     const { perSecond, pendingMax, changes, random } = this.#options
     while (this.#running) {
       await sleep(random.between(0.5, 1.5) * 1000 / perSecond)
-      if (changes.pending >= pendingMax || this.#options.clients().length === 0) continue
+      if (this.#paused || changes.pending >= pendingMax || this.#options.clients().length === 0) continue
       // A change that rejects was given up; that it never returned shows in what is pending.
       const under = this.#change().catch(() => {}).finally(() => { this.#under.delete(under) })
       this.#under.add(under)
@@ -96,13 +116,15 @@ export class Churn {
   async #change (): Promise<void> {
     const { changes, pool, random, keys } = this.#options
     const kind = random.below(100)
-    if (kind < 5) return await this.#takeWorkspace()
+    if (kind < 4) return await this.#takeWorkspace()
+    if (kind < 7) return await this.#takeOwner()
     if (kind < 12 && pool.live.length > 0) return await changes.rename(random.pick(pool.live))
     if (pool.live.length < keys / 2) return
     const key = pool.takeOldest()
     if (key === undefined) return
     if (kind < 22) return await changes.expire(key, random.between(500, 2500))
     const [one, other] = random.shuffled(this.#options.clients())
+    if (kind < 42 && kind >= 32) return await changes.rotate(key)
     if (kind < 32 && one !== undefined && other !== undefined) return await changes.revokeTwice(key, [one, other])
     await changes.revoke(key)
   }
@@ -112,6 +134,14 @@ export class Churn {
     const keys = await this.keys(3, workspaceId)
     await sleep(100)
     if (keys.length > 0) await this.#options.changes.revokeWorkspace(workspaceId, keys)
+  }
+
+  /** Of a workspace whose other keys live on. */
+  async #takeOwner (): Promise<void> {
+    const [workspaceId, ownerId] = [this.#workspace(), `owner|${this.#workspaces++}`]
+    const keys = await this.keys(3, workspaceId, ownerId)
+    await sleep(100)
+    if (keys.length > 0) await this.#options.changes.revokeOwner(workspaceId, ownerId, keys)
   }
 
   #workspace (): string {

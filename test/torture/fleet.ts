@@ -44,7 +44,8 @@ export class Fleet {
   readonly windowMs: number
   /** For the faults. How often the load and the changes draw depends on time, so they have their own. */
   readonly random: Random
-  readonly postgres: PostgresServer
+  /** The primary; a promotion replaces it. */
+  postgres: PostgresServer
   readonly redis: RedisServer
   readonly recorder = new Recorder()
   readonly ledger = new Ledger()
@@ -59,6 +60,8 @@ export class Fleet {
   readonly #options: FleetOptions
   readonly #links: Links
   readonly #places = new Map<number, Place>()
+  readonly #strangers = new Set<Replica>()
+  readonly #servers = new Set<PostgresServer>()
   readonly #placeOfProcess: number[] = []
   readonly #managementToken = randomBytes(24).toString('hex')
   #load: Load | undefined
@@ -131,6 +134,52 @@ export class Fleet {
     const process = this.#placeOfProcess.push(place) - 1
     here.client = new ReplicaClient({ port: here.port, place, process, recorder: this.recorder, managementToken: this.#managementToken })
     end(healMs)
+  }
+
+  /** Another primary from now on: new connections lead there. Whoever was connected to the one before notices by itself. */
+  async moveTo (postgres: PostgresServer): Promise<void> {
+    this.postgres = postgres
+    await this.leadTo(postgres.port)
+  }
+
+  async leadTo (port: number): Promise<void> {
+    for (const place of this.#places.values()) await place.postgres.leadTo(port)
+  }
+
+  async resetPostgresLinks (): Promise<void> {
+    for (const place of this.#places.values()) await place.postgres.reset()
+  }
+
+  async openLink (to: number): Promise<RemoteLink> {
+    return await this.#links.open(to)
+  }
+
+  /** A server that a fault brought in, and that may serve until the run ends. */
+  keepUntilTheEnd (server: PostgresServer): void {
+    this.#servers.add(server)
+  }
+
+  /** A process of the service that is none of the fleet: on another database, beside it on the same Redis. */
+  async startStranger (databaseUrl: string): Promise<{ replica: Replica, client: ReplicaClient }> {
+    const port = await freePort()
+    const settings = { ...this.#settings(this.place(1)), DATABASE_URL: databaseUrl, REDIS_URL: this.redis.url }
+    const replica = new Replica({ main: this.#options.main, port, settings })
+    this.#strangers.add(replica)
+    await replica.started()
+    return { replica, client: new ReplicaClient({ port, place: 0, process: -1, recorder: new Recorder(), managementToken: this.#managementToken }) }
+  }
+
+  /** Nothing is changed until `resume` of the churn, and every change that was under way has returned. */
+  async quiet (): Promise<void> {
+    await this.churn.pause(waitOf(this.windowMs) + 20_000)
+    while (this.changes.pending > 0) await sleep(20)
+  }
+
+  /** The database was set back to what it was at this time. */
+  setBack (at: number, areKept?: (key: TrackedKey) => boolean): void {
+    this.checker.look()
+    this.ledger.setBack(at, areKept)
+    this.pool.forget()
   }
 
   /** Takes the replica at this place off the list of those that are asked. */
@@ -229,11 +278,13 @@ export class Fleet {
   async #end (): Promise<void> {
     this.churn.abandon()
     await this.#load?.stop()
+    for (const stranger of this.#strangers) await stranger.kill()
     for (const [place, { replica }] of this.#places) {
       if (replica === undefined) continue
       this.release(place)
       await replica.kill()
     }
+    for (const server of this.#servers) await server.remove()
   }
 }
 

@@ -41,6 +41,14 @@ export class KeyPool {
     if (this.#recent.length > recentMax) this.#older.push(...this.#recent.splice(0, 1))
   }
 
+  /** Lets go of keys of which nothing is certain any more. */
+  forget (): void {
+    for (const keys of [this.#live, this.#recent, this.#older]) {
+      const kept = keys.filter(({ isForgotten }) => !isForgotten)
+      keys.splice(0, keys.length, ...kept)
+    }
+  }
+
   /** The next key to ask about. */
   next (): TrackedKey | undefined {
     const refused = this.#random.chance(this.#refusedShare)

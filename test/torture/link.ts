@@ -10,7 +10,7 @@ export interface Delay {
  * the recorder's work nor its garbage delays what passes.
  */
 export class Link {
-  readonly #to: number
+  #to: number
   readonly #server: Server
   readonly #passages = new Set<Passage>()
   #state: 'open' | 'held' | 'refusing' = 'open'
@@ -53,6 +53,11 @@ export class Link {
   /** What is sent from now on takes so long; what is on its way keeps its time, also when its sender has gone. */
   delay ({ toClientMs = 0, toServerMs = 0 }: Delay): void {
     this.#delay = { toClientMs, toServerMs }
+  }
+
+  /** New connections lead to another port from now on; those that there are stay where they are. */
+  leadTo (port: number): void {
+    this.#to = port
   }
 
   heal (): void {

@@ -13,6 +13,7 @@ async function obey ({ link: number, act, value }: LinkCommand): Promise<number>
   const link = links[number]
   if (link === undefined) throw new Error(`There is no link ${number}.`)
   if (act === 'delay') link.delay(value as object)
+  else if (act === 'leadTo') link.leadTo(value as number)
   else if (act === 'holdSubscribers') return link.holdSubscribers()
   else link[act]()
   return 0

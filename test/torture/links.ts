@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import type { Delay } from './link.ts'
 
-type Act = 'open' | 'hold' | 'holdSubscribers' | 'refuse' | 'reset' | 'delay' | 'heal'
+type Act = 'open' | 'hold' | 'holdSubscribers' | 'refuse' | 'reset' | 'delay' | 'leadTo' | 'heal'
 
 export interface LinkCommand {
   readonly id: number
@@ -24,6 +24,7 @@ export interface RemoteLink {
   refuse (): Promise<unknown>
   reset (): Promise<unknown>
   delay (delay: Delay): Promise<unknown>
+  leadTo (port: number): Promise<unknown>
   heal (): Promise<unknown>
 }
 
@@ -55,6 +56,7 @@ export class Links {
       refuse: async () => await this.#ask(link, 'refuse'),
       reset: async () => await this.#ask(link, 'reset'),
       delay: async (delay) => await this.#ask(link, 'delay', delay),
+      leadTo: async (port) => await this.#ask(link, 'leadTo', port),
       heal: async () => await this.#ask(link, 'heal')
     }
   }

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { copyService } from './copy-service.ts'
 import { Director } from './director.ts'
+import { allFaults } from './faults/all-faults.ts'
 import { figuresOf } from './figures.ts'
 import { Fleet } from './fleet.ts'
 import { postgresOutage, redisOutage } from './outages.ts'
@@ -15,6 +16,8 @@ const { values } = parseArgs({
     'window-ms': { type: 'string', default: '10000' },
     rate: { type: 'string', default: '2600' },
     changes: { type: 'string', default: '8' },
+    // Only faults in whose name this is, over and over, and no outages beforehand.
+    only: { type: 'string' },
     // A `main.js` that is built already.
     main: { type: 'string' }
   }
@@ -44,6 +47,7 @@ async function torture (): Promise<boolean> {
   const fleet = await Fleet.start(t, { main: values.main ?? copyService(t), seed, windowMs, verificationsPerSecond: rate, changesPerSecond: changes })
   const director = new Director(fleet, tell)
   tell('three replicas are up; nothing broken')
+  if (values.only !== undefined) return await onlySome(fleet, director, values.only, leftMs)
   await sleep(Math.min(45_000, minutes * 6000))
   const redis = [await redisOutage(fleet, Math.min(60, minutes * 6))]
   tell('Redis was down and is back')
@@ -54,6 +58,17 @@ async function torture (): Promise<boolean> {
   tell('settling')
   await fleet.settle()
   for (const line of figuresOf(fleet, director, { redis, postgres })) console.log(line)
+  return fleet.isFlawless
+}
+
+async function onlySome (fleet: Fleet, director: Director, text: string, leftMs: () => number): Promise<boolean> {
+  do {
+    const faults = allFaults(fleet.random).filter(({ kind }) => kind.includes(text))
+    if (faults.length === 0) throw new Error(`No fault has "${text}" in its name.`)
+    for (const fault of faults) await director.play([fault])
+  } while (leftMs() > 0)
+  await fleet.settle()
+  for (const line of figuresOf(fleet, director, { redis: [], postgres: [] })) console.log(line)
   return fleet.isFlawless
 }
 

@@ -1,6 +1,7 @@
 import type { Random } from '../random.ts'
 import type { Fault } from './fault.ts'
-import { postgresAnswersDelayed, postgresAnswersLateThenCut, postgresAnswersSlow, postgresHeld, postgresRefused, redisHeld, redisWritesDelayed, subscriberHeld } from './link-faults.ts'
+import { columnTypeChanged, copiedBeside, ledToStandby, promoted, restoredRunning, restoredStopped } from './history-faults.ts'
+import { farAway, postgresAnswersDelayed, postgresAnswersLateThenCut, postgresAnswersSlow, postgresHeld, postgresRefused, redisHeld, redisWritesDelayed, subscriberHeld } from './link-faults.ts'
 import { postgresFrozen, postgresKilled, postgresRestarted } from './postgres-faults.ts'
 import { redisFlushed, redisFromOldDump, redisFrozen, redisKilled, redisPoisoned } from './redis-faults.ts'
 import { frozen, joining, killed, revokerKilled, terminated, twoRevokers } from './replica-faults.ts'
@@ -16,6 +17,7 @@ export function allFaults (random: Random): Fault[] {
     redisKilled(), redisFromOldDump(), redisFlushed(), redisFrozen(), redisPoisoned(),
     redisHeld(place()), subscriberHeld(place()), redisWritesDelayed(place()),
     postgresRestarted(), postgresKilled(), postgresFrozen(),
-    postgresHeld(place()), postgresRefused(place()), postgresAnswersDelayed(place()), postgresAnswersSlow(place()), postgresAnswersLateThenCut(place())
+    farAway(place()), postgresHeld(place()), postgresRefused(place()), postgresAnswersDelayed(place()), postgresAnswersSlow(place()), postgresAnswersLateThenCut(place()),
+    columnTypeChanged(), ledToStandby(), copiedBeside(), restoredStopped(), restoredRunning(), restoredRunning(place()), promoted({ areLost: false }), promoted({ areLost: true })
   ]
 }

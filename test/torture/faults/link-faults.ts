@@ -7,6 +7,24 @@ function writeDelayMs (fleet: Fleet): number {
   return Math.min(30_000, 3 * fleet.windowMs)
 }
 
+/** Half of it each way, for both stores: a replica in another region. It goes on as the others do. */
+export function farAway (place: number): Fault {
+  return {
+    kind: '80 ms between one replica and its stores',
+    holds: [`postgres link ${place}`, `redis link ${place}`],
+    lasts: 'long',
+    async strike (fleet) {
+      const end = fleet.troubles.begin({ kind: 'replica', name: `replica ${place} far from its stores`, place })
+      const { postgres, redis } = fleet.place(place)
+      for (const link of [postgres, redis]) await link.delay({ toClientMs: 40, toServerMs: 40 })
+      return async () => {
+        for (const link of [postgres, redis]) await link.heal()
+        end(healMs)
+      }
+    }
+  }
+}
+
 /** As TCP does: nobody is told of the partition, and what was sent arrives when it is over. */
 export function postgresHeld (place: number): Fault {
   return {
