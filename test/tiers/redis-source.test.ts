@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { silentLogger } from '../../src/core/logger.ts'
 import { openKeys } from '../../src/engine/open-keys.ts'
 import { freshDatabase, startRedis, until } from '../support/servers.ts'
-import { freePort, ServerProcess } from '../support/server-process.ts'
+import { ask as command, startSentinels } from '../support/sentinel.ts'
+import { freePort } from '../support/server-process.ts'
 
 const followedMs = 5000
 
@@ -33,16 +33,6 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
   }
   const told = (code: string) => lines.filter((line) => line.includes(`"failure":"${code}"`)).length
   return { keys, written, revokes, told, lines }
-}
-
-async function command (port: number, ...words: string[]): Promise<unknown> {
-  const redis = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: 1 })
-  redis.on('error', () => {})
-  try {
-    return await redis.call(words[0]!, ...words.slice(1))
-  } finally {
-    redis.disconnect()
-  }
 }
 
 t.test('what Redis refuses is noticed without a request, told once with its code, shown and counted, and nothing is wrong', async (t) => {
@@ -84,12 +74,8 @@ t.test('the rights that docs/container.md lists are enough', async (t) => {
 
 t.test('a master that Sentinels watch is followed within 5 seconds of a failover', async (t) => {
   const [master, standby] = [await startRedis(t), await startRedis(t)]
-  await command(standby.port, 'replicaof', '127.0.0.1', String(master.port))
-  const sentinels = await Promise.all([1, 2, 3].map(async () => await startSentinel(t, master.port)))
-  const { keys, written, revokes } = await open(t, `redis+sentinel://${sentinels.map((port) => `127.0.0.1:${port}`).join(',')}/mymaster/0`)
+  const { keys, written, revokes } = await open(t, await startSentinels(t, { master, standby }))
   await until(written, { timeoutMs: 15_000 })
-  await until(async () => String(await command(master.port, 'info', 'replication')).includes('state=online'), { timeoutMs: 15_000 })
-  await until(async () => String(await command(sentinels[0]!, 'info', 'sentinel')).includes('slaves=1,sentinels=3'), { timeoutMs: 20_000 })
   await master.kill()
   await until(async () => String(await command(standby.port, 'role')).startsWith('master'), { timeoutMs: 60_000 })
   await until(written, { timeoutMs: followedMs })
@@ -139,14 +125,3 @@ t.test('TLS is checked against REDIS_CA_FILE, and a server with another certific
   await until(() => wrong.lines.some((line) => line.includes('Redis is away')))
   t.equal(wrong.keys.health().redis, 'down')
 })
-
-/** Answers its port. */
-async function startSentinel (t: Test, masterPort: number): Promise<number> {
-  const port = await freePort()
-  const server = new ServerProcess({ name: 'sentinel' })
-  t.teardown(async () => { await server.remove() })
-  const file = join(server.dir, 'sentinel.conf')
-  writeFileSync(file, [`port ${port}`, 'bind 127.0.0.1', `dir ${server.dir}`, `sentinel monitor mymaster 127.0.0.1 ${masterPort} 2`, 'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000', ''].join('\n'))
-  await server.start({ command: 'redis-server', args: [file, '--sentinel'], ready: async () => (await command(port, 'ping')) === 'PONG' })
-  return port
-}

@@ -32,6 +32,8 @@ interface RestrictOptions {
   /** Where to try first; then wherever a replica answers. */
   readonly first?: ReplicaClient
   returned? (answer: Answer): void
+  /** Nobody asks about the keys when it has returned: no replica reads them anew. */
+  readonly isUnseen?: boolean
 }
 
 /** Wall-clock expiry against the monotonic clock here: both are read in milliseconds, and the database rounds. */
@@ -83,6 +85,11 @@ export class Changes {
     await this.restrict({ restriction: 'revoke', keys: [key], request: { method: 'DELETE', path: pathOf(key) }, ...(first && { first }) })
   }
 
+  /** Without a look at what became of it: what a cache holds of the key stays as it is. */
+  async revokeUnseen (key: TrackedKey): Promise<void> {
+    await this.restrict({ restriction: 'revoke', keys: [key], request: { method: 'DELETE', path: pathOf(key) }, isUnseen: true })
+  }
+
   /** Two replicas are asked at once; what either says counts. */
   async revokeTwice (key: TrackedKey, [one, other]: readonly [ReplicaClient, ReplicaClient]): Promise<void> {
     await Promise.all([this.revoke(key, one), this.revoke(key, other)])
@@ -132,14 +139,15 @@ export class Changes {
     for (const key of keys) ledger.restricting(key, restriction, mayFrom)
     const returnedAt = await this.#untilReturned(options)
     for (const key of keys) ledger.restricted(key, Math.max(returnedAt, ends + expirySlackMs))
+    this.made[restriction] += keys.length
+    this.#pending--
+    if (options.isUnseen === true) return
     this.#probe(keys)
     if (ends > returnedAt) {
       await sleep(ends + expirySlackMs - returnedAt)
       this.#probe(keys)
     }
-    this.made[restriction] += keys.length
     for (const key of keys) pool.addRefused(key)
-    this.#pending--
   }
 
   async #untilReturned ({ restriction, keys, request, retry, first, returned }: RestrictOptions): Promise<number> {

@@ -24,14 +24,14 @@ export class Director {
 
   /** Every kind once, in an order drawn anew. */
   async everyFaultAlone (goOn = () => true): Promise<void> {
-    for (const fault of this.#fleet.random.shuffled(allFaults(this.#fleet.random))) {
+    for (const fault of this.#fleet.random.shuffled(allFaults(this.#fleet.random, this.#fleet.stores))) {
       if (goOn()) await this.play([fault])
     }
   }
 
   async randomPair (): Promise<void> {
     const { random } = this.#fleet
-    const faults = random.shuffled(allFaults(random))
+    const faults = random.shuffled(allFaults(random, this.#fleet.stores))
     const [first] = faults
     const second = faults.find((fault) => first !== undefined && first.holds.every((hold) => !fault.holds.includes(hold)))
     if (first === undefined || second === undefined) return

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startPostgres, startRedis, type PostgresServer, type RedisServer, type Teardowns } from '../support/servers.ts'
+import { PgBouncer } from '../support/pgbouncer.ts'
+import { startSentinels } from '../support/sentinel.ts'
 import { freePort } from '../support/server-process.ts'
 import { Changes } from './changes.ts'
 import { Checker } from './checker.ts'
@@ -17,6 +19,9 @@ import { ReplicaClient } from './replica-client.ts'
 import { listensOn } from './socket-owner.ts'
 import { Troubles } from './troubles.ts'
 
+/** `pooler`: PgBouncer in transaction mode. `sentinel`: a Redis with a standby, watched by three Sentinels, and no links to it. */
+export type Stores = 'plain' | 'pooler' | 'sentinel'
+
 export interface FleetOptions {
   /** The built service. */
   readonly main: string
@@ -24,6 +29,18 @@ export interface FleetOptions {
   readonly windowMs: number
   readonly verificationsPerSecond: number
   readonly changesPerSecond: number
+  /** What stands between the replicas and their stores, beside links. `plain`. */
+  readonly stores?: Stores
+}
+
+interface FleetStores {
+  readonly postgres: PostgresServer
+  readonly pooler: PgBouncer | undefined
+  readonly redis: RedisServer
+  readonly standby: RedisServer | undefined
+  /** `REDIS_URL` where Sentinels watch. */
+  readonly sentinels: string | undefined
+  readonly links: Links
 }
 
 interface Place {
@@ -46,7 +63,9 @@ export class Fleet {
   readonly random: Random
   /** The primary; a promotion replaces it. */
   postgres: PostgresServer
+  readonly pooler: PgBouncer | undefined
   readonly redis: RedisServer
+  readonly redisStandby: RedisServer | undefined
   readonly recorder = new Recorder()
   readonly ledger = new Ledger()
   readonly troubles = new Troubles(() => performance.now())
@@ -59,6 +78,7 @@ export class Fleet {
   readonly faultsFound: string[] = []
   readonly #options: FleetOptions
   readonly #links: Links
+  readonly #sentinels: string | undefined
   readonly #places = new Map<number, Place>()
   readonly #strangers = new Set<Replica>()
   readonly #servers = new Set<PostgresServer>()
@@ -68,10 +88,12 @@ export class Fleet {
   #beacons: { readonly live: TrackedKey, readonly revoked: TrackedKey } | undefined
 
   static async start (t: Teardowns, options: FleetOptions): Promise<Fleet> {
-    const [postgres, redis] = await Promise.all([startPostgres(t), startRedis(t)])
+    const [postgres, redis, standby] = await Promise.all([startPostgres(t), startRedis(t), options.stores === 'sentinel' ? startRedis(t) : undefined])
+    const pooler = options.stores === 'pooler' ? await PgBouncer.start(t, postgres.url, { poolSize: 20 }) : undefined
+    const sentinels = standby && await startSentinels(t, { master: redis, standby })
     const links = new Links()
     t.teardown(() => { links.close() })
-    const fleet = new Fleet(options, { postgres, redis, links })
+    const fleet = new Fleet(options, { postgres, pooler, redis, standby, sentinels, links })
     t.teardown(async () => { await fleet.#end() })
     for (const place of [1, 2, 3, 4]) await fleet.#open(place)
     await Promise.all([1, 2, 3].map(async (place) => { await fleet.startReplica(place) }))
@@ -79,11 +101,14 @@ export class Fleet {
     return fleet
   }
 
-  private constructor (options: FleetOptions, { postgres, redis, links }: { postgres: PostgresServer, redis: RedisServer, links: Links }) {
+  private constructor (options: FleetOptions, { postgres, pooler, redis, standby, sentinels, links }: FleetStores) {
     this.#options = options
     this.#links = links
     this.postgres = postgres
+    this.pooler = pooler
     this.redis = redis
+    this.redisStandby = standby
+    this.#sentinels = sentinels
     this.windowMs = options.windowMs
     this.random = new Random(options.seed)
     const random = new Random(options.seed).fork()
@@ -94,6 +119,10 @@ export class Fleet {
     const common = { pool: this.pool, random, clients: () => this.clients }
     this.changes = new Changes({ ...common, ledger, troubles, latencies: this.latencies, windowMs: options.windowMs })
     this.churn = new Churn({ ...common, changes: this.changes, perSecond: options.changesPerSecond, keys: liveKeys, pendingMax })
+  }
+
+  get stores (): Stores {
+    return this.#options.stores ?? 'plain'
   }
 
   /** Replicas that have been started and not been ended; a frozen one is among them. */
@@ -162,7 +191,7 @@ export class Fleet {
   /** A process of the service that is none of the fleet: on another database, beside it on the same Redis. */
   async startStranger (databaseUrl: string): Promise<{ replica: Replica, client: ReplicaClient }> {
     const port = await freePort()
-    const settings = { ...this.#settings(this.place(1)), DATABASE_URL: databaseUrl, REDIS_URL: this.redis.url }
+    const settings = { ...this.#settings(this.place(1)), DATABASE_URL: databaseUrl, REDIS_URL: this.#sentinels ?? this.redis.url }
     const replica = new Replica({ main: this.#options.main, port, settings })
     this.#strangers.add(replica)
     await replica.started()
@@ -261,14 +290,14 @@ export class Fleet {
   }
 
   async #open (place: number): Promise<void> {
-    const [port, postgres, redis] = await Promise.all([freePort(), this.#links.open(this.postgres.port), this.#links.open(this.redis.port)])
+    const [port, postgres, redis] = await Promise.all([freePort(), this.#links.open((this.pooler ?? this.postgres).port), this.#links.open(this.redis.port)])
     this.#places.set(place, { port, postgres, redis, replica: undefined, client: undefined })
   }
 
   #settings (place: Place): Record<string, string> {
     return {
       DATABASE_URL: `postgres://postgres@127.0.0.1:${place.postgres.port}/postgres`,
-      REDIS_URL: `redis://127.0.0.1:${place.redis.port}/0`,
+      REDIS_URL: this.#sentinels ?? `redis://127.0.0.1:${place.redis.port}/0`,
       MANAGEMENT_TOKENS: `torture=${this.#managementToken}`,
       TRUST_WINDOW_MS: String(this.#options.windowMs),
       LOG_LEVEL: 'warn'

@@ -6,17 +6,24 @@ import { copyService } from './copy-service.ts'
 import { Director } from './director.ts'
 import { allFaults } from './faults/all-faults.ts'
 import { figuresOf } from './figures.ts'
-import { Fleet } from './fleet.ts'
+import { Fleet, type Stores } from './fleet.ts'
 import { postgresOutage, redisOutage } from './outages.ts'
 
+/*
+ * npm run torture                                        10,000,000 verifications: a third each on plain stores, behind PgBouncer, and with Sentinels
+ * npm run torture -- --minutes 10                        the same for so long in all
+ * npm run torture -- --stores pooler --minutes 5         one kind of stores
+ * npm run torture -- --only promoted --minutes 2         only faults in whose name this is, over and over, and no outages beforehand
+ */
 const { values } = parseArgs({
   options: {
-    minutes: { type: 'string', default: '10' },
+    minutes: { type: 'string' },
+    verifications: { type: 'string', default: '10000000' },
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+    stores: { type: 'string', default: 'plain,pooler,sentinel' },
     'window-ms': { type: 'string', default: '10000' },
     rate: { type: 'string', default: '2600' },
     changes: { type: 'string', default: '8' },
-    // Only faults in whose name this is, over and over, and no outages beforehand.
     only: { type: 'string' },
     // A `main.js` that is built already.
     main: { type: 'string' }
@@ -36,37 +43,59 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   })
 }
 
+/** Whether the promise was kept on every kind of stores. */
 async function torture (): Promise<boolean> {
-  const [minutes, seed, windowMs, rate, changes] = [values.minutes, values.seed, values['window-ms'], values.rate, values.changes].map(Number) as [number, number, number, number, number]
-  const t = { teardown: (end: () => unknown) => { endings.push(end) } }
-  const start = performance.now()
-  const leftMs = () => start + minutes * 60_000 - performance.now()
-  const tell = (line: string) => { console.log(`[${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s] ${line}`) }
-  console.log(`seed ${seed}, window ${windowMs} ms, ${minutes} minutes; ${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`)
+  const kinds = values.stores.split(',') as Stores[]
+  const stray = kinds.find((kind) => !['plain', 'pooler', 'sentinel'].includes(kind))
+  if (stray !== undefined) throw new Error(`There are no stores "${stray}": plain, pooler, sentinel.`)
+  let isFlawless = true
+  for (const [i, stores] of kinds.entries()) {
+    // Whatever a kind has less than its share, the ones after it may have.
+    if (!await tortureOn(stores, kinds.length - i)) isFlawless = false
+    await endAll()
+  }
+  return isFlawless
+}
 
-  const fleet = await Fleet.start(t, { main: values.main ?? copyService(t), seed, windowMs, verificationsPerSecond: rate, changesPerSecond: changes })
+const start = performance.now()
+let verifications = 0
+
+async function tortureOn (stores: Stores, turnsLeft: number): Promise<boolean> {
+  const [seed, windowMs, rate, changes] = [values.seed, values['window-ms'], values.rate, values.changes].map(Number) as [number, number, number, number]
+  const t = { teardown: (end: () => unknown) => { endings.push(end) } }
+  const begun = performance.now()
+  const shareMs = values.minutes === undefined ? Infinity : (Number(values.minutes) * 60_000 - (begun - start)) / turnsLeft
+  const share = values.minutes === undefined ? (Number(values.verifications) - verifications) / turnsLeft : Infinity
+  const tell = (line: string) => { console.log(`[${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s] ${line}`) }
+  console.log(`stores ${stores}, seed ${seed}, window ${windowMs} ms; ${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, commit ${commit()}`)
+
+  const fleet = await Fleet.start(t, { main: values.main ?? copyService(t), seed, windowMs, verificationsPerSecond: rate, changesPerSecond: changes, stores })
+  const goesOn = () => performance.now() - begun < shareMs && fleet.recorder.size < share
   const director = new Director(fleet, tell)
   tell('three replicas are up; nothing broken')
-  if (values.only !== undefined) return await onlySome(fleet, director, values.only, leftMs)
-  await sleep(Math.min(45_000, minutes * 6000))
-  const redis = [await redisOutage(fleet, Math.min(60, minutes * 6))]
-  tell('Redis was down and is back')
+  if (values.only !== undefined) return await onlySome(fleet, director, values.only, goesOn)
+  await sleep(Math.min(45_000, shareMs / 10))
+  // With Sentinels a Redis that is away is a failover, which is a fault of its own.
+  const redis = stores === 'sentinel' ? [] : [await redisOutage(fleet, Math.min(60, shareMs / 10_000))]
   const postgres = [await postgresOutage(fleet, 'killed'), await postgresOutage(fleet, 'frozen')]
-  tell('Postgres was away and is back, twice')
-  await director.everyFaultAlone(() => leftMs() > 0)
-  while (leftMs() > 2 * windowMs) await director.randomPair()
+  tell('the outages have been')
+  while (goesOn()) {
+    await director.everyFaultAlone(goesOn)
+    for (let i = 0; i < 10 && goesOn(); i++) await director.randomPair()
+  }
   tell('settling')
   await fleet.settle()
+  verifications += fleet.recorder.size
   for (const line of figuresOf(fleet, director, { redis, postgres })) console.log(line)
   return fleet.isFlawless
 }
 
-async function onlySome (fleet: Fleet, director: Director, text: string, leftMs: () => number): Promise<boolean> {
+async function onlySome (fleet: Fleet, director: Director, text: string, goesOn: () => boolean): Promise<boolean> {
   do {
-    const faults = allFaults(fleet.random).filter(({ kind }) => kind.includes(text))
+    const faults = allFaults(fleet.random, fleet.stores).filter(({ kind }) => kind.includes(text))
     if (faults.length === 0) throw new Error(`No fault has "${text}" in its name.`)
     for (const fault of faults) await director.play([fault])
-  } while (leftMs() > 0)
+  } while (goesOn())
   await fleet.settle()
   for (const line of figuresOf(fleet, director, { redis: [], postgres: [] })) console.log(line)
   return fleet.isFlawless

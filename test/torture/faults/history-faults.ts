@@ -8,12 +8,17 @@ import { requireProgram } from '../../support/programs.ts'
 import { until } from '../../support/until.ts'
 import { healMs, type Fleet } from '../fleet.ts'
 import { waitOf } from '../latencies.ts'
+import type { TrackedKey } from '../ledger.ts'
+import type { ReplicaClient } from '../replica-client.ts'
 import type { Fault, Hold } from './fault.ts'
 
 /** Takes hold of everything: the whole fleet gets another history. */
 const everything: readonly Hold[] = ['postgres', 'redis', ...[1, 2, 3, 4].map((place): Hold => `replica ${place}`)]
 const schema = 'navis_keys'
 const run = promisify(execFile)
+const witnessesMade = 9
+/** Positions by which one history runs ahead of another. */
+const ahead = 50
 
 /** A copy of the database, as a staging system begins; it is used and changed beside the original, on the same Redis. */
 export function copiedBeside (): Fault {
@@ -23,18 +28,22 @@ export function copiedBeside (): Fault {
     lasts: 'short',
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: 'a copy of the database in use' })
+      const witnesses = await fleet.churn.keys(witnessesMade)
       const dump = await dumped(fleet, 'copied')
       await administer(fleet.postgres.url, 'create database copied')
       await restore(dump.file, fleet.postgres.urlOf('copied'))
-      const known = [...fleet.pool.recent, ...fleet.pool.live].filter(({ madeAt }) => madeAt < dump.at)
       const { replica, client } = await fleet.startStranger(fleet.postgres.urlOf('copied'))
-      // What lives in the original is revoked in the copy; what is revoked in either is asked of the copy.
-      for (const key of known.slice(0, 10)) {
-        client.verify(key, 64)
-        await client.call({ method: 'DELETE', path: `/v1/workspaces/${key.workspaceId}/keys/${key.id}`, timeoutMs: 5000 })
-      }
+      await sleep(untilLineageMs(fleet))
+      // The copy runs ahead in its own history, and then writes what it holds of keys that the original has revoked.
+      await Promise.all(witnesses.slice(1).map(async (key) => { await fleet.changes.revokeUnseen(key) }))
+      await renamed(fleet, witnesses[0], ahead, client)
+      for (const key of witnesses) await renamed(fleet, key, 1, client)
+      for (const key of witnesses) client.verify(key, 64)
+      const known = fleet.pool.live.filter(({ madeAt }) => madeAt < dump.at).slice(0, 10)
+      for (const { workspaceId, id } of known) await client.call({ method: 'DELETE', path: `/v1/workspaces/${workspaceId}/keys/${id}`, timeoutMs: 5000 })
+      await renamed(fleet, witnesses[0], 2 * ahead)
       return async () => {
-        for (const key of [...fleet.pool.recent, ...known]) client.verify(key, 64)
+        askAll(fleet, witnesses)
         await sleep(200)
         client.close()
         await replica.kill()
@@ -52,7 +61,9 @@ export function restoredStopped (): Fault {
     holds: everything,
     lasts: 'short',
     async strike (fleet) {
+      const witnesses = await fleet.churn.keys(witnessesMade)
       const dump = await dumped(fleet, 'stopped')
+      await goAstray(fleet, witnesses)
       return async () => {
         await fleet.quiet()
         const end = fleet.troubles.begin({ kind: 'postgres', name: 'restored with the replicas stopped', mayBeUnavailable: true })
@@ -62,6 +73,7 @@ export function restoredStopped (): Fault {
         await restore(dump.file, fleet.postgres.url)
         fleet.setBack(dump.at)
         await Promise.all(places.map(async (place) => { await fleet.startReplica(place) }))
+        await revokeAnew(fleet, witnesses)
         fleet.churn.resume()
         end(waitOf(fleet.windowMs) + healMs)
       }
@@ -76,11 +88,13 @@ export function restoredRunning (frozenPlace?: number): Fault {
     holds: everything,
     lasts: 'short',
     async strike (fleet) {
+      const witnesses = await fleet.churn.keys(witnessesMade)
       const end = frozenPlace === undefined
         ? undefined
         : fleet.troubles.begin({ kind: 'replica', name: `replica ${frozenPlace} frozen`, place: frozenPlace, mayBeUnavailable: true })
       if (frozenPlace !== undefined) fleet.replica(frozenPlace).freeze()
       const dump = await dumped(fleet, 'running')
+      await goAstray(fleet, witnesses, frozenPlace)
       return async () => {
         await fleet.quiet()
         const endOfAll = fleet.troubles.begin({ kind: 'postgres', name: 'restored under running replicas', mayBeUnavailable: true })
@@ -94,6 +108,7 @@ export function restoredRunning (frozenPlace?: number): Fault {
           fleet.replica(frozenPlace).thaw()
         }
         end?.(healMs)
+        await revokeAnew(fleet, witnesses)
         fleet.churn.resume()
         // What was cached has to be asked for anew, and a lineage to be founded once the rows of before are counted out.
         endOfAll(waitOf(fleet.windowMs) + healMs)
@@ -108,6 +123,7 @@ export function promoted ({ areLost }: { areLost: boolean }): Fault {
     kind: `the primary killed and a standby promoted, ${areLost ? 'the last commits lost' : 'nothing lost'}`,
     holds: everything,
     lasts: 'short',
+    only: ['plain', 'sentinel'],
     async strike (fleet) {
       const primary = fleet.postgres
       const link = await fleet.openLink(primary.port)
@@ -142,6 +158,7 @@ export function ledToStandby (): Fault {
     kind: 'led to a standby, whose connections stay open afterwards',
     holds: ['postgres'],
     lasts: 'long',
+    only: ['plain', 'sentinel'],
     async strike (fleet) {
       const standby = await PostgresServer.standbyOf(fleet.postgres.port)
       fleet.keepUntilTheEnd(standby)
@@ -170,6 +187,46 @@ export function columnTypeChanged (): Fault {
         end()
       }
     }
+  }
+}
+
+/**
+ * A history that will be lost: many positions are taken in it, and then the witnesses are read anew everywhere, so that memory and Redis hold them
+ * as of positions that the history after it will use for other changes.
+ */
+async function goAstray (fleet: Fleet, witnesses: readonly TrackedKey[], frozenPlace?: number): Promise<void> {
+  const client = fleet.clients.find(({ place }) => place !== frozenPlace)
+  await renamed(fleet, witnesses[0], ahead, client)
+  for (const key of witnesses) await renamed(fleet, key, 1, client)
+  askAll(fleet, witnesses)
+  await sleep(100)
+}
+
+/** The witnesses are revoked in the history that counts now, which then goes beyond the positions of the lost one; and they are asked about. */
+async function revokeAnew (fleet: Fleet, witnesses: readonly TrackedKey[]): Promise<void> {
+  await Promise.all(witnesses.slice(1).map(async (key) => { await fleet.changes.revokeUnseen(key) }))
+  await renamed(fleet, witnesses[0], 2 * ahead)
+  await sleep(untilLineageMs(fleet))
+  askAll(fleet, witnesses)
+  await sleep(100)
+}
+
+/** Members that the database shows from before are counted out after W; then a lineage is founded, and Redis is used. */
+function untilLineageMs ({ windowMs }: Fleet): number {
+  return waitOf(windowMs) + 1500
+}
+
+function askAll (fleet: Fleet, keys: readonly TrackedKey[]): void {
+  for (const client of fleet.clients) for (const key of keys) client.verify(key, 64)
+}
+
+/** So many changes that take nothing away: through the fleet, or through one replica of a copy. */
+async function renamed (fleet: Fleet, key: TrackedKey | undefined, times: number, client?: ReplicaClient): Promise<void> {
+  if (key === undefined) throw new Error('No key could be made.')
+  for (let done = 0; done < times; done += 10) {
+    await Promise.all(Array.from({ length: Math.min(10, times - done) }, async () => {
+      await (client === undefined ? fleet.changes.rename(key) : client.call({ method: 'PATCH', path: `/v1/workspaces/${key.workspaceId}/keys/${key.id}`, body: { name: 'renamed' }, timeoutMs: 5000 }))
+    }))
   }
 }
 

@@ -13,6 +13,7 @@ export function farAway (place: number): Fault {
     kind: '80 ms between one replica and its stores',
     holds: [`postgres link ${place}`, `redis link ${place}`],
     lasts: 'long',
+    only: ['plain', 'pooler'],
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'replica', name: `replica ${place} far from its stores`, place })
       const { postgres, redis } = fleet.place(place)
@@ -64,6 +65,7 @@ export function postgresAnswersDelayed (place: number): Fault {
     kind: "Postgres's answers to one replica delayed by 0.6 D, no hints",
     holds: [`postgres link ${place}`, `redis link ${place}`],
     lasts: 'long',
+    only: ['plain', 'pooler'],
     async strike (fleet) {
       const { postgres, redis } = fleet.place(place)
       const end = fleet.troubles.begin({ kind: 'replica', name: `Postgres's answers to replica ${place} delayed`, place, mayBeUnavailable: true })
@@ -83,6 +85,7 @@ export function postgresAnswersSlow (place: number): Fault {
     kind: "Postgres's answers to one replica delayed by 0.2 to 1.2 s, no hints",
     holds: [`postgres link ${place}`, `redis link ${place}`],
     lasts: 'long',
+    only: ['plain', 'pooler'],
     async strike (fleet) {
       const { postgres, redis } = fleet.place(place)
       const delayMs = fleet.random.between(200, 1200)
@@ -109,6 +112,7 @@ export function postgresAnswersLateThenCut (place: number): Fault {
     kind: "Postgres's answers to one replica late, then none at all, no hints",
     holds: [`postgres link ${place}`, `redis link ${place}`],
     lasts: 'long',
+    only: ['plain', 'pooler'],
     async strike (fleet) {
       const { postgres, redis } = fleet.place(place)
       const end = fleet.troubles.begin({ kind: 'replica', name: `Postgres's answers to replica ${place} late, then none`, place, mayBeUnavailable: true })
@@ -129,6 +133,7 @@ export function redisHeld (place: number): Fault {
     kind: 'one replica cut from Redis, silently',
     holds: [`redis link ${place}`],
     lasts: 'short',
+    only: ['plain', 'pooler'],
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: `replica ${place} cut from Redis` })
       await fleet.place(place).redis.hold()
@@ -146,6 +151,7 @@ export function subscriberHeld (place: number): Fault {
     kind: "one replica's subscriber connection cut, silently",
     holds: [`redis link ${place}`],
     lasts: 'long',
+    only: ['plain', 'pooler'],
     async strike (fleet) {
       const { redis } = fleet.place(place)
       const late = fleet.random.chance(0.5)
@@ -166,6 +172,7 @@ export function redisWritesDelayed (place: number): Fault {
     kind: "one replica's writes to Redis delayed by 30 s (3 D if that is less)",
     holds: [`redis link ${place}`],
     lasts: 'short',
+    only: ['plain', 'pooler'],
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: `replica ${place} writes to Redis late` })
       await fleet.place(place).redis.delay({ toServerMs: writeDelayMs(fleet) })

@@ -33,6 +33,24 @@ export function postgresKilled (): Fault {
   }
 }
 
+/** PgBouncer in transaction mode, with everybody's connections. */
+export function poolerKilled (): Fault {
+  return {
+    kind: 'the pooler killed and started again',
+    holds: ['postgres'],
+    lasts: 'short',
+    only: ['pooler'],
+    async strike (fleet) {
+      const end = fleet.troubles.begin({ kind: 'postgres', name: 'pooler killed', mayBeUnavailable: true })
+      await fleet.pooler?.kill()
+      return async () => {
+        await fleet.pooler?.start()
+        end(healMs)
+      }
+    }
+  }
+}
+
 export function postgresFrozen (): Fault {
   return {
     kind: 'Postgres frozen',

@@ -2,20 +2,51 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { ask } from '../../support/sentinel.ts'
+import { until } from '../../support/until.ts'
 import { healMs, type Fleet } from '../fleet.ts'
 import type { Fault } from './fault.ts'
 import { Poisoner } from './poisoner.ts'
+
+/** After a failover it is another server that has to be broken, and no link leads there. */
+const linked = ['plain', 'pooler'] as const
 
 export function redisKilled (): Fault {
   return {
     kind: 'Redis killed and started empty',
     holds: ['redis'],
     lasts: 'short',
+    only: linked,
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: 'Redis killed' })
       await fleet.redis.kill()
       return async () => {
         await fleet.redis.start()
+        end(healMs)
+      }
+    }
+  }
+}
+
+/** The master is killed; the Sentinels make the standby the master, and the one before comes back as its standby. */
+export function redisFailedOver (): Fault {
+  return {
+    kind: 'the Redis master killed, a failover by its Sentinels',
+    holds: ['redis'],
+    lasts: 'long',
+    only: ['sentinel'],
+    async strike (fleet) {
+      const servers = [fleet.redis, fleet.redisStandby].filter((server) => server !== undefined)
+      const roles = await Promise.all(servers.map(async ({ port }) => String(await ask(port, 'role'))))
+      const master = servers[roles.findIndex((role) => role.startsWith('master'))]
+      const standby = servers.find((server) => server !== master)
+      if (master === undefined || standby === undefined) throw new Error('There is no master of Redis.')
+      const end = fleet.troubles.begin({ kind: 'redis', name: 'Redis master killed' })
+      await master.kill()
+      return async () => {
+        await until(async () => String(await ask(standby.port, 'role')).startsWith('master'), { timeoutMs: 60_000 })
+        await master.start()
+        await until(async () => String(await ask(master.port, 'role')).startsWith('slave'), { timeoutMs: 60_000 })
         end(healMs)
       }
     }
@@ -28,6 +59,7 @@ export function redisFromOldDump (): Fault {
     kind: 'Redis started again from an old dump',
     holds: ['redis'],
     lasts: 'short',
+    only: linked,
     async strike (fleet) {
       const dump = join(fleet.redis.dir, 'dump.rdb')
       await on(fleet, async (redis) => await redis.save())
@@ -47,6 +79,7 @@ export function redisFlushed (): Fault {
     kind: 'Redis emptied (FLUSHALL), over and over',
     holds: ['redis'],
     lasts: 'short',
+    only: linked,
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: 'FLUSHALL' })
       const stop = repeat(200, async () => { await on(fleet, async (redis) => await redis.flushall()) })
@@ -63,6 +96,7 @@ export function redisFrozen (): Fault {
     kind: 'Redis frozen',
     holds: ['redis'],
     lasts: 'short',
+    only: linked,
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: 'Redis frozen' })
       fleet.redis.pause()
@@ -79,6 +113,7 @@ export function redisPoisoned (): Fault {
     kind: 'Redis poisoned: old rows, rows of other keys, garbage, wrong HMACs, forged and repeated hints',
     holds: ['redis'],
     lasts: 'long',
+    only: linked,
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: 'Redis poisoned' })
       const poisoner = await Poisoner.start({ url: fleet.redis.url, random: fleet.random })
