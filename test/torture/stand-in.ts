@@ -7,6 +7,7 @@ interface StandInKey {
   readonly id: string
   readonly token: string
   readonly workspaceId: string
+  readonly ownerId: string | undefined
   refusedFrom: number
 }
 
@@ -53,12 +54,14 @@ export class StandIn {
 
   async #answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? ''
-    const [, workspaceId = '', id = ''] = /^\/v1\/workspaces\/([^/]+)\/keys\/?([^/]*)$/.exec(path) ?? []
+    const [, workspaceId = '', id = '', act] = /^\/v1\/workspaces\/([^/]+)\/keys\/?([^/]*)(\/rotate)?$/.exec(path) ?? []
+    const body = JSON.parse(await text(request) || '{}') as { expires_at?: string, owner_id?: string }
     if (path === '/forward-auth') response.writeHead(this.#verify((request.headers.authorization ?? '').slice(7))).end()
-    else if (id === 'revoke-all') await this.#take([...this.#store.keys.values()].filter((key) => key.workspaceId === workspaceId), Date.now(), response)
+    else if (id === 'revoke-all') await this.#take(this.#keysOf(workspaceId, body.owner_id), Date.now(), response)
+    else if (act !== undefined) await this.#rotate(id, response)
     else if (request.method === 'DELETE') await this.#take(this.#keysWith(id), Date.now(), response)
-    else if (request.method === 'PATCH') await this.#patch(id, JSON.parse(await text(request)) as { expires_at?: string }, response)
-    else response.writeHead(201).end(JSON.stringify(this.#make(workspaceId)))
+    else if (request.method === 'PATCH') await this.#patch(id, body, response)
+    else response.writeHead(201).end(JSON.stringify(this.#make({ workspaceId, ownerId: body.owner_id })))
   }
 
   #verify (token: string): number {
@@ -78,20 +81,32 @@ export class StandIn {
     else await this.#take(this.#keysWith(id), Date.parse(expiresAt), response, 200)
   }
 
-  async #take (keys: readonly StandInKey[], from: number, response: ServerResponse, status = 204): Promise<void> {
+  /** The old token ends as a revoked one does, and the answer has a new one of the same id. */
+  async #rotate (id: string, response: ServerResponse): Promise<void> {
+    const [key] = this.#keysWith(id)
+    if (key === undefined) return
+    const fresh = this.#make(key)
+    await this.#take(this.#keysWith(id).filter((one) => one !== fresh), Date.now(), response, 201, JSON.stringify(fresh))
+  }
+
+  async #take (keys: readonly StandInKey[], from: number, response: ServerResponse, status = 204, body?: string): Promise<void> {
     const { returnsEarlyMs = 0 } = this.#fault
     if (returnsEarlyMs > 0) {
-      response.writeHead(status).end()
+      response.writeHead(status).end(body)
       await sleep(returnsEarlyMs)
     }
     for (const key of keys) key.refusedFrom = Math.min(key.refusedFrom, from)
-    if (!response.writableEnded) response.writeHead(status).end()
+    if (!response.writableEnded) response.writeHead(status).end(body)
   }
 
-  #make (workspaceId: string): StandInKey {
-    const key = { id: randomUUID(), token: randomUUID(), workspaceId, refusedFrom: Infinity }
+  #make ({ id = randomUUID(), workspaceId, ownerId }: Pick<StandInKey, 'workspaceId' | 'ownerId'> & { readonly id?: string }): StandInKey {
+    const key = { id, token: randomUUID(), workspaceId, ownerId, refusedFrom: Infinity }
     this.#store.keys.set(key.token, key)
     return key
+  }
+
+  #keysOf (workspaceId: string, ownerId: string | undefined): StandInKey[] {
+    return [...this.#store.keys.values()].filter((key) => key.workspaceId === workspaceId && (ownerId === undefined || key.ownerId === ownerId))
   }
 
   #keysWith (id: string): StandInKey[] {
