@@ -1,8 +1,11 @@
 #!/usr/bin/env node
+import { text } from 'node:stream/consumers'
 import { runProgram } from './cli/program.ts'
 
 process.exitCode = await runProgram(process.argv.slice(2), {
   env: process.env,
+  isInteractive: process.stderr.isTTY,
+  readIn: async () => await text(process.stdin),
   writeOut: (text) => { process.stdout.write(text) },
   writeError: (text) => { process.stderr.write(text) }
 })

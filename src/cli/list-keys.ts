@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { KeyStatus, ManagedKey } from '../core/key-record.ts'
+import type { Scope } from '../core/scopes.ts'
 import { toWireKey } from '../http/wire.ts'
 import type { Terminal } from './terminal.ts'
 import { table } from './table.ts'
@@ -8,14 +9,19 @@ import { withKeys } from './with-keys.ts'
 export interface ListFlags {
   readonly workspace: string
   readonly status: KeyStatus | 'all'
+  readonly owner?: string
+  readonly scope?: Scope
+  readonly q?: string
+  readonly unusedDays?: number
+  readonly expiresWithinDays?: number
   readonly limit: number
   readonly cursor?: string
   readonly json?: true
 }
 
-export async function listKeys (config: Config, { workspace, status, limit, cursor, json }: ListFlags, terminal: Terminal): Promise<void> {
+export async function listKeys (config: Config, { workspace, status, owner, scope, q, unusedDays, expiresWithinDays, limit, cursor, json }: ListFlags, terminal: Terminal): Promise<void> {
   const { keys, nextCursor } = await withKeys(config, { mayBeNew: false }, async ({ service }) => {
-    return await service.list({ workspaceId: workspace, status, limit, cursor })
+    return await service.list({ workspaceId: workspace, status, ownerId: owner, scope, q, unusedDays, expiresWithinDays, limit, cursor })
   })
   if (json) {
     terminal.writeOut(`${JSON.stringify({ keys: keys.map(toWireKey), next_cursor: nextCursor }, null, 2)}\n`)

@@ -1,14 +1,26 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { Command, Option } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import type { Config } from '../config/config.ts'
+import { rules } from '../core/key-rules.ts'
+import { policyDaysMax } from '../core/policies.ts'
 import { scopes } from '../core/scopes.ts'
+import { completionFor, shells, type Shell } from './completion.ts'
 import type { CreateFlags } from './create-key.ts'
 import { exitCodeOf, isHelp, problemOf, sentenceOf } from './failure.ts'
+import type { EditFlags } from './edit-key.ts'
+import type { AuditFlags, CallFlags, UsageFlags } from './history.ts'
+import type { ImportFlags } from './import-keys.ts'
 import type { ListFlags } from './list-keys.ts'
+import type { PolicyFlags } from './policy.ts'
+import type { LeakFlags } from './report-leaks.ts'
+import type { RevokeAllFlags } from './revoke-all.ts'
 import type { RevokeFlags } from './revoke-key.ts'
+import type { RotateFlags } from './rotate-key.ts'
+import type { KeyFlags } from './show-key.ts'
+import type { VerifyFlags } from './verify-token.ts'
 import type { Terminal } from './terminal.ts'
-import { expiry, id, metadata, rowCount } from './values.ts'
+import { cidrs, expiry, id, metadata, moment, orNone, owner, rateLimit, rowCount, wholeNumber } from './values.ts'
 
 const settingsHelp = `
 Settings come from the environment, under the same names as the service's own: DATABASE_URL, or DATA_DIR for the embedded
@@ -19,8 +31,9 @@ Exit status: 0 success, 1 failure, 2 invalid command line.`
 export async function runProgram (args: readonly string[], terminal: Terminal): Promise<number> {
   const asJson = args.includes('--json')
   try {
-    await programFor(terminal, asJson).parseAsync([...args], { from: 'user' })
-    return 0
+    const { program, wasRefused } = programFor(terminal, asJson)
+    await program.parseAsync([...args], { from: 'user' })
+    return wasRefused() ? 1 : 0
   } catch (error) {
     if (!isHelp(error)) terminal.writeError(asJson ? `${JSON.stringify(problemOf(error))}\n` : `${sentenceOf(error)}\n`)
     return exitCodeOf(error)
@@ -28,7 +41,8 @@ export async function runProgram (args: readonly string[], terminal: Terminal): 
 }
 
 // Each command's code is loaded when it runs: help and invalid command lines do not wait for the engine.
-function programFor (terminal: Terminal, asJson: boolean): Command {
+function programFor (terminal: Terminal, asJson: boolean): { program: Command, wasRefused (): boolean } {
+  let isRefused = false
   const config = async (): Promise<Config> => await readConfigFrom(terminal.env)
 
   const create = command('create')
@@ -36,7 +50,7 @@ function programFor (terminal: Terminal, asJson: boolean): Command {
     .addOption(workspace())
     .requiredOption('--name <name>', 'the name that people see')
     .addOption(new Option('--scope <scope>', 'what the key may do').choices(Object.keys(scopes)).makeOptionMandatory())
-    .addOption(new Option('--owner <id>', 'the person or program in the workspace that owns the key').argParser(id))
+    .addOption(new Option('--owner <id>', 'the person or program in the workspace that owns the key').argParser(owner))
     .addOption(new Option('--expires <when>', 'in 30d (also m, h, w), on 2027-01-01 (UTC), or RFC 3339; default: never').argParser(expiry))
     .addOption(new Option('--metadata <k=v...>', 'your own notes').argParser(metadata))
     .addOption(json())
@@ -49,12 +63,41 @@ function programFor (terminal: Terminal, asJson: boolean): Command {
     .description('List keys, newest first.')
     .addOption(workspace())
     .addOption(new Option('--status <status>', 'only keys with this status').choices(['active', 'expired', 'revoked', 'all']).default('active'))
-    .addOption(new Option('--limit <n>', 'keys per page, 1 to 200').argParser(rowCount).default(50))
-    .option('--cursor <cursor>', 'continue after the page that printed this cursor')
+    .addOption(new Option('--owner <id>', 'only keys of this owner').argParser(owner))
+    .addOption(new Option('--scope <scope>', 'only keys with this scope').choices(Object.keys(scopes)))
+    .option('--q <text>', 'only keys whose name holds this, in any case')
+    .addOption(new Option('--unused-days <n>', 'only keys that were not used for so many days').argParser(wholeNumber(1, 36_500)))
+    .addOption(new Option('--expires-within-days <n>', 'only keys that expire within so many days').argParser(wholeNumber(1, 36_500)))
+    .addOption(pageSize())
+    .addOption(cursor())
     .addOption(json())
     .action(async (flags: ListFlags) => {
       const { listKeys } = await import('./list-keys.ts')
       await listKeys(await config(), flags, terminal)
+    })
+
+  const get = keyCommand('get', 'Show a key.')
+    .action(async (keyId: string, flags: KeyFlags) => {
+      const { showKey } = await import('./show-key.ts')
+      await showKey(await config(), keyId, flags, terminal)
+    })
+
+  const edit = keyCommand('edit', 'Change a key. Returns when whatever narrows is in force on every replica.')
+    .option('--name <name>', 'its name')
+    .addOption(new Option('--expires <when>', 'in 30d (also m, h, w), on 2027-01-01 (UTC), RFC 3339, or none').argParser(orNone(expiry)))
+    .addOption(new Option('--allowed-cidrs <list>', 'the only addresses that may use it, with commas, or none for every address').argParser(orNone(cidrs)))
+    .addOption(new Option('--rate-limit <limit>', 'requests/seconds, such as 100/60, or none').argParser(orNone(rateLimit)))
+    .action(async (keyId: string, flags: EditFlags) => {
+      const { editKey } = await import('./edit-key.ts')
+      await editKey(await config(), keyId, flags, terminal)
+    })
+
+  const rotate = keyCommand('rotate', 'Give a key a new token. Only the token is printed to stdout, once.')
+    .addOption(new Option('--grace-seconds <n>', 'for how long the token before goes on working; default: 0').argParser(wholeNumber(0, rules.graceSecondsMax)))
+    .addOption(new Option('--grace-starts <when>', 'when the grace begins').choices(['now', 'first_use']))
+    .action(async (keyId: string, flags: RotateFlags) => {
+      const { rotateKey } = await import('./rotate-key.ts')
+      await rotateKey(await config(), keyId, flags, terminal)
     })
 
   const revoke = command('revoke')
@@ -68,6 +111,101 @@ function programFor (terminal: Terminal, asJson: boolean): Command {
       await revokeKey(await config(), keyId, flags, terminal)
     })
 
+  const revokeAll = command('revoke-all')
+    .description('Revoke every key of an owner, or of the workspace. Returns when every replica refuses them.')
+    .addOption(workspace())
+    .addOption(new Option('--owner <id>', 'whose keys').argParser(owner))
+    .option('--everyone', 'every key of the workspace')
+    .option('--reason <text>', 'the reason, for the audit')
+    .addOption(json())
+    .action(async (flags: RevokeAllFlags) => {
+      const { revokeAll } = await import('./revoke-all.ts')
+      await revokeAll(await config(), flags, terminal)
+    })
+
+  const importing = command('import')
+    .description('Import keys of another system from JSON lines or CSV: token_sha256 (or token), name, scope, hint, owner_id, expires_at, created_at, metadata.')
+    .argument('<file>', 'the file, or - for standard input')
+    .addOption(workspace())
+    .addOption(new Option('--format <format>', 'how to read it; default: by its first character').choices(['jsonl', 'csv']))
+    .addOption(new Option('--scope <scope>', 'the scope of keys that have none in the file').choices(Object.keys(scopes)))
+    .addOption(json())
+    .action(async (file: string, flags: ImportFlags) => {
+      const { importKeys } = await import('./import-keys.ts')
+      await importKeys(await config(), file, flags, terminal)
+    })
+
+  const usage = keyCommand('usage', 'Show what a key was used for.')
+    .option('--from <day>', 'the first day, such as 2027-01-31 (UTC); default: 30 days before the last')
+    .option('--to <day>', 'the last day; default: today')
+    .action(async (keyId: string, flags: UsageFlags) => {
+      const { showUsage } = await import('./history.ts')
+      await showUsage(await config(), keyId, flags, terminal)
+    })
+
+  const audit = pageCommand('audit', 'Show who did what to which key when, newest first.')
+    .option('--actor <name>', 'only what this one did')
+    .action(async (flags: AuditFlags) => {
+      const { listAudit } = await import('./history.ts')
+      await listAudit(await config(), flags, terminal)
+    })
+
+  const calls = pageCommand('calls', 'Show the calls through the gateway, newest first.')
+    .option('--tool <name>', 'only calls of this tool')
+    .addOption(new Option('--decision <decision>', 'only calls that ended so').choices(['passed', 'denied', 'failed']))
+    .action(async (flags: CallFlags) => {
+      const { listCalls } = await import('./history.ts')
+      await listCalls(await config(), flags, terminal)
+    })
+
+  const policyGet = command('get')
+    .description('Show how long the keys of a workspace may live.')
+    .addOption(workspace())
+    .addOption(json())
+    .action(async (flags: PolicyFlags) => {
+      const { showPolicy } = await import('./policy.ts')
+      await showPolicy(await config(), flags, terminal)
+    })
+
+  const policySet = command('set')
+    .description('Replace the policy of a workspace: what is not named is no rule any more.')
+    .addOption(workspace())
+    .addOption(new Option('--max-lifetime-days <n>', 'the longest life of a key').argParser(wholeNumber(1, policyDaysMax)))
+    .addOption(new Option('--default-lifetime-days <n>', 'the life of a key that is made without an expiry').argParser(wholeNumber(1, policyDaysMax)))
+    .addOption(new Option('--unused-days <n>', 'a key that is not used for so long is revoked').argParser(wholeNumber(1, policyDaysMax)))
+    .addOption(new Option('--apply <to>', 'all: also shorten the keys that exist').choices(['new', 'all']).default('new'))
+    .addOption(json())
+    .action(async (flags: PolicyFlags) => {
+      const { setPolicy } = await import('./policy.ts')
+      await setPolicy(await config(), flags, terminal)
+    })
+
+  const leaks = command('leaks')
+    .description('End the keys of leaked tokens: one a line, or its SHA-256. Returns when every replica refuses them.')
+    .argument('[file]', 'the file; default: standard input', '-')
+    .option('--url <url>', 'where they were found')
+    .option('--source <name>', 'who found them')
+    .addOption(json())
+    .action(async (file: string, flags: LeakFlags) => {
+      const { reportLeaks } = await import('./report-leaks.ts')
+      await reportLeaks(await config(), file, flags, terminal)
+    })
+
+  const verify = command('verify')
+    .description('Say what the service would say of the token on standard input. Exit status 1: it is refused.')
+    .addOption(new Option('--scope <scope>', 'what it is needed for').choices(Object.keys(scopes)))
+    .option('--address <address>', 'where its client is')
+    .addOption(json())
+    .action(async (flags: VerifyFlags) => {
+      const { verifyToken } = await import('./verify-token.ts')
+      isRefused = !await verifyToken(await config(), flags, terminal)
+    })
+
+  const completion = command('completion')
+    .description('Print the completion of commands for a shell, such as: eval "$(navis-keys completion bash)"')
+    .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(shells))
+    .action((shell: Shell) => { terminal.writeOut(completionFor(shell, program)) })
+
   const migrate = command('migrate')
     .description('Bring the database to the newest schema. The service does this itself when it starts.')
     .addOption(json())
@@ -76,12 +214,39 @@ function programFor (terminal: Terminal, asJson: boolean): Command {
       await migrateDatabase(await config(), flags, terminal)
     })
 
-  return command('navis-keys')
-    .description('Creates, lists and revokes API keys in the database of the service.')
+  const program = command('navis-keys')
+    .description('Manages API keys in the database of the service.')
     .version(version(), '--version', 'print the version')
     .addHelpText('after', settingsHelp)
-    .addCommand(command('keys').description('Create, list and revoke keys.').addCommand(create).addCommand(list).addCommand(revoke))
+    .addCommand(subcommands('keys', 'Make, find, change and end keys.', [create, list, get, edit, rotate, revoke, revokeAll, importing, usage]))
+    .addCommand(subcommands('policy', 'Show or replace how long the keys of a workspace may live.', [policyGet, policySet]))
+    .addCommand(audit)
+    .addCommand(calls)
+    .addCommand(leaks)
+    .addCommand(verify)
     .addCommand(migrate)
+    .addCommand(completion)
+  return { program, wasRefused: () => isRefused }
+
+  function subcommands (name: string, description: string, commands: readonly Command[]): Command {
+    return commands.reduce((parent, one) => parent.addCommand(one), command(name).description(description))
+  }
+
+  function keyCommand (name: string, description: string): Command {
+    return command(name).description(description).argument('<id>', 'the id of the key').addOption(workspace()).addOption(json())
+  }
+
+  function pageCommand (name: string, description: string): Command {
+    return command(name)
+      .description(description)
+      .addOption(workspace())
+      .option('--key <id>', 'only of this key')
+      .addOption(new Option('--from <when>', 'the first moment that counts: 2027-01-01 (UTC), or RFC 3339').argParser(moment))
+      .addOption(new Option('--to <when>', 'the first moment that does not count any more').argParser(moment))
+      .addOption(pageSize())
+      .addOption(cursor())
+      .addOption(json())
+  }
 
   /** A command that throws its failures instead of ending the process. */
   function command (name: string): Command {
@@ -95,6 +260,14 @@ function programFor (terminal: Terminal, asJson: boolean): Command {
 
 function json (): Option {
   return new Option('--json', 'print JSON; failures too (RFC 9457, on stderr)')
+}
+
+function pageSize (): Option {
+  return new Option('--limit <n>', 'rows per page, 1 to 200').argParser(rowCount).default(50)
+}
+
+function cursor (): Option {
+  return new Option('--cursor <cursor>', 'continue after the page that printed this cursor')
 }
 
 function workspace (): Option {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import type { RateLimit } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 import { parseExpiry } from './expiry.ts'
 
@@ -26,4 +27,41 @@ export function metadata (text: string, before: Readonly<Record<string, string>>
   if (name === '__proto__') throw new InvalidArgumentError('__proto__ is not allowed as a name.')
   if (name === '' || rest.length === 0) throw new InvalidArgumentError('Give name=value.')
   return Object.fromEntries([...Object.entries(before ?? {}), [name, rest.join('=')]])
+}
+
+export function wholeNumber (least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`Give a whole number from ${least} to ${most}.`)
+    return value
+  }
+}
+
+/** A moment that may be past. */
+export function moment (text: string): number {
+  const time = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))?$/i.test(text) ? Date.parse(text.toUpperCase()) : NaN
+  if (!Number.isFinite(time)) throw new InvalidArgumentError('Give 2027-01-01 (UTC), or RFC 3339 with an offset.')
+  return time
+}
+
+/** `none` takes away what there is. It stays a text, because the parser of command lines takes null for a value that is missing. */
+export function orNone<T> (parse: (text: string) => T): (text: string) => T | 'none' {
+  return (text) => text === 'none' ? text : parse(text)
+}
+
+export function cidrs (text: string): readonly string[] {
+  return text.split(',').map((part) => part.trim()).filter((part) => part !== '')
+}
+
+/** `100/60`: so many requests in so many seconds. */
+export function rateLimit (text: string): RateLimit {
+  const [, requests, windowSeconds] = /^(\d{1,7})\/(\d{1,5})$/.exec(text) ?? []
+  if (requests === undefined || windowSeconds === undefined) throw new InvalidArgumentError('Give requests/seconds, such as 100/60, or none.')
+  return { requests: Number(requests), windowSeconds: Number(windowSeconds) }
+}
+
+/** The id of an owner, which may have more signs than that of a workspace. */
+export function owner (text: string): string {
+  if (!new RegExp(rules.ownerId.pattern, 'u').test(text)) throw new InvalidArgumentError(`Give ${rules.ownerId.says}.`)
+  return text
 }

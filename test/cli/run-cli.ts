@@ -14,10 +14,10 @@ export interface Outcome {
 type Env = Readonly<Record<string, string>>
 
 /** Runs a command line in this process, with these settings and no others. */
-export async function runCli (args: readonly string[], env: Env): Promise<Outcome> {
+export async function runCli (args: readonly string[], env: Env, { input = '', isInteractive = false }: { input?: string, isInteractive?: boolean } = {}): Promise<Outcome> {
   let stdout = ''
   let stderr = ''
-  const code = await runProgram(args, { env, writeOut: (text) => { stdout += text }, writeError: (text) => { stderr += text } })
+  const code = await runProgram(args, { env, isInteractive, readIn: async () => input, writeOut: (text) => { stdout += text }, writeError: (text) => { stderr += text } })
   return { code, stdout, stderr }
 }
 

@@ -1,0 +1,29 @@
+import { wrongCall } from './wrong-call.ts'
+
+/** A record of CSV, and the line that it begins on. */
+interface CsvRecord {
+  readonly line: number
+  readonly fields: readonly string[]
+}
+
+/** Reads CSV as RFC 4180 has it: commas, quotes that are doubled within quotes, line breaks in quotes, and any line ending. Empty lines are left out. */
+export function csvRecords (text: string): CsvRecord[] {
+  const records: CsvRecord[] = []
+  let fields: string[] = []
+  let line = 1
+  let beginsAt = 1
+  const field = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y
+  field.lastIndex = text.startsWith('\uFEFF') ? 1 : 0
+  while (field.lastIndex < text.length || fields.length > 0) {
+    const found = field.exec(text)
+    if (found === null) throw wrongCall(`Line ${line} is not valid CSV: a quote stands where none may be, or is not closed.`)
+    const [whole, quoted, plain = '', end = ''] = found
+    fields.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'))
+    line += whole.split('\n').length - 1
+    if (end === ',') continue
+    if (fields.length > 1 || fields[0] !== '') records.push({ line: beginsAt, fields })
+    fields = []
+    beginsAt = line
+  }
+  return records
+}

@@ -1,0 +1,146 @@
+import { hash } from 'node:crypto'
+import type { Config } from '../config/config.ts'
+import { KeysError } from '../core/errors.ts'
+import { digestFromBytes, digestFromText } from '../core/key-record.ts'
+import type { KeyToImport } from '../core/key-imports.ts'
+import { rules } from '../core/key-rules.ts'
+import { isScope, type Scope } from '../core/scopes.ts'
+import { csvRecords } from './csv-records.ts'
+import { readInput } from './read-input.ts'
+import { printJson, type Terminal } from './terminal.ts'
+import { wrongCall } from './wrong-call.ts'
+import { withKeys } from './with-keys.ts'
+
+export interface ImportFlags {
+  readonly workspace: string
+  readonly format?: 'jsonl' | 'csv'
+  readonly scope?: Scope
+  readonly json?: true
+}
+
+/** A line of the file that describes a key, and its number for people. */
+interface Line {
+  readonly number: number
+  readonly members: Readonly<Record<string, unknown>>
+}
+
+const known = ['token_sha256', 'token', 'name', 'scope', 'hint', 'owner_id', 'expires_at', 'created_at', 'metadata']
+const faultsShown = 20
+const digest = new RegExp(rules.digest.pattern)
+const barWidth = 30
+
+/**
+ * Imports keys from JSON lines or CSV, 1,000 at a time, each thousand whole or not at all. The whole file is looked at before anything is sent; repeating an import that was cut
+ * short goes on where it ended, since keys that are there already are left as they are.
+ */
+export async function importKeys (config: Config, file: string, { workspace, format, scope, json }: ImportFlags, terminal: Terminal): Promise<void> {
+  const text = await readInput(file, terminal)
+  const isCsv = format === undefined ? !/^\s*\{/.test(text) : format === 'csv'
+  const lines = isCsv ? linesOfCsv(text) : linesOfJson(text)
+  if (lines.length === 0) throw wrongCall('There is no key in the input.')
+  const faults: string[] = []
+  const keys = lines.map((line) => keyOf(line, scope, faults))
+  if (faults.length > 0) throw refusal(faults, 'Nothing was imported.')
+  const counts = { imported: 0, already_there: 0 }
+  await withKeys(config, { mayBeNew: false }, async ({ imports }) => {
+    for (let from = 0; from < keys.length; from += rules.importKeysMax) {
+      const part = keys.slice(from, from + rules.importKeysMax) as readonly KeyToImport[]
+      try {
+        const { imported, alreadyThere } = await imports.import({ workspaceId: workspace, actor: 'cli', keys: part })
+        counts.imported += imported
+        counts.already_there += alreadyThere
+      } catch (error) {
+        if (terminal.isInteractive === true && !json) terminal.writeError('\n')
+        throw retold(error, lines.slice(from), counts.imported)
+      }
+      if (!json) showProgress(terminal, from + part.length, keys.length)
+    }
+  })
+  if (json) printJson(terminal, counts)
+  else terminal.writeError(`Imported ${counts.imported} keys into workspace ${workspace}; ${counts.already_there} were there already.\n`)
+}
+
+function linesOfJson (text: string): readonly Line[] {
+  return text.split(/\r?\n/).flatMap((line, i) => {
+    if (line.trim() === '') return []
+    let members: unknown
+    try {
+      members = JSON.parse(line)
+    } catch { /* told below */ }
+    if (typeof members !== 'object' || members === null || Array.isArray(members)) throw wrongCall(`Line ${i + 1} is not a JSON object: give one key a line.`)
+    return [{ number: i + 1, members: members as Record<string, unknown> }]
+  })
+}
+
+function linesOfCsv (text: string): readonly Line[] {
+  const [head, ...records] = csvRecords(text)
+  if (head === undefined) return []
+  const names = head.fields.map((name) => name.trim())
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown !== undefined || !names.some((name) => name.startsWith('token'))) throw wrongCall(`The first line must name the columns, each one of ${known.join(', ')}${unknown === undefined ? ', and token_sha256 or token among them' : ''}.`)
+  return records.map(({ line, fields }) => {
+    if (fields.length !== names.length) throw wrongCall(`Line ${line} has ${fields.length} fields, and the first line ${names.length}.`)
+    return { number: line, members: Object.fromEntries(fields.flatMap((field, i) => field === '' ? [] : [[names[i]!, names[i] === 'metadata' ? jsonOr(field) : field]])) }
+  })
+}
+
+function jsonOr (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function keyOf ({ number, members }: Line, defaultScope: Scope | undefined, faults: string[]): KeyToImport | undefined {
+  const { token_sha256: sha256, token, name, scope = defaultScope, hint, owner_id: ownerId, expires_at: expiresAt, created_at: createdAt, metadata } = members
+  const wrong = (member: string, detail: string): undefined => { faults.push(`line ${number}: ${member}: ${detail}`) }
+  const before = faults.length
+  for (const member of Object.keys(members)) if (!known.includes(member)) wrong(member, 'Unknown. Leave it out.')
+  if ((typeof sha256 === 'string') === (typeof token === 'string')) wrong('token_sha256', 'Give either token_sha256 or token.')
+  else if (typeof sha256 === 'string' && !digest.test(sha256)) wrong('token_sha256', `Must be ${rules.digest.says}.`)
+  if (typeof name !== 'string') wrong('name', 'Required.')
+  if (!isScope(String(scope))) wrong('scope', 'Must be mcp:read or mcp:write; --scope gives one to all that have none.')
+  for (const [member, value] of Object.entries({ hint, owner_id: ownerId })) if (value !== undefined && value !== null && typeof value !== 'string') wrong(member, 'Must be a text.')
+  if (metadata !== undefined && (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))) wrong('metadata', 'Must be a flat object of texts.')
+  const times = { expires_at: timeOf(expiresAt), created_at: timeOf(createdAt) }
+  for (const [member, ms] of Object.entries(times)) if (Number.isNaN(ms)) wrong(member, 'Must be a time such as 2027-01-31T12:00:00Z.')
+  if (faults.length > before) return undefined
+  return {
+    digest: typeof token === 'string' ? digestFromBytes(hash('sha256', token, 'buffer')) : digestFromText(sha256 as string),
+    name: name as string,
+    scope: scope as Scope,
+    hint: (hint as string | undefined) ?? undefined,
+    ownerId: ownerId as string | null | undefined,
+    expiresAt: expiresAt === null ? null : times.expires_at,
+    createdAt: times.created_at,
+    metadata: metadata as Record<string, string> | undefined
+  }
+}
+
+function timeOf (value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined
+  return typeof value === 'string' && /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : NaN
+}
+
+// What the service says of the third key of a part is told of its line in the file.
+function retold (error: unknown, lines: readonly Line[], imported: number): unknown {
+  if (!(error instanceof KeysError)) return error
+  const told = error.faults.map(({ pointer, detail }) => {
+    const [, place, member] = /^\/keys\/(\d+)\/?(.*)$/.exec(pointer) ?? []
+    return place === undefined ? `${pointer}: ${detail}` : `line ${lines[Number(place)]?.number}: ${member}: ${detail}`
+  })
+  const rest = `${imported} keys of earlier lines were imported. Repeat the import when that is mended: what is there is left as it is.`
+  return told.length === 0 ? error : refusal(told, rest, error)
+}
+
+function refusal (faults: readonly string[], rest: string, cause?: KeysError): KeysError {
+  const more = faults.length > faultsShown ? `\n  and ${faults.length - faultsShown} more` : ''
+  return new KeysError(cause?.code ?? 'invalid_request', { detail: `Some keys cannot be imported. ${rest}\n  ${faults.slice(0, faultsShown).join('\n  ')}${more}`, cause })
+}
+
+function showProgress (terminal: Terminal, done: number, all: number): void {
+  if (terminal.isInteractive !== true) return
+  const filled = Math.floor(barWidth * done / all)
+  terminal.writeError(`\r[${'#'.repeat(filled)}${' '.repeat(barWidth - filled)}] ${done} of ${all}${done === all ? '\n' : ''}`)
+}

@@ -1,0 +1,165 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { TokenFormat } from '../../src/core/token.ts'
+import { freshDatabase } from '../support/servers.ts'
+import { runCli, runCliProcess } from './run-cli.ts'
+
+async function setup (t: Test) {
+  const env = { DATABASE_URL: await freshDatabase(t), TRUST_WINDOW_MS: '1000' }
+  const cli = async (args: string[], options = {}) => await runCli(args, env, options)
+  /** What `--json` prints; the command must succeed. */
+  const json = async (args: string[], options = {}): Promise<any> => {
+    const { code, stdout, stderr } = await cli([...args, '--json'], options)
+    if (code !== 0) throw new Error(`${args.join(' ')}: ${stderr}`)
+    return JSON.parse(stdout)
+  }
+  const create = async (...args: string[]) => await json(['keys', 'create', '--workspace', 'acme', '--name', 'laptop', '--scope', 'mcp:read', ...args])
+  const file = (name: string, text: string) => {
+    const path = join(t.testdir(), name)
+    writeFileSync(path, text)
+    return path
+  }
+  return { env, cli, json, create, file }
+}
+
+const acme = ['--workspace', 'acme']
+const sha256 = (token: string, encoding: 'hex' | 'base64' = 'hex') => createHash('sha256').update(token).digest(encoding)
+
+t.test('a key is shown, edited, rotated and verified', async (t) => {
+  const { cli, json, create } = await setup(t)
+  const { id, token } = await create('--owner', 'auth0|ada+x@example.com')
+  t.match(await json(['keys', 'get', id, ...acme]), { id, owner_id: 'auth0|ada+x@example.com', status: 'active' })
+  t.match(await cli(['keys', 'get', id, ...acme]), { code: 0, stdout: /owner_id +auth0\|ada\+x@example\.com/ })
+  t.match(await json(['keys', 'edit', id, ...acme, '--name', 'desk', '--expires', '2099-01-01', '--allowed-cidrs', '203.0.113.0/24,2001:db8::/32', '--rate-limit', '100/60']), {
+    name: 'desk', expires_at: '2099-01-01T00:00:00.000Z', allowed_cidrs: ['203.0.113.0/24', '2001:db8::/32'], rate_limit: { requests: 100, window_seconds: 60 }
+  })
+  t.match(await json(['keys', 'edit', id, ...acme, '--expires', 'none', '--allowed-cidrs', 'none', '--rate-limit', 'none']), { name: 'desk', expires_at: null, allowed_cidrs: null, rate_limit: null })
+  t.match(await cli(['verify', '--scope', 'mcp:read'], { input: `${token}\n` }), { code: 0, stdout: /^valid: key / })
+  const rotated = await cli(['keys', 'rotate', id, ...acme, '--grace-seconds', '600'])
+  t.match(rotated, { code: 0, stdout: /^nops_\w{38}\n$/, stderr: /the token before .* ends/ })
+  t.match(await json(['verify'], { input: rotated.stdout }), { valid: true, key: { id, scopes: ['mcp:read'] } })
+  await json(['keys', 'rotate', id, ...acme])
+  t.match(await cli(['verify', '--json'], { input: token }), { code: 1, stdout: /"reason": "revoked"/ })
+  t.match(await cli(['verify'], { input: 'nops_x' }), { code: 1, stdout: 'refused: malformed\n' })
+  t.strictSame((await json(['keys', 'list', ...acme, '--q', 'DES', '--owner', 'auth0|ada+x@example.com', '--scope', 'mcp:read'])).keys.map((key: { id: string }) => key.id), [id])
+  t.strictSame((await json(['keys', 'list', ...acme, '--unused-days', '3'])).keys, [])
+})
+
+t.test('keys of an owner are ended together, and everyone\'s only when that is said', async (t) => {
+  const { cli, json, create } = await setup(t)
+  const [ada, ben] = [await create('--owner', 'ada'), await create('--owner', 'ben')]
+  t.strictSame(await json(['keys', 'revoke-all', ...acme, '--owner', 'ada', '--reason', 'left']), { revoked: 1 })
+  t.match(await json(['keys', 'get', ada.id, ...acme]), { status: 'revoked', revoke_reason: 'left' })
+  t.match(await json(['keys', 'get', ben.id, ...acme]), { status: 'active' })
+  t.match(await cli(['keys', 'revoke-all', ...acme]), { code: 2, stderr: /--owner.*--everyone/ })
+  t.match(await cli(['keys', 'revoke-all', ...acme, '--everyone', '--owner', 'ada']), { code: 2 })
+  t.strictSame(await json(['keys', 'revoke-all', ...acme, '--everyone']), { revoked: 1 })
+})
+
+t.test('the policy is shown and replaced, and shortens what exists where that is said', async (t) => {
+  const { cli, json, create } = await setup(t)
+  const { id } = await create()
+  t.strictSame(await json(['policy', 'get', ...acme]), { max_lifetime_days: null, default_lifetime_days: null, unused_days: null })
+  t.strictSame(await json(['policy', 'set', ...acme, '--max-lifetime-days', '90', '--unused-days', '30']), { max_lifetime_days: 90, default_lifetime_days: null, unused_days: 30 })
+  t.match(await json(['keys', 'get', id, ...acme]), { expires_at: null })
+  t.match(await cli(['policy', 'set', ...acme, '--max-lifetime-days', '90', '--apply', 'all']), { code: 0, stdout: /max_lifetime_days +90/, stderr: /Shortened 1 keys/ })
+  t.match(await json(['keys', 'get', id, ...acme]), { expires_at: /^20/ })
+  t.match(await cli(['policy', 'set', ...acme, '--max-lifetime-days', '0']), { code: 2, stderr: /1 to 36500/ })
+  t.match(await cli(['policy', 'set', ...acme, '--max-lifetime-days', '1', '--default-lifetime-days', '2']), { code: 1, stderr: /default_lifetime_days/ })
+})
+
+t.test('leaked tokens are taken from a file or from standard input, as tokens or digests', async (t) => {
+  const { cli, json, create, file } = await setup(t)
+  const [one, two] = [await create(), await create()]
+  const stranger = new TokenFormat().mint().token
+  t.match(await json(['leaks', '--source', 'scanner'], { input: `${one.token}\n\n${stranger}\r\n` }), [
+    { token_sha256: sha256(one.token), result: 'true_positive', revoked: true },
+    { token_sha256: sha256(stranger), result: 'false_positive', revoked: false }
+  ])
+  const answer = await cli(['leaks', file('leaks.txt', sha256(two.token).toUpperCase())])
+  t.match(answer, { code: 0, stdout: new RegExp(`${sha256(two.token)} +true_positive +yes`) })
+  t.notOk(answer.stdout.includes(two.token))
+  t.match(await cli(['leaks'], { input: '\n' }), { code: 2 })
+  t.match(await cli(['leaks', '/nowhere/at/all']), { code: 2, stderr: /ENOENT/ })
+})
+
+t.test('history is shown: the audit trail, calls and the use of a key', async (t) => {
+  const { cli, json, create } = await setup(t)
+  const { id } = await create()
+  await json(['keys', 'revoke', id, ...acme])
+  t.match(await json(['audit', ...acme, '--key', id, '--actor', 'cli']), { entries: [{ action: 'key.revoked', key_id: id }, { action: 'key.created' }], next_cursor: null })
+  t.match(await cli(['audit', ...acme, '--limit', '1']), { code: 0, stdout: /key\.revoked +cli/, stderr: /--cursor/ })
+  t.strictSame((await json(['audit', ...acme, '--from', '2099-01-01'])).entries, [])
+  t.strictSame(await json(['calls', ...acme, '--decision', 'denied']), { calls: [], next_cursor: null })
+  t.strictSame(await json(['keys', 'usage', id, ...acme]), { days: [], tools: [], last: null })
+  t.match(await cli(['keys', 'usage', id, ...acme, '--from', 'yesterday']), { code: 1, stderr: /day such as/ })
+})
+
+t.test('keys are imported from JSON lines and from CSV, and work', async (t) => {
+  const { cli, json, file } = await setup(t)
+  const tokens = Array.from({ length: 4 }, () => new TokenFormat().mint().token)
+  const lines = [
+    { token_sha256: sha256(tokens[0]!), name: 'one', scope: 'mcp:write', owner_id: 'ada', hint: 'abcd…wxyz', created_at: '2026-03-01T08:00:00Z', metadata: { team: 'a' } },
+    { token: tokens[1], name: 'two', expires_at: '2099-01-01T00:00:00Z' }
+  ].map((line) => JSON.stringify(line)).join('\n')
+  t.strictSame(await json(['keys', 'import', file('keys.jsonl', `${lines}\n`), ...acme, '--scope', 'mcp:read']), { imported: 2, already_there: 0 })
+  t.strictSame(await json(['keys', 'import', '-', ...acme, '--scope', 'mcp:read'], { input: lines }), { imported: 0, already_there: 2 })
+  const csv = `\uFEFFtoken_sha256,name,scope,owner_id,metadata\r\n${sha256(tokens[2]!, 'base64')},"three, with ""quotes""",mcp:read,,"{""a"":""b""}"\r\n${sha256(tokens[3]!)},four,mcp:write,ben,\r\n`
+  t.match(await cli(['keys', 'import', file('keys.csv', csv), ...acme]), { code: 0, stdout: '', stderr: 'Imported 2 keys into workspace acme; 0 were there already.\n' })
+  for (const [i, expected] of [{ name: 'one', owner_id: 'ada', metadata: { team: 'a' } }, { name: 'two', scope: 'mcp:read' }, { name: 'three, with "quotes"', owner_id: null, metadata: { a: 'b' } }, { name: 'four', owner_id: 'ben' }].entries()) {
+    t.match(await json(['verify'], { input: tokens[i] }), { valid: true, key: expected })
+  }
+})
+
+t.test('an import says which line is wrong, sends nothing of a file with a fault, and shows how far it is', async (t) => {
+  const { cli, json, file } = await setup(t)
+  const line = (fields: object) => JSON.stringify({ token_sha256: sha256(Math.random().toString()), name: 'n', scope: 'mcp:read', ...fields })
+  const wrong = [line({}), '', line({ scope: 'admin' }), line({ token_sha256: 'abc' }), line({ name: undefined }), line({ colour: 'red' }), line({ created_at: 'yesterday' }), line({ metadata: { a: 1 } })].join('\n')
+  const refused = await cli(['keys', 'import', file('wrong.jsonl', wrong), ...acme])
+  t.equal(refused.code, 1)
+  for (const says of [/Nothing was imported/, /line 3: scope/, /line 4: token_sha256/, /line 5: name: Required/, /line 6: colour: Unknown/, /line 7: created_at/, /line 8: metadata/]) t.match(refused.stderr, says)
+  t.strictSame((await json(['keys', 'list', ...acme])).keys, [])
+  for (const [name, text, says] of [['a.csv', 'name,what\nx,y\n', /first line must name/], ['b.csv', `token_sha256,name\n${sha256('x')}\n`, /Line 2 has 1 fields/], ['c.csv', 'token_sha256,name\nx,"y', /Line 2 is not valid CSV/], ['d.jsonl', '{"a":1}\n[]\n', /Line 2 is not a JSON object/], ['e.jsonl', '\n', /no key/]] as const) {
+    t.match(await cli(['keys', 'import', file(name, text), ...acme]), { code: 2, stderr: says })
+  }
+  const many = Array.from({ length: 2500 }, () => line({}))
+  many[2100] = line({ expires_at: '2001-01-01T00:00:00Z' })
+  const broken = await cli(['keys', 'import', file('many.jsonl', many.join('\n')), ...acme], { isInteractive: true })
+  t.match(broken, { code: 1, stderr: /line 2101: expires_at: Must be in the future/ })
+  t.match(broken.stderr, /2000 keys of earlier lines were imported/)
+  t.match(broken.stderr, /\r\[#{12} {18}\] 1000 of 2500\r\[#{24} {6}\] 2000 of 2500/)
+  many.splice(2100, 1)
+  t.strictSame(await json(['keys', 'import', file('mended.jsonl', many.join('\n')), ...acme]), { imported: 499, already_there: 2000 })
+})
+
+t.test('a wrong call ends with 2 and one sentence, also as JSON', async (t) => {
+  const env = { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }
+  for (const args of [[], ['keys'], ['keys', 'edit', 'x', ...acme], ['keys', 'get'], ['keys', 'rotate', 'x', ...acme, '--grace-seconds', '-1'], ['keys', 'edit', 'x', ...acme, '--rate-limit', '5'], ['policy'], ['completion', 'tcsh'], ['verify', '--scope', 'all'], ['audit', ...acme, '--from', 'x'], ['nonsense']]) {
+    t.equal((await runCli(args, env)).code, 2, args.join(' '))
+  }
+  t.match(await runCli(['verify', '--json'], env), { code: 2, stdout: '', stderr: /^\{"type":"about:blank","title":"Usage","code":"invalid_request"/ })
+})
+
+t.test('bash completes commands, and options after the arguments of a command', async (t) => {
+  const { stdout } = await runCliProcess(['completion', 'bash'], {})
+  const complete = (line: string) => execFileSync('bash', ['-c', `${stdout}\nCOMP_WORDS=(${line} "${line.endsWith(' ') ? '' : ''}")\nCOMP_CWORD=$((\${#COMP_WORDS[@]} - 1))\n_navis_keys\necho "\${COMPREPLY[@]}"`], { encoding: 'utf8' }).trim().split(' ')
+  const among = (line: string, ...wanted: string[]) => { for (const word of wanted) t.ok(complete(line).includes(word), `${line}: ${word}`) }
+  among('navis-keys', 'keys', 'policy', 'audit', 'verify', 'completion')
+  among('navis-keys keys', 'create', 'rotate', 'revoke-all', 'import')
+  among('navis-keys keys rotate some-id --workspace acme', '--grace-seconds', '--json')
+  among('navis-keys policy set', '--max-lifetime-days')
+  t.notOk(complete('navis-keys keys').includes('audit'))
+})
+
+t.test('the scripts of zsh and fish name every command and option', async (t) => {
+  const [zsh, fish] = await Promise.all(['zsh', 'fish'].map(async (shell) => (await runCli(['completion', shell], {})).stdout))
+  for (const words of ['keys', 'rotate', 'revoke-all', 'grace-seconds', 'max-lifetime-days', 'completion']) {
+    t.match(zsh, words)
+    t.match(fish, words)
+  }
+  t.match(zsh, /^#compdef navis-keys\n/)
+  t.match(fish, /complete -c navis-keys -n '__fish_seen_subcommand_from keys; and __fish_seen_subcommand_from rotate' -l grace-seconds/)
+})
