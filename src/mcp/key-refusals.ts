@@ -13,13 +13,14 @@ const advice: Readonly<Record<string, string>> = {
 /** A bearer refusal (RFC 6750) with a JSON-RPC error for a body. */
 export function inMcp (refusal: Refusal, id: RpcId | undefined): McpRefusal {
   const { detail, code } = JSON.parse(refusal.body) as { detail: string, code: string }
-  const challenge = refusal.headers['www-authenticate']
+  const { 'www-authenticate': challenge, 'retry-after': retryAfter } = refusal.headers
   return new McpRefusal({
     status: refusal.status,
     code: refusal.status,
     message: detail + (advice[code] ?? ''),
     id,
-    detail: { code, ...(code === 'insufficient_scope' ? { scope: 'mcp:write' } : {}) },
+    // A client that shows its agent the error alone keeps the headers to itself.
+    detail: { code, ...(code === 'insufficient_scope' ? { scope: 'mcp:write' } : {}), ...(retryAfter === undefined ? {} : { retry_after_seconds: Number(retryAfter) }) },
     headers: { ...challenge === undefined ? {} : { 'www-authenticate': challenge }, ...limitsOf(refusal.headers) }
   })
 }

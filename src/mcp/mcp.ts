@@ -51,9 +51,11 @@ function serve (app: FastifyInstance, { gateway, upstream, path }: Served): void
     method: 'OPTIONS',
     url: path,
     schema: { hide: true },
-    handler: async function preflight (request, reply) {
+    // Before a body, which nobody who asks first sends, would be read.
+    onRequest: async function preflight (request, reply) {
       return gateway.origins.answerPreflight(request, reply)
-    }
+    },
+    handler: async () => {}
   })
   app.route({
     method: ['HEAD', 'PUT', 'PATCH'],

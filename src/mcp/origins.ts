@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { fitsOrigin } from '../core/origin-pattern.ts'
 import { foreignOrigin } from './gateway-refusals.ts'
 
-const exposed = 'Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After'
+const exposed = 'Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy'
 const methods = 'POST, GET, DELETE'
 
 /** The pages of whoever sits at the machine: the inspector of MCP among them. */

@@ -357,3 +357,11 @@ test('each call of a key is told to whoever counts, with the client that made it
   ])
   t.equal(calls.length, 2, 'a request without a key is no call of a key')
 })
+
+test('a preflight with a body is answered as any other, without the body', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const answer = await fetch(gateway.url, { method: 'OPTIONS', headers: { origin: 'http://localhost:1', 'content-type': 'application/json' }, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' })
+  t.equal(answer.status, 204)
+  t.equal(upstream.received.length, 0)
+})

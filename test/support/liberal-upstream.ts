@@ -1,4 +1,5 @@
 import type { Teardowns } from './servers.ts'
+import type { ServerResponse } from 'node:http'
 import { recordingUpstream, type Received } from './recording-upstream.ts'
 
 type Pairs = ReadonlyArray<readonly [string, Loose]>
@@ -10,8 +11,18 @@ type Loose = string | { readonly object: Pairs } | { readonly array: readonly Lo
  * the tool from headers or the query string. `writes` is whatever calls the tool `delete` in any of these readings.
  */
 export async function liberalUpstream (t: Teardowns) {
-  const { url, received } = await recordingUpstream(t)
+  const { url, received } = await recordingUpstream(t, answer)
   return { url, received, writes: () => received.filter(mayWrite) }
+}
+
+// The gateway itself asks which versions there are: without an answer it would wait for one.
+function answer ({ body }: Received, response: ServerResponse): void {
+  const method = /"method":"(initialize|server\/discover)"/.exec(body)?.[1]
+  const id = /"id":(\d+)/.exec(body)?.[1] ?? 1
+  response.setHeader('content-type', 'application/json')
+  if (method === 'initialize') response.end(`{"jsonrpc":"2.0","id":${id},"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"liberal","version":"1"}}}`)
+  else if (method === 'server/discover') response.writeHead(404).end(`{"jsonrpc":"2.0","id":${id},"error":{"code":-32601,"message":"Method not found"}}`)
+  else response.end('{"jsonrpc":"2.0","id":1,"result":{}}')
 }
 
 export function mayWrite (request: Received): boolean {

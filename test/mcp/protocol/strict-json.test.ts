@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import fc from 'fast-check'
+import { fuzzReader } from '../fuzz/fuzz-reader.ts'
 import { JsonRefused, readStrictJson, StrictJsonReader } from '../../../src/mcp/protocol/strict-json.ts'
 
 const bytes = (text: string) => Buffer.from(text, 'utf8')
@@ -85,6 +86,12 @@ test('a text is refused, or every parser that keeps to JSON reads one thing in i
     }
     if (JSON.stringify(JSON.parse(String(read.bytes))) !== JSON.stringify(JSON.parse(pieces.join('')))) throw new Error('two readings')
   }), { numRuns: 3000 })
+})
+
+test('no text is read in another way than JSON.parse reads it', async (t) => {
+  const { inputs, alike, stricter } = fuzzReader(40_000, Date.now() % 2 ** 31)
+  t.ok(alike > inputs / 20, `${alike} of ${inputs} were read`)
+  t.ok(stricter > inputs / 1000, `${stricter} were refused here alone`)
 })
 
 function plain (value: unknown): unknown {
