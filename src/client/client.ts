@@ -1,3 +1,4 @@
+import { defaultKeyHeader } from '../http/bearer.ts'
 import { keyOrAnswer } from './require-key.ts'
 import { ServiceError } from './service-error.ts'
 import { Transport, type TransportOptions } from './transport.ts'
@@ -15,6 +16,8 @@ export type { CallOptions, CreateOptions, RevokeOptions, Workspace } from './wor
 export interface ClientOptions extends TransportOptions {
   /** What the tokens of the service begin with, to find one in a query string, where none is accepted. `nops_`. */
   readonly tokenPrefix?: string | undefined
+  /** A second header that may carry the token, as `API_KEY_HEADER` of the service: for clients that cannot send `Authorization`. Empty: none. `x-api-key`. */
+  readonly keyHeader?: string | undefined
   /** Told why `requireKey` had to answer 503. Writes one line to the console. */
   readonly onFailure?: ((error: ServiceError) => void) | undefined
 }
@@ -42,7 +45,7 @@ export interface Client {
 }
 
 export function createClient (options: ClientOptions): Client {
-  const { tokenPrefix = 'nops_', onFailure = complain } = options
+  const { tokenPrefix = 'nops_', keyHeader = defaultKeyHeader, onFailure = complain } = options
   if (!/^[a-z][a-z0-9]{1,15}_$/.test(tokenPrefix)) throw new TypeError('`tokenPrefix` is 2 to 16 lower-case letters or digits and an underscore, such as "nops_".')
   const transport = new Transport(options)
 
@@ -62,7 +65,7 @@ export function createClient (options: ClientOptions): Client {
     },
     async requireKey (request, scope, question = {}) {
       if (scope !== 'mcp:read' && scope !== 'mcp:write') throw new TypeError('The scope to require is `mcp:read` or `mcp:write`.')
-      return await keyOrAnswer(request, scope, { tokenPrefix, onFailure, verify: (token) => verify(token, { ...question, scope }) })
+      return await keyOrAnswer(request, scope, { tokenPrefix, keyHeader, onFailure, verify: (token) => verify(token, { ...question, scope }) })
     },
     workspace: (workspaceId) => new Workspace(transport, workspaceId)
   }

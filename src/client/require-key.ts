@@ -1,5 +1,5 @@
 import { unavailable } from '../core/errors.ts'
-import { bearerToken } from '../http/bearer.ts'
+import { presentedToken } from '../http/bearer.ts'
 import { failureFor, refusalFor, type Refusal } from '../http/refusals.ts'
 import { ServiceError } from './service-error.ts'
 import type { Reason, Scope, Verdict, VerifiedKey } from './wire-types.ts'
@@ -7,6 +7,8 @@ import type { Reason, Scope, Verdict, VerifiedKey } from './wire-types.ts'
 interface Gate {
   /** What the tokens of the service begin with. */
   readonly tokenPrefix: string
+  /** A second header that may carry the token. Empty: none. */
+  readonly keyHeader: string
   verify (token: string): Promise<Verdict>
   onFailure (error: ServiceError): void
 }
@@ -15,11 +17,12 @@ interface Gate {
 const tokenLengthMax = 1024
 
 /** The key of a request, or the whole answer to give instead: the same that the plugin and forward-auth give. */
-export async function keyOrAnswer (request: Request, scope: Scope, { tokenPrefix, verify, onFailure }: Gate): Promise<VerifiedKey | Response> {
+export async function keyOrAnswer (request: Request, scope: Scope, { tokenPrefix, keyHeader, verify, onFailure }: Gate): Promise<VerifiedKey | Response> {
   const { url, headers } = request
   const authorization = headers.get('authorization') ?? undefined
+  const [name, second] = [keyHeader.toLowerCase(), keyHeader === '' ? undefined : headers.get(keyHeader) ?? undefined]
   // Headers of one name come as one text with commas in it, which no token has.
-  const token = bearerToken({ url, headers: { authorization }, rawHeaders: [] }, shapeOf(tokenPrefix))
+  const token = presentedToken(shapeOf(tokenPrefix), name)({ url, headers: { authorization, [name]: second }, rawHeaders: [] })
   if (typeof token !== 'string') return answer(token)
   if (token.length > tokenLengthMax) return answer(refusalFor('malformed', scope))
   try {

@@ -173,6 +173,11 @@ t.test('requireKey gives the very answers of forward-auth', async (t) => {
     { headers: { authorization: `Bearer ${unknown}` } },
     { headers: { authorization: `Bearer ${revoked.token}` } },
     { headers: { authorization: `Bearer ${token}` }, scope: 'mcp:write' },
+    { headers: { 'x-api-key': revoked.token } },
+    { headers: { 'x-api-key': 'nops_short' } },
+    { headers: { 'x-api-key': `${token}, ${token}` } },
+    { headers: { authorization: `Bearer ${token}`, 'x-api-key': revoked.token } },
+    { headers: { 'x-api-key': '<your key>' } },
     { headers: {}, query: `access_token=${token}` },
     { headers: { authorization: `Bearer ${token}` }, query: `x=${token}` }
   ]
@@ -187,6 +192,14 @@ t.test('requireKey gives the very answers of forward-auth', async (t) => {
   }
   for (const header of [`Bearer ${token}`, `bearer ${token}`]) {
     t.match(await client.requireKey(new Request('http://app/x', { headers: { authorization: header } }), 'mcp:read'), { id, workspace_id: workspace })
+  }
+  for (const headers of [{ 'x-api-key': token }, { 'X-API-Key': token, authorization: `Bearer ${token}` }]) {
+    t.match(await client.requireKey(new Request('http://app/x', { headers }), 'mcp:read'), { id, workspace_id: workspace })
+  }
+  const other = createClient({ url, token: service, keyHeader: 'x-navis-key' })
+  t.match(await other.requireKey(new Request('http://app/x', { headers: { 'x-navis-key': token } }), 'mcp:read'), { id })
+  for (const none of [createClient({ url, token: service, keyHeader: '' }), other]) {
+    t.equal((await none.requireKey(new Request('http://app/x', { headers: { 'x-api-key': token } }), 'mcp:read') as Response).status, 401)
   }
   await t.rejects(client.requireKey(new Request('http://app/x'), 'mcp:all' as 'mcp:read'), TypeError)
 })
