@@ -139,6 +139,8 @@ export class Acknowledgements {
       const missing = this.#roll === undefined ? [] : missingFrom(waiting.wait, this.#roll).map(({ id }) => id)
       // Few are called by name: the others need not renew for their sake.
       this.#announce(waiting, missing.length > 0 && missing.length <= 8 ? missing : 'all')
+      // Our own acknowledgement comes within that call, and may be the last one.
+      if (!this.#waiting.has(waiting.wait.nonce)) return
       this.read().catch(() => {})
       this.#askAgain(waiting, pauseMs * 2)
     })

@@ -1,0 +1,64 @@
+import t from 'tap'
+import type { Digest } from '../../../src/core/key-record.ts'
+import { silentLogger } from '../../../src/core/logger.ts'
+import { Acknowledgements } from '../../../src/core/window/acknowledgements.ts'
+import type { Scheduler } from '../../../src/core/window/scheduler.ts'
+import type { WindowStore } from '../../../src/core/window/store.ts'
+import type { Member } from '../../../src/core/window/waits.ts'
+
+const change = { seq: 5, action: 'revoke', target: { kind: 'key', digests: ['k'.repeat(32) as Digest] }, committedAt: 0, windowMs: 1000 } as const
+
+/** Timers that fire when they are told to, in the order of their times. */
+class HandClock implements Scheduler {
+  now = 1
+  readonly timers = new Set<{ readonly at: number, readonly wake: () => void }>()
+
+  after (delayMs: number, wake: () => void): () => void {
+    const timer = { at: this.now + delayMs, wake }
+    this.timers.add(timer)
+    return () => { this.timers.delete(timer) }
+  }
+
+  monotonicMs (): number { return this.now }
+
+  async passTo (now: number): Promise<void> {
+    for (;;) {
+      await new Promise((resolve) => { setImmediate(resolve) })
+      const [next] = [...this.timers].filter(({ at }) => at <= now).sort((one, other) => one.at - other.at)
+      if (next === undefined) break
+      this.timers.delete(next)
+      this.now = Math.max(this.now, next.at)
+      next.wake()
+    }
+    this.now = now
+  }
+}
+
+t.test('a wait that ends by the acknowledgement that its own second asking brings about asks for nothing more', async (t) => {
+  const clock = new HandClock()
+  const me: Member = { id: 'me', acked: 0, beat: 'beat', lineage: 'L', windowMs: 1000 }
+  let [asked, read] = [0, 0]
+  const store = { roll: async () => { read++; return { seq: 5, lineage: 'L', members: [me] } } } as unknown as WindowStore
+  const acknowledgements: Acknowledgements = new Acknowledgements({
+    store,
+    clock: { monotonicMs: () => clock.monotonicMs(), now: () => 0 } as never,
+    scheduler: clock,
+    mode: 'all',
+    log: silentLogger,
+    pauseMaxMs: () => 100,
+    ownRow: () => ({ id: 'me', beats: ['beat'], isOwnBeat: () => true }),
+    slowUntil: () => -Infinity,
+    // This replica takes the first announcement for one of another history, and acknowledges the second in the turn in which it is told.
+    announce: ({ nonce, change: { seq } }) => { if (asked++ > 0) acknowledgements.acknowledged({ from: 'me', label: 'L', seq, nonce: nonce! }) },
+    counted () {}
+  })
+  let path: string | undefined
+  acknowledgements.inForce(change).then((ended) => { path = ended }, () => {})
+  await clock.passTo(60)
+  t.equal(path, 'fast')
+  const before = { asked, read }
+  await clock.passTo(900)
+  t.strictSame({ asked, read }, before)
+  await clock.passTo(2000)
+  t.equal(clock.timers.size, 0)
+})
