@@ -14,6 +14,8 @@ interface PostgresWindowStoreOptions {
   connect (): OwnConnection
   /** The server is not the primary: whatever else is connected to it has to let go of it. */
   onNotPrimary? (): void
+  /** Told what a statement was rejected with; answers whether the connections that there are serve no more. */
+  onFailure? (error: unknown): boolean
 }
 
 /** The trust window's tables in Postgres: renewals on one connection, so that they wait for nothing, the rest on another. */
@@ -21,12 +23,14 @@ export class PostgresWindowStore implements WindowStore {
   readonly #renewals: ReplaceableConnection
   readonly #upkeep: ReplaceableConnection
   readonly #onNotPrimary: () => void
+  readonly #onFailure: (error: unknown) => boolean
   #refused = 0
 
-  constructor ({ connect, onNotPrimary = () => {} }: PostgresWindowStoreOptions) {
+  constructor ({ connect, onNotPrimary = () => {}, onFailure = () => false }: PostgresWindowStoreOptions) {
     this.#renewals = new ReplaceableConnection(connect)
     this.#upkeep = new ReplaceableConnection(connect)
     this.#onNotPrimary = onNotPrimary
+    this.#onFailure = onFailure
   }
 
   /** Answers that did not prove themselves. */
@@ -71,8 +75,7 @@ export class PostgresWindowStore implements WindowStore {
   }
 
   distrust (): void {
-    this.#renewals.replace()
-    this.#upkeep.replace()
+    this.#replace()
     this.#onNotPrimary()
   }
 
@@ -87,8 +90,14 @@ export class PostgresWindowStore implements WindowStore {
       const isElsewhere = isNotPrimary(error)
       if (error instanceof AnswerRefused || isElsewhere) this.#refused++
       if (isElsewhere) this.distrust()
+      else if (this.#onFailure(error)) this.#replace()
       throw error
     }
+  }
+
+  #replace (): void {
+    this.#renewals.replace()
+    this.#upkeep.replace()
   }
 }
 

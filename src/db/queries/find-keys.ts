@@ -21,11 +21,11 @@ const time = (column: string) => `(extract(epoch from ${column}) * 1000)::float8
  * the rows show every change up to that position (R5). A key that is not there is a row that says so: an answer with a row less
  * is refused, and never reads as "no such key" (R10).
  */
-export function prepareFindKeys (db: Database, history: HistoryStrategy = standardHistory): (digests: readonly Digest[]) => Promise<Found> {
+export function prepareFindKeys (db: Database, historyOf: () => HistoryStrategy = () => standardHistory): (digests: readonly Digest[]) => Promise<Found> {
   const { schema } = getTableConfig(db.tables.revocationClock)
   const sql: Sql = (db as unknown as { readonly $client: Sql }).$client
   return async (wanted) => {
-    const nonce = randomUUID()
+    const [nonce, history] = [randomUUID(), historyOf()]
     const answer = provenAnswer(await sql.unsafe(`
       select json_build_object(
         ${proofColumns(nonce)}, 'seq', seq, 'timeline', ${history.timeline}, 'server_start', ${history.serverStart},
