@@ -30,6 +30,8 @@ export interface Config {
   readonly databaseConnectionsMax: number
   /** Whether the service brings the database to the newest schema. */
   readonly migrates: boolean
+  /** Whether changes are refused while the database has a standby that a commit does not wait for. */
+  readonly requireSynchronous: boolean
   readonly redisUrl: string | undefined
   readonly redisCaFile: string | undefined
   readonly dataDir: string
@@ -104,6 +106,7 @@ export function readConfig (environment: Environment): Config {
     databaseSchema: values.DATABASE_SCHEMA,
     databaseConnectionsMax: values.DATABASE_CONNECTIONS_MAX,
     migrates: values.MIGRATE === 'on',
+    requireSynchronous: values.REQUIRE_SYNCHRONOUS === 'on',
     redisUrl: values.REDIS_URL,
     redisCaFile: values.REDIS_CA_FILE,
     dataDir: values.DATA_DIR,

@@ -13,6 +13,7 @@ export function keysOptionsOf (config: Config): ConfiguredKeysOptions {
     databaseSchema: config.databaseSchema,
     databaseConnectionsMax: config.databaseConnectionsMax,
     migrate: config.migrates,
+    requireSynchronous: config.requireSynchronous,
     redisUrl: config.redisUrl,
     redisCaFile: config.redisCaFile,
     trustWindowMs: config.trustWindowMs,

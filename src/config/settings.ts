@@ -74,6 +74,11 @@ export const settings = Type.Object({
     advice: 'on or off',
     description: '`off`: refuse to start unless the database is at the newest schema; `navis-keys migrate` brings it there, under a role with more rights.'
   }),
+  REQUIRE_SYNCHRONOUS: Type.Enum(['on', 'off'], {
+    default: 'off',
+    advice: 'on or off',
+    description: '`on`: refuse every change, revocations too, with a 503 while the database has a standby that a commit does not wait for: a failover to it would lose what was answered. See [failover.md](failover.md).'
+  }),
   REDIS_URL: Type.Optional(Type.String({
     pattern: '^rediss?(\\+sentinel|\\+cluster)?://',
     secret: true,

@@ -58,6 +58,13 @@ export class KeysError extends Error {
   }
 }
 
+/** Unavailable, and nothing was even asked of the database: it is certain that nothing was done. */
+export class NothingDone extends KeysError {
+  constructor (detail: string) {
+    super('unavailable', { detail, retryAfterS: 5 })
+  }
+}
+
 /** The answer is not known right now: nothing was decided, trying again is safe. */
 export function unavailable (detail: string, cause?: unknown): KeysError {
   return new KeysError('unavailable', { detail, retryAfterS: 1, cause })

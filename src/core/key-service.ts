@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { v7 as uuidv7, validate as isUuid } from 'uuid'
 import type { Clock } from './clock.ts'
 import { CursorSeal } from './cursor.ts'
-import { KeysError, unavailable } from './errors.ts'
+import { KeysError, NothingDone, unavailable } from './errors.ts'
 import { already, expiryRefused, idempotencyKeyReused, invalid, keyExpired, keyRevoked, noSuchKey } from './key-errors.ts'
 import type { ManagedKey, RateLimit } from './key-record.ts'
 import { canonicalCidrs, faultsOf } from './key-rules.ts'
@@ -258,7 +258,7 @@ export class KeyService {
     try {
       return await change()
     } catch (error) {
-      if (request !== undefined || !(error instanceof KeysError) || error.code !== 'unavailable') throw error
+      if (request !== undefined || !(error instanceof KeysError) || error.code !== 'unavailable' || error instanceof NothingDone) throw error
       throw unavailable(detail, error.cause)
     }
   }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { userInfo } from 'node:os'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
@@ -59,7 +60,9 @@ function sessionSettings (statementTimeoutMs: number): Record<string, string> {
     statement_timeout: `${statementTimeoutMs}ms`,
     lock_timeout: '30s',
     idle_in_transaction_session_timeout: '60s',
-    transaction_read_only: 'off'
+    transaction_read_only: 'off',
+    // Tables are named with their schema; of functions nobody else's may be taken for the server's own.
+    search_path: 'pg_catalog'
   }
 }
 
@@ -82,12 +85,21 @@ export function noteRefusedSettings (url: string, error: unknown): boolean {
   return false
 }
 
+// Of several hosts, which is tried first: the one that took a connection last, and not one that let none begin.
+const firstHosts = new Map<string, number>()
+
+/** How many servers a URL names. */
+export function hostsOf (url: string): number {
+  return addressOf(url).hosts.length
+}
+
 /** A pool of connections. Opens none by itself: a server that is away is the business of whoever asks it something. */
 export function connect ({
   url, schema = defaultSchema, max = 10, applicationName, isKept = false, statementTimeoutMs = 35_000, onnotice = () => {}, onclose = () => {}
 }: ConnectOptions): Connection {
   const address = addressOf(url)
-  let lastHost = 0
+  let welcomed = 0
+  const sockets = new Set<Socket>()
   const options = {
     host: 'localhost',
     port: 5432,
@@ -95,6 +107,13 @@ export function connect ({
     max,
     onnotice,
     onclose,
+    onparameter: (name: string, value: unknown) => {
+      welcomed++
+      if (name !== 'in_hot_standby' || value !== 'on') return
+      // Without our settings a standby lets connections begin, and an idle one would stay when the name leads to the primary again.
+      firstHosts.set(url, (firstHosts.get(url) ?? 0) + 1)
+      for (const socket of sockets) socket.destroy(Object.assign(new Error('The server is a standby.'), { code: '25006' }))
+    },
     ...isKept ? { max_lifetime: null, idle_timeout: 0 } : { idle_timeout: idleTimeoutSeconds },
     // The driver repeats a prepared statement whose plan the server has given up, and lets others go in between: they get each other's
     // answers, or none. See docs/upstream/postgres-js.md.
@@ -123,7 +142,17 @@ export function connect ({
         ...!refusesSettings(url) && sessionSettings(statementTimeoutMs)
       }
       if (typeof options.ssl === 'object') Object.assign(options.ssl, tlsOf(current))
-      return await openSocket(current, { first: lastHost, onHost: (i) => { lastHost = i } })
+      const before = welcomed
+      let reached = 0
+      const socket = await openSocket(current, { first: firstHosts.get(url) ?? 0, onHost: (i) => { reached = i } })
+      firstHosts.set(url, reached)
+      sockets.add(socket)
+      // A server that closes a connection before it has told its settings has let none begin: a standby, one that starts, one that is full.
+      socket.once('close', () => {
+        sockets.delete(socket)
+        if (welcomed === before) firstHosts.set(url, reached + 1)
+      })
+      return socket
     }
   }
   // `socket` is documented, and missing in the types.

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { unavailable } from '../core/errors.ts'
+import { NothingDone, unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, IdempotentRequest, Imported, KeyChange, KeyEdit, KeyFilter, KeyQuery, KeyStore, KeysImport, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import type { Leak, TokenStore } from '../core/token-store.ts'
 import type { Digest } from '../core/key-record.ts'
@@ -21,6 +21,7 @@ import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { endToken, revokeLeaked } from './queries/token-reports.ts'
 import { recordFirstUse, rotateKey } from './queries/tokens.ts'
+import { readStandbys } from './standbys.ts'
 import type { Pool } from './replaceable-pool.ts'
 import { QueueFull, StatementQueue, type Urgency } from './statement-queue.ts'
 
@@ -47,6 +48,8 @@ interface PostgresKeyStoreOptions {
   readonly concurrency?: number
   /** How often a wait for a synchronous standby has been cancelled on that pool. It shows in a warning alone: the commit answers success. */
   readonly uncertain?: () => number
+  /** Whether changes are refused while the database has a standby that a commit does not wait for. `false`. */
+  readonly requireSynchronous?: boolean | undefined
   /** Told what a statement was rejected with. */
   readonly onFailure?: (error: unknown) => void
 }
@@ -58,12 +61,14 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
   readonly #uncertain: () => number
   readonly #onFailure: (error: unknown) => void
   readonly #policy: Policy
+  readonly #requireSynchronous: boolean
   #bulkCalls = 0
   #answersRefused = 0
 
-  constructor ({ pool, policy = noPolicy, concurrency = defaultConcurrency, uncertain = () => 0, onFailure = () => {} }: PostgresKeyStoreOptions) {
+  constructor ({ pool, policy = noPolicy, concurrency = defaultConcurrency, uncertain = () => 0, requireSynchronous = false, onFailure = () => {} }: PostgresKeyStoreOptions) {
     this.#pool = pool
     this.#policy = policy
+    this.#requireSynchronous = requireSynchronous
     this.#queue = new StatementQueue({ concurrency })
     this.#uncertain = uncertain
     this.#onFailure = onFailure
@@ -183,9 +188,18 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
 
   async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'change'): Promise<T> {
     const before = this.#uncertain()
-    const answer = await this.#bounded(async (db, call) => await repeated(() => work(db, call), call), limitMs, urgency)
+    const answer = await this.#bounded(async (db, call) => {
+      await this.#assertSynchronous(db)
+      return await repeated(() => work(db, call), call)
+    }, limitMs, urgency)
     if (this.#uncertain() !== before) throw unavailable('It is not certain that the change is safe on the standby. Try again: repeating it does no harm.')
     return answer
+  }
+
+  async #assertSynchronous (db: Database): Promise<void> {
+    if (!this.#requireSynchronous) return
+    const { notWaitedFor } = await readStandbys(db)
+    if (notWaitedFor > 0) throw new NothingDone('Changes are refused (REQUIRE_SYNCHRONOUS) while the database has a standby that a commit does not wait for. Tell whoever runs the service, and try again.')
   }
 
   async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'read'): Promise<T> {

@@ -1,9 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
 import { getTableConfig } from 'drizzle-orm/pg-core'
 import { readMigrationFiles, type MigrationMeta } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
-import { borrow, connect, noteRefusedSettings, type Connection, type Database } from './connect.ts'
+import { borrow, connect, hostsOf, noteRefusedSettings, type Connection, type Database } from './connect.ts'
 import { inOneTransaction, text } from './one-transaction.ts'
 import { hasCode, isWrongServer } from './outage.ts'
 import { defaultSchema, tablesIn } from './schema.ts'
@@ -52,16 +53,21 @@ export async function assertMigrated (database: string | Sql, { schema = default
   })
 }
 
-async function onServer (database: string | Sql, schema: string, act: (connection: Connection) => Promise<void>): Promise<void> {
+async function onServer (database: string | Sql, schema: string, act: (connection: Connection) => Promise<void>, hostsTried = 1): Promise<void> {
   const connection = typeof database === 'string' ? connect({ url: database, schema, max: 1, statementTimeoutMs: 0 }) : borrowed(database, schema)
   try {
     await assertFit(connection.db)
     await act(connection)
   } catch (error) {
-    if (isWrongServer(error)) throw new UnfitDatabase(isStandby)
+    if (isWrongServer(error)) {
+      if (typeof database !== 'string' || hostsTried >= hostsOf(database)) throw new UnfitDatabase(isStandby)
+      // The next connection goes to the next host, once this one has been closed by the server.
+      await sleep(100)
+      return await onServer(database, schema, act, hostsTried + 1)
+    }
     if (hasCode(error, '42501')) throw new UnfitDatabase(`The role may not create or use what is needed in the schema "${schema}". Run \`navis-keys migrate\` under a role that may create it, and give this one the rights that docs/postgres.md lists.`)
     if (typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
-    await onServer(database, schema, act)
+    await onServer(database, schema, act, hostsTried)
   } finally {
     await connection.close()
   }

@@ -1,6 +1,8 @@
 import type { Sql } from 'postgres'
 import { unavailable } from '../core/errors.ts'
-import { borrow, connect, type Database } from '../db/connect.ts'
+import { silentLogger, type Logger } from '../core/logger.ts'
+import { borrow, connect, noteRefusedSettings, type Database } from '../db/connect.ts'
+import { HistoryChoice, isUntold } from '../db/history.ts'
 import { assertMigrated, migrate } from '../db/migrate.ts'
 import { UnfitDatabase } from '../db/unfit-database.ts'
 import { prepareFindKeys } from '../db/queries/find-keys.ts'
@@ -24,8 +26,13 @@ export interface Databases {
   readonly managementConnections: number
   /** How often a wait for a synchronous standby has been cancelled on the connections of `management`. */
   uncertain (): number
-  /** Looks at what a statement was rejected with: connections to a server that is not the primary are all given up. */
-  noteFailure (error: unknown): void
+  /**
+   * Looks at what a statement was rejected with: connections to a server that is not the primary, and those that a pooler does not let begin, are all given
+   * up. Answers whether the window's own connections serve no more.
+   */
+  noteFailure (error: unknown): boolean
+  /** Finds out how the database tells its history. Rejects when it does not answer. */
+  chooseHistory (): Promise<void>
   connectWindow (): OwnConnection
   /** Gives up every connection but the window's: the server that they lead to is not the primary. */
   replace (): void
@@ -41,24 +48,26 @@ const borrowedConcurrency = 8
 const reachTimeoutMs = 3000
 
 /** Connects when something is asked. */
-export function openDatabases ({ databaseUrl, databaseSchema, databaseConnectionsMax = connectionsMax, db }: KeysOptions): Databases {
+export function openDatabases ({ databaseUrl, databaseSchema, databaseConnectionsMax = connectionsMax, db, log = silentLogger }: KeysOptions): Databases {
   if ((databaseUrl === undefined) === (db === undefined)) throw new TypeError('Give either `databaseUrl` or `db`.')
-  return db === undefined ? ownDatabases({ url: databaseUrl!, schema: databaseSchema, connectionsMax: databaseConnectionsMax }) : borrowedDatabases(db, databaseSchema)
+  return db === undefined ? ownDatabases({ url: databaseUrl!, schema: databaseSchema, connectionsMax: databaseConnectionsMax, log }) : borrowedDatabases(db, { schema: databaseSchema, log })
 }
 
 interface OwnOptions {
   readonly url: string
   readonly schema: string | undefined
   readonly connectionsMax: number
+  readonly log: Logger
 }
 
-function ownDatabases ({ url, schema, connectionsMax }: OwnOptions): Databases {
+function ownDatabases ({ url, schema, connectionsMax, log }: OwnOptions): Databases {
   if (!(connectionsMax >= connectionsMin)) throw new TypeError(`\`databaseConnectionsMax\` must be ${connectionsMin} or more.`)
   let uncertain = 0
   const shared = connectionsMax - windowConnections
   const lookupConnections = Math.max(1, Math.floor(shared * 0.4))
   const managementConnections = shared - lookupConnections
-  const lookups: Lookups = new ReplaceablePool({ url, schema, max: lookupConnections, prepare: prepareFindKeys })
+  const history = new HistoryChoice(log)
+  const lookups: Lookups = new ReplaceablePool({ url, schema, max: lookupConnections, prepare: (db) => prepareFindKeys(db, () => history.strategy) })
   const management: Pool<Database> = new ReplaceablePool({
     url,
     schema,
@@ -66,37 +75,47 @@ function ownDatabases ({ url, schema, connectionsMax }: OwnOptions): Databases {
     prepare: (db) => db,
     onnotice: ({ routine }) => { if (routine === cancelledWait) uncertain++ }
   })
+  const replace = () => { for (const pool of [lookups, management]) pool.replace() }
+  const chooseHistory = async () => { await history.choose(management.queries) }
   return {
     lookups,
     management,
     managementConnections,
     uncertain: () => uncertain,
     noteFailure (error) {
-      if (!isWrongServer(error)) return
-      lookups.replace()
-      management.replace()
+      const isRefused = noteRefusedSettings(url, error)
+      if (isRefused || isWrongServer(error)) replace()
+      if (!isUntold(error)) return isRefused
+      chooseHistory().catch(() => {})
+      return true
     },
-    connectWindow: () => connect({ url, schema, max: 1 }),
-    replace () {
-      for (const pool of [lookups, management]) pool.replace()
-    },
+    chooseHistory,
+    connectWindow: () => ({ ...connect({ url, schema, max: 1 }), history: history.strategy }),
+    replace,
     async close () {
       await Promise.all([lookups.close(), management.close()])
     }
   }
 }
 
-function borrowedDatabases (host: HostDatabase, schema = defaultSchema): Databases {
+function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }: { readonly schema: string | undefined, readonly log: Logger }): Databases {
   const client: Partial<Sql> | undefined = host.$client
   if (typeof client?.unsafe !== 'function') throw new TypeError('`db` is not a Drizzle database on postgres.js. Give `databaseUrl` instead: connections of our own do not get in the way of another driver.')
   const db = borrow(host.$client, schema)
+  const history = new HistoryChoice(log)
+  const chooseHistory = async () => { await history.choose(db) }
   return {
-    lookups: borrowedPool(db, prepareFindKeys),
+    lookups: borrowedPool(db, (database) => prepareFindKeys(database, () => history.strategy)),
     management: borrowedPool<Database>(db, (database) => database),
     managementConnections: borrowedConcurrency,
     uncertain: () => 0,
-    noteFailure () {},
-    connectWindow: () => ({ sql: withoutEnd(host.$client), schema }),
+    noteFailure (error) {
+      if (!isUntold(error)) return false
+      chooseHistory().catch(() => {})
+      return true
+    },
+    chooseHistory,
+    connectWindow: () => ({ sql: withoutEnd(host.$client), schema, history: history.strategy }),
     replace () {},
     async close () {}
   }
@@ -111,12 +130,13 @@ function withoutEnd (client: Sql): Sql {
  * Brings the database to the newest schema, or says what is missing where that is not wanted. Rejects with `unavailable` while it cannot be
  * reached: that may be tried again.
  */
-export async function makeReady ({ lookups }: Databases, { databaseUrl, db, databaseSchema: schema, migrate: migrates = true }: KeysOptions): Promise<void> {
+export async function makeReady ({ lookups, chooseHistory }: Databases, { databaseUrl, db, databaseSchema: schema, migrate: migrates = true }: KeysOptions): Promise<void> {
   const database = databaseUrl ?? db!.$client
   try {
     // The host's pool may wait for much longer than we do.
     if (typeof database !== 'string') await inTime(database.unsafe('select 1'), reachTimeoutMs)
     await (migrates ? migrate : assertMigrated)(database, { schema })
+    await inTime(chooseHistory(), reachTimeoutMs)
     await inTime(lookups.queries([]), reachTimeoutMs)
   } catch (error) {
     throw isRefusal(error) ? error : unavailable('The database cannot be reached, or does not answer.', error)

@@ -28,6 +28,7 @@ import { TrustWindow } from '../core/window/trust-window.ts'
 import { PostgresKeyStore } from '../db/key-store.ts'
 import { PostgresUsageStore } from '../db/usage-store.ts'
 import { PostgresWindowStore } from '../db/window-store.ts'
+import { readStandbys, StandbyWatch, type Standbys } from '../db/standbys.ts'
 import { inTime } from '../core/in-time.ts'
 import { makeReady, openDatabases } from './open-databases.ts'
 import { openTiers, sealOf, type TiersStats } from './open-tiers.ts'
@@ -50,6 +51,8 @@ export interface KeysOptions {
   readonly databaseConnectionsMax?: number | undefined
   /** Whether the start brings our schema to the newest version. `false`: nothing is ever created or altered, and a start on an older one says so. `true`. */
   readonly migrate?: boolean | undefined
+  /** `true`: changes are refused while the database has a standby that a commit does not wait for. `false`. */
+  readonly requireSynchronous?: boolean | undefined
   /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
   readonly db?: HostDatabase | undefined
   /** `redis://…`, `redis+sentinel://…`, `redis+cluster://…`, or `rediss…` for TLS. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */
@@ -92,6 +95,8 @@ export interface KeysHealth {
   /** The code of what Redis refuses, such as `READONLY`; `undefined` while it refuses nothing. */
   readonly redisRefusal: string | undefined
   readonly window: 'open' | 'shut'
+  /** Servers that follow the database; `undefined` while that is not known. */
+  readonly standbys: Standbys | undefined
 }
 
 export interface KeysStats extends TiersStats {
@@ -103,6 +108,8 @@ export interface KeysStats extends TiersStats {
   readonly announcements: AnnouncementCounts | undefined
   /** Answers of the database that did not prove themselves, and said nothing. */
   readonly answersRefused: number
+  /** Servers that follow the database; `undefined` while that is not known. */
+  readonly standbys: Standbys | undefined
   /** Of the connection for lookups, and what Redis has refused on any connection, by code; `undefined` without Redis. */
   readonly redisConnection: { readonly isUp: boolean, readonly refusals: Readonly<Record<string, number>> } | undefined
 }
@@ -165,7 +172,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const source = redisUrl === undefined && template === undefined ? undefined : new RedisSource({ url: redisUrl, caFile, template, log })
   const redis = source && requestRedis(source, log)
   const announcements = source && new RedisAnnouncements({ redis: source, onRate: (keyId, backlogMs) => { rates.heard(keyId, backlogMs, clock.monotonicMs()) } })
-  const windowStore = new PostgresWindowStore({ connect: databases.connectWindow, onNotPrimary: () => { databases.replace() } })
+  const windowStore = new PostgresWindowStore({ connect: databases.connectWindow, onNotPrimary: () => { databases.replace() }, onFailure: databases.noteFailure })
   const window = new TrustWindow({
     store: windowStore,
     announcements,
@@ -177,7 +184,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const shared = redis && new RedisSharedRates({ redis, prefix: () => sealOf(window)?.key.prefix })
   const rates = new RateLimiter({ clock, shared, replicas: () => window.members })
   const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() } })
-  const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, uncertain: databases.uncertain, onFailure: databases.noteFailure })
+  const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, requireSynchronous: options.requireSynchronous, uncertain: databases.uncertain, onFailure: databases.noteFailure })
   const service = new KeyService({ store, force: window, clock, tokens })
   const imports = new KeyImports({ store, tokens })
   const events = new EventFeed({ store })
@@ -218,6 +225,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     tiers.drop(target)
     verifier.forget(target)
   })
+  const standbys = new StandbyWatch({ read: () => readStandbys(databases.management.queries), log })
   let isStarted = false
 
   return {
@@ -239,6 +247,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     },
     async start () {
       await makeReady(databases, options)
+      standbys.start().catch(() => {})
       await window.start()
       upkeep?.start()
       isStarted = true
@@ -249,17 +258,19 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
         postgres: isAnswered ? 'up' : 'down',
         redis: redis === undefined ? 'unused' : redis.status !== 'ready' ? 'down' : source?.health.refusal === undefined ? 'up' : 'refusing',
         redisRefusal: source?.health.refusal,
-        window: isOpen ? 'open' : 'shut'
+        window: isOpen ? 'open' : 'shut',
+        standbys: standbys.seen
       }
     },
     stats: () => {
       const tiersStats = tiers.stats()
       const answersRefused = windowStore.answersRefused + store.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
       const redisConnection = redis && { isUp: redis.status === 'ready', refusals: source?.health.counts() ?? {} }
-      return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), announcements: announcements?.counts(), answersRefused }
+      return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), announcements: announcements?.counts(), answersRefused, standbys: standbys.seen }
     },
     async close () {
       await Promise.all([usage.close(), calls.close(), ...[rates, upkeep].map((part) => inTime(part?.close() ?? Promise.resolve(), closeTimeoutMs).catch(() => {}))])
+      standbys.close()
       await window.leave()
       redis?.disconnect()
       source?.health.close()

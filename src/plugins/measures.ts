@@ -48,6 +48,12 @@ const measures: readonly Measure[] = [
   { name: 'navis_keys_window_resets_total', help: 'Times that everything held became void: another timeline, a database that was set back, or counted out.', read: (_, window) => one(window.resets) },
   { name: 'navis_keys_revocations_put_back_total', help: 'Tokens whose revocation the database had lost, after a failover or a restore, and that this replica revoked again.', read: (_, window) => one(window.revocationsPutBack) },
   { name: 'navis_keys_answers_refused_total', help: 'Answers of the database that did not prove themselves: of another statement, not whole, or not of the primary. They said nothing, and their connections were closed.', read: (stats) => one(stats.answersRefused) },
+  {
+    name: 'navis_keys_standbys',
+    help: 'Servers that follow the database, by whether a commit waits for them. A failover to one that it does not wait for loses revocations that were answered.',
+    labels: ['commits'],
+    read: ({ standbys }) => standbys === undefined ? [] : by('commits', { wait: standbys.count - standbys.notWaitedFor, do_not_wait: standbys.notWaitedFor })
+  },
   { name: 'navis_keys_window_log_rows_pruned_total', help: 'Rows of the revocation log that this replica deleted because they were old.', read: (_, window) => one(window.pruned) },
   {
     name: 'navis_keys_announcements_total',

@@ -12,6 +12,10 @@ declare module 'fastify' {
 const readySchema = Type.Object({
   status: Type.Enum(['ready', 'not_ready', 'stopping']),
   postgres: Type.Enum(['up', 'down'], { description: 'Whether the newest renewal of the trust window was answered. Down costs readiness when the window has ended.' }),
+  standbys: Type.Union([Type.Object({
+    count: Type.Integer(),
+    not_waited_for: Type.Integer({ description: 'Those that may lack what a commit has confirmed. A failover to one loses revocations that were answered.' })
+  }), Type.Null()], { description: 'Servers that follow the database, as of a few seconds ago; null while that is not known. They do not cost readiness.' }),
   redis: Type.Enum(['up', 'refusing', 'down', 'unused'], { description: '`refusing`: it answers, with errors. Neither that nor `down` costs readiness, only speed.' }),
   redis_refusal: Type.Union([Type.String(), Type.Null()], { description: 'The code of what Redis refuses, such as `READONLY` or `OOM`; null while it refuses nothing.' }),
   window: Type.Object({
@@ -63,6 +67,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
     return {
       status: isDraining() ? 'stopping' as const : isReady ? 'ready' as const : 'not_ready' as const,
       postgres: health.postgres,
+      standbys: health.standbys === undefined ? null : { count: health.standbys.count, not_waited_for: health.standbys.notWaitedFor },
       redis: health.redis,
       redis_refusal: health.redisRefusal ?? null,
       window: {

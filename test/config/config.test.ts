@@ -29,6 +29,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     databaseSchema: 'navis_keys',
     databaseConnectionsMax: 10,
     migrates: true,
+    requireSynchronous: false,
     policy: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null },
     retention: { auditDays: null, usageDays: 90, callDays: 30 },
     redisUrl: undefined,

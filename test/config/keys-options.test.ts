@@ -11,6 +11,7 @@ const rows: { readonly [Name in keyof ConfiguredKeysOptions]: { readonly variabl
   databaseSchema: { variable: 'DATABASE_SCHEMA', value: 'other', option: 'other' },
   databaseConnectionsMax: { variable: 'DATABASE_CONNECTIONS_MAX', value: '7', option: 7 },
   migrate: { variable: 'MIGRATE', value: 'off', option: false },
+  requireSynchronous: { variable: 'REQUIRE_SYNCHRONOUS', value: 'on', option: true },
   redisUrl: { variable: 'REDIS_URL', value: 'rediss://127.0.0.1:3/4', option: 'rediss://127.0.0.1:3/4' },
   redisCaFile: { variable: 'REDIS_CA_FILE', value: '/etc/hostname', option: '/etc/hostname' },
   trustWindowMs: { variable: 'TRUST_WINDOW_MS', value: '4321', option: 4321 },

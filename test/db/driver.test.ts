@@ -13,7 +13,7 @@ async function askAcrossTypeChange (t: Test, { url, sql }: { url: string, sql: p
     sql.unsafe(statement, [id], { prepare: true }).then((rows) => String(rows[0]?.['n']), (error: Error) => error.name),
     new Promise<string>((resolve) => { setTimeout(resolve, noAnswerMs, 'no answer') })
   ])
-  const statements = ['select n from numbers where id = $1', 'select n, 1 from numbers where id = $1'] as const
+  const statements = ['select n from public.numbers where id = $1', 'select n, 1 from public.numbers where id = $1'] as const
   await other`create table numbers (id int primary key, n int)`
   await other`insert into numbers select n, n from generate_series(1, 100) n`
   for (const statement of statements) await ask(statement, 1)

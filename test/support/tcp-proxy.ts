@@ -9,7 +9,7 @@ export interface Delay {
 /** A TCP link that can be cut, dropped and delayed. */
 export class TcpProxy {
   readonly #server: Server
-  readonly #to: number
+  #to: number
   readonly #lanes = new Set<Lane>()
   #cut = false
   #dropped = false
@@ -30,6 +30,11 @@ export class TcpProxy {
 
   get connections (): number {
     return this.#lanes.size / 2
+  }
+
+  /** New connections lead to another port; those that there are stay as they are. */
+  lead (to: number): void {
+    this.#to = to
   }
 
   /** Nothing passes any more, in either direction, and nobody is told: connections stay open, new ones are accepted and lead nowhere. */

@@ -1,34 +1,21 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { requireProgram } from '../support/programs.ts'
-import { freePort, ServerProcess } from '../support/server-process.ts'
 import { freshRedis, startPostgres, type PostgresServer } from '../support/servers.ts'
+import { startStandby, type Standby } from '../support/standby.ts'
 import { until } from '../support/until.ts'
 import { Links } from '../torture/links.ts'
 import { administer, startReplica, warm } from './replicas.ts'
 
 /** A standby that follows the primary over a link, and that no commit waits for. */
-async function startStandby (t: Test, primary: PostgresServer): Promise<{ port: number, url: string, cut: () => Promise<unknown> }> {
+async function followingStandby (t: Test, primary: PostgresServer): Promise<Standby & { cut: () => Promise<unknown> }> {
   const carrier = new Links()
   t.teardown(() => { carrier.close() })
   const link = await carrier.open(primary.port)
-  const server = new ServerProcess({ name: 'standby', unprivileged: true })
-  t.teardown(async () => { await server.remove() })
-  const [port, data] = [await freePort(), join(server.dir, 'data')]
-  execFileSync(requireProgram('pg_basebackup'), ['-D', data, '-R', '-X', 'stream', '-c', 'fast', '-d', `postgres://postgres@127.0.0.1:${link.port}/postgres`], { ...server.user, cwd: server.dir, stdio: 'pipe' })
-  await server.start({
-    command: requireProgram('postgres'),
-    args: ['-D', data, '-c', `port=${port}`, '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=${server.dir}`, '-c', 'max_connections=300', '-c', 'shared_buffers=64MB', '-c', 'dynamic_shared_memory_type=mmap'],
-    ready: () => readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[7]?.trim() === 'ready'
-  })
-  return { port, url: `postgres://postgres@127.0.0.1:${port}/postgres`, cut: async () => await link.hold() }
+  return { ...await startStandby(t, primary, { through: link.port }), cut: async () => await link.hold() }
 }
 
 t.test('revocations that a failover lost stay in force at the replicas that heard them, and are put back into the database', async (t) => {
   const primary = await startPostgres(t)
-  const standby = await startStandby(t, primary)
+  const standby = await followingStandby(t, primary)
   const databaseUrl = `postgres://postgres@127.0.0.1:${primary.port},127.0.0.1:${standby.port}/postgres`
   const options = { databaseUrl, redisUrl: await freshRedis(t), windowMs: 3000 }
   const [a, b] = await Promise.all([startReplica(t, options), startReplica(t, options)])

@@ -1,0 +1,78 @@
+import { sql } from 'drizzle-orm'
+import type { Logger } from '../core/logger.ts'
+import type { Database } from './connect.ts'
+import { asWhole, provenRead } from './proof.ts'
+
+/** Servers that follow the primary. */
+export interface Standbys {
+  readonly count: number
+  /** Those that may lack what a commit has confirmed: where one of them is promoted, revocations are lost that were answered. */
+  readonly notWaitedFor: number
+}
+
+/**
+ * As the primary sees them now. Not subscribers of logical replication, nor programs that copy or archive. A standby that keeps a replication slot and is not
+ * connected counts, unless commits wait for one at all. A role that may not see how each follows (`pg_read_all_stats`) is told whether
+ * commits wait for any.
+ */
+export async function readStandbys (db: Database): Promise<Standbys> {
+  const row = await provenRead<{ standbys: unknown, not_waited_for: unknown }>(db, (proof) => sql`
+    with commits as materialized (
+      select current_setting('synchronous_standby_names') <> '' as wait
+    ), standby as materialized (
+      select coalesce(sync_state in ('sync', 'quorum'), commits.wait) as is_waited_for from pg_stat_replication, commits
+      where coalesce(application_name, '') not in ('pg_basebackup', 'pg_receivewal')
+        and pid not in (select active_pid from pg_replication_slots where slot_type = 'logical' and active_pid is not null)
+      union all
+      select commits.wait from pg_replication_slots, commits where slot_type = 'physical' and not active
+    )
+    select ${proof}, count(*)::int as standbys, (count(*) filter (where not is_waited_for))::int as not_waited_for from standby`)
+  return { count: asWhole(row.standbys, 'standbys'), notWaitedFor: asWhole(row.not_waited_for, 'not_waited_for') }
+}
+
+interface StandbyWatchOptions {
+  read (): Promise<Standbys>
+  readonly log: Logger
+  /** 5000 */
+  readonly everyMs?: number
+}
+
+/** Looks every few seconds which standbys a commit does not wait for, and says so once whenever that changes. */
+export class StandbyWatch {
+  readonly #options: StandbyWatchOptions
+  #seen: Standbys | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor (options: StandbyWatchOptions) {
+    this.#options = options
+  }
+
+  /** As of the newest look; `undefined` before the first, and where the database does not tell. */
+  get seen (): Standbys | undefined {
+    return this.#seen
+  }
+
+  async start (): Promise<void> {
+    await this.#look()
+    if (this.#isClosed) return
+    this.#timer = setTimeout(() => { this.start().catch(() => {}) }, this.#options.everyMs ?? 5000)
+    this.#timer.unref()
+  }
+
+  close (): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+  }
+
+  async #look (): Promise<void> {
+    // What is not known now is told as it was; that the database is away is told by others.
+    const now = await this.#options.read().catch(() => this.#seen)
+    const before = this.#seen
+    this.#seen = now
+    if (now === undefined || (before?.notWaitedFor ?? 0) === now.notWaitedFor) return
+    const fields = { standbys: now.count, notWaitedFor: now.notWaitedFor }
+    if (now.notWaitedFor > 0) this.#options.log.warn(fields, 'a standby follows the database that commits do not wait for: a failover to it loses revocations that were answered. docs/failover.md says what to set')
+    else this.#options.log.info(fields, 'commits wait for every standby of the database')
+  }
+}

@@ -1,0 +1,101 @@
+import t, { type Test } from 'tap'
+import { migrate } from '../../src/db/migrate.ts'
+import { openKeys, type Keys, type KeysOptions } from '../../src/engine/open-keys.ts'
+import { startStandby } from '../support/standby.ts'
+import { startPostgres, startProxy, until } from '../support/servers.ts'
+import { administer } from './replicas.ts'
+
+t.setTimeout(240_000)
+
+const primary = await startPostgres(t)
+await migrate(primary.url)
+const standby = await startStandby(t, primary)
+
+interface Line {
+  readonly level: 'info' | 'warn'
+  readonly message: string
+}
+
+async function open (t: Test, options: KeysOptions): Promise<{ keys: Keys, lines: Line[] }> {
+  const lines: Line[] = []
+  const add = (level: Line['level']) => (_fields: object, message: string) => { lines.push({ level, message }) }
+  const keys = await openKeys({ trustWindowMs: 4000, log: { info: add('info'), warn: add('warn'), error () {}, debug () {} }, ...options })
+  t.teardown(() => keys.close())
+  return { keys, lines }
+}
+
+async function create (keys: Keys) {
+  return await keys.service.create({ workspaceId: 'acme', name: 'n', scope: 'mcp:read', actor: 'ops', ownerId: null, metadata: {}, expiresAt: null } as never) as unknown as { key: { id: string }, token: string }
+}
+
+async function verify (keys: Keys, token: string): Promise<boolean> {
+  return (await keys.verifier.verify(token, { scope: 'mcp:read' } as never)).valid
+}
+
+const revoke = async (keys: Keys, keyId: string) => await keys.service.revoke({ workspaceId: 'acme', keyId, actor: 'ops', reason: undefined } as never)
+const ours = "select count(*)::int as count from pg_stat_activity where application_name like 'navis-keys%'"
+const left = async () => (await administer(standby.url, ours))[0]?.['count']
+
+for (const [what, query] of [['', ''], [', where a pooler keeps our settings from the server', '?pgbouncer=true']] as const) {
+  t.test(`with the standby named first, the primary is found and used${what}`, async (t) => {
+    const { keys } = await open(t, { databaseUrl: `postgres://postgres@127.0.0.1:${standby.port},127.0.0.1:${primary.port}/postgres${query}` })
+    await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
+    const { key, token } = await create(keys)
+    t.equal(await verify(keys, token), true)
+    await revoke(keys, key.id)
+    t.equal(await verify(keys, token), false)
+    await until(async () => await left() === 0, { timeoutMs: 20_000 })
+  })
+
+  t.test(`when the name of the database has led to a standby for a while, and leads to the primary again, all heals without a restart, and no connection to the standby is left${what}`, async (t) => {
+    const proxy = await startProxy(t, { to: primary.port })
+    const { keys } = await open(t, { databaseUrl: `postgres://postgres@127.0.0.1:${proxy.port}/postgres${query}`, trustWindowMs: 2000 })
+    await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
+    const [known, other] = [await create(keys), await create(keys)]
+    t.equal(await verify(keys, known.token), true)
+    proxy.lead(standby.port)
+    await administer(primary.url, "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'navis-keys%'")
+    await until(async () => {
+      // All who ask: a lookup, a change and the window itself.
+      await Promise.allSettled([verify(keys, other.token), create(keys)])
+      return !keys.window.isOpen
+    }, { timeoutMs: 20_000 })
+    await t.rejects(verify(keys, known.token), { code: 'unavailable' }, 'from a standby nothing is known')
+    // Those to the standby stay open, were there any.
+    proxy.lead(primary.port)
+    const back = performance.now()
+    await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
+    await until(async () => await verify(keys, known.token).catch(() => false), { timeoutMs: 20_000 })
+    await until(async () => await create(keys).then(() => true, () => false), { timeoutMs: 20_000 })
+    t.comment(`healed after ${Math.round(performance.now() - back)} ms`)
+    await until(async () => await left() === 0, { timeoutMs: 20_000 })
+    await revoke(keys, known.key.id)
+    t.equal(await verify(keys, known.token), false)
+  })
+}
+
+t.test('a standby that commits do not wait for is told in the log, in the state and in the metrics, once for each change, and REQUIRE_SYNCHRONOUS refuses changes meanwhile', async (t) => {
+  const told = /commits? (do not )?wait/
+  const [asked, strict] = [await open(t, { databaseUrl: primary.url }), await open(t, { databaseUrl: primary.url, requireSynchronous: true })]
+  await until(() => asked.lines.some(({ message }) => told.test(message)), { timeoutMs: 20_000 })
+  t.match(asked.keys.health().standbys, { count: 1, notWaitedFor: 1 })
+  t.match(asked.keys.stats().standbys, { count: 1, notWaitedFor: 1 })
+  const { key, token } = await create(asked.keys)
+  for (const call of [async () => { await create(strict.keys) }, async () => { await revoke(strict.keys, key.id) }]) await t.rejects(call, { code: 'unavailable', message: /REQUIRE_SYNCHRONOUS/ })
+  t.equal(await verify(strict.keys, token), true, 'nothing was done, and keys are verified')
+  await administer(primary.url, "alter system set synchronous_standby_names = '*'", 'select pg_reload_conf()')
+  t.teardown(async () => { await administer(primary.url, 'alter system reset synchronous_standby_names', 'select pg_reload_conf()') })
+  await until(async () => await create(strict.keys).then(() => true, () => false), { timeoutMs: 20_000 })
+  await revoke(strict.keys, key.id)
+  await until(() => asked.lines.filter(({ message }) => told.test(message)).length > 1, { timeoutMs: 20_000 })
+  t.match(asked.keys.health().standbys, { count: 1, notWaitedFor: 0 })
+  t.strictSame(asked.lines.filter(({ message }) => told.test(message)).map(({ level }) => level), ['warn', 'info'])
+})
+
+t.test('a role that may not see how standbys follow is told whether commits wait for any, and subscribers and copies are no standbys', async (t) => {
+  await administer(primary.url, 'create role runs login; grant usage on schema navis_keys to runs; grant select, insert, update, delete on all tables in schema navis_keys to runs')
+  t.teardown(async () => { await administer(primary.url, 'drop owned by runs', 'drop role runs') })
+  const { keys } = await open(t, { databaseUrl: primary.url.replace('postgres@', 'runs@'), migrate: false })
+  await until(() => keys.health().standbys !== undefined, { timeoutMs: 20_000 })
+  t.match(keys.health().standbys, { count: 1, notWaitedFor: 1 })
+})
