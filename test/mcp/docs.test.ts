@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -10,7 +11,9 @@ import { test } from 'tap'
 import { readPolicies } from '../../src/mcp/protocol/policy.ts'
 import { Child } from '../support/child.ts'
 import { startGateway } from '../support/gateway.ts'
+import { recordingUpstream } from '../support/recording-upstream.ts'
 import { freePort } from '../support/server-process.ts'
+import { until } from '../support/servers.ts'
 
 interface ServerEntry {
   readonly command?: string
@@ -62,4 +65,101 @@ test('the policy on the page is one', async (t) => {
   t.equal(read?.trustReadOnlyHints, true)
   t.equal(read?.scopeOf('get_secrets'), 'mcp:write')
   t.equal(read?.scopeOf('get_note'), 'mcp:read')
+})
+
+const bridged = /## A program behind the gateway[^]*?```\n([^]*?)```/.exec(page)?.[1]?.trim().split('\n') ?? []
+
+test('the bridges on the page put a program behind the gateway', async (t) => {
+  t.equal(bridged.length, 2)
+  const installed: Readonly<Record<string, string>> = {
+    'npx -y mcp-proxy@6': 'mcp-proxy/dist/bin/mcp-proxy.mjs',
+    'npx -y supergateway@4': 'supergateway/dist/index.js',
+    'npx -y @modelcontextprotocol/server-everything': '@modelcontextprotocol/server-everything/dist/index.js'
+  }
+  for (const command of bridged) {
+    await t.test(command.split(' ')[2] ?? '', async (t) => {
+      const port = await freePort()
+      // What `npx` would fetch is what is installed here.
+      const here = Object.entries(installed).reduce((text, [npx, file]) => text.replace(npx, `${process.execPath} ${fileURLToPath(new URL(`../../node_modules/${file}`, import.meta.url))}`), command).replaceAll('3001', String(port))
+      t.notMatch(here, /npx/)
+      const bridge = spawn('bash', ['-c', here], { detached: true, stdio: 'ignore', env: { PATH: process.env['PATH'], HOME: t.testdir({}) } })
+      const ended = once(bridge, 'close')
+      t.teardown(async () => {
+        if (bridge.pid !== undefined) process.kill(-bridge.pid, 'SIGKILL')
+        await ended
+      })
+      const url = `http://127.0.0.1:${port}/mcp`
+      await until(async () => (await fetch(url)).status > 0, { timeoutMs: 60_000 })
+      const gateway = await startGateway(t, { upstreams: url })
+      const connect = async (scope: 'mcp:read' | 'mcp:write') => {
+        const client = new Client({ name: 'reader', version: '1' })
+        const { token } = await gateway.mint(scope)
+        await client.connect(new StreamableHTTPClientTransport(new URL(gateway.url), { requestInit: { headers: { authorization: `Bearer ${token}` } } }) as unknown as Transport)
+        t.teardown(() => client.close())
+        return client
+      }
+      const writer = await connect('mcp:write')
+      t.ok((await writer.listTools()).tools.length > 5)
+      t.match(await writer.callTool({ name: 'echo', arguments: { message: 'hello' } }), { content: [{ text: /hello/ }] })
+      const reader = await connect('mcp:read')
+      t.ok((await reader.listResources()).resources.length > 0)
+      t.strictSame((await reader.listTools()).tools, [], 'without a policy every tool writes')
+      await t.rejects(reader.callTool({ name: 'echo', arguments: { message: 'hello' } }), { message: /mcp:write/ })
+    })
+  }
+})
+
+/*
+ * The rules of the registry's schema of 2025-12-11 for a server that is reached over the network, written by hand: its own text is under
+ * a licence that changes.
+ */
+interface Rule {
+  readonly required: readonly string[]
+  readonly members: Readonly<Record<string, (value: any) => boolean>>
+}
+
+const isText = (lengthMax = Infinity) => (value: unknown) => typeof value === 'string' && value.length > 0 && value.length <= lengthMax
+const isBoolean = (value: unknown) => typeof value === 'boolean'
+const isUrl = (value: string) => URL.canParse(value)
+const keeps = ({ required, members }: Rule) => (value: Record<string, unknown>): boolean =>
+  typeof value === 'object' && required.every((name) => Object.hasOwn(value, name)) && Object.entries(value).every(([name, held]) => members[name]?.(held) === true)
+const allKeep = (rule: Rule) => (values: unknown) => Array.isArray(values) && values.length > 0 && values.every(keeps(rule))
+
+const input = { description: isText(), isRequired: isBoolean, isSecret: isBoolean, value: isText(), default: isText(), placeholder: isText(), choices: Array.isArray, format: (value: string) => ['string', 'number', 'boolean', 'filepath'].includes(value) }
+const header: Rule = { required: ['name'], members: { ...input, name: isText(), variables: (value: object) => Object.values(value).every(keeps({ required: [], members: input })) } }
+const remote: Rule = { required: ['type', 'url'], members: { type: (value) => value === 'streamable-http' || value === 'sse', url: (value: string) => /^(https?:\/\/[^\s]+|\{[a-zA-Z_]\w*\}[^\s]*)$/.test(value), headers: allKeep(header) } }
+const serverRule: Rule = {
+  required: ['name', 'description', 'version'],
+  members: {
+    $schema: (value) => value === 'https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json',
+    name: (value: string) => value.length >= 3 && value.length <= 200 && /^[a-zA-Z0-9.-]+\/[a-zA-Z0-9._-]+$/.test(value),
+    title: isText(100),
+    description: isText(100),
+    version: (value: string) => isText(255)(value) && !/^[\^~<>=]|[x*]/.test(value),
+    websiteUrl: isUrl,
+    repository: keeps({ required: ['url', 'source'], members: { url: isUrl, source: isText(), id: isText(), subfolder: isText() } }),
+    remotes: allKeep(remote)
+  }
+}
+
+test('the server.json on the page is one, and its header lets a client in', async (t) => {
+  const [text = ''] = blocks('json').filter((block) => block.includes('server.schema.json'))
+  const server = JSON.parse(text) as { remotes: Array<{ type: string, headers: Array<{ name: string, value: string, isSecret: boolean, variables: Record<string, { isSecret: boolean }> }> }> }
+  t.ok(keeps(serverRule)(server as unknown as Record<string, unknown>))
+  for (const [what, broken] of Object.entries({
+    'a name without a namespace': { ...server, name: 'crm' },
+    'a long description': { ...server, description: 'x'.repeat(101) },
+    'a range of versions': { ...server, version: '^1.0.0' },
+    'an unknown transport': { ...server, remotes: [{ ...server.remotes[0], type: 'http' }] },
+    'a header without a name': { ...server, remotes: [{ ...server.remotes[0], headers: [{ value: 'x' }] }] },
+    'a member that there is not': { ...server, remote: [] }
+  })) t.notOk(keeps(serverRule)(broken), `the rules refuse ${what}`)
+
+  const [{ type, headers: [sent] } = { type: '', headers: [] }] = server.remotes
+  t.match(sent, { name: 'Authorization', isSecret: true, variables: { navis_key: { isSecret: true, isRequired: true } } })
+  t.equal(type, 'streamable-http')
+  const gateway = await startGateway(t, { upstreams: (await recordingUpstream(t)).url })
+  const { token } = await gateway.mint('mcp:read')
+  const answer = await fetch(gateway.url, { method: 'POST', headers: { 'content-type': 'application/json', [sent?.name ?? '']: sent?.value.replace('{navis_key}', token) ?? '' }, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' })
+  t.equal(answer.status, 200)
 })
