@@ -110,6 +110,11 @@ function awaitFirstUse (panel) {
   setTimeout(ask, askEveryMs)
 }
 
+// Back and reload then lead to the form, and not to a browser's question whether to send it again.
+function standForForm (content) {
+  window.history.replaceState(null, '', content.dataset.again)
+}
+
 function followOutcome () {
   const outcome = document.querySelector('[data-done]')
   if (outcome) window.location.replace(outcome.dataset.done)
@@ -122,6 +127,8 @@ const dialog = document.getElementById('revoke-dialog')
 if (dialog) askInPlace(dialog)
 const once = document.querySelector('[data-once]')
 if (once) forgetToken(once)
+const again = document.querySelector('[data-again]')
+if (again) standForForm(again)
 for (const panel of document.querySelectorAll('[data-first-use]')) awaitFirstUse(panel)
 window.addEventListener('submit', showBusy)
 // A page that the browser has kept shows what was: a list from before, a form that is sent already.

@@ -1,5 +1,6 @@
 import { isTrustworthy } from '../core/public-origin.ts'
 import type { SessionLimits } from '../core/sessions.ts'
+import { partsOf } from './parts-of.ts'
 import type { Settings } from './settings.ts'
 import type { OpenIdOptions } from '../pages/sign-in/openid-provider.ts'
 
@@ -9,6 +10,9 @@ export interface PagesConfig {
   readonly mcpUrl: string | undefined
   readonly signIn: { readonly way: 'provider', readonly options: OpenIdOptions } | { readonly way: 'management-token' | 'off' }
   readonly sessionLimits: SessionLimits
+  /** Origins whose pages may show ours in a frame. */
+  readonly frameOrigins: readonly string[]
+  readonly brand: { readonly name: string, readonly logoFile: string | undefined, readonly cssFile: string | undefined }
 }
 
 export function readPagesConfig (values: Settings): { pages: PagesConfig, faults: readonly string[] } {
@@ -18,6 +22,8 @@ export function readPagesConfig (values: Settings): { pages: PagesConfig, faults
       publicUrl: values.PUBLIC_URL,
       mcpUrl: values.MCP_URL,
       signIn: signInOf(values),
+      frameOrigins: partsOf(values.PAGES_FRAME_ORIGINS),
+      brand: { name: values.BRAND_NAME, logoFile: values.BRAND_LOGO_FILE, cssFile: values.BRAND_CSS_FILE },
       sessionLimits: { idleMs: values.SESSION_IDLE_MS, lifetimeMs: values.SESSION_LIFETIME_MS }
     }
   }
@@ -45,10 +51,19 @@ function optionsOf (values: Settings, issuer: string, clientId: string): OpenIdO
   }
 }
 
+// What does not come out of it as it went in is no origin: it could end the policy that it is written into.
+function isOrigin (text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text && isTrustworthy(text)
+}
+
 const faults: ReadonlyArray<{ when (values: Settings): boolean, say: string }> = [
   {
     when: ({ PUBLIC_URL: url }) => url !== undefined && !(URL.canParse(url) && isTrustworthy(url)),
     say: 'PUBLIC_URL must be an origin such as https://keys.example.com: https:, or http: on this machine, and no path.'
+  },
+  {
+    when: ({ PAGES_FRAME_ORIGINS: origins }) => !partsOf(origins).every(isOrigin),
+    say: 'PAGES_FRAME_ORIGINS must be origins such as https://app.example.com: https:, or http: on this machine, and no path.'
   },
   {
     when: ({ MCP_URL: url }) => url !== undefined && !URL.canParse(url),

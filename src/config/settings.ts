@@ -284,6 +284,26 @@ export const settings = Type.Object({
     advice: 'a whole number of milliseconds from 60000 to 86400000',
     description: 'A session of the settings page ends when it is unused for this long, in milliseconds.'
   }),
+  PAGES_FRAME_ORIGINS: Type.Optional(Type.String({
+    advice: 'origins such as https://app.example.com, with commas between several',
+    description: 'Web applications that may show the settings page in an `<iframe>`, by origin. They have to be of the same site as `PUBLIC_URL`, or browsers keep the session back. Unset: none. See [connected-apps.md](connected-apps.md#part-of-your-own-settings).'
+  })),
+  BRAND_NAME: Type.String({
+    default: 'Navis Keys',
+    maxLength: 60,
+    advice: 'a name of at most 60 characters',
+    description: 'The name at the top of the settings page and in its titles.'
+  }),
+  BRAND_LOGO_FILE: Type.Optional(Type.String({
+    pattern: '\\.(svg|png)$',
+    advice: 'the path of an .svg or .png file',
+    description: 'A picture beside that name. It is read at the start.'
+  })),
+  BRAND_CSS_FILE: Type.Optional(Type.String({
+    pattern: '\\.css$',
+    advice: 'the path of a .css file',
+    description: 'A stylesheet that sets `--brand-accent` and the other `--brand-*` colours. It is read at the start. See [connected-apps.md](connected-apps.md#part-of-your-own-settings).'
+  })),
   SESSION_LIFETIME_MS: Type.Integer({
     minimum: 60_000,
     maximum: 604_800_000,

@@ -22,7 +22,7 @@ const settleMs = 500
 /** Settings -> Connected Apps, as the settings want it; a page that says why where they leave it switched off. `gatewayPath`: where the gateway answers, if there is one. */
 export async function connectedApps (app: FastifyInstance, { config, gatewayPath }: { config: Config, gatewayPath: string | undefined }): Promise<void> {
   const { pages, managementTokens, tokenPrefix, trustWindowMs, databaseUrl, databaseSchema: schema } = config
-  const assets = readPageAssets()
+  const assets = readPageAssets(pages.brand)
   const signIn = wayIn(config)
   if (signIn === undefined || databaseUrl === undefined) {
     app.log.info('The settings page is off: there is a DATABASE_URL, and no OIDC_ISSUER to sign people in.')
@@ -45,6 +45,7 @@ export async function connectedApps (app: FastifyInstance, { config, gatewayPath
     settleUses: async () => { await Promise.race([app.apiKeys.usage.flush(), sleep(settleMs)]) },
     tokenPrefix,
     revokeLongestMs: waitOutMs(trustWindowMs),
+    frameOrigins: pages.frameOrigins,
     assets,
     site: siteBelow(app.prefix, assets)
   })

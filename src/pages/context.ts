@@ -34,6 +34,8 @@ export interface SettingsContext {
   readonly tokenPrefix: string
   /** What a revocation takes at most, for people who wait for one. */
   readonly revokeLongestMs: number
+  /** Origins whose pages may show these in a frame. */
+  readonly frameOrigins: readonly string[]
   readonly assets: PageAssets
   readonly site: Site
 }

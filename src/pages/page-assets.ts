@@ -12,6 +12,7 @@ export interface PageAssets {
   readonly files: readonly Asset[]
   /** Changes whenever a file does: it is part of their URLs, and browsers may keep them for ever. */
   readonly version: string
+  readonly brandName: string
 }
 
 const types = {
@@ -21,16 +22,38 @@ const types = {
   'inter-latin.woff2': 'font/woff2'
 } as const
 
+/** How the pages look where they belong to someone's own application. */
+interface Brand {
+  readonly name: string
+  readonly logoFile: string | undefined
+  readonly cssFile: string | undefined
+}
+
+const noBrand: Brand = { name: 'Navis Keys', logoFile: undefined, cssFile: undefined }
+
 /** The files that the pages need, read once; nothing else of the folder can be asked for. */
-export function readPageAssets (): PageAssets {
-  const files = Object.entries(types).map(([name, type]) => ({ name, type, body: readFileSync(new URL(`../../assets/${name}`, import.meta.url)) }))
+export function readPageAssets ({ name: brandName, logoFile, cssFile }: Brand = noBrand): PageAssets {
+  const own = Object.entries(types).map(([name, type]) => ({ name, type, body: readFileSync(new URL(`../../assets/${name}`, import.meta.url)) }))
+  const logo = logoFile === undefined ? [] : [{ name: logoFile.endsWith('.svg') ? 'logo.svg' : 'logo.png', type: logoFile.endsWith('.svg') ? 'image/svg+xml' : 'image/png', body: readBrandFile('BRAND_LOGO_FILE', logoFile) }]
+  const css = cssFile === undefined ? [] : [{ name: 'brand.css', type: types['settings.css'], body: readBrandFile('BRAND_CSS_FILE', cssFile) }]
+  const files = [...own, ...logo, ...css]
   const version = hash('sha256', Buffer.concat(files.map(({ body }) => body)), 'base64url').slice(0, 16)
-  return { files, version }
+  return { files, version, brandName }
+}
+
+function readBrandFile (setting: string, path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new Error(`${setting} names a file that cannot be read.`, { cause: error })
+  }
 }
 
 /** The pages below a prefix. */
-export function siteBelow (prefix: string, { version }: PageAssets): Site {
+export function siteBelow (prefix: string, { version, files, brandName }: PageAssets): Site {
   const paths = pathsBelow(prefix)
-  const urlOf = (name: keyof typeof types): string => `${paths.settings}/assets/${version}/${name}`
-  return { paths, assets: { stylesheet: urlOf('settings.css'), script: urlOf('settings.js'), icon: urlOf('icon.svg') } }
+  const logo = files.find(({ name }) => name.startsWith('logo.'))
+  const css = files.find(({ name }) => name === 'brand.css')
+  const urlOf = (name: string): string => `${paths.settings}/assets/${version}/${name}`
+  return { paths, assets: { stylesheet: urlOf('settings.css'), script: urlOf('settings.js'), icon: urlOf(logo?.name ?? 'icon.svg') }, brand: { name: brandName, logo: logo && urlOf(logo.name), stylesheet: css && urlOf(css.name) } }
 }

@@ -9,13 +9,14 @@ declare module 'fastify' {
   }
 }
 
-const policy = [
+const policyFor = (frameOrigins: readonly string[]): string => [
   "default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self'", "connect-src 'self'", "font-src 'self'", "form-action 'self'",
-  "base-uri 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'"
+  "base-uri 'none'", `frame-ancestors ${frameOrigins.length === 0 ? "'none'" : frameOrigins.join(' ')}`, "require-trusted-types-for 'script'", "trusted-types 'none'"
 ].join('; ')
 
-export const headersOfPages = {
-  'content-security-policy': policy,
+/** `frameOrigins`: whose pages may show these in a frame. */
+export const headersOfPages = (frameOrigins: readonly string[] = []) => ({
+  'content-security-policy': policyFor(frameOrigins),
   'cache-control': 'no-store',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
@@ -23,15 +24,17 @@ export const headersOfPages = {
   // Not `no-referrer`: browsers would then send `Origin: null` with the pages' own forms (Fetch, "append a request Origin header").
   'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY'
-}
+  // Older browsers know no list of origins: for them it is all or none.
+  ...frameOrigins.length === 0 && { 'x-frame-options': 'DENY' }
+})
 
-/** Every page of the scope: nothing from elsewhere, in no frame, kept nowhere; and no form that another site has sent. */
-export const pageSecurity = fp<{ origin: PublicOrigin }>(async function pageSecurity (app, { origin }) {
+/** Every page of the scope: nothing from elsewhere, in no frame but those of `frameOrigins`, kept nowhere; and no form that another site has sent. */
+export const pageSecurity = fp<{ origin: PublicOrigin, frameOrigins: readonly string[] }>(async function pageSecurity (app, { origin, frameOrigins }) {
+  const headers = headersOfPages(frameOrigins)
   app.decorateRequest('publicOrigin', '')
 
   app.addHook('onRequest', async function setHeaders (_request, reply) {
-    reply.headers(headersOfPages)
+    reply.headers(headers)
   })
 
   app.addHook('onRequest', async function findOrigin (request) {

@@ -11,7 +11,7 @@ const text = 'Nobody can sign in here yet. Whoever runs this service switches it
 export async function settingsOff (app: FastifyInstance, { assets }: { assets: PageAssets }): Promise<void> {
   const site = siteBelow(app.prefix, assets)
   app.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
-  app.addHook('onRequest', async (_request, reply) => { reply.headers(headersOfPages) })
+  app.addHook('onRequest', async (_request, reply) => { reply.headers(headersOfPages()) })
   app.register(assetRoutes, { assets })
   for (const url of ['/settings', '/settings/*']) {
     app.get(url, async function tellOff (_request, reply) {

@@ -31,7 +31,7 @@ export const referenceRoutes: FastifyPluginAsync = async (app) => {
     let body: Buffer | undefined
     app.get(path, { config, schema: { hide: true } }, async function document (_request, reply) {
       body ??= Buffer.from(await make(app.swagger() as Description))
-      if (path === '/docs') reply.headers(headersOfPages)
+      if (path === '/docs') reply.headers(headersOfPages())
       return await reply.type(type).send(body)
     })
   }

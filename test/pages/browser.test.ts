@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { unavailable } from '../../src/core/errors.ts'
 import { until } from '../support/servers.ts'
 import { startBrowser, visit } from './support/browser.ts'
-import { servePages } from './support/pages.ts'
+import { managementToken, servePages } from './support/pages.ts'
 import { create, scriptedForce, signIn } from './support/steps.ts'
 
 const dayMs = 86_400_000
@@ -76,6 +76,30 @@ for (const open of [{}, withoutScript]) {
     t.notMatch(await page.content(), tokenShape, 'the list')
   })
 }
+
+t.test('Back leads to the form that was corrected, and not to an error of the browser', async (t) => {
+  const { page, url, service } = await setup(t)
+  await page.goto(`${url}/settings`)
+  await page.getByLabel('Management token').fill('wrong')
+  await page.getByLabel('Workspace').fill('acme')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('alert').waitFor()
+  await page.getByLabel('Management token').fill(managementToken)
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('link', { name: 'Create your first API key' }).waitFor()
+  await page.goBack()
+  t.equal(await page.locator('h1').innerText(), 'Sign in to Connected Apps')
+  await page.goto(`${url}/settings/connected-apps/new`)
+  await page.getByRole('button', { name: 'Create key' }).click()
+  await page.getByText('The key was not created.').waitFor()
+  await page.getByLabel('Name').fill('CI pipeline')
+  await page.getByRole('button', { name: 'Create key' }).click()
+  await page.locator('#token').waitFor()
+  await page.goBack()
+  t.equal(await page.locator('h1').innerText(), 'Create API key')
+  t.notMatch(await page.content(), tokenShape)
+  t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 5 })).keys.length, 1)
+})
 
 t.test('a page with a token is emptied when it is left, also where the browser keeps whole pages', async (t) => {
   const { page, url } = await setup(t)
@@ -163,6 +187,30 @@ t.test('a revocation whose end is not known says that, and offers to try again',
   scripted.reject(unavailable('Not known.'))
   await page.getByRole('heading', { name: 'Not known whether “CI pipeline” is revoked' }).waitFor()
   t.ok(await page.getByRole('link', { name: 'Try again' }).isVisible())
+})
+
+t.test('the pages are shown in a frame of the origins that may, and of no other', async (t) => {
+  const host = createServer((request, response) => {
+    response.setHeader('content-type', 'text/html')
+    response.end(`<iframe src="${new URL(request.url ?? '/', 'http://host').searchParams.get('pages') ?? ''}/settings" width="900" height="700"></iframe>`)
+  })
+  await new Promise<void>((resolve) => { host.listen(0, resolve) })
+  t.teardown(() => { host.close(); host.closeAllConnections() })
+  const { port } = host.address() as AddressInfo
+  const { page, url } = await setup(t, { serve: { frameOrigins: [`http://127.0.0.1:${port}`] } })
+  await page.goto(`http://127.0.0.1:${port}/?pages=${url}`)
+  const frame = page.frameLocator('iframe')
+  await frame.getByLabel('Management token').fill(managementToken)
+  await frame.getByLabel('Workspace').fill('acme')
+  await frame.getByRole('button', { name: 'Sign in' }).click()
+  await frame.getByRole('link', { name: 'Create your first API key' }).click()
+  await frame.getByLabel('Name').fill('Framed')
+  await frame.getByRole('button', { name: 'Create key' }).click()
+  t.match(await frame.locator('#token').innerText(), tokenShape)
+  const refused = page.waitForEvent('console', (message) => /frame-ancestors/.test(message.text()))
+  await page.goto(`http://localhost:${port}/?pages=${url}`)
+  await refused
+  t.equal(await frame.getByLabel('Management token').count(), 0)
 })
 
 t.test('a forged form, sent by the browser of someone who is signed in, is refused', async (t) => {

@@ -41,6 +41,19 @@ t.test('every page tells the browser to load nothing from elsewhere, to keep not
   }
 })
 
+t.test('the name, the picture and the colours of someone\'s own product stand on every page', async (t) => {
+  const folder = t.testdir({ 'acme.svg': '<svg xmlns="http://www.w3.org/2000/svg"/>', 'acme.css': ':root { --brand-accent: #7a1fa2; }' })
+  const { get } = await setup(t, { brand: { name: 'Acme <Cloud>', logoFile: `${folder}/acme.svg`, cssFile: `${folder}/acme.css` } })
+  const { body } = await get('/settings/sign-in')
+  t.match(body, '<title>Sign in · Acme &lt;Cloud&gt;</title>')
+  const [, logo] = /<img class="logo" src="([^"]+)" alt="">/.exec(body)!
+  t.match(await get(logo!), { statusCode: 200, headers: { 'content-type': 'image/svg+xml' } })
+  const [, css] = /href="([^"]+brand\.css)"/.exec(body)!
+  t.match(await get(css!), { statusCode: 200, body: /--brand-accent: #7a1fa2/, headers: { 'content-type': 'text/css; charset=utf-8' } })
+  t.match((await get(/href="([^"]+settings\.css)"/.exec(body)![1]!)).body, 'var(--brand-accent,')
+  await t.rejects(setup(t, { brand: { name: 'x', logoFile: '/nowhere/x.png', cssFile: undefined } }), { message: 'BRAND_LOGO_FILE names a file that cannot be read.' })
+})
+
 t.test('pages for people who are signed in lead everyone else to the sign-in', async (t) => {
   const { get, post } = await setup(t)
   const paths = ['/settings/connected-apps', '/settings/connected-apps?show=all', '/settings/connected-apps/new', '/settings/connected-apps/019ab000-0000-7000-8000-000000000001/revoke']
@@ -141,7 +154,8 @@ t.test('wrong management tokens are told apart from right ones only ten times a 
   const blocked = await wrong()
   t.equal(blocked.statusCode, 429)
   t.ok(Number(blocked.headers['retry-after']) >= 1)
-  t.equal((await signIn()).statusCode, 429, 'nor is the right one')
+  t.equal((await signIn()).statusCode, 303, 'the right one is not locked out')
+  t.equal((await wrong()).statusCode, 429, 'and gives wrong ones no new budget')
   t.notMatch(blocked.body, managementToken.slice(1), 'what was typed is not shown again')
 })
 

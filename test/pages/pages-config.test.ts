@@ -27,6 +27,8 @@ const refused: ReadonlyArray<{ when: string, env: Environment, says: RegExp }> =
   { when: 'no public URL', env: { ...provider, PUBLIC_URL: '' }, says: /^PUBLIC_URL is needed with OIDC_ISSUER/ },
   { when: 'a client without a provider', env: { OIDC_CLIENT_ID: 'navis' }, says: /^OIDC_ISSUER is needed with OIDC_CLIENT_ID/ },
   { when: 'a scope without openid', env: { ...provider, OIDC_SCOPE: 'profile openids' }, says: /^OIDC_SCOPE must be scopes .* with openid among them/ },
+  ...['*', 'https://app.example.com/settings', 'http://app.example.com', 'https://a.example; script-src *', 'app.example.com'].map((origin) => ({ when: `a frame of ${origin}`, env: { PAGES_FRAME_ORIGINS: origin }, says: /^PAGES_FRAME_ORIGINS must be origins/ })),
+  { when: 'a brand without a picture', env: { BRAND_LOGO_FILE: '/etc/passwd' }, says: /^BRAND_LOGO_FILE must be/ },
   { when: 'an MCP server that is no URL', env: { MCP_URL: 'https://' }, says: /^MCP_URL must be/ }
 ]
 

@@ -21,7 +21,7 @@ import { dayMs, relativeTime } from '../../src/pages/views/times.ts'
 const now = Date.parse('2026-11-22T12:00:00Z')
 const minuteMs = 60_000
 const terms = termsOf(noPolicy)
-const site: Site = { assets: { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }, paths: pathsBelow('') }
+const site: Site = { assets: { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }, paths: pathsBelow(''), brand: { name: 'Navis Keys', logo: undefined, stylesheet: undefined } }
 const hostile = '"><script>alert(1)</script><b x=\'y\'>&amp;`${1}'
 
 function keyWith (fields: Partial<ManagedKey>): ManagedKey {

@@ -29,6 +29,7 @@ const programs = {
   nginx: { packages: ['nginx-light'], advice: 'Install nginx (Debian: apt-get install nginx-light).' },
   wrk: { packages: ['wrk'], advice: 'Install wrk (Debian: apt-get install wrk).' },
   chromium: { packages: ['chromium'], advice: 'Install Chromium (Debian: apt-get install chromium).' },
+  'firefox-esr': { packages: ['firefox-esr'], advice: 'Install Firefox ESR (Debian: apt-get install firefox-esr).' },
   buildah: { packages: ['buildah'], rare: true, advice: 'Install buildah (Debian: apt-get install buildah).' },
   debootstrap: { packages: ['debootstrap'], rare: true, advice: 'Install debootstrap (Debian: apt-get install debootstrap).' },
   ip: { packages: ['iproute2'], advice: 'Install iproute2 (Debian: apt-get install iproute2).' },

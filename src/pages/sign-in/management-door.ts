@@ -37,12 +37,12 @@ export class ManagementDoor {
   }
 
   attempt ({ token, workspaceId, address }: Attempt): Attempted {
-    const client = { ip: address }
-    const waitMs = this.#budget.take(client)
-    if (waitMs > 0) return { admitted: false, retryAfterS: Math.ceil(waitMs / 1000) }
     const holder = this.#holder(token)
-    if (holder === undefined) return { admitted: false, retryAfterS: undefined }
-    this.#budget.giveBack(client)
+    if (holder === undefined) {
+      // Only wrong tokens wait: those of others at the same address must not lock out the right one, which nobody can guess.
+      const waitMs = this.#budget.take({ ip: address })
+      return { admitted: false, retryAfterS: waitMs > 0 ? Math.ceil(waitMs / 1000) : undefined }
+    }
     const { name, digest } = holder
     return { admitted: true, person: { workspaceId, ownerId: null, name, actor: name, admin: true }, credential: digest }
   }

@@ -72,7 +72,7 @@ export function daysText (days: number): string {
 export function createKeyPage (view: CreateKeyView): Html {
   const { site, viewer, faults } = view
   const faulty = Object.keys(faults).length > 0
-  return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', site, viewer, width: 'narrow' }, html`
+  return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', site, viewer, width: 'narrow', again: faulty && site.paths.create }, html`
     <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     <h1>Create API key</h1>
     <p class="lead">${viewer.ownerId === null ? 'It has no owner, and acts for the workspace' : 'It acts as you in'} <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>

@@ -43,7 +43,7 @@ export function untouched (key: ManagedKey): EditForm {
 
 export function keyPage (view: KeyPageView): Html {
   const { site, viewer, key, faults, saved } = view
-  return page({ title: key.name, site, viewer, width: 'narrow' }, html`
+  return page({ title: key.name, site, viewer, width: 'narrow', again: Object.keys(faults).length > 0 && site.paths.key(key.id) }, html`
     <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     ${saved && html`<div class="notice good" role="status">${icon('check')}<p>The change is saved and in force.</p></div>`}
     <h1><bdi>${key.name}</bdi></h1>

@@ -22,6 +22,12 @@ export interface AssetUrls {
 export interface Site {
   readonly assets: AssetUrls
   readonly paths: Paths
+  readonly brand: {
+    readonly name: string
+    readonly logo: string | undefined
+    /** With `--brand-*` colours. */
+    readonly stylesheet: string | undefined
+  }
 }
 
 export interface PageOptions {
@@ -30,6 +36,8 @@ export interface PageOptions {
   readonly viewer?: Viewer
   /** `narrow` for forms and messages, `wide` for lists. */
   readonly width?: 'narrow' | 'wide'
+  /** For the answer to a form that has to be corrected: the address of the form, to which a reload and Back lead instead of sending it again. */
+  readonly again?: string | false
 }
 
 export type Paths = ReturnType<typeof pathsBelow>
@@ -66,25 +74,26 @@ export function page (options: PageOptions, content: Html): Html {
 }
 
 /** Everything before the content; a page that is sent piece by piece starts with it and ends with `pageEnd`. */
-export function pageStart ({ title, site, viewer, width = 'wide' }: PageOptions): Html {
+export function pageStart ({ title, site, viewer, width = 'wide', again = false }: PageOptions): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
   <meta charset="utf-8">
-  <title>${title} · Navis Keys</title>
+  <title>${title} · ${site.brand.name}</title>
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <meta name="color-scheme" content="light dark">
-  <link rel="icon" type="image/svg+xml" href="${site.assets.icon}">
+  <link rel="icon" href="${site.assets.icon}">
+  ${site.brand.stylesheet !== undefined && html`<link rel="stylesheet" href="${site.brand.stylesheet}">`}
   <link rel="stylesheet" href="${site.assets.stylesheet}">
   <script src="${site.assets.script}" defer></script>
 </head>
 <body>
   <a class="skip" href="#content">Skip to content</a>
   <header class="bar">
-    <a class="brand" href="${site.paths.list}">${icon('mark')}<span>Navis Keys</span></a>
+    <a class="brand" href="${site.paths.list}">${site.brand.logo === undefined ? icon('mark') : html`<img class="logo" src="${site.brand.logo}" alt="">`}<span>${site.brand.name}</span></a>
     ${viewer && account(viewer, site)}
   </header>
-  <main id="content" class="${width}" tabindex="-1">
+  <main id="content" class="${width}" tabindex="-1"${again !== false && html` data-again="${again}"`}>
 `
 }
 

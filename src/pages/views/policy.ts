@@ -38,7 +38,7 @@ export function formOfPolicy ({ maxLifetimeDays, defaultLifetimeDays, unusedDays
 }
 
 export function policyPage ({ site, viewer, form, faults, settings, saved, asks }: PolicyView): Html {
-  return page({ title: 'Policy', site, viewer }, html`
+  return page({ title: 'Policy', site, viewer, again: (Object.keys(faults).length > 0 || asks !== undefined) && site.paths.policy }, html`
     <div class="heading"><div>
       <p class="eyebrow">Settings</p>
       <h1>Policy</h1>

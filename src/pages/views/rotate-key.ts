@@ -30,7 +30,7 @@ interface RotateView {
 }
 
 export function rotatePage ({ site, viewer, key, tokenPrefix, formId, fault }: RotateView): Html {
-  return page({ title: 'Rotate a key', site, viewer, width: 'narrow' }, html`
+  return page({ title: 'Rotate a key', site, viewer, width: 'narrow', again: fault !== undefined && site.paths.rotate(key.id) }, html`
     <a class="crumb" href="${site.paths.key(key.id)}">${icon('back')}Back to the key</a>
     <h1>Rotate “<bdi>${key.name}</bdi>”</h1>
     <p class="lead">The key gets a new token; its name, access and history stay. Choose how long the present token <code>${tokenPrefix}${key.hint}</code> goes on.</p>

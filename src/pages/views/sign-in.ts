@@ -11,7 +11,7 @@ export interface SignInView {
 }
 
 export function signInPage (view: SignInView): Html {
-  return page({ title: 'Sign in', site: view.site, width: 'narrow' }, html`
+  return page({ title: 'Sign in', site: view.site, width: 'narrow', again: view.fault !== undefined && view.site.paths.signIn }, html`
     <section class="card padded sign-in">
       <span class="badge-icon">${icon('key')}</span>
       <h1>Sign in to Connected Apps</h1>
@@ -29,7 +29,7 @@ function managementWay ({ site, workspaceId = 'default', fault }: SignInView): H
   return html`<form class="stack" method="post" action="${site.paths.signIn}">
         <div class="field">
           <label for="management-token">Management token</label>
-          <p class="help" id="token-help">The file <code>management-token</code> in the data folder holds it; the service said where that is when it first started.</p>
+          <p class="help" id="token-help">The one in the file <code>management-token</code> of the data folder, or one of <code>MANAGEMENT_TOKENS</code> where that is set.</p>
           <input class="text mono" type="password" id="management-token" name="management_token" required autocomplete="current-password" autofocus aria-describedby="token-help"${fault !== undefined && html` aria-invalid="true"`}>
         </div>
         <div class="field">

@@ -30,20 +30,23 @@ interface Options {
   readonly force?: Force
   readonly databaseUrl?: string
   readonly mcpServer?: string | undefined
+  readonly frameOrigins?: readonly string[]
+  /** As `readPageAssets` takes it. */
+  readonly brand?: Parameters<typeof readPageAssets>[0]
   onRoute? (route: RouteOptions): void
 }
 
 const atOnce: Force = { inForce: async () => 'fast', announce () {} }
 
 /** The pages alone, on a real database. */
-export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute, ...rest }: Options = {}) {
+export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute, frameOrigins = [], brand, ...rest }: Options = {}) {
   const database = connect({ url: databaseUrl ?? await freshDatabase(t) })
   const pool = borrowedPool(database.db, (db) => db)
   const mcpServer = 'mcpServer' in rest ? rest.mcpServer : '/mcp'
   const store = new PostgresKeyStore({ pool })
   const service = new KeyService({ store, force, clock: systemClock, tokens: new TokenFormat() })
   const app = Fastify()
-  const assets = readPageAssets()
+  const assets = readPageAssets(brand)
   if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   app.register(settingsPages, {
@@ -60,6 +63,7 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
     settleUses: async () => {},
     tokenPrefix: 'nops_',
     revokeLongestMs: 10_252,
+    frameOrigins,
     assets,
     site: siteBelow('', assets)
   })
