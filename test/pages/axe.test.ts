@@ -57,6 +57,11 @@ t.test('axe finds nothing in any state, light and dark, wide and narrow, and not
   await database.sql`update navis_keys.keys set revoked_at = clock_timestamp(), revoked_by = 'test' where name = 'revoked'`
   await page.goto(`${list}?show=all`)
   await sound('all keys')
+  for (const path of ['people', 'people/revoke?owner=ada%40example.com', 'policy', 'audit']) {
+    await page.goto(`${list}/${path}`)
+    await sound(path)
+  }
+  await page.goto(`${list}?show=all`)
   await page.getByRole('link', { name: 'Revoke expiring' }).click()
   await page.getByRole('dialog').waitFor()
   await sound('the question in place')
