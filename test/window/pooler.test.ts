@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { Child } from '../support/child.ts'
 import { requireProgram } from '../support/programs.ts'
 import { freePort, ServerProcess } from '../support/server-process.ts'
-import { freshDatabase, freshRedis } from '../support/servers.ts'
+import { freshDatabase, freshRedis, startPostgres } from '../support/servers.ts'
 import { administer, startReplica, warm } from './replicas.ts'
 
 /** The URL of the same database through a PgBouncer in transaction mode, with five connections to the server. */
@@ -62,4 +62,15 @@ t.test('through a transaction pooler five migrations at once succeed, three repl
   t.equal(found.stale, 0)
   t.strictSame(found.wrong, [], 'nor is anything else refused or unknown')
   t.comment(`${found.probes} probes`)
+})
+
+t.test('through a transaction pooler, which keeps our settings from the server, what was answered outlives a power cut of a server whose commits do not wait for the disk', async (t) => {
+  const postgres = await startPostgres(t, { settings: { synchronous_commit: 'off', wal_writer_delay: '10s' } })
+  const replica = await startReplica(t, { databaseUrl: await pooled(t, postgres.url), redisUrl: await freshRedis(t), windowMs: 60_000, environment: { LAST_USED_FLUSH_MS: '60000' } })
+  const keys = await replica.createMany(5)
+  await warm([replica], keys)
+  for (const { id } of keys) await replica.revoke(id)
+  await postgres.kill()
+  await postgres.start()
+  t.strictSame(await administer(postgres.url, 'select count(*)::int as revoked from navis_keys.keys where revoked_at is not null'), [{ revoked: 5 }])
 })
