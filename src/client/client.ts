@@ -1,23 +1,26 @@
+import { acceptedPrefix } from '../core/accepted-prefixes.ts'
 import { defaultKeyHeader } from '../http/bearer.ts'
-import { keyOrAnswer } from './require-key.ts'
+import { keyOrAnswer, tokenReader } from './require-key.ts'
 import { ServiceError } from './service-error.ts'
 import { Transport, type TransportOptions } from './transport.ts'
-import type { Introspection, Scope, Verdict, VerifiedKey } from './wire-types.ts'
+import type { EventPage, Introspection, LeakAnswer, LeakReport, Scope, Verdict, VerifiedKey } from './wire-types.ts'
 import { Workspace, type CallOptions } from './workspace.ts'
 
 export { ServiceError }
 export type { ServiceErrorCode } from './service-error.ts'
 export type {
-  AuditEntry, AuditPage, Introspection, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, NewPolicy, PageOptions, Policy,
-  RateLimit, Reason, Rotation, Scope, Verdict, VerifiedKey
+  AuditEntry, AuditFilter, AuditPage, Call, CallFilter, CallPage, EventPage, EventType, ImportedKey, ImportResult, Introspection, Key, KeyChange, KeyEvent, KeyFilter,
+  KeyPage, KeyWithToken, LeakAnswer, LeakReport, NewKey, NewPolicy, PageOptions, Policy, RateLimit, Reason, Rotation, Scope, Usage, UsagePeriod, Verdict, VerifiedKey
 } from './wire-types.ts'
 export type { CallOptions, CreateOptions, RevokeOptions, Workspace } from './workspace.ts'
 
 export interface ClientOptions extends TransportOptions {
   /** What the tokens of the service begin with, to find one in a query string, where none is accepted. `nops_`. */
   readonly tokenPrefix?: string | undefined
-  /** A second header that may carry the token, as `API_KEY_HEADER` of the service: for clients that cannot send `Authorization`. Empty: none. `x-api-key`. */
-  readonly keyHeader?: string | undefined
+  /** Other beginnings of tokens that the service accepts, `TOKEN_PREFIXES_ACCEPTED`, for the same purpose. None. */
+  readonly tokenPrefixesAccepted?: readonly string[] | undefined
+  /** A second header that `requireKey` takes the token from, for clients that cannot send `Authorization`. `x-api-key`; empty: none. */
+  readonly apiKeyHeader?: string | undefined
   /** Told why `requireKey` had to answer 503. Writes one line to the console. */
   readonly onFailure?: ((error: ServiceError) => void) | undefined
 }
@@ -40,14 +43,24 @@ export interface Client {
    * an aborted `signal` only; when the service is away the answer is a 503, never a 401.
    */
   requireKey (request: Request, scope: Scope, options?: Omit<Question, 'scope'>): Promise<VerifiedKey | Response>
+  /** Ends a token (RFC 7009): its key, or only itself when it is in its grace. In force on every replica when this resolves, whatever the token was. */
+  revokeToken (token: string, options?: CallOptions): Promise<void>
+  /** Tells of tokens that were found where they must not be, up to 1,000. Their keys are refused on every replica when this resolves; repeating does no harm. */
+  reportLeaks (reports: readonly LeakReport[], options?: CallOptions): Promise<readonly LeakAnswer[]>
+  /** What happened to keys of all workspaces, oldest first: ask again with `after` set to `next_after`, and no event is left out. */
+  events (options?: CallOptions & { readonly after?: string | undefined, readonly limit?: number | undefined }): Promise<EventPage>
   /** The keys of a workspace; asks nothing yet. */
   workspace (workspaceId: string): Workspace
 }
 
 export function createClient (options: ClientOptions): Client {
-  const { tokenPrefix = 'nops_', keyHeader = defaultKeyHeader, onFailure = complain } = options
+  const { tokenPrefix = 'nops_', tokenPrefixesAccepted = [], onFailure = complain } = options
+  const apiKeyHeader = (options.apiKeyHeader ?? defaultKeyHeader).toLowerCase()
   if (!/^[a-z][a-z0-9]{1,15}_$/.test(tokenPrefix)) throw new TypeError('`tokenPrefix` is 2 to 16 lower-case letters or digits and an underscore, such as "nops_".')
+  if (!tokenPrefixesAccepted.every((prefix) => acceptedPrefix.test(prefix))) throw new TypeError('`tokenPrefixesAccepted` are 2 to 64 of the characters A-Z a-z 0-9 . _ ~ + / - each, such as "sk_live_".')
+  if (!/^[a-z0-9_-]*$/.test(apiKeyHeader)) throw new TypeError('`apiKeyHeader` is the name of a header, such as "x-api-key", or empty.')
   const transport = new Transport(options)
+  const presented = tokenReader({ prefix: tokenPrefix, accepted: tokenPrefixesAccepted, header: apiKeyHeader })
 
   async function verify (token: string, { scope, address, signal }: Question = {}): Promise<Verdict> {
     const answer = await transport.send({ method: 'POST', path: '/v1/verify', json: { token, scope, address }, signal })
@@ -65,7 +78,16 @@ export function createClient (options: ClientOptions): Client {
     },
     async requireKey (request, scope, question = {}) {
       if (scope !== 'mcp:read' && scope !== 'mcp:write') throw new TypeError('The scope to require is `mcp:read` or `mcp:write`.')
-      return await keyOrAnswer(request, scope, { tokenPrefix, keyHeader, onFailure, verify: (token) => verify(token, { ...question, scope }) })
+      return await keyOrAnswer(request, scope, { presented, apiKeyHeader, onFailure, verify: (token) => verify(token, { ...question, scope }) })
+    },
+    async revokeToken (token, { signal } = {}) {
+      await transport.send({ method: 'POST', path: '/v1/revoke', form: { token }, isChange: true, signal })
+    },
+    async reportLeaks (reports, { signal } = {}) {
+      return await transport.send({ method: 'POST', path: '/v1/leaks', json: reports, isChange: true, signal }) as readonly LeakAnswer[]
+    },
+    async events ({ signal, ...query } = {}) {
+      return await transport.send({ method: 'GET', path: '/v1/events', query, signal }) as EventPage
     },
     workspace: (workspaceId) => new Workspace(transport, workspaceId)
   }

@@ -1,14 +1,14 @@
+import { acceptedSource } from '../core/accepted-prefixes.ts'
 import { unavailable } from '../core/errors.ts'
-import { presentedToken } from '../http/bearer.ts'
+import { presentedToken, type PresentedToken } from '../http/bearer.ts'
 import { failureFor, refusalFor, type Refusal } from '../http/refusals.ts'
 import { ServiceError } from './service-error.ts'
 import type { Reason, Scope, Verdict, VerifiedKey } from './wire-types.ts'
 
 interface Gate {
-  /** What the tokens of the service begin with. */
-  readonly tokenPrefix: string
-  /** A second header that may carry the token. Empty: none. */
-  readonly keyHeader: string
+  readonly presented: PresentedToken
+  /** The name of the second header that may carry the token; empty: none. */
+  readonly apiKeyHeader: string
   verify (token: string): Promise<Verdict>
   onFailure (error: ServiceError): void
 }
@@ -17,12 +17,11 @@ interface Gate {
 const tokenLengthMax = 1024
 
 /** The key of a request, or the whole answer to give instead: the same that the plugin and forward-auth give. */
-export async function keyOrAnswer (request: Request, scope: Scope, { tokenPrefix, keyHeader, verify, onFailure }: Gate): Promise<VerifiedKey | Response> {
+export async function keyOrAnswer (request: Request, scope: Scope, { presented, apiKeyHeader, verify, onFailure }: Gate): Promise<VerifiedKey | Response> {
   const { url, headers } = request
-  const authorization = headers.get('authorization') ?? undefined
-  const [name, second] = [keyHeader.toLowerCase(), keyHeader === '' ? undefined : headers.get(keyHeader) ?? undefined]
+  const read = (name: string) => headers.get(name) ?? undefined
   // Headers of one name come as one text with commas in it, which no token has.
-  const token = presentedToken(shapeOf(tokenPrefix), name)({ url, headers: { authorization, [name]: second }, rawHeaders: [] })
+  const token = presented({ url, headers: { authorization: read('authorization'), ...apiKeyHeader === '' ? {} : { [apiKeyHeader]: read(apiKeyHeader) } }, rawHeaders: [] })
   if (typeof token !== 'string') return answer(token)
   if (token.length > tokenLengthMax) return answer(refusalFor('malformed', scope))
   try {
@@ -46,7 +45,8 @@ function refusalOf (reason: Reason, scope: Scope): Refusal {
   return refusal ?? refusalFor('unknown', scope)
 }
 
-function shapeOf (prefix: string): { foundIn (text: string): boolean } {
-  const pattern = new RegExp(`${prefix}[0-9A-Za-z]{38}`)
-  return { foundIn: (text) => pattern.test(text) }
+/** Reads the token that a request presents. `prefix` and `accepted` are what tokens begin with: one in a query string is refused wherever it is. */
+export function tokenReader ({ prefix, accepted, header }: { readonly prefix: string, readonly accepted: readonly string[], readonly header: string }): PresentedToken {
+  const pattern = new RegExp([`${prefix}[0-9A-Za-z]{38}`, ...accepted.length === 0 ? [] : [acceptedSource(accepted)]].join('|'))
+  return presentedToken({ foundIn: (text) => pattern.test(text) }, header)
 }

@@ -151,3 +151,109 @@ export interface AuditPage {
   readonly entries: readonly AuditEntry[]
   readonly next_cursor: string | null
 }
+
+/** Which part of the audit trail. `to` is the first moment that does not count any more. */
+export interface AuditFilter {
+  readonly key_id?: string | undefined
+  readonly actor?: string | undefined
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+}
+
+/** A key of another system: its token is neither needed nor taken. */
+export interface ImportedKey {
+  /** SHA-256 of the whole token, in hexadecimal or base64. */
+  readonly token_sha256: string
+  readonly name: string
+  readonly scope: Scope
+  /** The first four characters of the token after its prefix, … and the last four. */
+  readonly hint?: string | undefined
+  readonly owner_id?: string | null | undefined
+  readonly expires_at?: string | null | undefined
+  /** When the other system made it. */
+  readonly created_at?: string | undefined
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+}
+
+export interface ImportResult {
+  readonly imported: number
+  readonly already_there: number
+}
+
+/** UTC dates, such as `2027-01-31`, both included. The last 30 days. */
+export interface UsagePeriod {
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+}
+
+export interface Usage {
+  readonly days: ReadonlyArray<{ readonly day: string, readonly accepted: number, readonly refused: Readonly<Record<string, number>> }>
+  readonly tools: ReadonlyArray<{ readonly tool: string, readonly calls: number, readonly denied: number, readonly failed: number }>
+  readonly last: { readonly at: string, readonly address: string | null, readonly client: string | null } | null
+}
+
+/** Which calls through the gateway. `to` is the first moment that does not count any more. */
+export interface CallFilter {
+  readonly key_id?: string | undefined
+  readonly tool?: string | undefined
+  readonly decision?: 'passed' | 'denied' | 'failed' | undefined
+  readonly from?: string | undefined
+  readonly to?: string | undefined
+}
+
+export interface Call {
+  readonly at: string
+  readonly key_id: string
+  readonly upstream: string
+  readonly method: string
+  readonly tool: string | null
+  readonly decision: 'passed' | 'denied' | 'failed'
+  readonly status: number
+  readonly ms: number
+}
+
+export interface CallPage {
+  readonly calls: readonly Call[]
+  readonly next_cursor: string | null
+}
+
+export type EventType =
+  'key.created' | 'key.updated' | 'key.rotated' | 'key.revoked' | 'key.expiring' | 'key.expired' | 'key.unused' | 'key.leaked' | 'key.ended_token_used'
+
+/** What happened to a key; also the body of a webhook. */
+export interface KeyEvent {
+  readonly id: string
+  readonly type: EventType
+  readonly timestamp: string
+  readonly data: {
+    readonly key_id: string
+    /** As it was when it happened. */
+    readonly key: Key
+    /** Of `key.expiring`: within how many days. */
+    readonly days?: number
+  }
+}
+
+export interface EventPage {
+  readonly events: readonly KeyEvent[]
+  /** What to ask with the next time; null while there are no events. */
+  readonly next_after: string | null
+}
+
+/** A token that was found where it must not be: itself, or its SHA-256. */
+export interface LeakReport {
+  readonly token?: string | undefined
+  readonly token_sha256?: string | undefined
+  /** Where it was found. */
+  readonly url?: string | undefined
+  /** Who found it. */
+  readonly source?: string | undefined
+}
+
+export interface LeakAnswer {
+  readonly token_sha256: string
+  /** `true_positive`: it is, or was, a token of a key here. */
+  readonly result: 'true_positive' | 'false_positive'
+  /** Whether this report ended its key. */
+  readonly revoked: boolean
+}

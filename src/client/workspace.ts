@@ -1,5 +1,7 @@
 import type { Transport } from './transport.ts'
-import type { AuditPage, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, NewPolicy, PageOptions, Policy, Rotation } from './wire-types.ts'
+import type {
+  AuditFilter, AuditPage, CallFilter, CallPage, ImportedKey, ImportResult, Key, KeyChange, KeyFilter, KeyPage, KeyWithToken, NewKey, NewPolicy, PageOptions, Policy, Rotation, Usage, UsagePeriod
+} from './wire-types.ts'
 
 export interface CallOptions {
   /** Gives the call up. A change may have been made, or be made later. */
@@ -87,8 +89,23 @@ export class Workspace {
   }
 
   /** Who did what to which key when: a page, newest first. */
-  async audit ({ signal, ...query }: PageOptions & CallOptions = {}): Promise<AuditPage> {
+  async audit ({ signal, ...query }: AuditFilter & PageOptions & CallOptions = {}): Promise<AuditPage> {
     return await this.#transport.send({ method: 'GET', path: `${this.#path}/audit`, query: { ...query }, signal }) as AuditPage
+  }
+
+  /** Takes over keys of another system by the SHA-256 of their tokens, up to 1,000, all of them or none. Repeating does no harm: tokens that are there already are counted and left as they are. */
+  async import (keys: readonly ImportedKey[], { signal }: CallOptions = {}): Promise<ImportResult> {
+    return await this.#transport.send({ method: 'POST', path: `${this.#path}/keys/import`, json: { keys }, isChange: true, signal }) as ImportResult
+  }
+
+  /** What a key was used for, by day and by tool, and who used it last. */
+  async usage (keyId: string, { signal, ...query }: UsagePeriod & CallOptions = {}): Promise<Usage> {
+    return await this.#transport.send({ method: 'GET', path: `${this.#pathOf(keyId)}/usage`, query, signal }) as Usage
+  }
+
+  /** The calls through the gateway: a page, newest first. */
+  async calls ({ signal, ...query }: CallFilter & PageOptions & CallOptions = {}): Promise<CallPage> {
+    return await this.#transport.send({ method: 'GET', path: `${this.#path}/calls`, query, signal }) as CallPage
   }
 
   #pathOf (keyId: string): string {

@@ -1,5 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { acceptedPrefix, acceptedSource, foreignLengthMin } from './accepted-prefixes.ts'
 import type { Digest } from './key-record.ts'
 
 /*
@@ -34,11 +35,8 @@ export interface Minted {
   readonly hint: string
 }
 
-/** How the token of another system may begin, or ours under a former prefix: characters of RFC 6750's b64token. */
-export const acceptedPrefix = /^[A-Za-z0-9._~+/-]{2,64}$/
 // Tokens without a checksum of ours: RFC 6750, section 2.1, and no longer than any system makes them.
 const b64token = /^[A-Za-z0-9._~+/-]+=*$/
-const foreignLengthMin = 16
 const foreignLengthMax = 512
 
 /** Mints tokens of one prefix, and recognises them and those that begin as other tokens do that are accepted. */
@@ -62,7 +60,7 @@ export class TokenFormat {
     }
     this.prefix = prefix
     this.accepted = accepted
-    this.#acceptedWithin = accepted.length === 0 ? undefined : new RegExp(acceptedSource(accepted, (beginning) => beginning.replace(/[.+]/g, '\\$&')))
+    this.#acceptedWithin = accepted.length === 0 ? undefined : new RegExp(acceptedSource(accepted))
     this.#length = prefix.length + secretLength + checksumLength
     this.#within = new RegExp(`${prefix}[0-9A-Za-z]{${secretLength + checksumLength}}`)
     this.#prefixCrc = ~crc32(prefix)
@@ -101,11 +99,6 @@ export class TokenFormat {
     if (this.accepted.length === 0 || text.length < foreignLengthMin || text.length > foreignLengthMax) return undefined
     return this.accepted.some((beginning) => text.startsWith(beginning)) && b64token.test(text) ? digestOf(text) : undefined
   }
-}
-
-/** The source of a regular expression that finds tokens which begin so within a text. `spell` writes a beginning as one; `more` is what a text may spell a character with. */
-export function acceptedSource (accepted: readonly string[], spell: (beginning: string) => string, more = ''): string {
-  return accepted.map((beginning) => `${spell(beginning)}[A-Za-z0-9._~+/=${more}-]{${Math.max(foreignLengthMin - beginning.length, 1)},}`).join('|')
 }
 
 function digestOf (token: string): Digest {

@@ -4,7 +4,9 @@ import type { KeyRecord } from './key-record.ts'
 import type { RateDecision } from './rate-limiter.ts'
 
 /** Why a presented token is refused. "Not known right now" is never among them: that is thrown, as `unavailable`. */
-export type Reason = 'malformed' | 'unknown' | 'revoked' | 'expired' | 'insufficient_scope' | 'address_not_allowed' | 'rate_limited'
+export const reasons = ['malformed', 'unknown', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed', 'rate_limited'] as const
+
+export type Reason = typeof reasons[number]
 
 /** Why a key that exists is refused. */
 export type KeyReason = Exclude<Reason, 'malformed' | 'unknown'>

@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import { errorCodes } from '../core/errors.ts'
+import { reasons } from '../core/verdict.ts'
 
 /** RFC 9457. `code` is what programs test. */
 export const problemSchema = Type.Object({
@@ -7,11 +8,11 @@ export const problemSchema = Type.Object({
   title: Type.String(),
   status: Type.Integer(),
   detail: Type.String({ description: 'What went wrong and what to do, for people.' }),
-  code: Type.Enum([...errorCodes], { description: 'Stable: programs test this.' }),
+  code: Type.Enum([...errorCodes, ...reasons], { description: 'Stable: programs test this. Refusals of a key have the reasons of `/v1/verify`.' }),
   errors: Type.Optional(Type.Array(Type.Object({
     pointer: Type.String({ description: 'JSON pointer (RFC 6901) into what was sent.' }),
     detail: Type.String()
   }))),
-  key_id: Type.Optional(Type.String({ description: 'With `already_created`: the key that exists.' })),
+  key_id: Type.Optional(Type.String({ description: 'With `already_created` and `already_rotated`: the key that exists.' })),
   request_id: Type.Optional(Type.String({ description: 'With `internal`: what to look for in the logs.' }))
 }, { $id: 'Problem', title: 'Problem' })

@@ -1,4 +1,4 @@
-import { acceptedSource } from '../core/token.ts'
+import { acceptedSource } from '../core/accepted-prefixes.ts'
 
 const redacted = '[redacted]'
 

@@ -56,7 +56,7 @@ export const eventSchema = Type.Object({
     key: Type.Object(keySchema.properties, { description: 'As it was when it happened.' }),
     days: Type.Optional(Type.Integer({ description: 'Of `key.expiring`: within how many days, 7 or 1.' }))
   })
-})
+}, { title: 'Event' })
 
 /** Where the client is that presented a token to the asker. */
 export const addressSchema = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })], { description: 'The address of the client that presented the token. Without it, a key with a list of addresses is refused.' })

@@ -1,56 +1,10 @@
 import { problemType } from '../http/problem-document.ts'
+import { headersNamed, rateHeaders, type Description, type Operation } from './description.ts'
+import { describeGateways, gatewaySchemas } from './gateway.ts'
+import { withNames } from './named-schemas.ts'
+import { withoutForeignPatterns } from './portable-patterns.ts'
 import { forwardAuthParameters, headers, headersOfStatus, operations, tags } from './texts.ts'
-
-/** As much of OpenAPI 3.1 as is looked at here. */
-export interface Description {
-  info?: { title: string, description?: string }
-  paths?: Record<string, Record<string, Operation>>
-  tags?: ReadonlyArray<{ readonly name: string, readonly description: string }>
-  components?: { schemas?: Record<string, Schema>, headers?: unknown }
-}
-
-export interface Operation {
-  operationId?: string
-  summary?: string
-  description?: string
-  tags?: string[]
-  security?: object[]
-  parameters?: Parameter[]
-  requestBody?: { required?: boolean, content: Record<string, Media> }
-  responses?: Record<string, Answer>
-}
-
-export interface Parameter {
-  readonly name: string
-  readonly in: string
-  readonly required?: boolean
-  readonly description?: string
-  readonly schema?: Schema
-}
-
-interface Media {
-  schema?: Schema
-  example?: unknown
-}
-
-export interface Schema {
-  readonly $ref?: string
-  readonly type?: string | readonly string[]
-  readonly format?: string
-  readonly enum?: readonly unknown[]
-  readonly const?: unknown
-  readonly anyOf?: readonly Schema[]
-  readonly items?: Schema
-  readonly required?: readonly string[]
-  readonly properties?: Readonly<Record<string, Schema>>
-  readonly [keyword: string]: unknown
-}
-
-export interface Answer {
-  description: string
-  headers?: Record<string, object>
-  content?: Record<string, Media>
-}
+import { webhooksOf } from './webhooks.ts'
 
 /** The methods that a path may have (OpenAPI 3.1, section 4.8.9). Forward-auth takes every method there is. */
 const methods = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'])
@@ -60,6 +14,8 @@ const forwardAuth = '/forward-auth'
 export function complete (given: Description): Description {
   // The methods of a path share one object, and the schemas are those that requests are checked by.
   const description = JSON.parse(JSON.stringify(given)) as Description
+  withoutForeignPatterns(description)
+  describeGateways(description)
   for (const [path, item] of Object.entries(description.paths ?? {})) {
     for (const [method, operation] of Object.entries(item)) {
       if (!methods.has(method)) delete item[method]
@@ -67,13 +23,20 @@ export function complete (given: Description): Description {
       if (methods.has(method)) completeOperation(operation)
     }
   }
-  return { ...description, tags: [...tags], components: { ...description.components, headers } }
+  const named = withNames(description)
+  return {
+    ...named,
+    webhooks: webhooksOf(named),
+    tags: [...tags],
+    components: { ...named.components, schemas: { ...named.components?.schemas, ...gatewaySchemas }, headers }
+  }
 }
 
 function completeForwardAuth (operation: Operation, method: string): void {
   operation.operationId = method === 'get' ? 'forwardAuth' : `forwardAuth${method.charAt(0).toUpperCase()}${method.slice(1)}`
   operation.parameters = [...forwardAuthParameters]
-  if (operation.responses?.['200'] !== undefined) operation.responses['200'].headers = headersNamed(['x-auth-key-id', 'x-auth-workspace-id', 'x-auth-owner-id', 'x-auth-scopes'])
+  if (operation.responses?.['200'] !== undefined) operation.responses['200'].headers = headersNamed(['x-auth-key-id', 'x-auth-workspace-id', 'x-auth-owner-id', 'x-auth-scopes', ...rateHeaders])
+  if (operation.responses?.['429'] !== undefined) operation.responses['429'].headers = headersNamed(rateHeaders)
 }
 
 function completeOperation (operation: Operation): void {
@@ -105,8 +68,4 @@ function completeBody (body: NonNullable<Operation['requestBody']>, example: unk
     }
     if (example !== undefined) media.example = example
   }
-}
-
-function headersNamed (names: readonly string[]): Record<string, object> {
-  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]))
 }

@@ -1,9 +1,9 @@
-import type { Description } from './complete.ts'
+import type { Description } from './description.ts'
+import { listedByTag } from './listed.ts'
 
 /** `/llms.txt` (llmstxt.org): what an assistant has to know to use the service, in one text. */
-export function llmsText ({ info, tags = [], paths = {} }: Description): string {
-  const operations = Object.entries(paths).flatMap(([path, item]) => Object.entries(item).map(([method, operation]) => ({ path, method, operation })))
-    .filter(({ operation: { operationId = '' } }) => !/^forwardAuth./.test(operationId))
+export function llmsText (description: Description): string {
+  const { info } = description
   return `# ${info?.title ?? ''}
 
 > ${info?.description ?? ''}
@@ -23,11 +23,11 @@ There is no OAuth here: an MCP client needs the static header alone. People make
 - [OpenAPI 3.1](/openapi.json): every operation with schemas and examples
 - [The same as a page](/docs)
 
-${tags.map(({ name, description }) => `## ${name}
+${listedByTag(description).map(({ tag: { name, description }, members }) => `## ${name}
 
 ${description}
 
-${operations.filter(({ operation }) => operation.tags?.includes(name)).map(({ path, method, operation }) =>
+${members.map(({ path, method, operation }) =>
     `- [${method.toUpperCase()} ${path}](/docs#${operation.operationId ?? ''}): ${operation.summary ?? ''}`).join('\n')}
 `).join('\n')}`
 }

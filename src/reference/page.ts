@@ -1,12 +1,11 @@
 import { html, type Html } from '../pages/views/html.ts'
-import type { Answer, Description, Operation, Schema } from './complete.ts'
+import type { Answer, Description, Operation, Schema } from './description.ts'
+import { listedByTag, type Listed } from './listed.ts'
 
 /** The API as a page: the same description that is in `/openapi.json`, with neither a script nor anything from elsewhere. */
 export function referencePage (description: Description): Html {
-  const { info, tags = [], paths = {} } = description
-  const operations = Object.entries(paths).flatMap(([path, item]) => Object.entries(item).map(([method, operation]) => ({ path, method, operation })))
-    .filter(({ operation: { operationId = '' } }) => !/^forwardAuth./.test(operationId))
-  const groups = tags.map((tag) => ({ tag, members: operations.filter(({ operation }) => operation.tags?.includes(tag.name)) })).filter(({ members }) => members.length > 0)
+  const { info } = description
+  const groups = listedByTag(description)
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -31,7 +30,7 @@ ${groups.map(({ tag, members }) => html`<section><h2>${tag.name}</h2><p>${prose(
 </html>`
 }
 
-function operationView ({ path, method, operation }: { path: string, method: string, operation: Operation }, description: Description): Html {
+function operationView ({ path, method, operation, isWebhook }: Listed, description: Description): Html {
   const { summary = '', description: text = '', parameters = [], requestBody, responses = {} } = operation
   const [type = '', media] = Object.entries(requestBody?.content ?? {})[0] ?? []
   const answer = Object.values(responses).flatMap(({ content }) => content?.['application/json']?.example ?? [])[0]
@@ -39,11 +38,11 @@ function operationView ({ path, method, operation }: { path: string, method: str
 <h3><span class="method ${method}">${method.toUpperCase()}</span> <code>${path}</code></h3>
 <p class="summary">${prose(summary)}.</p>
 <p>${prose(text)}</p>
-<p class="credential">${credentialOf(operation)}</p>
+<p class="credential">${isWebhook ? 'Sent by the service, signed.' : credentialOf(operation)}</p>
 ${parameters.length > 0 && html`<h4>Parameters</h4>${membersView(parameters.map(({ name, in: place, required = false, description, schema = {} }) => ({ name, place, required, schema: description === undefined ? schema : { ...schema, description } })))}`}
-${media?.schema !== undefined && html`<h4>Body <small>${type}${requestBody?.required === false && ', may be left out'}</small></h4>${membersView(membersOf(resolved(media.schema, description)))}`}
+${media?.schema !== undefined && html`<h4>Body <small>${type}${requestBody?.required === false && ', may be left out'}</small></h4>${membersView(membersOf(resolved(media.schema, description), description))}`}
 <h4>Example</h4>
-<pre tabindex="0"><code>${exampleOf({ path, method, operation, type, body: media?.example })}</code></pre>
+<pre tabindex="0"><code>${isWebhook ? JSON.stringify(media?.example, null, 2) : exampleOf({ path, method, operation, type, body: media?.example })}</code></pre>
 ${answer !== undefined && html`<pre tabindex="0"><code>${JSON.stringify(answer, null, 2)}</code></pre>`}
 <h4>Answers</h4>
 <table><thead><tr><th>Status</th><th>Meaning</th><th>Headers</th></tr></thead><tbody>${Object.entries(responses).map(([status, answer]) => answerView(status, answer))}</tbody></table>
@@ -66,13 +65,16 @@ function membersView (members: readonly Member[]): Html | false {
 <td><code>${name}</code>${place !== undefined && place !== 'query' && html` <small>${place}</small>`}</td><td>${typeOf(schema)}${!required && html` <small>optional</small>`}</td><td>${prose(String(schema['description'] ?? ''))}${schema['default'] !== undefined && ` Default: ${JSON.stringify(schema['default'])}.`}</td></tr>`)}</tbody></table>`
 }
 
-function membersOf (schema: Schema): Member[] {
+function membersOf (schema: Schema, description: Description): Member[] {
+  const [first] = schema['allOf'] as Schema[] ?? []
+  if (first !== undefined) return membersOf(resolved(first, description), description)
   const required = schema.required ?? []
   return Object.entries(schema.properties ?? {}).map(([name, member]) => ({ name, required: required.includes(name), schema: member }))
 }
 
 function typeOf (schema: Schema): string {
-  const { type, format, enum: values, anyOf, items, const: only } = schema
+  const { $ref, type, format, enum: values, anyOf, items, const: only } = schema
+  if ($ref !== undefined) return $ref.split('/').at(-1)!
   if (only !== undefined) return JSON.stringify(only)
   if (values !== undefined) return values.map((value) => JSON.stringify(value)).join(' | ')
   if (anyOf !== undefined) return [...new Set(anyOf.map(typeOf))].join(' | ')

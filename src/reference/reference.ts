@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { FastifyPluginAsync } from 'fastify'
 import { headersOfPages } from '../pages/page-security.ts'
-import type { Description } from './complete.ts'
+import type { Description } from './description.ts'
 import { llmsText } from './llms.ts'
 import { referencePage } from './page.ts'
 

@@ -159,6 +159,35 @@ export const operations: Readonly<Record<string, Text>> = {
   }
 }
 
+/** Of the gateway, in front of MCP servers. */
+export const gatewayTexts = {
+  callMcp: {
+    summary: 'Send a message of MCP to the server behind the gateway',
+    description: 'Streamable HTTP of MCP, in its revisions from 2024-11-05 to 2026-07-28. A key with `mcp:read` may call the tools that are known to read, and sees only these in `tools/list`; every other call needs `mcp:write`.'
+  },
+  openMcpStream: {
+    summary: 'Open a stream of messages from the server',
+    description: 'For revisions of MCP that have such streams. The stream ends when its key does.'
+  },
+  endMcpSession: {
+    summary: 'End a session',
+    description: 'For revisions of MCP that have sessions.'
+  }
+} as const
+
+/** When an event of each type is written. */
+export const eventTexts: Readonly<Record<string, string>> = {
+  'key.created': 'A key was made or imported',
+  'key.updated': 'A key was edited, or shortened by a policy',
+  'key.rotated': 'A key got a new token',
+  'key.revoked': 'A key was revoked',
+  'key.expiring': 'A key expires within 7 days, or within 1 day',
+  'key.expired': 'A key has expired',
+  'key.unused': 'A key has not been used for a long time, and will be revoked in 7 days',
+  'key.leaked': 'A token of a key was reported as leaked',
+  'key.ended_token_used': 'A token that had ended was used'
+}
+
 export const tags = [
   { name: 'keys', description: 'Make, show, change and end keys, with a management token.' },
   { name: 'policy', description: 'How long keys of a workspace may live, and how long they may lie unused.' },
@@ -166,7 +195,9 @@ export const tags = [
   { name: 'usage', description: 'What keys were used for, by day, by tool, and call by call.' },
   { name: 'leaks', description: 'Report tokens that were found where they must not be.' },
   { name: 'events', description: 'What happened to keys, in order.' },
+  { name: 'webhooks', description: 'What the service sends to the URLs of `WEBHOOK_URLS`.' },
   { name: 'verification', description: 'Whose token is this, and what may it do?' },
+  { name: 'mcp', description: 'The gateway in front of MCP servers, for keys. It is there where `MCP_UPSTREAM_URL` or `MCP_UPSTREAMS` is set; `MCP_PATHS` gives it other paths.' },
   { name: 'operations', description: 'For whoever runs the service.' }
 ] as const
 
@@ -176,6 +207,8 @@ export const headers = {
   Location: { description: 'Where the new key is.', schema: { type: 'string', format: 'uri-reference' } },
   'WWW-Authenticate': { description: 'RFC 6750: the scheme and, for a token that was sent, what is wrong with it.', schema: text },
   'Retry-After': { description: 'Seconds after which trying again makes sense.', schema: { type: 'integer', minimum: 0 } },
+  RateLimit: { description: 'Of a key with a rate limit: how many requests are left (`r`), and in how many seconds the limit is whole again (`t`).', schema: text, example: '"key";r=99;t=1' },
+  'RateLimit-Policy': { description: 'Of a key with a rate limit: so many requests (`q`) in so many seconds (`w`).', schema: text, example: '"key";q=100;w=60' },
   'x-auth-key-id': { description: 'The id of the key.', schema: text },
   'x-auth-workspace-id': { description: 'Its workspace.', schema: text },
   'x-auth-owner-id': { description: 'Its owner; empty for a key without one.', schema: text },

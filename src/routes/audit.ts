@@ -31,7 +31,7 @@ const entrySchema = Type.Object({
   actor: Type.String({ description: 'Name of the management token.' }),
   at: Type.String({ format: 'date-time' }),
   details
-})
+}, { title: 'AuditEntry' })
 
 /** Who did what to which key when; for holders of a management token. */
 export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {

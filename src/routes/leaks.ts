@@ -13,13 +13,13 @@ const report = Type.Object({
   token_sha256: Type.Optional(Type.String({ pattern: rules.digest.pattern, description: 'Instead of the token: its SHA-256, in hexadecimal or base64.' })),
   url: Type.Optional(Type.String({ maxLength: 2048, pattern: rules.text.pattern, description: 'Where it was found.' })),
   source: Type.Optional(Type.String({ maxLength: 200, pattern: rules.text.pattern, description: 'Who found it.' }))
-}, { additionalProperties: false })
+}, { additionalProperties: false, title: 'LeakReport' })
 
 const answer = Type.Object({
   token_sha256: Type.String({ description: 'In hexadecimal.' }),
   result: Type.Enum(['true_positive', 'false_positive'], { description: '`true_positive`: it is, or was, a token of a key here.' }),
   revoked: Type.Boolean({ description: 'Whether this report ended its key.' })
-})
+}, { title: 'LeakAnswer' })
 
 /** Tokens that were found where they must not be; for holders of a management token. */
 export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {

@@ -40,7 +40,7 @@ const callSchema = Type.Object({
   decision: Type.Enum(['passed', 'denied', 'failed']),
   status: Type.Integer(),
   ms: Type.Integer({ description: 'Milliseconds until the answer was complete.' })
-})
+}, { title: 'Call' })
 
 /** What keys were used for: by day, by tool, and call by call. For holders of a management token. */
 export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type, type Static } from 'typebox'
-import type { Verdict } from '../core/verdict.ts'
+import { reasons, type Verdict } from '../core/verdict.ts'
 import { scopes } from '../core/scopes.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { senderAt, serviceClient } from './service-client.ts'
@@ -17,12 +17,12 @@ const accepted = Type.Object({
     scopes: Type.Array(scopeSchema, { description: '`scope` and what it implies.' }),
     expires_at: nullable(Type.String({ format: 'date-time', description: 'null: never.' })),
     metadata: metadataSchema
-  })
+  }, { title: 'VerifiedKey' })
 })
 
 const refused = Type.Object({
   valid: Type.Literal(false),
-  reason: Type.Enum(['malformed', 'unknown', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed', 'rate_limited'])
+  reason: Type.Enum([...reasons])
 })
 
 /** Tells internal services about a token that was presented to them. */

@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import type { Description } from '../../src/reference/description.ts'
 import { createClient, ServiceError, type ClientOptions } from '../../src/client/client.ts'
 import { management, service, setupApp } from '../routes/setup.ts'
 import { startFront, type Deed } from './front.ts'
@@ -219,4 +222,88 @@ t.test('requireKey answers 503 while the service is away or refuses the token of
   t.equal(wrong.status, 503)
   t.same(failures.map(({ code }) => code), ['unavailable', 'unauthenticated'])
   t.notMatch(JSON.stringify([...failures.map(({ message }) => message)]), token)
+})
+
+t.test('keys are imported, their use and calls are told, events follow one another, and what leaked is ended', async (t) => {
+  const { client, keys, workspace, create } = await setup(t)
+  const foreign = `nops_${'A'.repeat(32)}`
+  const digest = createHash('sha256').update(foreign).digest('hex')
+  t.same(await keys.import([{ token_sha256: digest, name: 'from elsewhere', scope: 'mcp:read', owner_id: 'ada' }]), { imported: 1, already_there: 0 })
+  t.same(await keys.import([{ token_sha256: digest, name: 'from elsewhere', scope: 'mcp:read', owner_id: 'ada' }]), { imported: 0, already_there: 1 })
+  const { id, token } = await create()
+  app.apiKeys.usage.noteCall(id, 'search', 'passed')
+  app.apiKeys.calls.note({ id: '01994f6e-5a3d-7c20-8b11-7a3e5f9d1c23', workspaceId: workspace, keyId: id, upstream: 'default', method: 'tools/call', tool: 'search', decision: 'passed', status: 200, ms: 41 }, performance.now())
+  await Promise.all([app.apiKeys.usage.flush(), app.apiKeys.calls.flush()])
+  t.match((await keys.usage(id)).tools, [{ tool: 'search', calls: 1, denied: 0, failed: 0 }])
+  t.match((await keys.calls({ tool: 'search' })).calls, [{ key_id: id, status: 200 }])
+  t.same((await keys.calls({ decision: 'denied' })).calls, [])
+
+  const first = await client.events({ limit: 1 })
+  const rest = await client.events({ after: first.next_after!, limit: 1000 })
+  t.equal(rest.events.some((event) => event.id === first.events[0]!.id), false)
+  t.ok(rest.events.some(({ type, data }) => type === 'key.created' && data.key_id === id))
+  await t.rejects(client.events({ after: 'nothing' }), { code: 'invalid_request', faults: [{ pointer: '/after' }] })
+
+  t.match(await client.reportLeaks([{ token, url: 'https://example.com/a', source: 'a test' }, { token_sha256: 'f'.repeat(64) }]), [{ result: 'true_positive', revoked: true }, { result: 'false_positive', revoked: false }])
+  t.same(await client.verify(token), { valid: false, reason: 'revoked' })
+  const other = await create()
+  await client.revokeToken(other.token)
+  t.same(await client.verify(other.token), { valid: false, reason: 'revoked' })
+  t.match((await keys.audit({ key_id: id })).entries.at(-1), { action: 'key.created' })
+  t.same((await keys.audit({ actor: 'nobody' })).entries, [])
+})
+
+t.test('requireKey takes the second header as the service does, unless it is told another name or none', async (t) => {
+  const { front, create } = await setup(t)
+  const [{ id, token }, other] = [await create(), await create()]
+  const asked = async (headers: Record<string, string>, options: Partial<ClientOptions> = {}, query = '') =>
+    await createClient({ url: front.url, token: service, ...options }).requireKey(new Request(`http://app/x${query}`, { headers }), 'mcp:read')
+  t.match(await asked({ 'x-api-key': token }), { id })
+  t.match(await asked({ 'x-api-key': token, authorization: `Bearer ${token}` }), { id })
+  t.equal((await asked({ 'x-api-key': token, authorization: `Bearer ${other.token}` }) as Response).status, 401, 'two different tokens')
+  t.match(await asked({ 'x-workspace-key': token }, { apiKeyHeader: 'X-Workspace-Key' }), { id })
+  t.equal((await asked({ 'x-api-key': token }, { apiKeyHeader: 'X-Workspace-Key' }) as Response).status, 401)
+  t.equal((await asked({ 'x-api-key': token }, { apiKeyHeader: '' }) as Response).status, 401)
+  // A token of another system in a query string is known by its beginning alone.
+  const query = '?anything=sk_live_0123456789abcdef'
+  t.match(await asked({ 'x-api-key': token }, {}, query), { id })
+  t.equal((await asked({ 'x-api-key': token }, { tokenPrefixesAccepted: ['sk_live_'] }, query) as Response).status, 401)
+  t.throws(() => createClient({ url, token: service, tokenPrefixesAccepted: ['x'] }), /`tokenPrefixesAccepted`/)
+  t.throws(() => createClient({ url, token: service, apiKeyHeader: 'a b' }), /`apiKeyHeader`/)
+})
+
+/** Operations that no program needs a client for: probes and scrapes, what proxies ask, what MCP clients speak. */
+const forOthers = ['livez', 'readyz', 'metrics', 'callMcp', 'openMcpStream', 'endMcpSession']
+
+t.test('the client has every operation of the description, with every parameter', async (t) => {
+  const { paths = {} } = JSON.parse(readFileSync('docs/openapi.json', 'utf8')) as Description
+  const sent = new Set<string>()
+  const client = createClient({
+    url: 'http://service',
+    token: service,
+    fetch: async (input, init) => {
+      const { pathname, searchParams } = new URL(String(input))
+      sent.add(`${init!.method} ${pathname}`)
+      for (const name of searchParams.keys()) sent.add(`${init!.method} ${pathname} ${name}`)
+      for (const name of new Headers(init!.headers).keys()) sent.add(`${init!.method} ${pathname} ${name}`)
+      return Response.json(pathname === '/v1/introspect' ? { active: false } : { valid: false, reason: 'unknown' })
+    }
+  })
+  const keys = client.workspace('{workspace_id}')
+  const id = '{key_id}'
+  const page = { limit: 1, cursor: 'c' }
+  await Promise.all([
+    client.verify('t'), client.introspect('t'), client.revokeToken('t'), client.reportLeaks([]), client.events({ after: 'a', limit: 1 }),
+    keys.create({ name: 'n', scope: 'mcp:read' }), keys.import([]), keys.get(id), keys.update(id, {}), keys.revoke(id), keys.rotate(id), keys.revokeAll(), keys.policy(), keys.setPolicy({}),
+    keys.list({ status: 'all', owner_id: 'o', scope: 'mcp:read', q: 'q', unused_days: 1, expires_within_days: 1, ...page }),
+    keys.usage(id, { from: 'f', to: 't' }), keys.calls({ key_id: 'k', tool: 't', decision: 'passed', from: 'f', to: 't', ...page }), keys.audit({ key_id: 'k', actor: 'a', from: 'f', to: 't', ...page })
+  ])
+  for (const [path, item] of Object.entries(paths)) {
+    for (const [method, { operationId = '', parameters = [] }] of Object.entries(item)) {
+      if (operationId.startsWith('forwardAuth') || forOthers.includes(operationId)) continue
+      const encoded = new URL(path, 'http://service').pathname
+      t.ok(sent.has(`${method.toUpperCase()} ${encoded}`), operationId)
+      for (const { name, in: place } of parameters) if (place !== 'path') t.ok(sent.has(`${method.toUpperCase()} ${encoded} ${name}`), `${operationId}: ${name}`)
+    }
+  }
 })

@@ -96,6 +96,21 @@ async function copyTree (source: string, target: string): Promise<void> {
   await rm(join(target, 'node_modules'), { recursive: true, force: true })
 }
 
+/** `npm install` in an empty folder, as anybody would, of a packed package and what else is named. Resolves to nothing where no registry is reached. */
+export async function installed (t: Test, tarball: string, ...beside: string[]): Promise<string | undefined> {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'stranger', private: true, type: 'module' }))
+  try {
+    await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--no-update-notifier', tarball, ...beside], { cwd: folder })
+    return folder
+  } catch (error) {
+    const { stderr } = error as { stderr: string }
+    if (!/ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN/.test(stderr)) throw error
+    t.comment('The registry of npm cannot be reached, and this installs packages from it.')
+    return undefined
+  }
+}
+
 interface Lock {
   readonly packages: Readonly<Record<string, { readonly dependencies?: Readonly<Record<string, string>>, readonly optionalDependencies?: Readonly<Record<string, string>> }>>
 }

@@ -1,19 +1,28 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import openapiTypescript, { astToString } from 'openapi-typescript'
 import t from 'tap'
-import type { Description } from '../../src/reference/complete.ts'
-import { operations as texts } from '../../src/reference/texts.ts'
+import { eventTypes } from '../../src/core/events.ts'
+import type { Description, Operation } from '../../src/reference/description.ts'
+import { eventTexts, operations as texts } from '../../src/reference/texts.ts'
 import { management, setupApp } from '../routes/setup.ts'
+import { recordingUpstream } from '../support/recording-upstream.ts'
+import { requireProgram } from '../support/programs.ts'
+import { until } from '../support/servers.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const file = join(root, 'docs/openapi.json')
 const description = JSON.parse(readFileSync(file, 'utf8')) as Description
 const { app, ask } = await setupApp(t)
+const listening = app.listen({ host: '127.0.0.1', port: 0 })
 const all = Object.entries(description.paths ?? {}).flatMap(([path, item]) => Object.entries(item).map(([method, operation]) => ({ path, method, operation })))
 
 t.test('redocly has no error and no warning about the description', async (t) => {
@@ -38,6 +47,20 @@ t.test('every operation has a name, a summary, a paragraph and a tag that is exp
     for (const [type, { example }] of Object.entries(operation.requestBody?.content ?? {})) t.ok(example, `${operationId} has an example of its body as ${type}`)
   }
   for (const name of Object.keys(texts)) t.ok(names.has(name), `${name} is an operation`)
+})
+
+t.test('every pattern can be read in other languages, and what it would have said is said in words', (t) => {
+  const texts: string[] = []
+  const visit = (value: unknown) => {
+    if (typeof value !== 'object' || value === null) return
+    if ('pattern' in value && typeof value.pattern === 'string') texts.push(value.pattern)
+    Object.values(value).forEach(visit)
+  }
+  visit(description)
+  t.ok(texts.length > 0)
+  for (const text of texts) t.notMatch(text, /\(\?[=!<]|\\[pPu]/)
+  t.match(description.components!.schemas!['CreateKeyBody']!.properties!['name']!['description'], /1 to 100 characters/)
+  t.end()
 })
 
 t.test('every answer of 401, 429 and 503 says its headers, and a new key where it is', async (t) => {
@@ -66,7 +89,7 @@ t.test('every example, sent as it stands, is answered as the description says', 
   for (const { path: url, method, operation } of order) {
     const { operationId = '' } = operation
     // The example has no signature of GitHub's: test/routes/github-leaks.test.ts sends such.
-    if (operationId.startsWith('forwardAuth') || operationId === 'reportLeaksByGithub') continue
+    if (operationId.startsWith('forwardAuth') || operationId === 'reportLeaksByGithub' || isGateway(operation)) continue
     const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
     const example = withToken(media?.example, made.token)
     const payload = type === 'application/x-www-form-urlencoded' ? new URLSearchParams(example as Record<string, string>).toString() : example
@@ -80,8 +103,73 @@ t.test('every example, sent as it stands, is answered as the description says', 
     const { token } = (await ask('POST', '/v1/workspaces/acme/keys', { payload: { name: 'n', scope: 'mcp:read' } })).body
     const answer = await ask(method.toUpperCase(), '/forward-auth?scope=mcp:read', { headers: { authorization: `Bearer ${token}` } })
     t.equal(answer.status, 200)
-    for (const name of Object.keys(description.paths!['/forward-auth']![method]!.responses!['200']!.headers!)) t.ok(name in answer.headers, name)
+    for (const name of Object.keys(description.paths!['/forward-auth']![method]!.responses!['200']!.headers!)) t.ok(name.startsWith('RateLimit') || name in answer.headers, name)
   }
+})
+
+t.test('a key with a rate limit is told what is left, and when to come back, in the headers that the description names', async (t) => {
+  const { token } = (await ask('POST', '/v1/workspaces/acme/keys', { payload: { name: 'n', scope: 'mcp:read', rate_limit: { requests: 1, window_seconds: 3600 } } })).body
+  for (const status of ['200', '429']) {
+    const answer = await ask('GET', '/forward-auth', { headers: { authorization: `Bearer ${token}` } })
+    t.equal(String(answer.status), status)
+    for (const name of Object.keys(description.paths!['/forward-auth']!['get']!.responses![status]!.headers!)) t.ok(name.toLowerCase() in answer.headers, `${status}: ${name}`)
+  }
+})
+
+t.test('the gateway answers its example as the description says, on each path that it serves', async (t) => {
+  const upstream = await recordingUpstream(t, (_request, response) => {
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, result: { tools: [{ name: 'search', inputSchema: { type: 'object' } }] } }))
+  })
+  const { app, create } = await setupApp(t, { environment: { MCP_UPSTREAMS: `default=${upstream.url},crm=${upstream.url}` } })
+  const served = app.swagger() as unknown as Description
+  const { token } = await create({ scope: 'mcp:write', rate_limit: { requests: 100, window_seconds: 60 } })
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const send = async (path: string, token: string, message: unknown) => {
+    const headers = { authorization: `Bearer ${token}`, accept: 'application/json, text/event-stream', 'content-type': 'application/json' }
+    return await fetch(origin + path, { method: 'POST', headers, body: JSON.stringify(message) })
+  }
+  const gateways = Object.entries(served.paths!).filter(([, item]) => isGateway(Object.values(item)[0]!))
+  t.equal(gateways.length, 2)
+  t.same(gateways[0], ['/mcp', description.paths!['/mcp']], 'a service without a gateway describes the same')
+  t.equal(new Set(gateways.flatMap(([, item]) => Object.values(item).map(({ operationId }) => operationId))).size, 6)
+  for (const [path, { post }] of gateways) {
+    const { responses, requestBody } = post!
+    const answer = await send(path, token, requestBody!.content['application/json']!.example)
+    t.equal(answer.status, 200, await answer.text())
+    t.ok(answer.headers.get('content-type')!.split(';')[0]! in responses!['200']!.content!)
+    for (const name of Object.keys(responses!['200']!.headers!)) t.ok(answer.headers.has(name), name)
+    const refused = await send(path, 'nops_x', { jsonrpc: '2.0', id: 1, method: 'tools/list' })
+    t.equal(refused.status, 401)
+    for (const name of Object.keys(responses!['401']!.headers!)) t.ok(refused.headers.has(name), name)
+    t.match(await refused.json(), { jsonrpc: '2.0', error: { code: 401, data: { code: 'malformed' } } })
+  }
+})
+
+t.test('a webhook is sent as the description says', async (t) => {
+  t.same(Object.keys(description.webhooks!), [...eventTypes], 'every type of event has one')
+  t.same(Object.keys(eventTexts), [...eventTypes])
+  const received: Array<{ headers: IncomingHttpHeaders, body: { type: string } }> = []
+  const receiver = createServer((request, response) => {
+    let body = ''
+    request.setEncoding('utf8').on('data', (piece: string) => { body += piece }).on('end', () => {
+      received.push({ headers: request.headers, body: JSON.parse(body) as { type: string } })
+      response.writeHead(204).end()
+    })
+  }).listen(0, '127.0.0.1')
+  await once(receiver, 'listening')
+  t.teardown(() => { receiver.closeAllConnections(); receiver.close() })
+  const { app, create } = await setupApp(t, { environment: { WEBHOOK_URLS: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`, WEBHOOK_SECRETS: `whsec_${Buffer.alloc(32, 1).toString('base64')}` } })
+  // A receiver is told what happens from the moment on at which it is known.
+  await until(async () => {
+    await create({ owner_id: 'ada', metadata: { team: 'research' }, allowed_cidrs: ['203.0.113.0/24'], rate_limit: { requests: 1, window_seconds: 1 } })
+    return received.length > 0
+  }, { timeoutMs: 60_000 })
+  t.ok(app.server)
+  const { headers, body } = received[0]!
+  const { parameters = [], requestBody } = description.webhooks![body.type]!['post']!
+  for (const { name } of parameters) t.ok(name in headers, name)
+  t.same(shapeOf(body), shapeOf(requestBody!.content['application/json']!.example))
 })
 
 t.test('the page and the text name every operation, load nothing from elsewhere, run nothing, and are small', async (t) => {
@@ -97,6 +185,10 @@ t.test('the page and the text name every operation, load nothing from elsewhere,
   const text = (await app.inject({ url: '/llms.txt' })).body
   t.match(text, /^# Navis Keys\n\n> /)
   for (const [, target = ''] of [...page.body.matchAll(/href="([^"#]+)(?:#[^"]*)?"/g), ...text.matchAll(/\]\(([^)#]+)/g)]) t.equal((await app.inject({ url: target })).statusCode, 200, target)
+  for (const [type, { post }] of Object.entries(description.webhooks!)) {
+    t.match(page.body, new RegExp(`<article id="${post!.operationId}">`))
+    t.ok(text.includes(`[POST ${type}](/docs#${post!.operationId})`), type)
+  }
   for (const { path, method, operation } of all) {
     if (/^forwardAuth./.test(operation.operationId!)) continue
     t.match(page.body, new RegExp(`<article id="${operation.operationId}">`))
@@ -115,19 +207,62 @@ t.test('a client that is generated from the description compiles and works', asy
     compilerOptions: { module: 'nodenext', target: 'es2023', lib: ['es2023', 'dom'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, skipLibCheck: true, rootDir: '.', outDir: 'out' }, files: ['main.ts']
   }))
   t.equal(await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder]).then(() => '', (error: { stdout: string }) => error.stdout), '')
-  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const url = await listening
   const { stdout } = await run(process.execPath, [join(folder, 'out/main.js')], { env: { PATH: process.env['PATH'], URL: url, TOKEN: management } })
   t.equal(stdout, 'true 1 renamed revoked not_found\n')
 })
 
+t.test('a Python client that openapi-generator makes from the description compiles and works', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'navis-python-'))
+  t.teardown(() => { rmSync(folder, { recursive: true }) })
+  // The generator reads OpenAPI 3.0; this is how users of such generators go about it.
+  await run(process.execPath, [join(root, 'node_modules/@apiture/openapi-down-convert/lib/src/cli.js'), '--input', file, '--output', join(folder, 'openapi.json')])
+  // The generator writes a boolean that has one value as JavaScript would.
+  writeFileSync(join(folder, 'openapi.json'), readFileSync(join(folder, 'openapi.json'), 'utf8').replace(/"enum": \[\s*(?:true|false)\s*\]/g, '"x-only": true'))
+  await run(requireProgram('java'), ['-jar', requireProgram('openapi-generator-5.0.0-beta2.jar'), 'generate', '-i', join(folder, 'openapi.json'), '-g', 'python', '-o', folder, '--package-name', 'navis_keys_api'], { maxBuffer: 1e8 })
+  writeFileSync(join(folder, 'main.py'), pythonProgram)
+  const python = requireProgram('python3')
+  await run(python, ['-m', 'compileall', '-q', folder])
+  const url = await listening
+  const { stdout } = await run(python, [join(folder, 'main.py')], { env: { PATH: process.env['PATH'], URL: url, TOKEN: management } })
+  t.equal(stdout, 'True 1 renamed revoked not_found\n')
+})
+
+const pythonProgram = `
+import json
+import os
+from navis_keys_api import ApiClient, ApiException, Configuration, CreateKeyBody, KeysApi, UpdateKeyBody, VerificationApi, VerifyBody
+
+configuration = Configuration(host=os.environ['URL'])
+configuration.access_token = os.environ['TOKEN']
+client = ApiClient(configuration)
+keys, verification = KeysApi(client), VerificationApi(client)
+made = keys.create_key('python', CreateKeyBody(name='n', scope='mcp:read'))
+verdict = verification.verify(VerifyBody(token=made.token))
+listed = keys.list_keys('python')
+changed = keys.update_key('python', made.id, UpdateKeyBody(name='renamed'))
+keys.revoke_key('python', made.id)
+after = verification.verify(VerifyBody(token=made.token))
+try:
+    keys.get_key('other', made.id)
+except ApiException as error:
+    code = json.loads(error.body)['code']
+print(verdict.valid, len(listed.keys), changed.name, after.reason, code)
+`
+
 const generatedClientsProgram = `
 import createClient from 'openapi-fetch'
 import type { components, paths } from './api.js'
-import type { Key } from '../../../dist/client/client.js'
+import type { CallPage, EventPage, ImportResult, Introspection, Key, LeakAnswer, Policy, Usage, Verdict } from '../../../dist/client/client.js'
 
-// The client's own types and the description tell of the same key.
-type Same<A, B> = [A] extends [B] ? [keyof B] extends [keyof A] ? true : false : false
-const same: Same<components['schemas']['Key'], Key> = true
+// The client's own types and the description tell of the same answers.
+type Frozen<T> = T extends object ? { readonly [Name in keyof T]: Frozen<T[Name]> } : T
+type Same<A, B> = [Frozen<A>] extends [Frozen<B>] ? [Frozen<B>] extends [Frozen<A>] ? true : false : false
+type Schemas = components['schemas']
+const same: [
+  Same<Schemas['Key'], Key>, Same<Schemas['Verdict'], Verdict>, Same<Schemas['Introspection'], Introspection>, Same<Schemas['Policy'], Policy>, Same<Schemas['Usage'], Usage>,
+  Same<Schemas['CallPage'], CallPage>, Same<Schemas['EventPage'], EventPage>, Same<Schemas['LeakAnswer'], LeakAnswer>, Same<Schemas['ImportedKeys'], ImportResult>
+] = [true, true, true, true, true, true, true, true, true]
 
 const client = createClient<paths>({ baseUrl: process.env['URL']!, headers: { authorization: \`Bearer \${process.env['TOKEN']}\` } })
 const path = { workspace_id: 'generated' }
@@ -139,8 +274,12 @@ const { data: changed } = await client.PATCH('/v1/workspaces/{workspace_id}/keys
 await client.DELETE('/v1/workspaces/{workspace_id}/keys/{key_id}', { params: { path: { ...path, key_id } } })
 const { data: after } = await client.POST('/v1/verify', { body: { token: made!.token } })
 const { error } = await client.GET('/v1/workspaces/{workspace_id}/keys/{key_id}', { params: { path: { workspace_id: 'other', key_id } } })
-console.log(verdict!.valid && same, list!.keys.length, changed!.name, after!.valid ? '' : after!.reason, error!.code)
+console.log(verdict!.valid && same.every(Boolean), list!.keys.length, changed!.name, after!.valid ? '' : after!.reason, error!.code)
 `
+
+function isGateway ({ tags = [] }: Operation): boolean {
+  return tags.includes('mcp')
+}
 
 // The token of an example opens nothing; any other part of it is sent as it stands.
 function withToken (example: unknown, token: string): unknown {

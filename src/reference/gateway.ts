@@ -1,0 +1,105 @@
+import { headersNamed, rateHeaders, type Answer, type Description, type Operation, type Parameter, type Schema } from './description.ts'
+import { gatewayTexts } from './texts.ts'
+
+/** What MCP says, as far as it is the same in every revision of it: JSON-RPC 2.0. */
+export const gatewaySchemas: Readonly<Record<string, Schema>> = {
+  McpMessage: {
+    title: 'McpMessage',
+    description: 'A message of JSON-RPC 2.0.',
+    type: 'object',
+    required: ['jsonrpc'],
+    properties: {
+      jsonrpc: { const: '2.0' },
+      id: { anyOf: [{ type: 'string' }, { type: 'integer' }], description: 'Left out of a notification.' },
+      method: { type: 'string' },
+      params: { type: 'object' },
+      result: { type: 'object' }
+    }
+  },
+  McpError: {
+    title: 'McpError',
+    description: 'A refusal as an error of JSON-RPC 2.0.',
+    type: 'object',
+    required: ['jsonrpc', 'error'],
+    properties: {
+      jsonrpc: { const: '2.0' },
+      id: { anyOf: [{ type: 'string' }, { type: 'integer' }, { type: 'null' }] },
+      error: {
+        type: 'object',
+        required: ['code', 'message'],
+        properties: {
+          code: { type: 'integer' },
+          message: { type: 'string', description: 'What went wrong and what to do, for people and assistants.' },
+          data: { type: 'object', properties: { code: { type: 'string', description: 'Stable: programs test this.' } } }
+        }
+      }
+    }
+  }
+}
+
+const sessionId: Parameter = { name: 'Mcp-Session-Id', in: 'header', required: false, description: 'The session that the answer to `initialize` opened, in revisions of MCP that have sessions.', schema: { type: 'string' } }
+const version: Parameter = { name: 'MCP-Protocol-Version', in: 'header', required: false, description: 'The revision of MCP that was agreed on.', schema: { type: 'string' } }
+const message = { schema: { $ref: '#/components/schemas/McpMessage' } }
+const stream = { schema: { type: 'string', description: 'Server-sent events, each with a message.' } }
+
+const refusals: Readonly<Record<string, string>> = {
+  400: 'The message cannot be read, or is not a message of MCP.',
+  401: 'No key, or one that is malformed, unknown, revoked or expired.',
+  403: 'The key has too little scope for this call, or may not be used from this address.',
+  404: 'This key has no such session.',
+  413: 'The body is too large.',
+  415: 'The content type is not supported.',
+  429: 'The key is over its rate limit, or has too many large requests under way.',
+  502: 'The MCP server behind the gateway cannot be reached, or failed. `error.data` says whether the message was sent to it.',
+  503: 'Whether the key is good is not known right now.',
+  504: 'The MCP server did not answer in time.'
+}
+
+function answers (given: Readonly<Record<string, Answer>>, ...statuses: number[]): Record<string, Answer> {
+  return {
+    ...Object.fromEntries(Object.entries(given).map(([status, answer]) => [status, { ...answer, headers: headersNamed(rateHeaders) }])),
+    ...Object.fromEntries(statuses.map((status) => [status, {
+      description: refusals[status]!,
+      ...status === 429 ? { headers: headersNamed(rateHeaders) } : {},
+      content: { 'application/json': { schema: { $ref: '#/components/schemas/McpError' } } }
+    }]))
+  }
+}
+
+/** Describes each path of the gateway; `/mcp` also where the service runs without one, so that the description is the same everywhere. */
+export function describeGateways (description: Description): void {
+  const paths = description.paths ??= {}
+  const gateways = Object.keys(paths).filter((path) => Object.values(paths[path]!).some(({ tags = [] }) => tags.includes('mcp')))
+  for (const [index, path] of (gateways.length > 0 ? gateways : ['/mcp']).entries()) paths[path] = operationsAt(index === 0 ? '' : `At${path.replace(/[^A-Za-z0-9]+(.)?/g, (_, letter: string = '') => letter.toUpperCase())}`)
+}
+
+function operationsAt (suffix: string): Record<string, Operation> {
+  const common = { tags: ['mcp'], security: [{ key: [] }] }
+  return {
+    post: {
+      ...common,
+      operationId: `callMcp${suffix}`,
+      ...gatewayTexts.callMcp,
+      parameters: [sessionId, version],
+      requestBody: { required: true, content: { 'application/json': { ...message, example: { jsonrpc: '2.0', id: 1, method: 'tools/list' } } } },
+      responses: answers({
+        200: { description: 'The answer, at once or as a stream that ends with it.', content: { 'application/json': message, 'text/event-stream': stream } },
+        202: { description: 'A notification or an answer has been taken.' }
+      }, 400, 401, 403, 404, 413, 415, 429, 502, 503, 504)
+    },
+    get: {
+      ...common,
+      operationId: `openMcpStream${suffix}`,
+      ...gatewayTexts.openMcpStream,
+      parameters: [sessionId, version],
+      responses: answers({ 200: { description: 'The stream. It ends when the key does.', content: { 'text/event-stream': stream } } }, 400, 401, 403, 404, 429, 502, 503, 504)
+    },
+    delete: {
+      ...common,
+      operationId: `endMcpSession${suffix}`,
+      ...gatewayTexts.endMcpSession,
+      parameters: [sessionId, version],
+      responses: answers({ 200: { description: 'The session has ended.' } }, 400, 401, 403, 404, 429, 502, 503, 504)
+    }
+  }
+}

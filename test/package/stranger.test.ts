@@ -1,0 +1,36 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { blocksOf } from '../support/sandbox.ts'
+import { freshDatabase } from '../support/servers.ts'
+import { freePort, ServerProcess } from '../support/server-process.ts'
+import { installed, pack, root, run } from './install.ts'
+
+// The block of the README, as it stands.
+const [{ text: tenLines } = { text: '' }] = blocksOf(join(root, 'README.md')).filter(({ language }) => language === 'ts')
+
+t.test('a stranger\'s application of ten lines is protected in under two minutes from an empty folder, and nothing in the editor is red', async (t) => {
+  const { 'navis-keys': { tarball } } = await pack()
+  const databaseUrl = await freshDatabase(t, { migrated: false })
+  const beganAt = performance.now()
+  const folder = await installed(t, tarball, 'fastify', 'typescript@6.0.3', '@types/node@24')
+  if (folder === undefined) return
+  await writeFile(join(folder, 'app.ts'), tenLines)
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'nodenext', target: 'es2023', types: ['node'], strict: true, skipLibCheck: false }, files: ['app.ts'] }))
+  t.equal(tenLines.trimEnd().split('\n').length, 10)
+  t.equal(await run('npx', ['tsc'], { cwd: folder }).then(() => '', (error: { stdout: string }) => error.stdout), '')
+
+  const server = new ServerProcess({ name: 'stranger' })
+  t.teardown(async () => { await server.remove() })
+  const port = await freePort()
+  const env = join(server.dir, 'env')
+  await writeFile(env, `DATABASE_URL="${databaseUrl}"\nPORT="${port}"\n`)
+  const status = async (...headers: string[]) => (await run('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', `http://127.0.0.1:${port}/things`, ...headers])).stdout
+  await server.start({ command: process.execPath, args: [`--env-file=${env}`, join(folder, 'app.js')], ready: async () => await status() === '401' })
+  const token = (await readFile(join(server.dir, 'log'), 'utf8')).trim()
+  t.equal(await status('-H', `Authorization: Bearer ${token}`), '200')
+  t.equal(await status('-H', `Authorization: Bearer ${token.slice(0, -1)}`), '401')
+  const seconds = (performance.now() - beganAt) / 1000
+  t.comment(`${seconds.toFixed(1)} s`)
+  t.ok(seconds < 120, `${seconds.toFixed(1)} s`)
+})
