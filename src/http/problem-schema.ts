@@ -8,7 +8,7 @@ export const problemSchema = Type.Object({
   title: Type.String(),
   status: Type.Integer(),
   detail: Type.String({ description: 'What went wrong and what to do, for people.' }),
-  code: Type.Enum([...errorCodes, ...reasons], { description: 'Stable: programs test this. Refusals of a key have the reasons of `/v1/verify`.' }),
+  code: Type.Enum([...new Set([...errorCodes, ...reasons])], { description: 'Stable: programs test this. Refusals of a key have the reasons of `/v1/verify`.' }),
   errors: Type.Optional(Type.Array(Type.Object({
     pointer: Type.String({ description: 'JSON pointer (RFC 6901) into what was sent.' }),
     detail: Type.String()

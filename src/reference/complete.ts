@@ -2,7 +2,7 @@ import { problemType } from '../http/problem-document.ts'
 import { headersNamed, rateHeaders, type Description, type Operation } from './description.ts'
 import { describeGateways, gatewaySchemas } from './gateway.ts'
 import { withNames } from './named-schemas.ts'
-import { withoutForeignPatterns } from './portable-patterns.ts'
+import { makePortable } from './portable-schemas.ts'
 import { forwardAuthParameters, headers, headersOfStatus, operations, tags } from './texts.ts'
 import { webhooksOf } from './webhooks.ts'
 
@@ -14,7 +14,7 @@ const forwardAuth = '/forward-auth'
 export function complete (given: Description): Description {
   // The methods of a path share one object, and the schemas are those that requests are checked by.
   const description = JSON.parse(JSON.stringify(given)) as Description
-  withoutForeignPatterns(description)
+  makePortable(description)
   describeGateways(description)
   for (const [path, item] of Object.entries(description.paths ?? {})) {
     for (const [method, operation] of Object.entries(item)) {

@@ -272,8 +272,8 @@ t.test('requireKey takes the second header as the service does, unless it is tol
   t.throws(() => createClient({ url, token: service, apiKeyHeader: 'a b' }), /`apiKeyHeader`/)
 })
 
-/** Operations that no program needs a client for: probes and scrapes, what proxies ask, what MCP clients speak. */
-const forOthers = ['livez', 'readyz', 'metrics', 'callMcp', 'openMcpStream', 'endMcpSession']
+/** Operations that no program needs a client for: probes and scrapes, what proxies ask, what GitHub sends, what MCP clients speak. */
+const forOthers = ['livez', 'readyz', 'metrics', 'reportLeaksByGithub', 'callMcp', 'openMcpStream', 'endMcpSession']
 
 t.test('the client has every operation of the description, with every parameter', async (t) => {
   const { paths = {} } = JSON.parse(readFileSync('docs/openapi.json', 'utf8')) as Description
