@@ -15,6 +15,8 @@ export function findPrograms (user?: PostgresUser, dataFolder?: string): string 
   // The user may not look into the folders above, as where root installed the service in its home, or the links cannot be made where they belong.
   const copyFolder = user === undefined && dataFolder !== undefined ? dataFolder : tmpdir()
   const copy = join(copyFolder, `navis-keys-postgres-${packaged.version}-${process.getuid?.() ?? 0}`)
+  // A copy may have lost files since: folders for temporary files are cleaned.
+  if (isOurs(copy) && whyNotRunning(copy, user) !== undefined) rmSync(copy, { recursive: true, force: true })
   if (!isOurs(copy)) copyWhole(packaged.folder, copy)
   const failureOfCopy = isOurs(copy) ? whyNotRunning(copy, user) : 'its folder belongs to another user'
   if (failureOfCopy === undefined) return copy
@@ -63,7 +65,8 @@ function isOurs (folder: string): boolean {
 function copyWhole (from: string, to: string): void {
   const draft = mkdtempSync(`${to}-`)
   try {
-    cpSync(from, join(draft, 'native'), { recursive: true, filter: (path) => !path.endsWith('.a') && statSync(path, { throwIfNoEntry: false }) !== undefined })
+    // Links as they stand: otherwise they lead back into the folder that the user may not look into.
+    cpSync(from, join(draft, 'native'), { recursive: true, verbatimSymlinks: true, filter: (path) => !path.endsWith('.a') && statSync(path, { throwIfNoEntry: false }) !== undefined })
     cpSync(join(from, 'pg-symlinks.json'), join(draft, 'native', 'pg-symlinks.json'))
     linkLibraries(join(draft, 'native'))
     renameSync(join(draft, 'native'), to)
