@@ -27,7 +27,7 @@ COPY --from=builder /app/dist ./dist
 RUN ["node", "-e", "import('./dist/db/embedded/programs.js').then(({ findPrograms }) => findPrograms())"]
 
 FROM ${BASE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Navis Keys" \
       org.opencontainers.image.description="API keys for MCP clients, scripts and internal services: cached verification with immediate revocation" \
