@@ -199,9 +199,9 @@ t.test('requireKey gives the very answers of forward-auth', async (t) => {
   for (const headers of [{ 'x-api-key': token }, { 'X-API-Key': token, authorization: `Bearer ${token}` }]) {
     t.match(await client.requireKey(new Request('http://app/x', { headers }), 'mcp:read'), { id, workspace_id: workspace })
   }
-  const other = createClient({ url, token: service, keyHeader: 'x-navis-key' })
+  const other = createClient({ url, token: service, apiKeyHeader: 'x-navis-key' })
   t.match(await other.requireKey(new Request('http://app/x', { headers: { 'x-navis-key': token } }), 'mcp:read'), { id })
-  for (const none of [createClient({ url, token: service, keyHeader: '' }), other]) {
+  for (const none of [createClient({ url, token: service, apiKeyHeader: '' }), other]) {
     t.equal((await none.requireKey(new Request('http://app/x', { headers: { 'x-api-key': token } }), 'mcp:read') as Response).status, 401)
   }
   await t.rejects(client.requireKey(new Request('http://app/x'), 'mcp:all' as 'mcp:read'), TypeError)

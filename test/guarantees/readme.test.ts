@@ -16,7 +16,7 @@ t.test('each block of commands in the README is run below, or by .ci/run, as it 
   const [first, ...rest] = start.trimEnd().split('\n')
   t.equal(first, 'npm ci')
   t.same(rest, ['npm start'])
-  const [step] = (await readFile(join(root, '.ci/run'), 'utf8')).split('\n').filter((line) => line.startsWith('step '))
+  const [step] = (await readFile(join(root, '.ci/run'), 'utf8')).split('\n').filter((line) => /^step \w/.test(line))
   t.equal(step, `step ${first}`, 'the first step of each run of CI, in a fresh clone')
 })
 
@@ -40,7 +40,6 @@ t.test('the service starts, and a key is made, used and revoked', { skip: whyNoS
   const { stdout, stderr } = await sandbox.run(use)
   t.match(stdout, /"token":"nops_[0-9A-Za-z]{38}"[^]*HTTP\/1.1 200 OK[^]*x-auth-key-id: [^]*HTTP\/1.1 204 [^]*HTTP\/1.1 401 [^]*"code":"revoked"/, stderr)
   t.match(await readFile(`${out}.err`, 'utf8'), /management token is in .*\n[^]*\/settings/, 'what the README says that it prints')
-  t.match((await sandbox.run('npx navis-keys --help')).stdout, /keys/)
 })
 
 t.test('on a Postgres and a Redis of one\'s own, with the token that was made for it', { skip: whyNoSandbox }, async (t) => {
