@@ -130,7 +130,8 @@ export function readConfig (environment: Environment): Config {
     retention: {
       auditDays: values.AUDIT_RETENTION_DAYS ?? null,
       usageDays: values.USAGE_RETENTION_DAYS,
-      callDays: values.CALL_RETENTION_DAYS
+      callDays: values.CALL_RETENTION_DAYS,
+      endedKeyDays: values.ENDED_KEY_RETENTION_DAYS ?? null
     },
     leaksGithubKeys: values.LEAKS_GITHUB_KEYS,
     apiKeyHeader: values.API_KEY_HEADER,

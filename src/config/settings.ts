@@ -218,6 +218,12 @@ export const settings = Type.Object({
     advice: 'a whole number of days from 1 to 36500',
     description: 'What is known of single calls of the gateway is deleted after so many days.'
   }),
+  ENDED_KEY_RETENTION_DAYS: Type.Optional(Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    advice: 'a whole number of days from 1 to 36500',
+    description: 'Keys are deleted so many days after they were revoked or expired, with their tokens, which are then `unknown` and no longer `revoked` or `expired`. The audit trail goes by its own setting. Unset: never.'
+  })),
   CACHE: Type.Enum(['on', 'off'], {
     default: 'on',
     advice: 'on or off',

@@ -7,6 +7,8 @@ export interface Retention {
   readonly auditDays: number | null
   readonly usageDays: number
   readonly callDays: number
+  /** Since a key ended. */
+  readonly endedKeyDays: number | null
 }
 
 export interface UpkeepStep {
@@ -24,6 +26,8 @@ export interface UpkeepStore {
   pruneUsage (step: UpkeepStep): Promise<number>
   pruneCalls (step: UpkeepStep): Promise<number>
   pruneEvents (step: UpkeepStep): Promise<number>
+  /** Deletes keys that ended so long ago, with their tokens. Resolves to how many keys it looked at. */
+  pruneKeys (step: UpkeepStep): Promise<number>
   /** Forgets receivers of webhooks that no replica names any more, and what waits for them. */
   forgetReceivers (rowsMax: number): Promise<number>
 }
@@ -39,6 +43,11 @@ interface UpkeepOptions {
   readonly everyMs?: number
   /** Rows of one step at most. 500. */
   readonly rowsMax?: number
+}
+
+export interface UpkeepStats {
+  readonly steps: number
+  readonly failures: number
 }
 
 interface Chore {
@@ -64,12 +73,14 @@ export class Upkeep {
   #round: Promise<void> | undefined
   #isOn = false
   #isFailing = false
+  #steps = 0
+  #failures = 0
 
   constructor (options: UpkeepOptions) {
     this.#options = options
     this.#everyMs = options.everyMs ?? 5000
     this.#rowsMax = options.rowsMax ?? 500
-    const { store, retention: { auditDays, usageDays, callDays } } = options
+    const { store, retention: { auditDays, usageDays, callDays, endedKeyDays } } = options
     const chore = (everyMs: number, step: Chore['step']): Chore => ({ everyMs, step, dueAt: -Infinity })
     this.#chores = [
       chore(0, (rowsMax) => store.markExpired(rowsMax)),
@@ -81,6 +92,7 @@ export class Upkeep {
       chore(pruneEveryMs, (rowsMax) => store.pruneUsage({ days: usageDays, rowsMax })),
       chore(pruneEveryMs, (rowsMax) => store.pruneCalls({ days: callDays, rowsMax })),
       chore(pruneEveryMs, (rowsMax) => store.pruneEvents({ days: eventDays, rowsMax })),
+      ...endedKeyDays === null ? [] : [chore(pruneEveryMs, (rowsMax) => store.pruneKeys({ days: endedKeyDays, rowsMax }))],
       chore(pruneEveryMs, (rowsMax) => store.forgetReceivers(rowsMax))
     ]
   }
@@ -97,6 +109,10 @@ export class Upkeep {
     this.#isOn = false
     clearTimeout(this.#timer)
     await this.#round
+  }
+
+  stats (): UpkeepStats {
+    return { steps: this.#steps, failures: this.#failures }
   }
 
   #later (delayMs = this.#everyMs * (0.5 + Math.random())): void {
@@ -116,10 +132,12 @@ export class Upkeep {
         if (clock.monotonicMs() < chore.dueAt) continue
         if (await chore.step(this.#rowsMax) < this.#rowsMax) chore.dueAt = clock.monotonicMs() + chore.everyMs
         else hasMore = true
+        this.#steps++
       }
       this.#isFailing = false
       return hasMore
     } catch (error) {
+      this.#failures++
       if (!this.#isFailing) log.warn(failureOf(error), 'the upkeep of keys and their history failed, and is tried again')
       this.#isFailing = true
       return false

@@ -6,6 +6,7 @@ import { pruneAudit } from './queries/audit.ts'
 import { pruneCalls } from './queries/calls.ts'
 import { pruneEvents } from './queries/events.ts'
 import { markExpired, noticeExpiring } from './queries/expiry.ts'
+import { pruneKeys } from './queries/prune-keys.ts'
 import { unusedStep } from './queries/unused.ts'
 import { pruneUsage } from './queries/usage.ts'
 import { forgetReceivers } from './queries/webhooks.ts'
@@ -48,6 +49,10 @@ export class PostgresUpkeepStore implements UpkeepStore {
 
   async pruneEvents (step: UpkeepStep) {
     return await this.#step((db) => pruneEvents(db, step))
+  }
+
+  async pruneKeys (step: UpkeepStep) {
+    return await this.#step((db) => pruneKeys(db, step))
   }
 
   async forgetReceivers (rowsMax: number) {

@@ -16,7 +16,7 @@ import { silentLogger, type Logger } from '../core/logger.ts'
 import { MissBudget } from '../core/miss-budget.ts'
 import { RefusalMemory } from '../core/refusal-memory.ts'
 import { EventFeed } from '../core/events.ts'
-import { Upkeep, type Retention } from '../core/upkeep.ts'
+import { Upkeep, type Retention, type UpkeepStats } from '../core/upkeep.ts'
 import { PostgresUpkeepStore } from '../db/upkeep-store.ts'
 import { PostgresWebhookStore } from '../db/webhook-store.ts'
 import type { WebhookStore } from '../core/webhooks.ts'
@@ -104,6 +104,8 @@ export interface KeysStats extends TiersStats {
   readonly usage: UsageStats
   readonly calls: CallLogStats
   readonly rates: RateLimiterStats
+  /** `undefined`: this process does no upkeep. */
+  readonly upkeep: UpkeepStats | undefined
   /** Of the Redis channel between replicas; `undefined` without Redis. */
   readonly announcements: AnnouncementCounts | undefined
   /** Answers of the database that did not prove themselves, and said nothing. */
@@ -266,7 +268,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
       const tiersStats = tiers.stats()
       const answersRefused = windowStore.answersRefused + store.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
       const redisConnection = redis && { isUp: redis.status === 'ready', refusals: source?.health.counts() ?? {} }
-      return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), announcements: announcements?.counts(), answersRefused, standbys: standbys.seen }
+      return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), upkeep: upkeep?.stats(), announcements: announcements?.counts(), answersRefused, standbys: standbys.seen }
     },
     async close () {
       await Promise.all([usage.close(), calls.close(), ...[rates, upkeep].map((part) => inTime(part?.close() ?? Promise.resolve(), closeTimeoutMs).catch(() => {}))])

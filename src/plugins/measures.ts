@@ -112,6 +112,7 @@ const measures: readonly Measure[] = [
   { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ usage }) => one(usage.flushed) },
   { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were given up because Postgres was away for too long.', read: ({ usage }) => one(usage.dropped) },
   { name: 'navis_keys_last_used_flushes_total', help: 'Statements that wrote last uses.', read: ({ usage }) => one(usage.flushes) },
+  { name: 'navis_keys_upkeep_steps_total', help: 'Steps of the upkeep: done, or failed and tried again. It tells of expiries, revokes keys that are not used, and deletes what is older than its retention.', labels: ['outcome'], read: ({ upkeep }) => upkeep === undefined ? [] : by('outcome', { done: upkeep.steps, failed: upkeep.failures }) },
   { name: 'navis_keys_last_used_failures_total', help: 'Those that failed, and are tried again.', read: ({ usage }) => one(usage.failures) }
 ]
 

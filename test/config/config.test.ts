@@ -31,7 +31,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     migrates: true,
     requireSynchronous: false,
     policy: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null },
-    retention: { auditDays: null, usageDays: 90, callDays: 30 },
+    retention: { auditDays: null, usageDays: 90, callDays: 30, endedKeyDays: null },
     redisUrl: undefined,
     dataDir: './data',
     managementTokens: [],

@@ -4,7 +4,7 @@ import { silentLogger } from '../../src/core/logger.ts'
 import { Upkeep, type UpkeepStore } from '../../src/core/upkeep.ts'
 import { until } from '../support/until.ts'
 
-const retention = { auditDays: 400, usageDays: 90, callDays: 30 }
+const retention = { auditDays: 400, usageDays: 90, callDays: 30, endedKeyDays: 365 }
 
 /** A store whose steps are answered by `answer`; `steps` grows with each. */
 function scriptedStore (answer: (step: string, rowsMax: number) => Promise<number>) {
@@ -29,6 +29,7 @@ function scriptedStore (answer: (step: string, rowsMax: number) => Promise<numbe
     pruneUsage: step('usage'),
     pruneCalls: step('calls'),
     pruneEvents: step('events'),
+    pruneKeys: step('keys'),
     forgetReceivers: step('receivers')
   }
   return { store, revokeUnused, steps, underWayMost: () => underWayMost }
@@ -40,18 +41,20 @@ t.test('every chore is done by its setting, one statement at a time, and pruning
   upkeep.start()
   await until(() => steps.filter((step) => step === 'expired').length >= 3)
   await upkeep.close()
-  t.strictSame(steps.slice(0, 9), ['expired', 'expiring 1', 'expiring 7', 'unused', 'audit 400', 'usage 90', 'calls 30', 'events 30', 'receivers'])
+  t.strictSame(steps.slice(0, 10), ['expired', 'expiring 1', 'expiring 7', 'unused', 'audit 400', 'usage 90', 'calls 30', 'events 30', 'keys 365', 'receivers'])
+  t.match(upkeep.stats(), { failures: 0 })
+  t.ok(upkeep.stats().steps >= 10)
   t.strictSame(steps.filter((step) => step === 'audit 400').length, 1)
   t.equal(underWayMost(), 1)
 })
 
-t.test('the audit trail is kept for ever unless a setting says otherwise', async (t) => {
+t.test('the audit trail and ended keys are kept for ever unless a setting says otherwise', async (t) => {
   const { store, revokeUnused, steps } = scriptedStore(async () => 0)
-  const upkeep = new Upkeep({ store, revokeUnused, retention: { ...retention, auditDays: null }, clock: systemClock, log: silentLogger, everyMs: 2 })
+  const upkeep = new Upkeep({ store, revokeUnused, retention: { ...retention, auditDays: null, endedKeyDays: null }, clock: systemClock, log: silentLogger, everyMs: 2 })
   upkeep.start()
   await until(() => steps.includes('events 30'))
   await upkeep.close()
-  t.notOk(steps.some((step) => step.startsWith('audit')))
+  t.notOk(steps.some((step) => step.startsWith('audit') || step.startsWith('keys')))
 })
 
 t.test('a chore that is not finished goes on with further steps, and the others get their turn', async (t) => {

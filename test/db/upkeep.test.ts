@@ -6,6 +6,7 @@ import { connect, type Database } from '../../src/db/connect.ts'
 import { pruneAudit } from '../../src/db/queries/audit.ts'
 import { listEvents as listPlaced, listEventsStatement, placeEvents, pruneEvents } from '../../src/db/queries/events.ts'
 import { dueStatement, markExpired, noticeExpiring } from '../../src/db/queries/expiry.ts'
+import { pruneKeys } from '../../src/db/queries/prune-keys.ts'
 import { freshDatabase } from '../support/servers.ts'
 
 async function setup (t: Test) {
@@ -150,4 +151,31 @@ t.test('what is due and what comes after an event is found along an index, howev
     t.notMatch(plan, /Seq Scan/, when)
     t.notMatch(plan, /Rows Removed by Filter: \d{3,}/, when)
   }
+})
+
+t.test('keys that ended long ago are deleted in steps, with their tokens; living ones and what is still to be told stay', async (t) => {
+  const { db, expiring } = await setup(t)
+  const { keys, tokens, events, keyUsage, walks } = db.tables
+  const day = 24
+  const [old, late, living, endless, revoked] = [await expiring(-40 * day), await expiring(-20 * day), await expiring(day), await expiring(null), await expiring(null)]
+  await db.execute(sql`update ${keys} set revoked_at = clock_timestamp() - interval '31 days', revoked_by = 'ops' where id = ${revoked}`)
+  await db.execute(sql`insert into ${tokens} (digest, key_id, hint) select sha256(id::text::bytea), id, 'h' from ${keys}`)
+  await db.execute(sql`insert into ${keyUsage} (key_id, last_used_at) select id, clock_timestamp() from ${keys}`)
+  const walk = async (rowsMax: number) => {
+    let looked = 0
+    for (let seen; (seen = await pruneKeys(db, { days: 30, rowsMax })) > 0;) looked += seen
+    await db.execute(sql`update ${walks} set next_at = clock_timestamp()`)
+    return looked
+  }
+  const left = async () => (await db.execute<{ id: string, [column: string]: unknown }>(sql`select id from ${keys}`)).map(({ id }) => id).sort()
+  await pruneKeys(db, { days: 30, rowsMax: 1 })
+  await markExpired(db, 100)
+  await walk(2)
+  t.ok((await left()).includes(old), 'its expiry is not told yet')
+  await placeEvents(db, 100)
+  t.equal(await walk(2), 4)
+  t.strictSame(await left(), [late, living, endless].sort())
+  t.equal((await db.execute(sql`select 1 from ${tokens}`)).length, 3)
+  t.equal((await db.execute(sql`select 1 from ${keyUsage}`)).length, 3)
+  t.equal((await db.execute(sql`select 1 from ${events} where key_id = ${old}`)).length, 1, 'what happened to it is still told')
 })

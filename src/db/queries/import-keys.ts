@@ -60,7 +60,7 @@ async function insert (db: Database, { workspaceId, actor, keys: given }: KeysIm
     created_at: timestamp(createdAt)
   })))
   const judgment = await provenChange<JudgedRows>(db, (proof) => sql`
-    with ${policyPart(db, workspaceId, settings)}, given as materialized (
+    with ${policyPart(db, workspaceId, settings, { makesKeys: true })}, given as materialized (
       select given.*, decode(given.digest_hex, 'hex') as digest, clock_timestamp() as now, policy.max_days, policy.default_days
       from policy, (
         select place, id, digest as digest_hex, hint, owner_id, name, scope, metadata, has_expiry, expires_at, created_at

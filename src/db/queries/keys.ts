@@ -38,7 +38,7 @@ export async function insertKey (db: Database, key: NewKey, { request, notAfter,
   const { keys, tokens, audit } = db.tables
   const mayMake = request === undefined ? sql`true` : sql`exists (select from claimed)`
   const row = await provenChange<InsertedRow>(db, (proof) => sql`
-    with ${policyPart(db, key.workspaceId, settings)}, wanted as materialized (
+    with ${policyPart(db, key.workspaceId, settings, { makesKeys: true })}, wanted as materialized (
       select clock_timestamp() as now, policy.max_days,
         case when ${key.expiresAt === undefined}::boolean
           then clock_timestamp() + least(policy.default_days, policy.max_days) * interval '1 day'

@@ -18,11 +18,21 @@ interface PolicyRow {
 export const slackSeconds = 60
 
 /**
- * The part of a statement that reads what the policy says in this workspace, settings and all: one row, `policy`. A policy that is being changed is waited for.
+ * The part of a statement that reads what the policy says in this workspace, settings and all: one row, `policy`. A policy that is being changed is waited for. `makesKeys`: a key is made that
+ * nobody else can see yet. Then a workspace without a policy gets the row of one without rules, so that there is something to wait for: else a policy that
+ * is applied at the same moment would find neither the key nor whoever makes it.
  */
-export function policyPart ({ tables }: Database, workspaceId: string, settings: Policy): SQL {
-  return sql`own_policy as materialized (
+export function policyPart ({ tables }: Database, workspaceId: string, settings: Policy, { makesKeys = false } = {}): SQL {
+  const first = makesKeys
+    ? sql`insert into ${tables.policies} as policies (workspace_id, updated_by) select ${workspaceId}, '' where not exists (select from seen_policy)
+      on conflict (workspace_id) do update set updated_by = policies.updated_by returning max_lifetime_days, default_lifetime_days`
+    : sql`select null::int as max_lifetime_days, null::int as default_lifetime_days where false`
+  return sql`seen_policy as materialized (
       select max_lifetime_days, default_lifetime_days from ${tables.policies} where workspace_id = ${workspaceId} for share
+    ), first_policy as (
+      ${first}
+    ), own_policy as materialized (
+      select * from seen_policy union all select * from first_policy
     ), policy as materialized (
       select least((select max_lifetime_days from own_policy), ${settings.maxLifetimeDays}::int) as max_days,
         coalesce((select default_lifetime_days from own_policy), ${settings.defaultLifetimeDays}::int) as default_days
