@@ -9,6 +9,7 @@ import { presentedToken } from './http/bearer.ts'
 import { refuseAtSocket } from './http/client-errors.ts'
 import { draining } from './plugins/draining.ts'
 import { endings } from './plugins/endings.ts'
+import type { Telemetry } from './http/open-telemetry.ts'
 import { accessLog, createLogger, requestId } from './http/logging.ts'
 import type { GatewayCall } from './mcp/call-report.ts'
 import { mcpGateway } from './mcp/mcp-gateway.ts'
@@ -50,12 +51,14 @@ export interface AppOptions {
   readonly config: Config
   /** An engine that is open already; closing it remains yours. */
   readonly keys?: Keys
+  /** Tells of what leaves the process. An engine that is open already was given its own. */
+  readonly telemetry?: Telemetry | undefined
   /** Where log lines go. Standard output. */
   readonly logDestination?: DestinationStream
 }
 
 /** The service: every plugin and every route, in order. */
-export async function buildApp ({ config, keys, logDestination }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp ({ config, keys, telemetry, logDestination }: AppOptions): Promise<FastifyInstance> {
   const { managementTokens, serviceTokens, tokenPrefix, tokenPrefixesAccepted, gateway } = config
   const scrubber = scrubberOf(config)
   const app = server(config)
@@ -63,6 +66,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   app.log = createLogger({ level: config.logLevel, scrubber, ...(logDestination === undefined ? {} : { destination: logDestination }) }) as FastifyBaseLogger
 
   await app.register(endings)
+  if (telemetry !== undefined) await app.register(telemetry.requestSpans)
   await app.register(problems)
   await app.register(accessLog)
   await app.register(untrustedProxy)
@@ -71,7 +75,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber })
   await app.register(staticAuth, { managementTokens, serviceTokens, tokenPrefixes: [tokenPrefix, ...tokenPrefixesAccepted] })
-  await app.register(apiKeys, { ...(keys === undefined ? keysOptionsOf(config) : { keys }), apiKeyHeader: config.apiKeyHeader })
+  await app.register(apiKeys, { ...(keys === undefined ? { ...keysOptionsOf(config), tracing: telemetry?.tracing } : { keys }), apiKeyHeader: config.apiKeyHeader })
   await app.register(starting)
   await app.register(metrics, { version })
   if (config.webhooks !== undefined) await app.register(webhooks, config.webhooks)
@@ -86,7 +90,7 @@ export async function buildApp ({ config, keys, logDestination }: AppOptions): P
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
   const presented = presentedToken(app.apiKeys.tokens, config.apiKeyHeader)
-  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys, presented, onCall: callRecorder(app.apiKeys) })
+  if (gateway !== undefined) await app.register(mcpGateway, { ...gateway, keys: app.apiKeys, tracing: telemetry?.tracing, presented, onCall: callRecorder(app.apiKeys) })
   await app.register(forwardAuthRoutes, { presented })
   await app.register(revokeRoutes)
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))

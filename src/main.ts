@@ -68,9 +68,11 @@ async function start (settings: Config): Promise<void> {
   stopping.signal.throwIfAborted()
   log = loggerOf(config, logDestination)
   log.info(description(settings), `Navis Keys ${version} is starting`)
-  const keys = createKeys({ ...keysOptionsOf(config), log })
+  const telemetry = config.isTraced ? (await import('./http/open-telemetry.ts')).openTelemetry(version) : undefined
+  if (telemetry !== undefined) endings.push(() => telemetry.close())
+  const keys = createKeys({ ...keysOptionsOf(config), log, tracing: telemetry?.tracing })
   endings.push(() => keys.close())
-  app = await buildApp({ config, keys, logDestination })
+  app = await buildApp({ config, keys, telemetry, logDestination })
   if (config.metricsPort !== undefined) {
     const operations = await buildOperationsApp({ app, config })
     endings.push(() => operations.close())

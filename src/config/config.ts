@@ -42,6 +42,8 @@ export interface Config {
   readonly usageAddresses: 'full' | 'prefix' | 'off'
   readonly logLevel: LogLevel
   readonly logFormat: Settings['LOG_FORMAT']
+  /** Whether the standard variables ask for traces. */
+  readonly isTraced: boolean
   /** Addresses and CIDR ranges, for Fastify's `trustProxy`. Empty: none. */
   readonly trustedProxies: readonly string[]
   readonly unknownTokensPerMinute: number
@@ -117,6 +119,7 @@ export function readConfig (environment: Environment): Config {
     usageAddresses: values.USAGE_ADDRESSES,
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
+    isTraced: isTraced(values, environment),
     trustedProxies: partsOf(values.TRUSTED_PROXIES),
     unknownTokensPerMinute: values.UNKNOWN_TOKENS_PER_MINUTE,
     memoryEntriesMax: values.MEMORY_ENTRIES_MAX,
@@ -237,4 +240,10 @@ function isNarrowRange (text: string): boolean {
   const family = isIP(address)
   if (family === 0 || rest.length > 0) return false
   return bits === undefined || (/^[1-9][0-9]{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+}
+
+// The conditions of the specification; what is exported and how, the SDK reads itself.
+function isTraced ({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }: Settings, environment: Environment): boolean {
+  if (environment['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || environment['OTEL_TRACES_EXPORTER'] === 'none') return false
+  return [endpoint, environment['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']].some((url) => url !== undefined && url !== '')
 }

@@ -2,7 +2,7 @@ import type { KeysOptions } from '../engine/open-keys.ts'
 import type { Config } from './config.ts'
 
 // A host application hands these in; no setting names them.
-type HandedIn = 'db' | 'redis' | 'log' | 'clock'
+type HandedIn = 'db' | 'redis' | 'log' | 'clock' | 'tracing'
 
 /** Every option of the engine that a setting decides. An option that is renamed, or added without a setting, does not compile. */
 export type ConfiguredKeysOptions = { readonly [Name in Exclude<keyof KeysOptions, HandedIn>]-?: KeysOptions[Name] | undefined }

@@ -133,6 +133,10 @@ export const settings = Type.Object({
     advice: 'one of auto, pretty, json',
     description: '`json`: one JSON object a line. `pretty`: for people. `auto`: pretty on a terminal, JSON elsewhere.'
   }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(Type.String({
+    advice: 'the URL of an OpenTelemetry collector, such as http://collector:4318',
+    description: 'Collector of OpenTelemetry traces; every other `OTEL_…` variable of the specification is taken as well. Unset, with `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`: no tracing. See [tracing.md](tracing.md).'
+  })),
   TRUSTED_PROXIES: Type.Optional(Type.String({
     advice: 'addresses or CIDR ranges, with commas between several, and no range that holds every address',
     description: 'Proxies whose `X-Forwarded-For` is believed: addresses or CIDR ranges, with commas. Unset: none.'

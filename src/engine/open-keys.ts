@@ -21,6 +21,7 @@ import { PostgresUpkeepStore } from '../db/upkeep-store.ts'
 import { PostgresWebhookStore } from '../db/webhook-store.ts'
 import type { WebhookStore } from '../core/webhooks.ts'
 import { TokenFormat } from '../core/token.ts'
+import { tracedForce, tracedMethods, type Tracing } from '../core/tracing.ts'
 import { Trickle } from '../core/trickle.ts'
 import { Verifier, type VerifierStats } from '../core/verifier.ts'
 import type { AcknowledgementMode } from '../core/window/acknowledgements.ts'
@@ -86,6 +87,8 @@ export interface KeysOptions {
   /** Shaped like pino. Silence. */
   readonly log?: Logger | undefined
   readonly clock?: Clock | undefined
+  /** Told of what leaves the process. Nobody. */
+  readonly tracing?: Tracing | undefined
 }
 
 export interface KeysHealth {
@@ -149,6 +152,8 @@ export interface UnstartedKeys extends Keys {
 }
 
 const closeTimeoutMs = 2000
+/** What of the store is worth a span of its own. */
+const changes = ['create', 'import', 'edit', 'rotate', 'revoke', 'revokeWorkspace', 'revokeLeaked', 'endToken', 'setPolicy', 'applyPolicy', 'list', 'listAudit'] as const
 
 /**
  * Puts the engine together and joins the trust window. Rejects when Postgres cannot be reached: that may be tried
@@ -167,7 +172,7 @@ export async function openKeys (options: KeysOptions): Promise<Keys> {
 
 /** Puts the engine together. Nothing is asked of any store before it is started. */
 export function createKeys (options: KeysOptions): UnstartedKeys {
-  const { clock = systemClock, log = silentLogger, cache = true } = options
+  const { clock = systemClock, log = silentLogger, cache = true, tracing } = options
   const tokens = new TokenFormat(options.tokenPrefix, options.tokenPrefixesAccepted)
   const databases = openDatabases(options)
   const { redisUrl, redisCaFile: caFile, redis: template } = options
@@ -185,18 +190,20 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   })
   const shared = redis && new RedisSharedRates({ redis, prefix: () => sealOf(window)?.key.prefix })
   const rates = new RateLimiter({ clock, shared, replicas: () => window.members })
-  const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() } })
-  const store = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, requireSynchronous: options.requireSynchronous, uncertain: databases.uncertain, onFailure: databases.noteFailure })
-  const service = new KeyService({ store, force: window, clock, tokens })
+  const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() }, tracing })
+  const keyStore = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, requireSynchronous: options.requireSynchronous, uncertain: databases.uncertain, onFailure: databases.noteFailure })
+  const store = tracedMethods(keyStore, changes, 'postgresql', tracing)
+  const force = tracedForce(window, tracing)
+  const service = new KeyService({ store, force, clock, tokens })
   const imports = new KeyImports({ store, tokens })
   const events = new EventFeed({ store })
   const webhooks = new PostgresWebhookStore({ pool: databases.management, clock })
   const { retention, policy = noPolicy } = options
   const upkeepStore = new PostgresUpkeepStore({ pool: databases.management, policy })
-  const unusedKeys = new UnusedKeys({ step: (rowsMax) => upkeepStore.unusedStep(rowsMax), force: window, clock })
+  const unusedKeys = new UnusedKeys({ step: (rowsMax) => upkeepStore.unusedStep(rowsMax), force, clock })
   const upkeep = retention && new Upkeep({ store: upkeepStore, revokeUnused: (rowsMax) => unusedKeys.step(rowsMax), retention, clock, log })
-  const policies = new Policies({ store, force: window, clock })
-  const tokenReports = new TokenReports({ store, force: window, clock, tokens })
+  const policies = new Policies({ store, force, clock })
+  const tokenReports = new TokenReports({ store, force, clock, tokens })
   const usageStore = new PostgresUsageStore({ reads: databases.management, writes: databases.management })
   const flushEveryMs = options.lastUsedFlushMs ?? 5000
   const calls = new CallLog({ clock, log, record: (batch) => usageStore.recordCalls(batch), flushEveryMs })

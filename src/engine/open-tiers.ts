@@ -10,6 +10,7 @@ import { PostgresTier, type ReadKeys } from '../tiers/postgres.ts'
 import type { RowSeal } from '../tiers/redis-row.ts'
 import { RedisTier } from '../tiers/redis.ts'
 import { Uncached } from '../tiers/uncached.ts'
+import { tracedLookup, type Tracing } from '../core/tracing.ts'
 
 /** Counts of each tier since the start, and how full it is; `undefined` for one that is not there. */
 export interface TiersStats {
@@ -28,6 +29,7 @@ interface TiersOptions {
   readonly entriesMax: number
   /** A server that is not the primary has answered. */
   readonly onNotPrimary: () => void
+  readonly tracing: Tracing | undefined
 }
 
 interface Tiers {
@@ -37,7 +39,7 @@ interface Tiers {
   stats (): TiersStats
 }
 
-export function openTiers ({ lookups, redis, window, clock, cache, entriesMax, onNotPrimary }: TiersOptions): Tiers {
+export function openTiers ({ lookups, redis, window, clock, cache, entriesMax, onNotPrimary, tracing }: TiersOptions): Tiers {
   const postgres = new PostgresTier({
     read: (digests) => lookups.queries(digests),
     position: () => window.position,
@@ -47,15 +49,16 @@ export function openTiers ({ lookups, redis, window, clock, cache, entriesMax, o
       if (isNotPrimary(error)) onNotPrimary()
     }
   })
+  const primary = tracedLookup(postgres, 'postgresql', tracing)
   if (!cache) {
     return {
-      lookup: new Uncached({ under: postgres }),
+      lookup: new Uncached({ under: primary }),
       drop () {},
       stats: () => ({ memory: undefined, coalescing: undefined, redis: undefined, postgres: postgres.stats() })
     }
   }
-  const shared = redis && new RedisTier({ under: postgres, redis, clock, seal: () => sealOf(window), applied: () => window.position.applied })
-  const coalescing = new CoalescingTier({ under: shared ?? postgres })
+  const shared = redis && new RedisTier({ under: primary, redis, clock, seal: () => sealOf(window), applied: () => window.position.applied })
+  const coalescing = new CoalescingTier({ under: shared === undefined ? primary : tracedLookup(shared, 'redis', tracing) })
   const memory = new MemoryTier({ under: coalescing, entriesMax })
   return {
     lookup: memory,

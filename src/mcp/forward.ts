@@ -23,14 +23,14 @@ export async function forward (request: AuthenticatedRequest, call: ClientCall, 
   limitCalls(request, call, verdict.key)
   const open = track(request, call, scope)
   try {
-    await open.relay(await gateway.client.request({
+    await open.relay(await gateway.traced(upstream.name, async (headers) => await gateway.client.request({
       url: upstream.url,
       method: request.request.method,
-      headers: { ...callHeaders(request, call, body), ...identityHeaders(verdict.key), ...authorization },
+      headers: { ...callHeaders(request, call, body), ...headers, ...identityHeaders(verdict.key), ...authorization },
       body,
       signal: request.over.signal,
       onSent: () => { request.releaseBody() }
-    }))
+    })))
   } catch (error) {
     open.unanswered(error)
   }

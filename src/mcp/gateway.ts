@@ -5,6 +5,7 @@ import { silentPolicy } from './protocol/policy.ts'
 import { IdSeal } from './protocol/id-seal.ts'
 import { unavailable } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
+import type { Tracing } from '../core/tracing.ts'
 import type { Keys } from '../engine/open-keys.ts'
 import type { PresentedToken } from '../http/bearer.ts'
 import { LRUCache } from 'lru-cache'
@@ -43,6 +44,7 @@ interface GatewayParts {
   readonly presented: PresentedToken
   readonly clock: Clock
   readonly log: Logger
+  readonly tracing?: Tracing | undefined
 }
 
 // Of those only a name and a version are kept.
@@ -64,6 +66,7 @@ export class Gateway {
   readonly onCall: (call: GatewayCall) => void
   readonly #policyFile: PolicyFile | undefined
   readonly #stopListening: () => void
+  readonly #tracing: Tracing | undefined
   readonly #clientsOfSessions = new LRUCache<string, ClientInfo>({ max: sessionsMax })
   #seals: { readonly session: IdSeal, readonly event: IdSeal } | undefined
 
@@ -73,6 +76,7 @@ export class Gateway {
     this.keys = parts.keys
     this.presented = parts.presented
     this.clock = parts.clock
+    this.#tracing = parts.tracing
     this.answerTimeoutMs = options.answerTimeoutMs ?? 120_000
     this.bodies = new Bodies({ bytesMax: options.bodyBytesMax ?? 1024 * 1024, clock: parts.clock })
     this.origins = new Origins(options.allowedOrigins)
@@ -85,6 +89,13 @@ export class Gateway {
       policy: () => this.#policyFile?.of(upstream.name) ?? silentPolicy, callerTokens, clock: parts.clock, log: parts.log
     }))
     this.#stopListening = parts.keys.window.onDrop((drop) => { this.openCalls.drop(drop) })
+  }
+
+  /** A request to an upstream, with the headers that pass the caller's trace on; a span where somebody traces. */
+  async traced<T> (upstream: string, ask: (headers: Readonly<Record<string, string>>) => Promise<T>): Promise<T> {
+    const tracing = this.#tracing
+    if (tracing === undefined) return await ask({})
+    return await tracing.span(`mcp ${upstream}`, { 'navis_keys.upstream': upstream }, async () => await ask(tracing.headers()))
   }
 
   static async open (options: GatewayOptions, parts: GatewayParts): Promise<Gateway> {

@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import { systemClock, type Clock } from '../core/clock.ts'
 import type { Scope } from '../core/scopes.ts'
+import type { Tracing } from '../core/tracing.ts'
 import { presentedToken, type PresentedToken } from '../http/bearer.ts'
 import { Gateway, type GatewayOptions } from './gateway.ts'
 import type { Keys } from '../engine/open-keys.ts'
@@ -13,6 +14,7 @@ import type { UpstreamState } from './upstream.ts'
 export interface McpGatewayOptions extends GatewayOptions {
   readonly keys: Pick<Keys, 'verifier' | 'window' | 'tokens'>
   readonly clock?: Clock | undefined
+  readonly tracing?: Tracing | undefined
   /** Reads the token that a request presents. `Authorization` and `x-api-key`. */
   readonly presented?: PresentedToken | undefined
 }
@@ -30,8 +32,8 @@ const retireAfterMs = 4000
 
 /** MCP servers behind `/mcp` and `/mcp/{name}`, for keys. */
 export const mcpGateway = fp<McpGatewayOptions>(async (app, options) => {
-  const { keys, clock = systemClock, presented = presentedToken(keys.tokens), ...settings } = options
-  const gateway = await Gateway.open(settings, { keys, presented, clock, log: app.log })
+  const { keys, clock = systemClock, tracing, presented = presentedToken(keys.tokens), ...settings } = options
+  const gateway = await Gateway.open(settings, { keys, presented, clock, tracing, log: app.log })
   if (app.hasDecorator('metricsRegistry')) mcpMetrics(app.metricsRegistry, gateway)
   await app.register(mcp, { gateway })
   await app.register(noOAuth)

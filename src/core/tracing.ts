@@ -1,0 +1,45 @@
+import type { Entry, Lookup } from './lookup.ts'
+import type { Force } from './window/trust.ts'
+
+export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
+
+/** Whoever wants to know what leaves the process: which stores and upstreams were asked, and for how long. */
+export interface Tracing {
+  /** Runs `work` within a span that ends with it, and with its error if it rejects. No attribute may hold a token or a digest. */
+  span<T>(name: string, attributes: SpanAttributes, work: () => Promise<T>): Promise<T>
+  /** What passes the current span on with a request to somebody else: `traceparent` (W3C Trace Context, section 3.2) and what goes with it. */
+  headers (): Readonly<Record<string, string>>
+}
+
+/** A tier's lookups, each a span. The tier itself where nobody traces. */
+export function tracedLookup<L extends Lookup> (lookup: L, system: 'redis' | 'postgresql', tracing: Tracing | undefined): Lookup {
+  if (tracing === undefined) return lookup
+  const span = (name: string, read: () => Promise<Entry | undefined>) => tracing.span(name, { 'db.system.name': system }, read)
+  return {
+    find: (digest) => span(`${system} find key`, () => lookup.find(digest)),
+    findFresh: (digest) => span(`${system} find key anew`, () => lookup.findFresh(digest))
+  }
+}
+
+/** Waits for changes to be in force, each a span that says how it ended. */
+export function tracedForce (force: Force, tracing: Tracing | undefined): Force {
+  if (tracing === undefined) return force
+  return {
+    inForce: (change) => tracing.span('wait until in force', { 'navis_keys.action': change.action, 'navis_keys.target': change.target.kind }, () => force.inForce(change)),
+    announce: (change) => { force.announce(change) }
+  }
+}
+
+/** The object with a span around each of these methods of it. The object itself where nobody traces. */
+export function tracedMethods<T extends object> (object: T, names: ReadonlyArray<keyof T & string>, system: string, tracing: Tracing | undefined): T {
+  if (tracing === undefined) return object
+  return new Proxy(object, {
+    get (target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      const method = value.bind(target) as (...args: unknown[]) => Promise<unknown>
+      if (!(names as readonly unknown[]).includes(name)) return method
+      return (...args: unknown[]) => tracing.span(`${system} ${String(name)}`, { 'db.system.name': system }, () => method(...args))
+    }
+  })
+}
