@@ -1,14 +1,8 @@
 import { sql } from 'drizzle-orm'
 import type { Logger } from '../core/logger.ts'
+import type { Standbys } from '../core/standbys.ts'
 import type { Database } from './connect.ts'
 import { asWhole, provenRead } from './proof.ts'
-
-/** Servers that follow the primary. */
-export interface Standbys {
-  readonly count: number
-  /** Those that may lack what a commit has confirmed: where one of them is promoted, revocations are lost that were answered. */
-  readonly notWaitedFor: number
-}
 
 /**
  * As the primary sees them now. Not subscribers of logical replication, nor programs that copy or archive. A standby that keeps a replication slot and is not
