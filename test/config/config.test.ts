@@ -41,6 +41,7 @@ t.test('an empty environment gives the embedded service with the documented defa
     usageAddresses: 'full',
     logLevel: 'info',
     logFormat: 'auto',
+    isTraced: false,
     trustedProxies: [],
     unknownTokensPerMinute: 600,
     memoryEntriesMax: 100_000,
@@ -54,9 +55,19 @@ t.test('an empty environment gives the embedded service with the documented defa
       publicUrl: undefined,
       mcpUrl: undefined,
       signIn: { way: 'management-token' },
-      sessionLimits: { idleMs: 1_800_000, lifetimeMs: 28_800_000 }
+      sessionLimits: { idleMs: 1_800_000, lifetimeMs: 28_800_000 },
+      frameOrigins: [],
+      brand: { name: 'Navis Keys', logoFile: undefined, cssFile: undefined }
     }
   })
+})
+
+t.test('traces are made where an endpoint is named, and not where the standard variables switch them off', async (t) => {
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }
+  t.equal(readConfig(endpoint).isTraced, true)
+  t.equal(readConfig({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:4318/v1/traces' }).isTraced, true)
+  t.equal(readConfig({ ...endpoint, OTEL_SDK_DISABLED: 'true' }).isTraced, false)
+  t.equal(readConfig({ ...endpoint, OTEL_TRACES_EXPORTER: 'none' }).isTraced, false)
 })
 
 t.test('an empty setting counts as unset, unless empty is a value of it', async (t) => {
