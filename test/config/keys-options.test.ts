@@ -20,7 +20,7 @@ const rows: { readonly [Name in keyof ConfiguredKeysOptions]: { readonly variabl
   tokenPrefix: { variable: 'TOKEN_PREFIX', value: 'acme_', option: 'acme_' },
   tokenPrefixesAccepted: { variable: 'TOKEN_PREFIXES_ACCEPTED', value: 'old_, sk_live_', option: ['old_', 'sk_live_'] },
   policy: { variable: 'KEY_UNUSED_DAYS', value: '9', option: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: 9 } },
-  retention: { variable: 'AUDIT_RETENTION_DAYS', value: '9', option: { auditDays: 9, usageDays: 90, callDays: 30 } },
+  retention: { variable: 'AUDIT_RETENTION_DAYS', value: '9', option: { auditDays: 9, usageDays: 90, callDays: 30, endedKeyDays: null } },
   cache: { variable: 'CACHE', value: 'off', option: false },
   acks: { variable: 'ACKS', value: 'off', option: 'off' },
   memoryEntriesMax: { variable: 'MEMORY_ENTRIES_MAX', value: '77', option: 77 },

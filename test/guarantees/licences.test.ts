@@ -1,0 +1,16 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { licencesPage } from '../support/licences-page.ts'
+
+// All of them allow use in any product, and ask for nothing but their text.
+const permissive = new Set(['MIT', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'BlueOak-1.0.0', 'Unlicense', '0BSD', 'CC0-1.0', 'PostgreSQL'])
+
+t.test('docs/licences.md lists what can be installed, and nothing of it asks for more than its text', async (t) => {
+  const page = licencesPage()
+  t.equal(readFileSync('docs/licences.md', 'utf8'), page, 'run npm run docs:licences')
+  const licences = [...page.matchAll(/^## (.+)$/gm)].map(([, licence = '']) => licence)
+  t.ok(licences.length > 3)
+  for (const licence of licences) t.ok(permissive.has(licence), licence)
+  t.match(page, /fastify \d/)
+  t.notMatch(page, /neostandard/, 'what only builds and tests it is not installed')
+})

@@ -1,0 +1,3 @@
+import { licencesPage } from './licences-page.ts'
+
+process.stdout.write(licencesPage())
