@@ -13,16 +13,16 @@ if (mode === '--nobody') {
 }
 const embedded = await startEmbedded({ dataDir })
 const { sql } = connect({ url: embedded.url, max: 4 })
-await sql`create table if not exists numbers (n int primary key)`
+await sql`create table if not exists public.numbers (n int primary key)`
 const [server] = await sql`select pg_read_file('postmaster.pid') as note`
 process.stdout.write(`open, postmaster ${String(server?.['note']).split('\n')[0]}\n`)
 if (mode === undefined) {
-  const [row] = await sql`select coalesce(max(n), 0)::int as last from numbers`
+  const [row] = await sql`select coalesce(max(n), 0)::int as last from public.numbers`
   let n = row?.['last'] as number
   await Promise.all([1, 2, 3, 4].map(async () => {
     for (;;) {
       const mine = ++n
-      await sql`insert into numbers values (${mine})`
+      await sql`insert into public.numbers values (${mine})`
       process.stdout.write(`wrote ${mine}\n`)
     }
   }))

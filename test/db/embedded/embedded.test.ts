@@ -137,7 +137,7 @@ t.test('a process that is killed with its Postgres loses nothing that was confir
     const written = child.stdout.split('\n').slice(0, -1).flatMap((line) => line.startsWith('wrote ') ? [Number(line.slice(6))] : [])
     const embedded = await startEmbedded({ dataDir })
     const { sql, close } = connect({ url: embedded.url, max: 1 })
-    const there = new Set((await sql`select n from numbers`).map(({ n }) => n as number))
+    const there = new Set((await sql`select n from public.numbers`).map(({ n }) => n as number))
     t.same(written.filter((n) => !there.has(n)), [], `all of ${written.length} are there`)
     await close()
     await embedded.stop()
@@ -163,7 +163,7 @@ t.test('a Postgres that was left behind by its owner is ended and started anew',
   t.ok(isAlive(postmaster), 'it runs on')
   const embedded = await startEmbedded({ dataDir })
   t.notOk(isAlive(postmaster))
-  t.match(await pool(t, embedded.url)`select count(*)::int as count from numbers`, [{ count: 0 }])
+  t.match(await pool(t, embedded.url)`select count(*)::int as count from public.numbers`, [{ count: 0 }])
   await embedded.stop()
 })
 
@@ -188,7 +188,7 @@ t.test('a second process is refused, and told which folder and what to do', asyn
 
   const url = await runningEmbeddedUrl(dataDir)
   t.ok(url, 'it can use the database of the first')
-  t.match(await pool(t, url ?? '')`select count(*)::int as count from numbers`, [{ count: 0 }])
+  t.match(await pool(t, url ?? '')`select count(*)::int as count from public.numbers`, [{ count: 0 }])
   child.process.kill('SIGSTOP')
   await t.rejects(startEmbedded({ dataDir }), { name: 'DataFolderInUse' }, 'also while the first is frozen')
 })
