@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 
 const root = new URL('../../', import.meta.url)
@@ -56,6 +56,16 @@ t.test('every decision has its line in the index, under its own title', async (t
     return { number, file, title }
   })
   t.same(listed, decisions)
+})
+
+t.test('what proves a decision is there', async (t) => {
+  const folder = new URL('docs/decisions/', root)
+  for (const file of readdirSync(folder).filter((name) => /^\d{4}-/.test(name))) {
+    const proofs = /^Proved by:?(.+)$/ms.exec(readFileSync(new URL(file, folder), 'utf8'))?.[1] ?? ''
+    const paths = [...proofs.matchAll(/(?:\b(?:test|bench|docs|deploy|examples)|\.ci)\/[\w./-]+/g)].map(([path]) => path.replace(/[.,]$/, ''))
+    t.ok(paths.length > 0, `${file} names what proves it`)
+    for (const path of paths) t.ok(existsSync(new URL(path, root)), `${file}: ${path}`)
+  }
 })
 
 function rowOf (file: string) {
