@@ -139,8 +139,10 @@ export function registerMeasures (registry: Registry, reading: () => Reading): v
           const { stats, window } = reading()
           const samples = read(stats, window)
           for (const { labels, value } of samples) this.set(labels, value)
-          // A gauge without labels is 0 from the start: one that has no value yet must not be there.
-          if (samples.length === 0) this.remove()
+          // A gauge without labels is 0 from the start: one that has no value yet must not be there. One with labels has none to name.
+          if (samples.length > 0) return
+          if (labelNames.length === 0) this.remove()
+          else this.reset()
         }
       }))
     }
