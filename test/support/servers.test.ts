@@ -41,12 +41,12 @@ t.test('a killed Postgres comes back on the same port with what it had committed
   const server = await startPostgres(t)
   const { sql, close } = connect({ url: server.url })
   t.teardown(close)
-  await sql`create table colours as select 'blue' as name`
+  await sql`create table public.colours as select 'blue' as name`
   await server.kill()
   await t.rejects(sql`select 1`)
   await server.start()
   await until(async () => await sql`select 1`)
-  t.match(await sql`select name from colours`, [{ name: 'blue' }])
+  t.match(await sql`select name from public.colours`, [{ name: 'blue' }])
 })
 
 t.test('a Redis server of its own keeps its folder over a restart and loses it in the end', async (t) => {
