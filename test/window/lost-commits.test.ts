@@ -19,6 +19,8 @@ t.test('revocations that a failover lost stay in force at the replicas that hear
   const databaseUrl = `postgres://postgres@127.0.0.1:${primary.port},127.0.0.1:${standby.port}/postgres`
   const options = { databaseUrl, redisUrl: await freshRedis(t), windowMs: 3000 }
   const [a, b] = await Promise.all([startReplica(t, options), startReplica(t, options)])
+  // Only who has a lineage can say later of which history a revocation was. The first second of a fleet is without.
+  for (const { port } of [a, b]) await until(async () => /^navis_keys_window_has_lineage 1$/m.test(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()), { timeoutMs: 20_000 })
   const [revoked, live] = [await a.createMany(4), await a.createMany(1)]
   await warm([a, b], [...revoked, ...live])
   const [{ at } = {}] = await administer(primary.url, 'select pg_current_wal_lsn()::text as at')

@@ -39,6 +39,8 @@ export interface HeldRevocations {
   readonly digests: ReadonlySet<Digest>
   /** The database is being told of them, and this numbers the telling; `undefined`: it has to be told. */
   readonly asked: number | undefined
+  /** The database has them all, and this was the newest renewal sent until then: what a later one tells is known before they are let go. */
+  readonly thereAfter?: number
 }
 
 /** What one replica knows. Only `step` makes another one of it. */

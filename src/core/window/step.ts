@@ -135,7 +135,7 @@ function react (state: WindowState, event: WindowEvent, now: number): Stepped {
     case 'called': return [hurry(state, now), []]
     case 'wanted': return [wanted(state, now), []]
     case 'counted': return [{ ...state, members: Math.max(1, event.members) }, []]
-    case 'putBack': return [putBack(state, event.number, event.isDone), []]
+    case 'putBack': return [putBack(state, event, now), []]
     case 'tick': return tick(state, now)
     case 'leave': return left(state)
   }
@@ -166,6 +166,7 @@ function renewed (state: WindowState, { number, answer, fresh }: Extract<WindowE
   const [applied, effects] = apply(state, answer, renewing, now)
   const [asked, asking] = askForHeld({
     ...applied,
+    held: letGo(applied.held, number),
     renewing: undefined,
     failures: 0,
     beats: [renewing.beat],
@@ -300,7 +301,7 @@ function wanted (state: WindowState, now: number): WindowState {
 /** Key revocations that must not be forgotten with what is dropped: the database may have lost them (R16). */
 function hold ({ lineage, recent, ahead, held }: WindowState): HeldRevocations | undefined {
   const revoked = [recent, ahead].flatMap(rowsOf).flatMap(({ action, target }) => action === 'revoke' && target.kind === 'key' ? target.digests : [])
-  if (lineage === undefined || revoked.length === 0) return held && { ...held, asked: undefined }
+  if (lineage === undefined || revoked.length === 0) return held && { lineage: held.lineage, digests: held.digests, asked: undefined }
   return { lineage, digests: new Set([...held?.lineage === lineage ? held.digests : [], ...revoked]), asked: undefined }
 }
 
@@ -315,10 +316,15 @@ function askForHeld (state: WindowState): Stepped {
   ]
 }
 
-function putBack (state: WindowState, number: number, isDone: boolean): WindowState {
-  const { held } = state
-  if (held?.asked !== number) return state
-  return { ...state, held: isDone ? undefined : { ...held, asked: undefined } }
+/** Another replica may have revoked them, at a position that we have not applied: an entry read just before it is refused until we have. */
+function putBack (state: WindowState, { number, isDone }: Extract<WindowEvent, { kind: 'putBack' }>, now: number): WindowState {
+  const { held, sent } = state
+  if (held?.asked !== number || held.thereAfter !== undefined) return state
+  return isDone ? hurry({ ...state, held: { ...held, thereAfter: sent } }, now) : { ...state, held: { ...held, asked: undefined } }
+}
+
+function letGo (held: HeldRevocations | undefined, number: number): HeldRevocations | undefined {
+  return held?.thereAfter !== undefined && number > held.thereAfter ? undefined : held
 }
 
 function tick (state: WindowState, now: number): Stepped {

@@ -334,6 +334,8 @@ t.test('revocations are held when what is known is dropped, refused meanwhile, a
     r.tell(260, { kind: 'tick' }).answered(261, { lineage: undefined, ...values })
     const again = r.effects.find((effect) => effect.kind === 'putBack')!
     r.tell(262, { kind: 'putBack', number: again.number, isDone: true })
+    t.equal(r.judge(0, 263), 'revoked', 'another replica may have put them back, at a position that was not applied here')
+    r.tell(300, { kind: 'tick' }).answered(301, { lineage: undefined, ...values })
     t.equal(r.state.held, undefined, when)
   }
   const elsewhere = fenced().answered(153, { lineage: undefined, history: { ...history, lineage: 'N', former: 'M' } })
