@@ -35,12 +35,12 @@ export class PostgresServer {
     return server
   }
 
-  /** A standby that streams from the server on this port and that no commit waits for. */
-  static async standbyOf (primaryPort: number, { settings = {} }: PostgresOptions = {}): Promise<PostgresServer> {
+  /** A standby that streams from the server on this port. `name`: what that server shows of it. */
+  static async standbyOf (primaryPort: number, { settings = {}, name = 'standby' }: PostgresOptions & { readonly name?: string } = {}): Promise<PostgresServer> {
     const process = new ServerProcess({ name: 'standby', unprivileged: true })
     const server = new PostgresServer(await freePort(), process, settings)
     try {
-      await promisify(execFile)(requireProgram('pg_basebackup'), ['-D', server.#data, '-R', '-X', 'stream', '-c', 'fast', '-d', `postgres://postgres@127.0.0.1:${primaryPort}/postgres`], { ...process.user, cwd: server.dir })
+      await promisify(execFile)(requireProgram('pg_basebackup'), ['-D', server.#data, '-R', '-X', 'stream', '-c', 'fast', '-d', `postgres://postgres@127.0.0.1:${primaryPort}/postgres?application_name=${name}`], { ...process.user, cwd: server.dir })
       await server.start()
     } catch (error) {
       await process.remove()

@@ -1,16 +1,17 @@
 import t, { type Test } from 'tap'
 import { freshRedis, startPostgres, type PostgresServer } from '../support/servers.ts'
-import { startStandby, type Standby } from '../support/standby.ts'
+import { startStandby } from '../support/standby.ts'
 import { until } from '../support/until.ts'
 import { Links } from '../torture/links.ts'
 import { administer, startReplica, warm } from './replicas.ts'
 
 /** A standby that follows the primary over a link, and that no commit waits for. */
-async function followingStandby (t: Test, primary: PostgresServer): Promise<Standby & { cut: () => Promise<unknown> }> {
+async function followingStandby (t: Test, primary: PostgresServer): Promise<{ port: number, url: string, cut: () => Promise<unknown> }> {
   const carrier = new Links()
   t.teardown(() => { carrier.close() })
   const link = await carrier.open(primary.port)
-  return { ...await startStandby(t, primary, { through: link.port }), cut: async () => await link.hold() }
+  const { port, url } = await startStandby(t, primary, { through: link.port })
+  return { port, url, cut: async () => await link.hold() }
 }
 
 t.test('revocations that a failover lost stay in force at the replicas that heard them, and are put back into the database', async (t) => {

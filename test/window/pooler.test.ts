@@ -1,45 +1,12 @@
-import { chmodSync, chownSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Child } from '../support/child.ts'
-import { requireProgram } from '../support/programs.ts'
-import { freePort, ServerProcess } from '../support/server-process.ts'
+import { PgBouncer } from '../support/pgbouncer.ts'
 import { freshDatabase, freshRedis, startPostgres } from '../support/servers.ts'
 import { administer, startReplica, warm } from './replicas.ts'
 
-/** The URL of the same database through a PgBouncer in transaction mode, with five connections to the server. */
-async function pooled (t: Test, databaseUrl: string): Promise<string> {
-  const [port, target] = [await freePort(), new URL(databaseUrl)]
-  const server = new ServerProcess({ name: 'pgbouncer', unprivileged: true })
-  t.teardown(async () => { await server.remove() })
-  const database = target.pathname.slice(1)
-  const file = join(server.dir, 'pgbouncer.ini')
-  writeFileSync(file, `
-[databases]
-${database} = host=${target.hostname} port=${target.port} user=postgres dbname=${database}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = ${port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 5
-max_client_conn = 200
-`)
-  chmodSync(file, 0o644)
-  if (server.user.uid !== undefined && server.user.gid !== undefined) chownSync(file, server.user.uid, server.user.gid)
-  const url = Object.assign(new URL(databaseUrl), { port: String(port) }).href
-  await server.start({
-    command: requireProgram('pgbouncer'),
-    args: [file],
-    ready: async () => (await administer(url, 'select 1 as one')).length === 1
-  })
-  return url
-}
-
 t.test('through a transaction pooler five migrations at once succeed, three replicas start at once, and none accepts what was revoked', async (t) => {
   const [direct, redisUrl] = [await freshDatabase(t, { migrated: false }), await freshRedis(t)]
-  const databaseUrl = await pooled(t, direct)
+  const { url: databaseUrl } = await PgBouncer.start(t, direct)
   const migrations = Array.from({ length: 5 }, () => new Child(t, { file: 'dist/cli.js', args: ['migrate'], env: { DATABASE_URL: databaseUrl } }))
   t.strictSame(await Promise.all(migrations.map(async (child) => await child.ended())), [0, 0, 0, 0, 0], migrations.map(({ output }) => output).join('\n'))
   t.strictSame(await administer(direct, "select count(*)::int as locks from pg_locks where locktype = 'advisory'"), [{ locks: 0 }])
@@ -66,7 +33,7 @@ t.test('through a transaction pooler five migrations at once succeed, three repl
 
 t.test('through a transaction pooler, which keeps our settings from the server, what was answered outlives a power cut of a server whose commits do not wait for the disk', async (t) => {
   const postgres = await startPostgres(t, { settings: { synchronous_commit: 'off', wal_writer_delay: '10s' } })
-  const replica = await startReplica(t, { databaseUrl: await pooled(t, postgres.url), redisUrl: await freshRedis(t), windowMs: 60_000, environment: { LAST_USED_FLUSH_MS: '60000' } })
+  const replica = await startReplica(t, { databaseUrl: (await PgBouncer.start(t, postgres.url)).url, redisUrl: await freshRedis(t), windowMs: 60_000, environment: { LAST_USED_FLUSH_MS: '60000' } })
   const keys = await replica.createMany(5)
   await warm([replica], keys)
   for (const { id } of keys) await replica.revoke(id)
