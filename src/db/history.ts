@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { Logger } from '../core/logger.ts'
 import type { Database } from './connect.ts'
-import { hasCode } from './outage.ts'
+import { hasCode, isRefusedConnection } from './outage.ts'
 
 /**
  * How a database tells which history it is of (R0), as SQL expressions of type text: both are read again in every statement that
@@ -46,7 +46,7 @@ const untold = ['55000', '42501', '42883', '0A000', '42703', '42704']
 
 /** Whether an error says that the database does not tell something, or not to this role. */
 export function isUntold (error: unknown): boolean {
-  return hasCode(error, ...untold)
+  return hasCode(error, ...untold) && !isRefusedConnection(error)
 }
 
 /** What the statements of all connections say at this moment: chosen by trying, when the service starts, and again when a statement finds that it no longer works. */

@@ -7,7 +7,7 @@ import type { OverviewStore } from '../core/overview.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
-import { isConflict, isOutage } from './outage.ts'
+import { isConflict, isAway } from './outage.ts'
 import type { EventQuery, EventStore } from '../core/events.ts'
 import { listEvents, placeEvents } from './queries/events.ts'
 import { listAudit } from './queries/audit.ts'
@@ -227,7 +227,7 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
         this.#giveUp(db)
         throw away(error)
       }
-      throw isOutage(error) ? away(error) : error
+      throw isAway(error) ? away(error) : error
     } finally {
       clearTimeout(timer)
       leave()

@@ -7,8 +7,8 @@ export interface OwnConnection {
   readonly sql: Sql
   /** The schema that holds our tables. */
   readonly schema: string
-  /** How the database tells its history. `standardHistory`. */
-  readonly history?: HistoryStrategy | undefined
+  /** How the database tells its history, at the moment of a statement: all connections have to ask alike. `standardHistory`. */
+  history? (): HistoryStrategy
 }
 
 /** A connection that is given up, and replaced by the next query, when an answer is no longer waited for, or does not prove itself (R10). */
@@ -32,7 +32,7 @@ export class ReplaceableConnection {
         reject(signal.reason)
       }
       signal.addEventListener('abort', giveUp, { once: true })
-      query(connection.sql, { schema: connection.schema, history: connection.history ?? standardHistory })
+      query(connection.sql, { schema: connection.schema, history: connection.history?.() ?? standardHistory })
         .finally(() => { signal.removeEventListener('abort', giveUp) })
         .then(resolve, (error: unknown) => {
           // Whatever else comes on this connection may be the answer to something else as well.

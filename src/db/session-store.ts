@@ -3,7 +3,7 @@ import type { Person } from '../core/person.ts'
 import type { SessionStore } from '../core/sessions.ts'
 import { inTime } from '../core/in-time.ts'
 import type { Database } from './connect.ts'
-import { isOutage } from './outage.ts'
+import { isAway } from './outage.ts'
 import { endSession } from './queries/end-session.ts'
 import { startSession } from './queries/start-session.ts'
 import { useSession } from './queries/use-session.ts'
@@ -40,7 +40,7 @@ export class PostgresSessionStore implements SessionStore {
         this.#pool.replace(drainMs)
       })
     } catch (error) {
-      throw late || isOutage(error) ? unavailable('The database is away.', error) : error
+      throw late || isAway(error) ? unavailable('The database is away.', error) : error
     }
   }
 }

@@ -5,7 +5,7 @@ import type { Digest } from '../core/key-record.ts'
 import type { UsageBatch, UsageGap } from '../core/usage.ts'
 import type { CallQuery, UsageStore } from '../core/usage-reports.ts'
 import type { Database } from './connect.ts'
-import { isOutage } from './outage.ts'
+import { isAway } from './outage.ts'
 import { insertCalls, listCalls } from './queries/calls.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { recordEndedUse } from './queries/tokens.ts'
@@ -73,7 +73,7 @@ export class PostgresUsageStore implements UsageStore {
         this.#reads.replace(drainMs)
       })
     } catch (error) {
-      throw isLate || isOutage(error) ? unavailable('The database does not answer right now. Try again.', error) : error
+      throw isLate || isAway(error) ? unavailable('The database does not answer right now. Try again.', error) : error
     }
   }
 }

@@ -90,7 +90,7 @@ function ownDatabases ({ url, schema, connectionsMax, log }: OwnOptions): Databa
       return true
     },
     chooseHistory,
-    connectWindow: () => ({ ...connect({ url, schema, max: 1 }), history: history.strategy }),
+    connectWindow: () => ({ ...connect({ url, schema, max: 1 }), history: () => history.strategy }),
     replace,
     async close () {
       await Promise.all([lookups.close(), management.close()])
@@ -115,7 +115,7 @@ function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }:
       return true
     },
     chooseHistory,
-    connectWindow: () => ({ sql: withoutEnd(host.$client), schema, history: history.strategy }),
+    connectWindow: () => ({ sql: withoutEnd(host.$client), schema, history: () => history.strategy }),
     replace () {},
     async close () {}
   }

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
-import { isOutage } from '../db/outage.ts'
+import { isAway } from '../db/outage.ts'
 import { faultsOfValidation } from '../http/faults-of-validation.ts'
 import { allowedMethods, type RouteMap } from '../http/allowed-methods.ts'
 import { logOf } from '../http/logging.ts'
@@ -36,7 +36,7 @@ export function sendProblem (error: unknown, request: FastifyRequest, reply: Fas
 
 function toKeysError (error: unknown, request: FastifyRequest): KeysError {
   if (error instanceof KeysError) return error
-  if (isOutage(error)) return unavailable('A store that is needed for the answer is away right now. Try again.', error)
+  if (isAway(error)) return unavailable('A store that is needed for the answer is away right now. Try again.', error)
   const foreseen = fromFramework(error as Partial<FastifyError>, request)
   return foreseen ?? new KeysError('internal', {
     detail: 'Something went wrong inside. "request_id" finds it in the logs.', extra: { request_id: request.id }

@@ -1,8 +1,13 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
+import postgres from 'postgres'
 import t from 'tap'
-import { isOutage } from '../../src/db/outage.ts'
+import { HistoryChoice, isUntold } from '../../src/db/history.ts'
+import { isAway, isOutage } from '../../src/db/outage.ts'
+import { silentLogger } from '../../src/core/logger.ts'
+import { connect as connectDatabase } from '../../src/db/connect.ts'
 import { freePort } from '../support/server-process.ts'
+import { freshDatabase } from '../support/servers.ts'
 
 /** As the query layer hands them on: the driver's error is the cause. */
 const wrapped = (cause: unknown) => new Error('A query failed.', { cause })
@@ -40,3 +45,35 @@ t.test('a statement that is wrong is no outage', async (t) => {
   t.equal(isOutage(wrapped(Object.assign(new Error('relation "keys" does not exist'), { code: '42P01' }))), false)
   t.equal(isOutage(new TypeError('undefined is not a function')), false)
 })
+
+/** What a database says to those who connect after `statements`, which `undo` takes back. */
+const refusals = [
+  { name: 'it takes no connections just now', code: '55000', isOutage: true, close: (name: string) => `alter database ${name} allow_connections false`, open: (name: string) => `alter database ${name} allow_connections true` },
+  { name: 'the role may no longer connect', code: '42501', isOutage: false, close: (name: string) => `revoke connect on database ${name} from public`, open: (name: string) => `grant connect on database ${name} to public` },
+  { name: 'it has another name', code: '3D000', isOutage: false, close: (name: string) => `alter database ${name} rename to ${name}_away`, open: (name: string) => `alter database ${name}_away rename to ${name}` }
+]
+
+for (const { name, code, isOutage: isOutageAtStart, close, open } of refusals) {
+  t.test(`a connection that a database refuses says nothing of what the database can tell: ${name}`, async (t) => {
+    const url = await freshDatabase(t)
+    const database = new URL(url).pathname.slice(1)
+    const role = `${database}_runs`
+    const admin = postgres(Object.assign(new URL(url), { pathname: '/postgres' }).href, { max: 1, onnotice: () => {} })
+    t.teardown(async () => {
+      await admin.unsafe(`drop role if exists ${role}`)
+      await admin.end()
+    })
+    await admin.unsafe(`create role ${role} login`)
+    const { db, sql } = connectDatabase({ url: Object.assign(new URL(url), { username: role, password: '' }).href, max: 1 })
+    t.teardown(async () => { await sql.end() })
+    const choice = new HistoryChoice(silentLogger)
+    await admin.unsafe(close(database))
+    const error: unknown = await choice.choose(db).then(() => 'chosen', (error: unknown) => error)
+    t.match(error, { cause: { code, severity: 'FATAL' } })
+    t.strictSame({ isUntold: isUntold(error), isAway: isAway(error), isOutage: isOutage(error) }, { isUntold: false, isAway: true, isOutage: isOutageAtStart })
+    await admin.unsafe(open(database))
+    const before = choice.strategy
+    await choice.choose(db).catch(() => choice.choose(db))
+    t.equal(choice.strategy.serverStart, before.serverStart, 'as it was')
+  })
+}

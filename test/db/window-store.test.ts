@@ -93,6 +93,19 @@ t.test('a renewal reads the log and acknowledges what was applied', async (t) =>
   await renewsAsItShould(t, await setup(t))
 })
 
+t.test('how the history is told is asked at each statement: a connection that was opened before a change asks as the others do', async (t) => {
+  const { url } = await setup(t)
+  const told = (serverStart: string) => ({ timeline: "'/'", serverStart: `'${serverStart}'` })
+  let strategy = told('before')
+  const store = new PostgresWindowStore({ connect: () => ({ ...connect({ url, max: 1 }), history: () => strategy }) })
+  t.teardown(() => store.close())
+  const one = new Member(store)
+  await one.join()
+  t.equal((await one.renew()).history.serverStart, 'before')
+  strategy = told('after')
+  t.equal((await one.renew()).history.serverStart, 'after')
+})
+
 t.test('the embedded database understands the same statements', async (t) => {
   const dataDir = mkdtempSync(join(tmpdir(), 'navis-window-'))
   const embedded = await startEmbedded({ dataDir })

@@ -65,3 +65,27 @@ t.test('without the right to look at the control file the window opens, and with
   await until(() => keys.window.isOpen && keys.window.snapshot().timeline === '', { timeoutMs: 10_000 })
   await keepsItsPromise(t, keys)
 })
+
+t.test('a database that takes no connections for a while tells its history afterwards as before, and every statement asks for it alike', async (t) => {
+  const { server } = await setup(t, async () => {})
+  const sql = postgres(Object.assign(new URL(server.url), { pathname: '/template1' }).href, { max: 1, onnotice: () => {} })
+  t.teardown(() => sql.end())
+  const name = new URL(server.url).pathname.slice(1)
+  const { keys, warnings } = await open(t, server.url)
+  await keepsItsPromise(t, keys)
+  const { timeline } = keys.window.snapshot()
+  for (let round = 0; round < 5; round++) {
+    await sql.unsafe(`alter database ${name} allow_connections false`)
+    const failures = warnings.length
+    // Whatever connection there is, or is being made, is refused at least once.
+    await until(async () => {
+      await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`
+      return warnings.length > failures
+    }, { timeoutMs: 20_000 })
+    await sql.unsafe(`alter database ${name} allow_connections true`)
+    await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
+    await until(async () => { await keepsItsPromise(t, keys); return true }, { timeoutMs: 20_000 })
+  }
+  t.equal(keys.window.snapshot().timeline, timeline)
+  t.strictSame(warnings.filter(({ message }) => /does not tell/.test(message)), [])
+})
