@@ -152,7 +152,8 @@ export class PostgresTier implements Lookup {
       if (place === undefined || place === found.place) return { ...found, asof: Math.min(found.seq, applied) }
       await this.#onElsewhere()
     }
-    throw new Error('The database is not where it was.')
+    // Renewals and lookups lead to two servers, as where an address was turned over and one of the two connections stayed open: this one is made anew.
+    throw new AnswerRefused('the renewals lead to another place')
   }
 
   #giveUp (batch: Batch): void {

@@ -341,16 +341,20 @@ t.test('postgres: what another server says decides nothing: a renewal finds out,
   let place = 'here'
   let renewals = 0
   const reads: string[] = []
+  const stuck: unknown[] = []
   const tier = new PostgresTier({
+    onStuck: (error) => { stuck.push(error) },
     position: () => ({ applied: 9, place }),
     onElsewhere: async () => { renewals++; if (renewals === 1) place = 'there' },
     read: async () => { reads.push(place); return { seq: 9, place: 'there', records: new Map() } }
   })
   t.equal(await tier.find(digest('a')), undefined)
   t.strictSame(reads, ['here', 'there'])
+  t.equal(stuck.length, 0)
   place = 'elsewhere'
   await t.rejects(tier.find(digest('a')), { code: 'unavailable' }, 'and never "no such key" from a place that nobody knows')
   t.equal(renewals, 3)
+  t.equal(stuck.length, 1, 'and the connections that lead there are given up')
 })
 
 t.test('postgres: an answer that does not prove itself is not known, its connection is given up, and it is counted', async (t) => {
