@@ -8,7 +8,7 @@ import { apiKeys } from './plugins/api-keys.ts'
 import { presentedToken } from './http/bearer.ts'
 import { refuseAtSocket } from './http/client-errors.ts'
 import { draining } from './plugins/draining.ts'
-import { endings } from './plugins/endings.ts'
+import { requestEnd } from './plugins/request-end.ts'
 import type { Telemetry } from './http/open-telemetry.ts'
 import { accessLog, createLogger, requestId } from './http/logging.ts'
 import type { GatewayCall } from './mcp/call-report.ts'
@@ -65,7 +65,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
   // Not handed to Fastify, which would make a logger for every request (docs/decisions/0051).
   app.log = createLogger({ level: config.logLevel, scrubber, ...(logDestination === undefined ? {} : { destination: logDestination }) }) as FastifyBaseLogger
 
-  await app.register(endings)
+  await app.register(requestEnd)
   if (telemetry !== undefined) await app.register(telemetry.requestSpans)
   await app.register(problems)
   await app.register(accessLog)
@@ -105,7 +105,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
 export async function buildOperationsApp ({ app, config }: { readonly app: FastifyInstance, readonly config: Config }): Promise<FastifyInstance> {
   const operations = server(config)
   operations.log = app.log
-  await operations.register(endings)
+  await operations.register(requestEnd)
   await operations.register(problems)
   await operations.register(accessLog)
   await operations.register(securityHeaders)

@@ -32,7 +32,7 @@ const unwritable = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENO
 
 const stopping = new AbortController()
 /** What has to be undone before the process ends; the last first. */
-const endings: Array<() => Promise<void>> = []
+const closers: Array<() => Promise<void>> = []
 let app: FastifyInstance | undefined
 let log: Logger = silentLogger
 
@@ -69,16 +69,16 @@ async function start (settings: Config): Promise<void> {
   log = loggerOf(config, logDestination)
   log.info(description(settings), `Navis Keys ${version} is starting`)
   const telemetry = config.isTraced ? (await import('./http/open-telemetry.ts')).openTelemetry(version) : undefined
-  if (telemetry !== undefined) endings.push(() => telemetry.close())
+  if (telemetry !== undefined) closers.push(() => telemetry.close())
   const keys = createKeys({ ...keysOptionsOf(config), log, tracing: telemetry?.tracing })
-  endings.push(() => keys.close())
+  closers.push(() => keys.close())
   app = await buildApp({ config, keys, telemetry, logDestination })
   if (config.metricsPort !== undefined) {
     const operations = await buildOperationsApp({ app, config })
-    endings.push(() => operations.close())
+    closers.push(() => operations.close())
     await operations.listen({ host: config.host, port: config.metricsPort })
   }
-  endings.push(closeApp)
+  closers.push(closeApp)
   await app.listen({ host: config.host, port: config.port })
   const url = config.databaseUrl ?? ''
   await bootDatabase({
@@ -113,7 +113,7 @@ function hostOf (url: string): string {
 /** The embedded database, and a management token for it when the settings name none. */
 async function startOwnDatabase (config: Config): Promise<Config> {
   const { url, stop } = await startEmbedded({ dataDir: config.dataDir })
-  endings.push(stop)
+  closers.push(stop)
   const managementTokens = config.managementTokens.length > 0
     ? config.managementTokens
     : [{ name: 'admin', secret: openManagementToken(config.dataDir) }]
@@ -135,7 +135,7 @@ async function closeApp (): Promise<void> {
 }
 
 async function endAll (): Promise<void> {
-  for (let end = endings.pop(); end !== undefined; end = endings.pop()) await end()
+  for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
 }
 
 function greet ({ dataDir, managementTokens }: Config, address: AddressInfo): void {

@@ -140,7 +140,7 @@ function latencyGoals (found: AllFound): Goal[] {
 }
 
 function lookupGoals (found: AllFound): Goal[] {
-  // A budget of 600 a minute, each perhaps a statement of its own, and twenty rounds of the trickle; a few more for the window.
+  // A budget of 600 a minute, each perhaps a statement of its own, and twenty rounds of the over-budget queue; a few more for the window.
   return [{ what: 'statements a second for a flood from one address', atMost: 35, reached: medianFigure(found, 'other', 'statements') }]
 }
 

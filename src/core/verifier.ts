@@ -7,7 +7,7 @@ import type { RateDecision, RateLimiter } from './rate-limiter.ts'
 import type { RefusalMemory } from './refusal-memory.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
-import type { Trickle } from './trickle.ts'
+import type { OverBudgetQueue } from './over-budget-queue.ts'
 import { refusalOf, refuse, type KeyReason, type Reason, type Sender, type Verdict } from './verdict.ts'
 import type { Trust } from './window/trust.ts'
 
@@ -33,7 +33,7 @@ interface VerifierOptions {
   readonly refusals: RefusalMemory
   readonly budget: MissBudget
   /** For clients whose budget is spent. */
-  readonly trickle: Trickle
+  readonly overBudget: OverBudgetQueue
   readonly rates?: Pick<RateLimiter, 'take'> | undefined
   readonly usage: {
     note (keyId: string, now: number, from?: Sender): void
@@ -83,7 +83,7 @@ export class Verifier {
   readonly #clock: Clock
   readonly #refusals: RefusalMemory
   readonly #budget: MissBudget
-  readonly #trickle: Trickle
+  readonly #overBudget: OverBudgetQueue
   readonly #usage: VerifierOptions['usage']
   readonly #rates: VerifierOptions['rates']
   readonly #timeoutMs: number
@@ -102,7 +102,7 @@ export class Verifier {
     this.#clock = options.clock
     this.#refusals = options.refusals
     this.#budget = options.budget
-    this.#trickle = options.trickle
+    this.#overBudget = options.overBudget
     this.#usage = options.usage
     this.#rates = options.rates
     this.#timeoutMs = options.timeoutMs ?? 900
@@ -186,7 +186,7 @@ export class Verifier {
   async #find (digest: Digest, client: Client | undefined): Promise<Entry | undefined> {
     if (client === undefined) return await this.#lookup.find(digest)
     const waitMs = this.#budget.take(client)
-    if (waitMs > 0) return await this.#findInTrickle(digest, client, waitMs)
+    if (waitMs > 0) return await this.#findOverBudget(digest, client, waitMs)
     let isUnknown = false
     try {
       const entry = await this.#lookup.find(digest)
@@ -198,9 +198,9 @@ export class Verifier {
   }
 
   // Keys that exist get through a flood of others from the same address; that others do not exist is not told any more.
-  async #findInTrickle (digest: Digest, client: Client, waitMs: number): Promise<Entry> {
+  async #findOverBudget (digest: Digest, client: Client, waitMs: number): Promise<Entry> {
     // Past the caches between: they hold no token that does not exist, and one statement reads all of a round.
-    const entry = await this.#trickle.join(client)?.then(() => this.#lookup.findFresh(digest))
+    const entry = await this.#overBudget.join(client)?.then(() => this.#lookup.findFresh(digest))
     if (entry !== undefined) return entry
     this.#counts.budgetRefused++
     throw tooManyUnknownTokens(Math.ceil(waitMs / 1000))

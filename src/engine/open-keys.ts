@@ -22,7 +22,7 @@ import { PostgresWebhookStore } from '../db/webhook-store.ts'
 import type { WebhookStore } from '../core/webhooks.ts'
 import { TokenFormat } from '../core/token.ts'
 import { tracedForce, tracedMethods, type Tracing } from '../core/tracing.ts'
-import { Trickle } from '../core/trickle.ts'
+import { OverBudgetQueue } from '../core/over-budget-queue.ts'
 import { Verifier, type VerifierStats } from '../core/verifier.ts'
 import type { AcknowledgementMode } from '../core/window/acknowledgements.ts'
 import { TrustWindow } from '../core/window/trust-window.ts'
@@ -227,7 +227,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     clock,
     refusals: new RefusalMemory({ ttlMs: cache ? 1000 : 0, entriesMax: 10_000 }),
     budget: new MissBudget({ clock, perMinute: options.unknownTokensPerMinute ?? 600 }),
-    trickle: new Trickle(),
+    overBudget: new OverBudgetQueue(),
     usage,
     rates
   })

@@ -62,7 +62,7 @@ export const accessLog = fp(async (app) => {
   app.addHook('onRoute', ({ url, config }) => {
     if (config?.isProbe === true) probes.add(url)
   })
-  app.onEnding(({ request, route, elapsedMs, status, isAnswered }) => {
+  app.onRequestEnd(({ request, route, elapsedMs, status, isAnswered }) => {
     log[probes.has(route) ? 'debug' : 'info']({
       reqId: request.id,
       method: request.method,
@@ -71,4 +71,4 @@ export const accessLog = fp(async (app) => {
       ms: Math.round(elapsedMs * 10) / 10
     }, isAnswered ? 'request' : 'the client went away before the end of the answer')
   })
-}, { name: 'access-log', dependencies: ['endings'], fastify: '5.x' })
+}, { name: 'access-log', dependencies: ['request-end'], fastify: '5.x' })

@@ -64,14 +64,14 @@ export function openTelemetry (version: string): Telemetry {
         spans.set(request, span)
         context.with(trace.setSpan(parent, span), done)
       })
-      app.onEnding(({ request, status }) => {
+      app.onRequestEnd(({ request, status }) => {
         const span = spans.get(request)
         if (span === undefined) return
         if (status !== undefined) span.setAttribute('http.response.status_code', status)
         if (status !== undefined && status >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
         span.end()
       })
-    }, { name: 'request-spans', dependencies: ['endings'], fastify: '5.x' })
+    }, { name: 'request-spans', dependencies: ['request-end'], fastify: '5.x' })
   }
 }
 

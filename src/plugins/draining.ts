@@ -34,10 +34,10 @@ export const draining = fp(async (app) => {
     // Listeners of the server and no hook: they cost nothing before, and see also what Fastify refuses by itself.
     app.server.prependListener('request', closeAfterAnswer)
     app.server.prependListener('checkContinue', closeAfterAnswer)
-    for (const { raw } of app.unended()) if (!raw.headersSent) raw.shouldKeepAlive = false
+    for (const { raw } of app.openReplies()) if (!raw.headersSent) raw.shouldKeepAlive = false
   })
   app.decorate('refuseUnanswered', () => {
-    for (const reply of app.unended()) {
+    for (const reply of app.openReplies()) {
       if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service is stopping before the request was done with. Try again.'), reply.request, reply.header('connection', 'close'))
     }
   })
@@ -51,4 +51,4 @@ export const draining = fp(async (app) => {
   async function hasConnections (): Promise<boolean> {
     return await new Promise((resolve) => { app.server.getConnections((_error, count) => { resolve(count > 0) }) })
   }
-}, { name: 'draining', dependencies: ['problems', 'endings'], fastify: '5.x' })
+}, { name: 'draining', dependencies: ['problems', 'request-end'], fastify: '5.x' })

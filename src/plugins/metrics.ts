@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
-import { registerMeasures, type Reading } from './measures.ts'
+import { registerEngineMetrics, type Reading } from './engine-metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,13 +30,13 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
     registers: [registry]
   })
   const known = new Set<string>(app.supportedMethods)
-  app.onEnding(({ request, route = 'none', elapsedMs, status }) => {
+  app.onRequestEnd(({ request, route = 'none', elapsedMs, status }) => {
     const method = known.has(request.method) ? request.method : 'other'
     durations.observe({ method, route, status: status === undefined ? 'none' : String(status) }, elapsedMs / 1000)
   })
 
   let reading: Reading | undefined
-  registerMeasures(registry, () => {
+  registerEngineMetrics(registry, () => {
     reading ??= { stats: app.apiKeys.stats(), window: app.apiKeys.window.snapshot() }
     return reading
   })
@@ -44,7 +44,7 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
   app.addHook('onClose', async () => { registry.clear() })
   app.decorate('metricsRegistry', registry)
   app.decorate('metrics', () => scrapes.newest())
-}, { name: 'metrics', dependencies: ['api-keys', 'endings'], fastify: '5.x' })
+}, { name: 'metrics', dependencies: ['api-keys', 'request-end'], fastify: '5.x' })
 
 interface ScrapesOptions {
   readonly registry: Registry

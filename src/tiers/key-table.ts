@@ -1,6 +1,6 @@
 import type { Digest } from '../core/key-record.ts'
 import type { Entry } from '../core/lookup.ts'
-import { sealRecord } from '../core/seal-record.ts'
+import { freezeRecord } from '../core/frozen-record.ts'
 import { KeyRows, pageOf, placeOf, rowsPerPage, wordOf } from './key-rows.ts'
 import { SharedTexts } from './shared-texts.ts'
 
@@ -107,7 +107,7 @@ export class KeyTable {
     const ownerId = owner === -1 ? null : this.#owners.at(owner).text
     return {
       asof,
-      record: sealRecord({
+      record: freezeRecord({
         id,
         digest,
         workspaceId,

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import { digestToBytes, type Digest, type KeyLimits, type KeyRecord } from '../core/key-record.ts'
 import type { Entry } from '../core/lookup.ts'
 import { isScope } from '../core/scopes.ts'
-import { sealRecord } from '../core/seal-record.ts'
+import { freezeRecord } from '../core/frozen-record.ts'
 import type { LineageKey } from './lineage-key.ts'
 import { RowMac } from './row-mac.ts'
 
@@ -46,7 +46,7 @@ function parseRow (body: string, digest: Digest): Entry | undefined {
   if (!(ownerId === null || typeof ownerId === 'string') || !isScope(scope) || !isMetadata(metadata)) return undefined
   if (!isTime(createdAt) || !isTimeOrNever(expiresAt) || !isTimeOrNever(revokedAt) || !isLimits(limits)) return undefined
   const record: KeyRecord = { id, digest, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits }
-  return { record: sealRecord(record), asof }
+  return { record: freezeRecord(record), asof }
 }
 
 function parse (text: string): unknown {

@@ -4,7 +4,7 @@ import { RefusalMemory } from '../../src/core/refusal-memory.ts'
 import { TokenFormat } from '../../src/core/token.ts'
 import type { Digest, KeyRecord } from '../../src/core/key-record.ts'
 import type { Entry } from '../../src/core/lookup.ts'
-import { Trickle } from '../../src/core/trickle.ts'
+import { OverBudgetQueue } from '../../src/core/over-budget-queue.ts'
 import { Verifier } from '../../src/core/verifier.ts'
 import type { Standing } from '../../src/core/window/trust.ts'
 import { unavailable } from '../../src/core/errors.ts'
@@ -35,7 +35,7 @@ function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900 }: { perMi
     clock,
     refusals,
     budget: new MissBudget({ clock, perMinute }),
-    trickle: new Trickle({ everyMs: 1, perNetworkMax }),
+    overBudget: new OverBudgetQueue({ everyMs: 1, perNetworkMax }),
     usage: { note: (id) => { uses.push(id) } },
     timeoutMs
   })

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import t from 'tap'
-import { endings } from '../../src/plugins/endings.ts'
+import { requestEnd } from '../../src/plugins/request-end.ts'
 import { draining } from '../../src/plugins/draining.ts'
 import { problems } from '../../src/plugins/problems.ts'
 
@@ -9,7 +9,7 @@ t.test('whose time is up is answered 503, unless the answer has begun', async (t
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(problems)
-  await app.register(endings)
+  await app.register(requestEnd)
   await app.register(draining)
   const stream = new Readable({ read () {} })
   app.get('/waiting', async () => await new Promise(() => {}))

@@ -30,11 +30,11 @@ const { values } = parseArgs({
   }
 })
 
-const endings: Array<() => unknown> = []
+const teardowns: Array<() => unknown> = []
 let ending: Promise<void> | undefined
 
 async function endAll (): Promise<void> {
-  for (const end of endings.splice(0).reverse()) await end()
+  for (const end of teardowns.splice(0).reverse()) await end()
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -62,7 +62,7 @@ let verifications = 0
 
 async function tortureOn (stores: Stores, turnsLeft: number): Promise<boolean> {
   const [seed, windowMs, rate, changes] = [values.seed, values['window-ms'], values.rate, values.changes].map(Number) as [number, number, number, number]
-  const t = { teardown: (end: () => unknown) => { endings.push(end) } }
+  const t = { teardown: (end: () => unknown) => { teardowns.push(end) } }
   const begun = performance.now()
   const shareMs = values.minutes === undefined ? Infinity : (Number(values.minutes) * 60_000 - (begun - start)) / turnsLeft
   const share = values.minutes === undefined ? (Number(values.verifications) - verifications) / turnsLeft : Infinity

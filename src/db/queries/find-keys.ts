@@ -3,7 +3,7 @@ import { getTableConfig } from 'drizzle-orm/pg-core'
 import type { Sql } from 'postgres'
 import type { Digest, KeyLimits, KeyRecord } from '../../core/key-record.ts'
 import { isScope } from '../../core/scopes.ts'
-import { sealRecord } from '../../core/seal-record.ts'
+import { freezeRecord } from '../../core/frozen-record.ts'
 import type { Database } from '../connect.ts'
 import { standardHistory, type HistoryStrategy } from '../history.ts'
 import { asDigest, asText, byteas, proofColumns, provenAnswer, wrong } from '../proof.ts'
@@ -57,7 +57,7 @@ function recordOf (row: unknown): KeyRecord {
   if (!Array.isArray(row) || row.length !== 15) throw wrong('keys')
   const [digest, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, tokenEndsAt, allowedCidrs, requests, windowSeconds, awaitsFirstUse] = row as unknown[]
   if (!isScope(scope)) throw new Error('A key in the database has a scope that this version does not know.')
-  return sealRecord({
+  return freezeRecord({
     id: asText(id, 'id'),
     digest: asDigest(digest, 'digest'),
     workspaceId: asText(workspaceId, 'workspace_id'),

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { Trickle } from '../../src/core/trickle.ts'
+import { OverBudgetQueue } from '../../src/core/over-budget-queue.ts'
 
 t.test('a round takes so many of a network and so many of all; the next one takes as many again, together', async (t) => {
-  const trickle = new Trickle({ everyMs: 1, perNetworkMax: 2, perRoundMax: 3 })
+  const trickle = new OverBudgetQueue({ everyMs: 1, perNetworkMax: 2, perRoundMax: 3 })
   for (let round = 0; round < 2; round++) {
     let gone = 0
     const join = (ip: string) => trickle.join({ ip })?.then(() => { gone++ })

@@ -9,7 +9,7 @@ interface Sample {
 }
 
 /** One metric; a counter when its name ends in `_total`, else a gauge. */
-interface Measure {
+interface EngineMetric {
   readonly name: string
   readonly help: string
   readonly labels?: readonly string[]
@@ -30,7 +30,7 @@ const tier = (name: string, outcomes: Readonly<Record<string, number>>): Sample[
   Object.entries(outcomes).map(([outcome, value]) => ({ labels: { tier: name, outcome }, value }))
 
 /** Everything that the engine tells Prometheus, but for the histogram of revocations; docs/metrics.md lists it. */
-const measures: readonly Measure[] = [
+const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_window_open', help: '1 while this replica may accept keys, 0 while it has not heard from Postgres for a whole trust window.', read: (_, window) => one(window.isOpen ? 1 : 0) },
   { name: 'navis_keys_window_renewal_age_seconds', help: 'Since the newest answered renewal of the trust window was sent.', read: (_, { renewalAgeMs }) => one(renewalAgeMs === undefined ? undefined : renewalAgeMs / 1000) },
   { name: 'navis_keys_window_seconds', help: 'TRUST_WINDOW_MS of this replica.', read: (_, window) => one(window.windowMs / 1000) },
@@ -120,8 +120,8 @@ const inForceName = 'navis_keys_change_in_force_seconds'
 const inForceHelp = 'From the commit of a change that takes something away until no replica can miss it any more: fast, every replica said so; slow, their windows had ended.'
 
 /** Registers the metrics of the engine. Their values are read when they are scraped; no label ever names a key, a workspace or a token. */
-export function registerMeasures (registry: Registry, reading: () => Reading): void {
-  for (const { name, help, labels: labelNames = [], read } of measures) {
+export function registerEngineMetrics (registry: Registry, reading: () => Reading): void {
+  for (const { name, help, labels: labelNames = [], read } of engineMetrics) {
     const options = { name, help, labelNames: [...labelNames], registers: [] }
     if (name.endsWith('_total')) {
       registry.registerMetric(new Counter({

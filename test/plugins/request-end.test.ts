@@ -3,15 +3,15 @@ import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { endings } from '../../src/plugins/endings.ts'
+import { requestEnd } from '../../src/plugins/request-end.ts'
 import { until } from '../support/until.ts'
 
 async function setup (t: Test) {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(endings)
+  await app.register(requestEnd)
   const seen: Array<{ route: string | undefined, status: number | undefined, isAnswered: boolean }> = []
-  app.onEnding(({ request, route, elapsedMs, status, isAnswered }) => {
+  app.onRequestEnd(({ request, route, elapsedMs, status, isAnswered }) => {
     t.ok(elapsedMs >= 0 && elapsedMs < 60_000)
     t.equal(route, request.routeOptions.url)
     seen.push({ route, status, isAnswered })
@@ -39,18 +39,18 @@ t.test('every request is told of once: answered, refused, failed, and of no rout
     { route: undefined, status: 404, isAnswered: true },
     { route: '/at-once', status: 200, isAnswered: true }
   ])
-  t.same(app.unended(), [])
+  t.same(app.openReplies(), [])
 })
 
 t.test('a client that goes away before its answer is told of, once, and nothing is held of it', async (t) => {
   const { app, seen, port, answerAll } = await setup(t)
   const socket = connect(port, '127.0.0.1')
   socket.write('GET /late HTTP/1.1\r\nhost: here\r\n\r\n')
-  await until(() => app.unended().length === 1)
+  await until(() => app.openReplies().length === 1)
   socket.destroy()
   await until(() => seen.length === 1)
   t.same(seen, [{ route: '/late', status: undefined, isAnswered: false }])
-  t.same(app.unended(), [])
+  t.same(app.openReplies(), [])
   answerAll()
   await new Promise((resolve) => setImmediate(resolve))
   t.equal(seen.length, 1)
@@ -64,20 +64,20 @@ t.test('a stream that its client ends is told of with the status that the client
   socket.destroy()
   await until(() => seen.length === 1)
   t.same(seen, [{ route: '/stream', status: 206, isAnswered: false }])
-  t.same(app.unended(), [])
+  t.same(app.openReplies(), [])
 })
 
 t.test('requests that one connection sends without waiting are told apart', async (t) => {
   const { app, seen, port, answerAll } = await setup(t)
   const socket = connect(port, '127.0.0.1')
   socket.write('GET /late HTTP/1.1\r\nhost: here\r\n\r\nGET /late HTTP/1.1\r\nhost: here\r\n\r\nGET /at-once HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n')
-  await until(() => app.unended().length === 3)
+  await until(() => app.openReplies().length === 3)
   answerAll()
   socket.resume()
   await once(socket, 'close')
   await until(() => seen.length === 3)
   t.same(seen.map(({ isAnswered }) => isAnswered), [true, true, true])
-  t.same(app.unended(), [])
+  t.same(app.openReplies(), [])
 })
 
 t.test('applications in one process see only their own, and one that was closed none', async (t) => {

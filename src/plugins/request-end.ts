@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 /** How a request ended. */
-export interface Ending {
+export interface RequestEnd {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   /** The pattern of its route; `undefined`: it has none. */
@@ -20,9 +20,9 @@ export interface Ending {
 declare module 'fastify' {
   interface FastifyInstance {
     /** Calls `listener` once for each request, when it ends. */
-    onEnding (listener: (ending: Ending) => void): void
+    onRequestEnd (listener: (end: RequestEnd) => void): void
     /** The replies that have not ended. */
-    unended (): FastifyReply[]
+    openReplies (): FastifyReply[]
   }
   interface FastifyReply {
     /** Monotonic milliseconds. */
@@ -39,16 +39,16 @@ const finished = 'http.server.response.finish'
  * Fastify's own `onResponse` puts two listeners on every answer, which costs more than a verification, and is not called
  * for a client that has gone (docs/decisions/0051).
  */
-export const endings = fp(async (app) => {
+export const requestEnd = fp(async (app) => {
   const replyOf = Symbol('navis-keys.reply')
   const repliesOf = Symbol('navis-keys.replies')
   type Answer = FastifyReply['raw'] & { [replyOf]?: FastifyReply }
   type Connection = Socket & { [repliesOf]?: Set<FastifyReply> }
 
-  const listeners: Array<(ending: Ending) => void> = []
+  const listeners: Array<(end: RequestEnd) => void> = []
   const connections = new Set<Set<FastifyReply>>()
-  app.decorate('onEnding', (listener) => { listeners.push(listener) })
-  app.decorate('unended', () => [...connections].flatMap((replies) => [...replies]))
+  app.decorate('onRequestEnd', (listener) => { listeners.push(listener) })
+  app.decorate('openReplies', () => [...connections].flatMap((replies) => [...replies]))
   app.decorateReply('beganAt', 0)
   app.decorateReply('route', '')
 
@@ -102,4 +102,4 @@ export const endings = fp(async (app) => {
     const ending = { request, reply, route, elapsedMs, status, isAnswered }
     for (const listener of listeners) listener(ending)
   }
-}, { name: 'endings', fastify: '5.x' })
+}, { name: 'request-end', fastify: '5.x' })

@@ -4,13 +4,13 @@ import type { Digest, KeyRecord } from './key-record.ts'
  * The record as the caches share it between requests: nobody can change it for the next one, and what prints it,
  * such as an answer or a log line that holds the whole of it, does not print the digest.
  */
-export function sealRecord (record: KeyRecord): KeyRecord {
-  return new SealedRecord(record)
+export function freezeRecord (record: KeyRecord): KeyRecord {
+  return new FrozenRecord(record)
 }
 
 // A class, so that all records have one hidden class: copied by spread and given a hidden property, each was a
 // dictionary to the engine, 25 times as slow to make, 20 times as slow to read, and twice as large.
-class SealedRecord implements KeyRecord {
+class FrozenRecord implements KeyRecord {
   readonly id: string
   readonly workspaceId: string
   readonly ownerId: string | null

@@ -1,7 +1,7 @@
 import { clientNetwork } from './client-network.ts'
 import type { Client } from './miss-budget.ts'
 
-interface TrickleOptions {
+interface OverBudgetQueueOptions {
   /** Milliseconds between two rounds. 50. */
   readonly everyMs?: number
   /** Lookups of one client network in a round. 50. */
@@ -15,14 +15,14 @@ interface TrickleOptions {
  * others, with keys that exist. Those of a round go at once, so that one statement reads them all: a flood costs twenty a second. Rounds are small
  * because all of one end together, and meanwhile nobody else is answered.
  */
-export class Trickle {
+export class OverBudgetQueue {
   readonly #everyMs: number
   readonly #perNetworkMax: number
   readonly #perRoundMax: number
   #waiting: Array<() => void> = []
   #ofNetwork = new Map<string, number>()
 
-  constructor ({ everyMs = 50, perNetworkMax = 50, perRoundMax = 1000 }: TrickleOptions = {}) {
+  constructor ({ everyMs = 50, perNetworkMax = 50, perRoundMax = 1000 }: OverBudgetQueueOptions = {}) {
     this.#everyMs = everyMs
     this.#perNetworkMax = perNetworkMax
     this.#perRoundMax = perRoundMax
