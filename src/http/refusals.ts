@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify'
-import { KeysError, unavailable } from '../core/errors.ts'
+import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { RateDecision } from '../core/rate-limiter.ts'
 import type { Reason, Verdict } from '../core/verdict.ts'
@@ -8,9 +8,14 @@ import { meanings, problemDocument, problemType } from './problem-document.ts'
 /** A whole answer: it needs no error handler, no serializer and no settings of the application that it is given in. */
 export interface Refusal {
   readonly status: number
+  /** What programs test, and what people read: the body has both. */
+  readonly code: RefusalCode
+  readonly detail: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
+
+type RefusalCode = Reason | ErrorCode
 
 const realm = 'Bearer realm="navis-keys"'
 
@@ -22,15 +27,21 @@ function unauthorized (title: string, code: Reason, detail: string): Refusal {
 function refusal ({ status, title, code, detail, challenge }: {
   status: number
   title: string
-  code: Reason | 'unauthenticated'
+  code: RefusalCode
   detail: string
   challenge: string
 }): Refusal {
-  return Object.freeze({
+  return Object.freeze(answer({ status, title, code, detail }, { 'www-authenticate': challenge }))
+}
+
+function answer ({ status, title, code, detail }: { status: number, title: string, code: RefusalCode, detail: string }, headers: Readonly<Record<string, string>>): Refusal {
+  return {
     status,
-    headers: Object.freeze({ 'content-type': problemType, 'cache-control': 'no-store', 'www-authenticate': challenge }),
+    code,
+    detail,
+    headers: Object.freeze({ 'content-type': problemType, 'cache-control': 'no-store', ...headers }),
     body: JSON.stringify({ type: `urn:navis-keys:problem:${code}`, title, status, detail, code })
-  })
+  }
 }
 
 export const refusals = {
@@ -106,11 +117,7 @@ function rateLimited (rate: RateDecision): Refusal {
 }
 
 function tooManyRequests (detail: string, headers: Readonly<Record<string, string>>): Refusal {
-  return {
-    status: 429,
-    headers: { 'content-type': problemType, 'cache-control': 'no-store', ...headers },
-    body: JSON.stringify({ type: 'urn:navis-keys:problem:rate_limited', title: 'Rate limited', status: 429, detail, code: 'rate_limited' })
-  }
+  return answer({ status: 429, title: 'Rate limited', code: 'rate_limited', detail }, headers)
 }
 
 /** What a refused verdict is to a client that presents a token itself. */
@@ -129,6 +136,8 @@ export function failureFor (thrown: unknown): Refusal {
   if (known !== undefined) return known
   const failure: Refusal = {
     status: meanings[error.code].status,
+    code: error.code,
+    detail: error.message,
     headers: { 'content-type': problemType, 'cache-control': 'no-store', 'retry-after': String(error.retryAfterS ?? 1) },
     body: problemDocument(error)
   }

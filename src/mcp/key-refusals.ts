@@ -12,7 +12,7 @@ const advice: Readonly<Record<string, string>> = {
 
 /** A bearer refusal (RFC 6750) with a JSON-RPC error for a body. */
 export function inMcp (refusal: Refusal, id: RpcId | undefined): McpRefusal {
-  const { detail, code } = JSON.parse(refusal.body) as { detail: string, code: string }
+  const { detail, code } = refusal
   const { 'www-authenticate': challenge, 'retry-after': retryAfter } = refusal.headers
   return new McpRefusal({
     status: refusal.status,
