@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs'
+import { freemem } from 'node:os'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +9,7 @@ import './support/typescript.js'
 import { strip } from './support/strip-types.js'
 
 const { TestFile } = await import('./support/test-file.ts')
+const { joinPackages } = await import('./support/joined-packages.ts')
 
 /*
  * `npm test` runs everything, `npm test -- test/x.test.ts …` only those files. Prints a line a file, what failed in it,
@@ -23,6 +25,8 @@ const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.ur
 // Some tests drive the built service: one that is out of date would prove nothing.
 await build()
 await stripAll()
+const packages = await joinPackages()
+const serversDir = memoryDir()
 const servers = await startServers()
 const results = []
 const running = new Set()
@@ -69,7 +73,7 @@ async function runRound ({ files, jobs, timeoutMs }) {
     while (files.length > 0) {
       const test = new TestFile()
       running.add(test)
-      const result = await test.run(files.shift(), { cwd: root, env: { ...process.env, ...servers.env }, nodeOptions, timeoutMs })
+      const result = await test.run(files.shift(), { cwd: root, env: { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages }, nodeOptions, timeoutMs })
       running.delete(test)
       results.push(result)
       print(result)
@@ -77,8 +81,8 @@ async function runRound ({ files, jobs, timeoutMs }) {
   }))
 }
 
-function print ({ file, pass, fail, ms, lines }) {
-  console.log(`${fail === 0 ? 'ok    ' : 'FAILED'} ${file}: ${pass} passed${fail === 0 ? '' : `, ${fail} failed`}, ${seconds(ms)}`)
+function print ({ file, pass, fail, ms, cpuMs, lines }) {
+  console.log(`${fail === 0 ? 'ok    ' : 'FAILED'} ${file}: ${pass} passed${fail === 0 ? '' : `, ${fail} failed`}, ${seconds(ms)}, ${seconds(cpuMs)} CPU`)
   for (const line of lines) console.log(`    ${line}`)
 }
 
@@ -96,14 +100,14 @@ function report () {
 }
 
 function seconds (ms) {
-  return `${(ms / 1000).toFixed(1)} s`
+  return ms === undefined ? '?' : `${(ms / 1000).toFixed(1)} s`
 }
 
 async function startServers () {
   // In a group of its own: Ctrl-C must reach it only through its standard input, after the tests have ended.
   const child = spawn(process.execPath, [...nodeOptions, join(root, 'test/support/shared-servers.ts')], {
     cwd: root,
-    env: { ...process.env, TEST_PROGRAMS: process.argv.length > 2 ? '' : 'all' },
+    env: { ...process.env, ...serversDir, TEST_PROGRAMS: process.argv.length > 2 ? '' : 'all' },
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit']
   })
@@ -119,6 +123,21 @@ async function startServers () {
       child.stdin.end()
       await ended
     }
+  }
+}
+
+/*
+ * Where there is memory to spare, the data of the servers is kept in it. Creating and dropping a database waits for the disk,
+ * and no test cuts the power of the machine: what was written survives the end of a process there too.
+ */
+function memoryDir () {
+  const dir = '/dev/shm'
+  const spareBytes = 4 * 1024 ** 3
+  try {
+    const { bavail, bsize } = statfsSync(dir)
+    return Math.min(bavail * bsize, freemem() / 2) > spareBytes ? { TEST_SERVERS_DIR: dir } : {}
+  } catch {
+    return {}
   }
 }
 

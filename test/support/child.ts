@@ -27,7 +27,7 @@ export class Child {
     const loader = file.endsWith('.ts') ? ['--import', new URL('typescript.js', import.meta.url).href] : []
     this.process = spawn(node, [...loader, `${root}${file}`, ...args], {
       cwd,
-      env: { PATH: process.env['PATH'], ...env },
+      env: { PATH: process.env['PATH'], TEST_PACKAGES: process.env['TEST_PACKAGES'], ...env },
       stdio: ['pipe', 'pipe', 'pipe']
     })
     this.process.stdin?.on('error', () => {})

@@ -39,6 +39,12 @@ t.test('what passes, is skipped or is left to do fails nothing, and the reason o
   t.match(result.lines.join('\n'), /^skipped: away: no nginx$[^]*^# measured: 3$/m)
 })
 
+t.test('the processor time of a file is counted with that of the processes that it has waited for', async (t) => {
+  const busy = (ms: number) => `const until = process.cpuUsage().user + ${ms * 1000}; while (process.cpuUsage().user < until) for (let i = 0; i < 1e7; i++);`
+  const { cpuMs } = await run(t, `import { spawnSync } from 'node:child_process'\nspawnSync(process.execPath, ['-e', ${JSON.stringify(busy(400))}])\n${busy(200)}\nt.ok(true)`)
+  t.ok(cpuMs !== undefined && cpuMs >= 600, String(cpuMs))
+})
+
 t.test('a file that holds its event loop past its limit fails and is ended', async (t) => {
   const result = await run(t, 't.ok(true); for (;;) {}', { timeoutMs: 500, graceMs: 500 })
   t.ok(result.fail > 0)

@@ -1,7 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import type { Readable } from 'node:stream'
 import { Parser, type FinalResults, type Result } from 'tap-parser'
 import { stringify } from 'yaml'
+
+const cpuTime = ['--import', new URL('cpu-time.js', import.meta.url).href]
 
 interface RunOptions {
   readonly cwd: string
@@ -20,6 +23,8 @@ export interface TestFileResult {
   readonly skip: number
   readonly todo: number
   readonly ms: number
+  /** Processor time of the process and of all that it started and waited for. `undefined`: it was killed. */
+  readonly cpuMs: number | undefined
   /** For people: each failure with its details, each skip with its reason, comments, and what was written to standard error. */
   readonly lines: readonly string[]
 }
@@ -35,20 +40,23 @@ export class TestFile {
   async run (file: string, { cwd, env, nodeOptions, timeoutMs, graceMs = this.#graceMs }: RunOptions): Promise<TestFileResult> {
     this.#graceMs = graceMs
     const startedAt = Date.now()
-    const child = spawn(process.execPath, [...nodeOptions, file], {
+    const child = spawn(process.execPath, [...nodeOptions, ...cpuTime, file], {
       cwd,
-      env: { ...env, TAP: '1', TAP_CHILD_ID: file, TAP_TIMEOUT: String(timeoutMs / 1000) },
+      env: { ...env, TAP: '1', TAP_CHILD_ID: file, TAP_TIMEOUT: String(timeoutMs / 1000), TEST_CPU_TIME: '1' },
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe']
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe']
     })
     this.#child = child
     const limit = setTimeout(() => { this.end(`took longer than ${timeoutMs / 1000} s`, 'SIGKILL') }, timeoutMs + graceMs)
     let errors = ''
-    child.stderr.setEncoding('utf8').on('data', (text) => { errors += text })
+    child.stderr!.setEncoding('utf8').on('data', (text) => { errors += text })
+    let cpu = ''
+    const report = child.stdio[3] as Readable
+    report.setEncoding('utf8').on('data', (text) => { cpu += text })
     const parser = new Parser()
     this.#read(parser, '')
     const parsed = once(parser, 'complete') as Promise<[FinalResults]>
-    child.stdout.pipe(parser)
+    child.stdout!.pipe(parser)
     const [code, signal] = await once(child, 'close') as [number | null, NodeJS.Signals | null]
     clearTimeout(limit)
     const [results] = await parsed
@@ -56,7 +64,7 @@ export class TestFile {
     if (this.#reason !== undefined || signal !== null) this.#fail(this.#reason ?? `was ended by ${signal}`)
     else if ((!results.ok || code !== 0) && this.#totals.fail === 0) this.#fail(`ended with status ${code}`)
     if (errors.trim() !== '') this.#lines.push('standard error:', ...indented(errors))
-    return { file, ...this.#totals, ms: Date.now() - startedAt, lines: this.#lines }
+    return { file, ...this.#totals, ms: Date.now() - startedAt, cpuMs: cpu === '' ? undefined : Number(cpu), lines: this.#lines }
   }
 
   /** Ends it and all that it started. */

@@ -6,9 +6,16 @@ import { isTypeScript, stripSync } from './strip-types.js'
 /*
  * `node --import ./test/support/typescript.js file.ts` runs TypeScript in every Node that the service supports.
  * `registerHooks` works in the thread of the program; before Node 22.15 the hooks need a thread of their own.
+ * TEST_PACKAGES: the file that `joinPackages` has written.
  */
+const map = process.env['TEST_PACKAGES']
+const packages = map === undefined ? {} : JSON.parse(readFileSync(map, 'utf8'))
+
 if (typeof nodeModule.registerHooks === 'function') {
   nodeModule.registerHooks({
+    resolve (specifier, context, nextResolve) {
+      return Object.hasOwn(packages, specifier) ? { url: packages[specifier], format: 'module', shortCircuit: true } : nextResolve(specifier, context)
+    },
     load (url, context, nextLoad) {
       if (!isTypeScript(url)) return nextLoad(url, context)
       const path = fileURLToPath(url)
@@ -16,5 +23,5 @@ if (typeof nodeModule.registerHooks === 'function') {
     }
   })
 } else {
-  nodeModule.register('./typescript-hooks.js', import.meta.url)
+  nodeModule.register('./typescript-hooks.js', { parentURL: import.meta.url, data: { packages } })
 }
