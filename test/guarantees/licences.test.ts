@@ -14,3 +14,11 @@ t.test('docs/licences.md lists what can be installed, and nothing of it asks for
   t.match(page, /fastify \d/)
   t.notMatch(page, /neostandard/, 'what only builds and tests it is not installed')
 })
+
+t.test('no package runs an install script, and npm asks about none', async (t) => {
+  const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { hasInstallScript?: boolean }> }
+  const { allowScripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { allowScripts: Record<string, boolean> }
+  const withScripts = Object.entries(lock.packages).filter(([path, { hasInstallScript }]) => path !== '' && hasInstallScript === true).map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length))
+  t.ok(withScripts.length > 0)
+  for (const name of new Set(withScripts)) t.equal(allowScripts[name], false, `${name} (docs/decisions/0195)`)
+})
