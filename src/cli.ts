@@ -2,6 +2,12 @@
 import { text } from 'node:stream/consumers'
 import { runProgram } from './cli/program.ts'
 
+// The reader has closed the pipe, as `head` does when it has its lines.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
+
 process.exitCode = await runProgram(process.argv.slice(2), {
   env: process.env,
   isInteractive: process.stderr.isTTY,

@@ -163,3 +163,7 @@ t.test('the scripts of zsh and fish name every command and option', async (t) =>
   t.match(zsh, /^#compdef navis-keys\n/)
   t.match(fish, /complete -c navis-keys -n '__fish_seen_subcommand_from keys; and __fish_seen_subcommand_from rotate' -l grace-seconds/)
 })
+
+t.test('who reads its output may close the pipe before the end', async (t) => {
+  t.strictSame(await runCliProcess(['--help'], {}, { closesOutput: true }), { code: 0, stdout: '', stderr: '' })
+})

@@ -22,9 +22,10 @@ export async function runCli (args: readonly string[], env: Env, { input = '', i
 }
 
 /** Runs the built command line as a process, with these settings and no others. */
-export async function runCliProcess (args: readonly string[], env: Env): Promise<Outcome> {
+export async function runCliProcess (args: readonly string[], env: Env, { closesOutput = false }: { closesOutput?: boolean } = {}): Promise<Outcome> {
   if (!existsSync(cli)) throw new Error('dist/cli.js is missing: run `npm run build` first.')
   const child = spawn(process.execPath, [cli, ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 })
+  if (closesOutput) child.stdout.destroy()
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (text) => { stdout += String(text) })
