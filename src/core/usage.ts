@@ -81,7 +81,13 @@ export interface UsageStats {
   readonly failures: number
 }
 
-interface Use {
+/** What the uses of one key are counted in until they are written: for who uses it again at once, and need not be looked for. */
+export interface Noted {
+  readonly keyId: string
+  readonly batch: number
+}
+
+interface Use extends Noted {
   usedAt: number
   accepted: number
   refused: Partial<Record<CountedRefusal, number>> | undefined
@@ -118,6 +124,8 @@ export class UsageBatcher {
   readonly #closeTimeoutMs: number
   readonly #timer: NodeJS.Timeout
   #uses = new Map<string, Use>()
+  /** Of which `#uses` are. By number: what is remembered of one use must not keep all others of its time in memory. */
+  #batch = 0
   // Of keys that were rotated lately. What is over the bound is noted by a later use: the record says for as long that it is awaited.
   readonly #firstUses = new Map<string, number>()
   /** Tokens that had ended when they were used, and when that was noted; the ones that are written down already stay for a while. */
@@ -150,13 +158,17 @@ export class UsageBatcher {
     this.#timer = setInterval(() => { this.flush() }, options.flushEveryMs).unref()
   }
 
-  /** Notes a use at the monotonic time `now`. On the way of every accepted request. `from` is looked at once a second for a key at most. */
-  note (keyId: string, now: number, from?: Sender): void {
-    const use = this.#useOf(keyId)
-    if (use === undefined) return
+  /**
+   * Notes a use at the monotonic time `now`. On the way of every accepted request. `from` is looked at once a second for a key at most;
+   * `noted` may be what was answered before.
+   */
+  note (keyId: string, now: number, from?: Sender, noted?: Noted): Noted | undefined {
+    const use = noted !== undefined && noted.batch === this.#batch && noted.keyId === keyId ? noted as Use : this.#useOf(keyId)
+    if (use === undefined) return undefined
     use.usedAt = now
     use.accepted++
     if (from !== undefined && now - use.userAt >= lookEveryMs) this.#look(use, { address: from.ip, client: productOf(from.headers?.['user-agent']) }, now)
+    return use
   }
 
   /** Notes that a key was refused. */
@@ -237,7 +249,7 @@ export class UsageBatcher {
       this.#lost++
       return undefined
     }
-    const use: Use = { usedAt: -Infinity, accepted: 0, refused: undefined, user: undefined, userAt: -Infinity, tools: undefined }
+    const use: Use = { keyId, batch: this.#batch, usedAt: -Infinity, accepted: 0, refused: undefined, user: undefined, userAt: -Infinity, tools: undefined }
     this.#uses.set(keyId, use)
     if (this.#uses.size === this.#earlyAt) this.flush()
     return use
@@ -265,6 +277,7 @@ export class UsageBatcher {
     const batches = [...this.#unsure, ...batchesOf(this.#uses)]
     if (batches.length === 0) return
     this.#uses = new Map()
+    this.#batch++
     this.#tools = 0
     this.#unsure = batches
     try {

@@ -8,7 +8,9 @@ import type { RefusalMemory } from './refusal-memory.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import type { OverBudgetQueue } from './over-budget-queue.ts'
+import type { Noted } from './usage.ts'
 import { refusalOf, refuse, type KeyReason, type Reason, type Sender, type Verdict } from './verdict.ts'
+import type { Generation, TokenMemo } from './window/token-memo.ts'
 import type { Trust } from './window/trust.ts'
 
 export interface Presentation {
@@ -18,6 +20,8 @@ export interface Presentation {
   readonly client?: Client | undefined
   /** The request whose address a key's list of addresses is held against. None: keys with such a list are refused. Read only for those. */
   readonly from?: Sender | undefined
+  /** Of the connection that the token came over. None: the token is looked up each time. */
+  readonly memo?: TokenMemo | undefined
   /**
    * What this verification counts as. `request`: a use, and one against the key's rate limit. `use`: a use, where something else is limited, such as
    * the calls in a request. `nothing`: another look at a request that was counted before. `request`.
@@ -36,7 +40,7 @@ interface VerifierOptions {
   readonly overBudget: OverBudgetQueue
   readonly rates?: Pick<RateLimiter, 'take'> | undefined
   readonly usage: {
-    note (keyId: string, now: number, from?: Sender): void
+    note (keyId: string, now: number, from?: Sender, noted?: Noted): Noted | undefined
     noteRefused? (keyId: string, reason: KeyReason): void
     /** Of a token whose first use begins the grace of the one before. */
     noteFirst? (keyId: string, now: number): void
@@ -50,6 +54,8 @@ interface VerifierOptions {
 /** What became of the tokens presented since the start. */
 export interface VerifierStats {
   readonly accepted: number
+  /** Tokens that came over their connection once more, and whose keys were not looked up again. */
+  readonly repeated: number
   readonly refused: Readonly<Record<Reason, number>>
   /** Entries that a later change had made worthless, found out by the final check. */
   readonly staleCaught: number
@@ -87,8 +93,10 @@ export class Verifier {
   readonly #usage: VerifierOptions['usage']
   readonly #rates: VerifierOptions['rates']
   readonly #timeoutMs: number
+  #generation: Generation = {}
   readonly #counts = {
     accepted: 0,
+    repeated: 0,
     staleCaught: 0,
     unavailable: 0,
     budgetRefused: 0,
@@ -114,6 +122,22 @@ export class Verifier {
    * `too_many_unknown_tokens` when the client has used up its budget and there is no place, or no key, for this token.
    */
   verify (token: string, presentation: Presentation = {}): Verdict | Promise<Verdict> {
+    const { memo } = presentation
+    return (memo === undefined ? undefined : this.#verifyAgain(token, memo, presentation)) ?? this.#verify(token, presentation)
+  }
+
+  /** By what the connection's memo holds, where the final check needs nothing more. */
+  #verifyAgain (token: string, memo: TokenMemo, presentation: Presentation): Verdict | undefined {
+    const now = this.#clock.monotonicMs()
+    const entry = memo.recall(token, now, this.#generation)
+    if (entry === undefined) return undefined
+    const answer = this.#check(entry, presentation, now, false)
+    if (typeof answer !== 'object') return undefined
+    this.#counts.repeated++
+    return answer
+  }
+
+  #verify (token: string, presentation: Presentation): Verdict | Promise<Verdict> {
     const digest = this.#format.parse(token)
     if (digest === undefined) return this.#refuse('malformed')
     const entry = this.#lookup.peek(digest)
@@ -121,7 +145,10 @@ export class Verifier {
     let checked: Unsettled | undefined
     if (entry !== undefined) {
       const answer = this.#check(entry, presentation, now, false)
-      if (typeof answer === 'object') return answer
+      if (typeof answer === 'object') {
+        presentation.memo?.keep(token, entry, now, this.#generation)
+        return answer
+      }
       checked = answer
     }
     const remembered = this.#refusals.recall(digest, now)
@@ -129,21 +156,22 @@ export class Verifier {
     return this.#inTime(this.#ask(digest, { entry, checked }, presentation))
   }
 
-  /** Forgets the refusals that a change may have overtaken. */
+  /** Forgets the refusals that a change may have overtaken, and what connections remember of any key. */
   forget (target: ChangeTarget): void {
+    this.#generation = {}
     this.#refusals.drop(target)
   }
 
   stats (): VerifierStats {
-    const { accepted, refused, staleCaught, unavailable, budgetRefused } = this.#counts
-    return { accepted, refused: { ...refused }, staleCaught, unavailable, budgetRefused }
+    const { accepted, repeated, refused, staleCaught, unavailable, budgetRefused } = this.#counts
+    return { accepted, repeated, refused: { ...refused }, staleCaught, unavailable, budgetRefused }
   }
 
   /** The final check (R6): one synchronous turn, `now` read after the last await. `isFresh`: the entry was read from the primary for this request. */
   #check (entry: Entry, presentation: Presentation, now: number, isFresh: boolean): Checked {
-    const { scope, from } = presentation
     const standing = this.#trust.judge(entry, now, isFresh)
     if (standing !== 'current') return standing === 'revoked' ? this.#refuseKey(entry.record, 'revoked') : standing
+    const { scope, from } = presentation
     const reason = refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope, from })
     if (reason === undefined) return this.#accept(entry, presentation, now)
     if (reason === 'insufficient_scope') return this.#refuseKey(entry.record, reason, scope)
@@ -219,12 +247,13 @@ export class Verifier {
     return decision
   }
 
-  #accept ({ record }: Entry, { counts = 'request', from }: Presentation, now: number): Verdict {
+  #accept ({ record }: Entry, { counts = 'request', from, memo }: Presentation, now: number): Verdict {
     if (counts === 'nothing') return { valid: true, key: record }
     const rate = counts === 'request' && record.limits !== null ? this.limit(record) : undefined
     if (rate?.isAllowed === false) return { valid: false, reason: 'rate_limited', rate }
     this.#counts.accepted++
-    this.#usage.note(record.id, now, from)
+    const noted = this.#usage.note(record.id, now, from, memo?.noted)
+    if (memo !== undefined) memo.noted = noted
     if (record.limits?.awaitsFirstUse === true) this.#usage.noteFirst?.(record.id, now)
     return rate === undefined ? { valid: true, key: record } : { valid: true, key: record, rate }
   }

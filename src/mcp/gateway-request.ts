@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
+import { connectionMemo } from '../http/connection-memo.ts'
 import { logOf } from '../http/logging.ts'
 import { decisionOf, labelsOf, outcomeOf, type CallReport, type Decision, type Labels } from './call-report.ts'
 import type { Body } from './bodies.ts'
@@ -62,7 +63,7 @@ export class GatewayRequest {
     const { keys: { verifier }, presented } = this.gateway
     const token = presented(this.request.raw)
     if (typeof token !== 'string') throw inMcp(token, undefined)
-    const verdict = await verifier.verify(token, { client: this.request, from: this.request, counts: 'use' })
+    const verdict = await verifier.verify(token, { client: this.request, from: this.request, memo: connectionMemo(this.request.raw), counts: 'use' })
     if (!verdict.valid) throw keyRefusal(verdict, undefined)
     Object.assign(this, { key: verdict.key, token })
   }

@@ -80,9 +80,10 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_stale_entries_total', help: 'Cached entries that the final check found overtaken by a later change, and had read again.', read: ({ verifier }) => one(verifier.staleCaught) },
   {
     name: 'navis_keys_lookups_total',
-    help: 'Lookups by tier and outcome. redis: bad_row is one without a valid HMAC, passed_by one that Redis was not asked. postgres: refused is one for which too many were waiting.',
+    help: 'Lookups by tier and outcome. connection: the token came over its connection once more, and no tier was asked. redis: bad_row is one without a valid HMAC, passed_by one that Redis was not asked. postgres: refused is one for which too many were waiting.',
     labels: ['tier', 'outcome'],
-    read: ({ memory, coalescing, redis, postgres }) => [
+    read: ({ verifier, memory, coalescing, redis, postgres }) => [
+      ...tier('connection', { hit: verifier.repeated }),
       ...memory === undefined ? [] : tier('memory', { hit: memory.hits, miss: memory.misses }),
       ...coalescing === undefined ? [] : tier('coalescing', { joined: coalescing.joined }),
       ...redis === undefined ? [] : tier('redis', { hit: redis.hits, miss: redis.misses, error: redis.errors, bad_row: redis.badRows, passed_by: redis.passedBy }),

@@ -36,7 +36,7 @@ function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900 }: { perMi
     refusals,
     budget: new MissBudget({ clock, perMinute }),
     overBudget: new OverBudgetQueue({ everyMs: 1, perNetworkMax }),
-    usage: { note: (id) => { uses.push(id) } },
+    usage: { note: (id) => { uses.push(id); return undefined } },
     timeoutMs
   })
   const { token, digest } = format.mint()

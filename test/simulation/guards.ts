@@ -72,5 +72,6 @@ export const guards: readonly Guard[] = [
   { name: 'ackNamesId', seed: 1, models: ['M_RACKBLIND', 'M_RACKCOUNT'], patches: [patch('waits', '!acknowledgedBy.has(member.id)', 'acknowledgedBy.size === 0')] },
   { name: 'aheadOutlivesFailedRenewal', seed: 15, models: ['M_AHEADDROP'], patches: [patch('step', 'return { ...state, renewing: undefined, failures:', 'return { ...state, ahead: noChanges, renewing: undefined, failures:')] },
   { name: 'aheadOverflowRaisesFloor', seed: 33, models: ['M_AHEADNOFLOOR'], patches: [patch('step', 'acknowledged, floor: Math.max(state.floor, prunedTo)', 'acknowledged')] },
+  { name: 'memoOfGeneration', models: [], patches: [patch('token-memo', ' && generation === this.#generation', '')] },
   { name: 'positionUnderLock', seed: 9, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
 ]

@@ -1,5 +1,6 @@
 import type { Terms, WindowState } from '../../src/core/window/judge.ts'
 import type { Sightings } from '../../src/core/window/silent-members.ts'
+import type { Generation, TokenMemo } from '../../src/core/window/token-memo.ts'
 import type { Roll, Wait } from '../../src/core/window/waits.ts'
 import type { KeyVersion, ModelPostgres } from './model-postgres.ts'
 import type { Protocol } from './protocol.ts'
@@ -43,6 +44,9 @@ export class ModelReplica {
   calls = 0
   /** Copies in memory, by key and version. */
   memory = new Map<string, Copy>()
+  /** What connections remember: one for each copy that was ever in memory. */
+  memos = new Map<string, TokenMemo<Copy>>()
+  generation: Generation = {}
   epoch = 0
   isPaused = false
   resumedAt = -Infinity
@@ -98,6 +102,8 @@ export class ModelReplica {
     this.isCalling = false
     this.isPaused = false
     this.memory.clear()
+    this.memos.clear()
+    this.generation = {}
     this.epoch++
     this.inbox = []
     this.held = []

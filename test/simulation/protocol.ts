@@ -7,10 +7,11 @@ import type * as durations from '../../src/core/window/durations.ts'
 import type * as judging from '../../src/core/window/judge.ts'
 import type * as silentMembers from '../../src/core/window/silent-members.ts'
 import type * as stepping from '../../src/core/window/step.ts'
+import type * as remembering from '../../src/core/window/token-memo.ts'
 import type * as waiting from '../../src/core/window/waits.ts'
 
 /** The protocol's pure modules, as they are or with something of them taken away. */
-export type Protocol = typeof durations & typeof judging & typeof silentMembers & typeof stepping & typeof waiting
+export type Protocol = typeof durations & typeof judging & typeof silentMembers & typeof stepping & typeof remembering & typeof waiting
 
 /** A line of the source that a mutant does not have. */
 export interface Patch {
@@ -21,7 +22,7 @@ export interface Patch {
 }
 
 const source = new URL('../../src/core/window/', import.meta.url)
-const files = ['durations', 'judge', 'recent-changes', 'silent-members', 'step', 'waits'].map((name) => `${name}.ts`)
+const files = ['durations', 'judge', 'recent-changes', 'silent-members', 'step', 'token-memo', 'waits'].map((name) => `${name}.ts`)
 const compilerOptions: ts.CompilerOptions = {
   module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true
 }
@@ -38,7 +39,7 @@ export async function loadProtocol (patches: readonly Patch[] = []): Promise<Pro
     }
     const stray = patches.find((patch) => !files.includes(patch.file))
     if (stray !== undefined) throw new Error(`There is no ${stray.file} in the protocol.`)
-    const modules = await Promise.all(['durations', 'judge', 'silent-members', 'step', 'waits'].map((name) => import(pathToFileURL(join(dir, `${name}.js`)).href)))
+    const modules = await Promise.all(['durations', 'judge', 'silent-members', 'step', 'token-memo', 'waits'].map((name) => import(pathToFileURL(join(dir, `${name}.js`)).href)))
     return Object.assign({}, ...modules) as Protocol
   } finally {
     rmSync(dir, { recursive: true, force: true })

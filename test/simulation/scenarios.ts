@@ -72,6 +72,20 @@ export const scenarios: readonly Scenario[] = [
       for (const other of [key, keyOf(3)]) world.change(a, other, revoke)
       world.advance(1.5 * windowMs)
     }
+  },
+  {
+    name: 'a connection that remembers a key from a part of the log that a promoted standby never had',
+    without: 'memoOfGeneration',
+    play (world, a) {
+      const standby = world.dump()
+      for (const other of [keyOf(1), keyOf(2)]) world.change(a, other, { action: 'change' })
+      world.advance(2 * windowMs)
+      world.promote(standby)
+      world.advance(windowMs)
+      // At a position that the log of before has reached, with another change.
+      world.change(a, key, revoke)
+      world.advance(2 * windowMs)
+    }
   }
 ]
 

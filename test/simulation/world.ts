@@ -149,6 +149,7 @@ export class World {
     replica.state = state
     if (effects.some(({ kind }) => kind === 'dropAll')) {
       replica.memory.clear()
+      replica.generation = {}
       replica.sightings = this.protocol.noSightings
       replica.epoch++
     }
@@ -192,7 +193,8 @@ export class World {
     for (const [key, versions] of postgres.versions.entries()) {
       const version = versions.at(-1) as KeyVersion
       const copy: Copy = { version, asof, epoch: replica.epoch }
-      put(replica.memory, key, copy)
+      const name = put(replica.memory, key, copy)
+      this.#remember(replica, name, copy)
       if (label === undefined) continue
       const rows = this.#redis.get(label) ?? new Map<string, Copy>()
       this.#redis.set(label, rows)
@@ -200,12 +202,25 @@ export class World {
     }
   }
 
+  /** A connection sends a token, another one in each epoch, and remembers its key from then on. */
+  #remember (replica: ModelReplica, name: string, copy: Copy): void {
+    const connection = `${name}/${replica.epoch}`
+    const memo = replica.memos.get(connection) ?? new this.protocol.TokenMemo<Copy>({ forMs: Infinity })
+    memo.keep(name, copy, replica.clock(this.#time), replica.generation)
+    replica.memos.set(connection, memo)
+  }
+
   /** Every request that arrives now, answered from the most harmful rows. */
   probe (replica: ModelReplica): void {
     if (replica.isPaused || replica.state.phase === 'left') return
     const now = replica.clock(this.#time)
     const label = this.#labelOf(replica)
-    const held = [...replica.memory, ...(label === undefined ? [] : [...this.#redis.get(label) ?? []].filter(([, { asof }]) => asof <= replica.state.applied))]
+    const remembered = [...replica.memos].flatMap(([connection, memo]): Array<[string, Copy]> => {
+      const name = connection.slice(0, connection.lastIndexOf('/'))
+      const copy = memo.recall(name, now, replica.generation)
+      return copy === undefined ? [] : [[name, copy]]
+    })
+    const held = [...replica.memory, ...remembered, ...(label === undefined ? [] : [...this.#redis.get(label) ?? []].filter(([, { asof }]) => asof <= replica.state.applied))]
     const returned = this.#returned.get(replica.postgres)
     if (returned === undefined) return
     for (const [name, { version, asof }] of held) {
@@ -660,10 +675,11 @@ export class World {
 }
 
 /** The younger a copy says that it is, the more harm it does: one of each version is enough. */
-function put (copies: Map<string, Copy>, key: number, copy: Copy): void {
+function put (copies: Map<string, Copy>, key: number, copy: Copy): string {
   const name = `${key}/${copy.version.version}/${copy.version.seq}`
   const before = copies.get(name)
   if (before === undefined || before.asof < copy.asof) copies.set(name, copy)
+  return name
 }
 
 export { digests }

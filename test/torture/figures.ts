@@ -25,6 +25,7 @@ function verifications ({ checker, recorder }: Fleet): string[] {
   return [
     `verifications                    ${recorder.size}`,
     `  sent after a returned revoke   ${sentAfterReturn} (${share} %), ${sentAfterReturnWarm} on warm connections`,
+    `  of the token sent just before  ${recorder.repeated}`,
     `  by status (0: no answer)       ${[...byStatus].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`).join(', ')}`,
     `  stale accepts                  ${counts['stale accept']}`,
     `  false refusals                 ${counts['false refusal']}`,

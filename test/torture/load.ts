@@ -51,6 +51,6 @@ export class Load {
     const open = clients()
     const key = pool.next()
     if (open.length === 0 || key === undefined) return
-    random.pick(open).verify(key, random.below(queuedEvery) === 0 ? queueDepth : 1)
+    random.pick(open).verifyOrRepeat(key, random.below(queuedEvery) === 0 ? queueDepth : 1)
   }
 }

@@ -17,6 +17,8 @@ const lost = 0
 
 /** Every verification of a run, in columns: 25 bytes each, so that millions fit. */
 export class Recorder {
+  /** Sent over a connection that had carried the same token just before. */
+  repeated = 0
   #size = 0
   #sentAt = new Float64Array(1 << 16)
   #answeredAt = new Float64Array(1 << 16)

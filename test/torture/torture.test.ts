@@ -34,6 +34,7 @@ t.test('three replicas on real stores keep the promise under faults drawn anew',
   t.strictSame(fleet.changes.surprises, [], 'management answers what the contract says')
   t.equal(fleet.changes.pending, 0, 'every revoke returned')
   t.ok(fleet.checker.sentAfterReturn > 5000, 'thousands of verifications were sent after a returned revoke')
+  t.ok(fleet.recorder.repeated > 5000, 'and thousands over connections that had sent the same token before')
   // Twice what the long run is held to: a busy machine is no fault of the service.
   for (const { names, healedMs } of director.scenes) t.ok(healedMs <= 2 * healMs, `healed by itself, without a restart, within 4 s after: ${names}`)
   for (const { verifications, notAnswered } of redis) t.match({ verifications: verifications > 100, notAnswered }, { verifications: true, notAnswered: 0 }, 'Redis down costs no verification')

@@ -1,0 +1,23 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Teardowns } from './servers.ts'
+
+interface Patch {
+  readonly find: string
+  readonly replace: string
+}
+
+/** A module of `src/` with one line of it replaced; what it imports is as it is. A patch that does not find its line, or finds it twice, is an error. */
+export async function loadMutant<Module> (t: Teardowns, path: string, { find, replace }: Patch): Promise<Module> {
+  const url = new URL(`../../src/${path}`, import.meta.url)
+  const pieces = readFileSync(url, 'utf8').split(find)
+  if (pieces.length !== 2) throw new Error(`A patch finds its line ${pieces.length - 1} times in ${path}: ${find}`)
+  const text = pieces.join(replace).replaceAll(/ from '(\.[^']*)'/g, (_, relative: string) => ` from '${new URL(relative, url).href}'`)
+  const dir = mkdtempSync(join(tmpdir(), 'navis-mutant-'))
+  t.teardown(() => { rmSync(dir, { recursive: true, force: true }) })
+  const file = join(dir, basename(path))
+  writeFileSync(file, text)
+  return await import(pathToFileURL(file).href) as Module
+}
