@@ -39,7 +39,7 @@ let log: Logger = silentLogger
 closeWithGrace({ delay: shutdownMs, logger: false, onTimeout: () => { process.exit(1) } }, async ({ err, signal }) => {
   const toldAt = performance.now()
   if (err !== undefined) complain(err)
-  log.info({ signal }, 'Navis Keys is stopping: it is not ready any more, and every answer closes its connection')
+  log.info({ signal }, 'Navis Keys is stopping: it is no longer ready, and every answer closes its connection')
   stopping.abort(new Error('The service is stopping.'))
   // Ctrl-C is pressed in a terminal, where there is no load balancer.
   if (signal === 'SIGTERM') await sayUnready()
@@ -156,9 +156,9 @@ function complain (error: unknown): void {
 function sentenceOf (error: unknown): string {
   if (error instanceof ConfigError || error instanceof UnfitDatabase || error instanceof DataFolderInUse || error instanceof UnfitDataFolder) return error.message
   const { code = '', port, path, syscall, cause } = error as NodeJS.ErrnoException & { port?: number }
-  if (code === 'EADDRINUSE') return `Port ${port} is in use by another process. Stop that one, or set PORT to another port.`
-  if (code === 'EACCES' && port !== undefined) return `Port ${port} is not open to this user. Set PORT to one above 1023.`
-  if (code === 'EADDRNOTAVAIL' || syscall === 'getaddrinfo') return `HOST is no address of this machine (${code}). Set HOST to one of its addresses, or to 0.0.0.0 for all of them.`
+  if (code === 'EADDRINUSE') return `Port ${port} is in use by another process. Stop that process, or set PORT to another port.`
+  if (code === 'EACCES' && port !== undefined) return `This user may not listen on port ${port}. Set PORT to a port above 1023.`
+  if (code === 'EADDRNOTAVAIL' || syscall === 'getaddrinfo') return `HOST is not an address of this machine (${code}). Set HOST to one of its addresses, or to 0.0.0.0 for all of them.`
   if (unwritable.has(code) && path !== undefined) return `${path} cannot be written (${code}). Check DATA_DIR, its rights and its disk.`
   if (error instanceof Error && 'query' in error) return `A query failed while starting: ${cause instanceof Error ? cause.message : 'no cause given'}`
   return error instanceof Error ? error.stack ?? error.message : String(error)

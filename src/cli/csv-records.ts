@@ -16,7 +16,7 @@ export function csvRecords (text: string): CsvRecord[] {
   field.lastIndex = text.startsWith('\uFEFF') ? 1 : 0
   while (field.lastIndex < text.length || fields.length > 0) {
     const found = field.exec(text)
-    if (found === null) throw wrongCall(`Line ${line} is not valid CSV: a quote stands where none may be, or is not closed.`)
+    if (found === null) throw wrongCall(`Line ${line} is not valid CSV: a quote is in the wrong place or not closed.`)
     const [whole, quoted, plain = '', end = ''] = found
     fields.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'))
     line += whole.split('\n').length - 1

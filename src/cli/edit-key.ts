@@ -15,7 +15,7 @@ export interface EditFlags extends KeyFlags {
 
 /** Returns when whatever narrows is in force on every replica. */
 export async function editKey (config: Config, id: string, { workspace, name, expires, allowedCidrs, rateLimit, json }: EditFlags, terminal: Terminal): Promise<void> {
-  if ([name, expires, allowedCidrs, rateLimit].every((value) => value === undefined)) throw wrongCall('Name what is to be changed: --name, --expires, --allowed-cidrs or --rate-limit.')
+  if ([name, expires, allowedCidrs, rateLimit].every((value) => value === undefined)) throw wrongCall('Give at least one change: --name, --expires, --allowed-cidrs or --rate-limit.')
   const key = await withKeys(config, { mayBeNew: false }, async ({ service }) =>
     await service.update({ workspaceId: workspace, keyId: id, actor: 'cli', name, expiresAt: given(expires), allowedCidrs: given(allowedCidrs), rateLimit: given(rateLimit) }))
   printKey(key, { ...json && { json } }, terminal)

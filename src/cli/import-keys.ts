@@ -57,7 +57,7 @@ export async function importKeys (config: Config, file: string, { workspace, for
     }
   })
   if (json) printJson(terminal, counts)
-  else terminal.writeError(`Imported ${counts.imported} keys into workspace ${workspace}; ${counts.already_there} were there already.\n`)
+  else terminal.writeError(`Imported ${counts.imported} keys into workspace ${workspace}; ${counts.already_there} already existed.\n`)
 }
 
 function linesOfJson (text: string): readonly Line[] {
@@ -67,7 +67,7 @@ function linesOfJson (text: string): readonly Line[] {
     try {
       members = JSON.parse(line)
     } catch { /* told below */ }
-    if (typeof members !== 'object' || members === null || Array.isArray(members)) throw wrongCall(`Line ${i + 1} is not a JSON object: give one key a line.`)
+    if (typeof members !== 'object' || members === null || Array.isArray(members)) throw wrongCall(`Line ${i + 1} is not a JSON object: give one key per line.`)
     return [{ number: i + 1, members: members as Record<string, unknown> }]
   })
 }
@@ -79,7 +79,7 @@ function linesOfCsv (text: string): readonly Line[] {
   const unknown = names.find((name) => !known.includes(name))
   if (unknown !== undefined || !names.some((name) => name.startsWith('token'))) throw wrongCall(`The first line must name the columns, each one of ${known.join(', ')}${unknown === undefined ? ', and token_sha256 or token among them' : ''}.`)
   return records.map(({ line, fields }) => {
-    if (fields.length !== names.length) throw wrongCall(`Line ${line} has ${fields.length} fields, and the first line ${names.length}.`)
+    if (fields.length !== names.length) throw wrongCall(`Line ${line} has ${fields.length} fields, but the first line has ${names.length}.`)
     return { number: line, members: Object.fromEntries(fields.flatMap((field, i) => field === '' ? [] : [[names[i]!, names[i] === 'metadata' ? jsonOr(field) : field]])) }
   })
 }
@@ -96,13 +96,13 @@ function keyOf ({ number, members }: Line, defaultScope: Scope | undefined, faul
   const { token_sha256: sha256, token, name, scope = defaultScope, hint, owner_id: ownerId, expires_at: expiresAt, created_at: createdAt, metadata } = members
   const wrong = (member: string, detail: string): undefined => { faults.push(`line ${number}: ${member}: ${detail}`) }
   const before = faults.length
-  for (const member of Object.keys(members)) if (!known.includes(member)) wrong(member, 'Unknown. Leave it out.')
+  for (const member of Object.keys(members)) if (!known.includes(member)) wrong(member, 'Unknown field. Remove it.')
   if ((typeof sha256 === 'string') === (typeof token === 'string')) wrong('token_sha256', 'Give either token_sha256 or token.')
   else if (typeof sha256 === 'string' && !digest.test(sha256)) wrong('token_sha256', `Must be ${rules.digest.says}.`)
   if (typeof name !== 'string') wrong('name', 'Required.')
-  if (!isScope(String(scope))) wrong('scope', 'Must be mcp:read or mcp:write; --scope gives one to all that have none.')
-  for (const [member, value] of Object.entries({ hint, owner_id: ownerId })) if (value !== undefined && value !== null && typeof value !== 'string') wrong(member, 'Must be a text.')
-  if (metadata !== undefined && (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))) wrong('metadata', 'Must be a flat object of texts.')
+  if (!isScope(String(scope))) wrong('scope', 'Must be mcp:read or mcp:write; --scope sets it for keys without a scope.')
+  for (const [member, value] of Object.entries({ hint, owner_id: ownerId })) if (value !== undefined && value !== null && typeof value !== 'string') wrong(member, 'Must be a string.')
+  if (metadata !== undefined && (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))) wrong('metadata', 'Must be a flat object of strings.')
   const times = { expires_at: timeOf(expiresAt), created_at: timeOf(createdAt) }
   for (const [member, ms] of Object.entries(times)) if (Number.isNaN(ms)) wrong(member, 'Must be a time such as 2027-01-31T12:00:00Z.')
   if (faults.length > before) return undefined
@@ -130,7 +130,7 @@ function retold (error: unknown, lines: readonly Line[], imported: number): unkn
     const [, place, member] = /^\/keys\/(\d+)\/?(.*)$/.exec(pointer) ?? []
     return place === undefined ? `${pointer}: ${detail}` : `line ${lines[Number(place)]?.number}: ${member}: ${detail}`
   })
-  const rest = `${imported} keys of earlier lines were imported. Repeat the import when that is mended: what is there is left as it is.`
+  const rest = `${imported} keys of earlier lines were imported. Correct the input and repeat the import: keys that already exist are not changed.`
   return told.length === 0 ? error : refusal(told, rest, error)
 }
 

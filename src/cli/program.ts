@@ -23,8 +23,8 @@ import type { Terminal } from './terminal.ts'
 import { cidrs, expiry, id, metadata, moment, orNone, owner, rateLimit, rowCount, wholeNumber } from './values.ts'
 
 const settingsHelp = `
-Settings come from the environment, under the same names as the service's own: DATABASE_URL, or DATA_DIR for the embedded
-database (./data). REDIS_URL, if the service uses Redis, makes a revocation faster. A secret can be read from a file: NAME_FILE holds its path.
+Settings come from the environment, with the same names as for the service: DATABASE_URL, or DATA_DIR for the embedded
+database (./data). REDIS_URL, if the service uses Redis, makes a revocation faster. To read a secret from a file, set NAME_FILE to its path.
 Exit status: 0 success, 1 failure, 2 invalid command line.`
 
 /** Runs one command line and answers its exit status. A failure is written to `terminal`, as JSON if `--json` is given. */
@@ -51,8 +51,8 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .requiredOption('--name <name>', 'the name that people see')
     .addOption(new Option('--scope <scope>', 'what the key may do').choices(Object.keys(scopes)).makeOptionMandatory())
     .addOption(new Option('--owner <id>', 'the person or program in the workspace that owns the key').argParser(owner))
-    .addOption(new Option('--expires <when>', 'in 30d (also m, h, w), on 2027-01-01 (UTC), or RFC 3339; default: never').argParser(expiry))
-    .addOption(new Option('--metadata <k=v...>', 'your own notes').argParser(metadata))
+    .addOption(new Option('--expires <when>', '30d (also m, h, w), 2027-01-01 (UTC), or RFC 3339; default: never').argParser(expiry))
+    .addOption(new Option('--metadata <k=v...>', 'metadata of the key').argParser(metadata))
     .addOption(json())
     .action(async (flags: CreateFlags) => {
       const { createKey } = await import('./create-key.ts')
@@ -65,9 +65,9 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .addOption(new Option('--status <status>', 'only keys with this status').choices(['active', 'expired', 'revoked', 'all']).default('active'))
     .addOption(new Option('--owner <id>', 'only keys of this owner').argParser(owner))
     .addOption(new Option('--scope <scope>', 'only keys with this scope').choices(Object.keys(scopes)))
-    .option('--q <text>', 'only keys whose name holds this, in any case')
-    .addOption(new Option('--unused-days <n>', 'only keys that were not used for so many days').argParser(wholeNumber(1, 36_500)))
-    .addOption(new Option('--expires-within-days <n>', 'only keys that expire within so many days').argParser(wholeNumber(1, 36_500)))
+    .option('--q <text>', 'only keys whose name contains this text, case-insensitive')
+    .addOption(new Option('--unused-days <n>', 'only keys that were not used for this many days').argParser(wholeNumber(1, 36_500)))
+    .addOption(new Option('--expires-within-days <n>', 'only keys that expire within this many days').argParser(wholeNumber(1, 36_500)))
     .addOption(pageSize())
     .addOption(cursor())
     .addOption(json())
@@ -82,10 +82,10 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
       await showKey(await config(), keyId, flags, terminal)
     })
 
-  const edit = keyCommand('edit', 'Change a key. Returns when whatever narrows is in force on every replica.')
+  const edit = keyCommand('edit', 'Change a key. Returns when every restriction is in force on every replica.')
     .option('--name <name>', 'its name')
-    .addOption(new Option('--expires <when>', 'in 30d (also m, h, w), on 2027-01-01 (UTC), RFC 3339, or none').argParser(orNone(expiry)))
-    .addOption(new Option('--allowed-cidrs <list>', 'the only addresses that may use it, with commas, or none for every address').argParser(orNone(cidrs)))
+    .addOption(new Option('--expires <when>', '30d (also m, h, w), 2027-01-01 (UTC), RFC 3339, or none').argParser(orNone(expiry)))
+    .addOption(new Option('--allowed-cidrs <list>', 'the only addresses that may use the key, separated by commas, or none for every address').argParser(orNone(cidrs)))
     .addOption(new Option('--rate-limit <limit>', 'requests/seconds, such as 100/60, or none').argParser(orNone(rateLimit)))
     .action(async (keyId: string, flags: EditFlags) => {
       const { editKey } = await import('./edit-key.ts')
@@ -93,8 +93,8 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     })
 
   const rotate = keyCommand('rotate', 'Give a key a new token. Only the token is printed to stdout, once.')
-    .addOption(new Option('--grace-seconds <n>', 'for how long the token before goes on working; default: 0').argParser(wholeNumber(0, rules.graceSecondsMax)))
-    .addOption(new Option('--grace-starts <when>', 'when the grace begins').choices(['now', 'first_use']))
+    .addOption(new Option('--grace-seconds <n>', 'how long the previous token still works; default: 0').argParser(wholeNumber(0, rules.graceSecondsMax)))
+    .addOption(new Option('--grace-starts <when>', 'when the grace period begins').choices(['now', 'first_use']))
     .action(async (keyId: string, flags: RotateFlags) => {
       const { rotateKey } = await import('./rotate-key.ts')
       await rotateKey(await config(), keyId, flags, terminal)
@@ -104,7 +104,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .description('Revoke a key permanently. Returns when every replica refuses it.')
     .argument('<id>', 'the id of the key')
     .addOption(workspace())
-    .option('--reason <text>', 'the reason, for the audit')
+    .option('--reason <text>', 'the reason, for the audit trail')
     .addOption(json())
     .action(async (keyId: string, flags: RevokeFlags) => {
       const { revokeKey } = await import('./revoke-key.ts')
@@ -116,7 +116,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .addOption(workspace())
     .addOption(new Option('--owner <id>', 'whose keys').argParser(owner))
     .option('--everyone', 'every key of the workspace')
-    .option('--reason <text>', 'the reason, for the audit')
+    .option('--reason <text>', 'the reason, for the audit trail')
     .addOption(json())
     .action(async (flags: RevokeAllFlags) => {
       const { revokeAll } = await import('./revoke-all.ts')
@@ -127,7 +127,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .description('Import keys of another system from JSON lines or CSV: token_sha256 (or token), name, scope, hint, owner_id, expires_at, created_at, metadata.')
     .argument('<file>', 'the file, or - for standard input')
     .addOption(workspace())
-    .addOption(new Option('--format <format>', 'how to read it; default: by its first character').choices(['jsonl', 'csv']))
+    .addOption(new Option('--format <format>', 'the format; default: detected from the first character').choices(['jsonl', 'csv']))
     .addOption(new Option('--scope <scope>', 'the scope of keys that have none in the file').choices(Object.keys(scopes)))
     .addOption(json())
     .action(async (file: string, flags: ImportFlags) => {
@@ -135,7 +135,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
       await importKeys(await config(), file, flags, terminal)
     })
 
-  const usage = keyCommand('usage', 'Show what a key was used for.')
+  const usage = keyCommand('usage', 'Show the usage of a key.')
     .option('--from <day>', 'the first day, such as 2027-01-31 (UTC); default: 30 days before the last')
     .option('--to <day>', 'the last day; default: today')
     .action(async (keyId: string, flags: UsageFlags) => {
@@ -143,8 +143,8 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
       await showUsage(await config(), keyId, flags, terminal)
     })
 
-  const audit = pageCommand('audit', 'Show who did what to which key when, newest first.')
-    .option('--actor <name>', 'only what this one did')
+  const audit = pageCommand('audit', 'Show the audit trail: who changed which key, how and when, newest first.')
+    .option('--actor <name>', 'only changes by this actor')
     .action(async (flags: AuditFlags) => {
       const { listAudit } = await import('./history.ts')
       await listAudit(await config(), flags, terminal)
@@ -152,7 +152,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
 
   const calls = pageCommand('calls', 'Show the calls through the gateway, newest first.')
     .option('--tool <name>', 'only calls of this tool')
-    .addOption(new Option('--decision <decision>', 'only calls that ended so').choices(['passed', 'denied', 'failed']))
+    .addOption(new Option('--decision <decision>', 'only calls with this decision').choices(['passed', 'denied', 'failed']))
     .action(async (flags: CallFlags) => {
       const { listCalls } = await import('./history.ts')
       await listCalls(await config(), flags, terminal)
@@ -168,12 +168,12 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     })
 
   const policySet = command('set')
-    .description('Replace the policy of a workspace: what is not named is no rule any more.')
+    .description('Replace the whole policy of a workspace: an option that is not given removes its rule.')
     .addOption(workspace())
-    .addOption(new Option('--max-lifetime-days <n>', 'the longest life of a key').argParser(wholeNumber(1, policyDaysMax)))
-    .addOption(new Option('--default-lifetime-days <n>', 'the life of a key that is made without an expiry').argParser(wholeNumber(1, policyDaysMax)))
-    .addOption(new Option('--unused-days <n>', 'a key that is not used for so long is revoked').argParser(wholeNumber(1, policyDaysMax)))
-    .addOption(new Option('--apply <to>', 'all: also shorten the keys that exist').choices(['new', 'all']).default('new'))
+    .addOption(new Option('--max-lifetime-days <n>', 'maximum lifetime of a key').argParser(wholeNumber(1, policyDaysMax)))
+    .addOption(new Option('--default-lifetime-days <n>', 'lifetime of a key that is created without an expiry').argParser(wholeNumber(1, policyDaysMax)))
+    .addOption(new Option('--unused-days <n>', 'revoke a key that is not used for this long').argParser(wholeNumber(1, policyDaysMax)))
+    .addOption(new Option('--apply <to>', 'all: also shorten the existing keys').choices(['new', 'all']).default('new'))
     .addOption(json())
     .action(async (flags: PolicyFlags) => {
       const { setPolicy } = await import('./policy.ts')
@@ -181,7 +181,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     })
 
   const leaks = command('leaks')
-    .description('End the keys of leaked tokens: one a line, or its SHA-256. Returns when every replica refuses them.')
+    .description('Revoke the keys of leaked tokens: one token, or its SHA-256, per line. Returns when every replica refuses them.')
     .argument('[file]', 'the file; default: standard input', '-')
     .option('--url <url>', 'where they were found')
     .option('--source <name>', 'who found them')
@@ -192,9 +192,9 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     })
 
   const verify = command('verify')
-    .description('Say what the service would say of the token on standard input. Exit status 1: it is refused.')
-    .addOption(new Option('--scope <scope>', 'what it is needed for').choices(Object.keys(scopes)))
-    .option('--address <address>', 'where its client is')
+    .description('Verify the token on standard input, as the service does. Exit status 1: the token is refused.')
+    .addOption(new Option('--scope <scope>', 'the scope that is needed').choices(Object.keys(scopes)))
+    .option('--address <address>', 'the address of the client')
     .addOption(json())
     .action(async (flags: VerifyFlags) => {
       const { verifyToken } = await import('./verify-token.ts')
@@ -202,12 +202,12 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     })
 
   const completion = command('completion')
-    .description('Print the completion of commands for a shell, such as: eval "$(navis-keys completion bash)"')
+    .description('Print the completion script for a shell, such as: eval "$(navis-keys completion bash)"')
     .addArgument(new Argument('<shell>', 'bash, zsh or fish').choices(shells))
     .action((shell: Shell) => { terminal.writeOut(completionFor(shell, program)) })
 
   const migrate = command('migrate')
-    .description('Bring the database to the newest schema. The service does this itself when it starts.')
+    .description('Migrate the database to the newest schema. The service does this itself when it starts.')
     .addOption(json())
     .action(async (flags: { json?: true }) => {
       const { migrateDatabase } = await import('./migrate-database.ts')
@@ -218,7 +218,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .description('Manages API keys in the database of the service.')
     .version(version(), '--version', 'print the version')
     .addHelpText('after', settingsHelp)
-    .addCommand(subcommands('keys', 'Make, find, change and end keys.', [create, list, get, edit, rotate, revoke, revokeAll, importing, usage]))
+    .addCommand(subcommands('keys', 'Create, find, change and revoke keys.', [create, list, get, edit, rotate, revoke, revokeAll, importing, usage]))
     .addCommand(subcommands('policy', 'Show or replace how long the keys of a workspace may live.', [policyGet, policySet]))
     .addCommand(audit)
     .addCommand(calls)
@@ -240,9 +240,9 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     return command(name)
       .description(description)
       .addOption(workspace())
-      .option('--key <id>', 'only of this key')
-      .addOption(new Option('--from <when>', 'the first moment that counts: 2027-01-01 (UTC), or RFC 3339').argParser(moment))
-      .addOption(new Option('--to <when>', 'the first moment that does not count any more').argParser(moment))
+      .option('--key <id>', 'only entries of this key')
+      .addOption(new Option('--from <when>', 'start of the time range (inclusive): 2027-01-01 (UTC), or RFC 3339').argParser(moment))
+      .addOption(new Option('--to <when>', 'end of the time range (exclusive)').argParser(moment))
       .addOption(pageSize())
       .addOption(cursor())
       .addOption(json())
@@ -259,7 +259,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
 }
 
 function json (): Option {
-  return new Option('--json', 'print JSON; failures too (RFC 9457, on stderr)')
+  return new Option('--json', 'print JSON; errors too (RFC 9457, on stderr)')
 }
 
 function pageSize (): Option {

@@ -19,7 +19,7 @@ const atATime = 1000
 /** Ends the keys of leaked tokens: one a line, as it was found or as the hexadecimal of its SHA-256. Returns when that is in force everywhere. */
 export async function reportLeaks (config: Config, file: string, { url, source, json }: LeakFlags, terminal: Terminal): Promise<void> {
   const lines = (await readInput(file, terminal)).split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== '')
-  if (lines.length === 0) throw wrongCall('There is no token in the input: give one a line, or its SHA-256.')
+  if (lines.length === 0) throw wrongCall('There is no token in the input: give one token, or its SHA-256, per line.')
   const leaks = lines.map((line) => ({ digest: /^[0-9a-f]{64}$/i.test(line) ? digestFromText(line) : digestFromBytes(hash('sha256', line, 'buffer')), url, source }))
   const answers: LeakAnswer[] = []
   await withKeys(config, { mayBeNew: false }, async ({ tokenReports }) => {

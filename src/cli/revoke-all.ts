@@ -13,7 +13,7 @@ export interface RevokeAllFlags {
 
 /** Returns when the revocation is in force everywhere. */
 export async function revokeAll (config: Config, { workspace, owner, everyone, reason, json }: RevokeAllFlags, terminal: Terminal): Promise<void> {
-  if ((owner === undefined) === (everyone === undefined)) throw wrongCall('Say whose keys: --owner <id>, or --everyone for every key of the workspace.')
+  if ((owner === undefined) === (everyone === undefined)) throw wrongCall('Give --owner <id>, or --everyone for every key of the workspace.')
   const { revoked } = await withKeys(config, { mayBeNew: false }, async ({ service }) => await service.revokeWorkspace({ workspaceId: workspace, ownerId: owner, actor: 'cli', reason }))
   if (json) printJson(terminal, { revoked })
   else terminal.writeError(`Revoked ${revoked} keys ${owner === undefined ? '' : `of ${owner} `}in workspace ${workspace}; in force on every replica.\n`)

@@ -10,7 +10,7 @@ export interface RevokeFlags {
 
 const meanings = {
   fast: 'every replica confirmed it',
-  slow: 'not every replica confirmed it, so the trust window was waited for'
+  slow: 'not every replica confirmed it, so the command waited for the trust window'
 }
 
 /** Returns when the revocation is in force everywhere. */

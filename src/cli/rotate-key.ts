@@ -14,7 +14,7 @@ export async function rotateKey (config: Config, id: string, { workspace, graceS
     await service.rotate({ workspaceId: workspace, keyId: id, actor: 'cli', graceSeconds, graceStarts }))
   if (json) return printJson(terminal, { ...toWireKey(key), token })
   const { previousToken } = key
-  const before = previousToken === null ? 'the token before is refused everywhere' : `the token before (${previousToken.hint}) ends ${new Date(previousToken.endsAt).toISOString()} at the latest`
+  const before = previousToken === null ? 'the previous token is refused everywhere' : `the previous token (${previousToken.hint}) ends ${new Date(previousToken.endsAt).toISOString()} at the latest`
   terminal.writeError(`Rotated "${key.name}" (${key.hint}); ${before}. This token is shown only once:\n`)
   terminal.writeOut(`${token}\n`)
 }

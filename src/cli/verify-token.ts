@@ -14,7 +14,7 @@ export interface VerifyFlags {
 /** What the service would say of a token. It counts as no use. Resolves to whether the token is good. */
 export async function verifyToken (config: Config, { scope, address, json }: VerifyFlags, terminal: Terminal): Promise<boolean> {
   const token = (await terminal.readIn()).trim()
-  if (token === '') throw wrongCall('Give the token on standard input, where no history and no list of processes shows it: navis-keys verify < token.txt')
+  if (token === '') throw wrongCall('Give the token on standard input, so that no shell history and no list of processes shows it: navis-keys verify < token.txt')
   const verdict = await withKeys(config, { mayBeNew: false }, async ({ verifier }) =>
     await verifier.verify(token, { scope, from: address === undefined ? undefined : { ip: address }, counts: 'nothing' }))
   if (!verdict.valid) {

@@ -56,16 +56,16 @@ export interface Client {
 export function createClient (options: ClientOptions): Client {
   const { tokenPrefix = 'nops_', tokenPrefixesAccepted = [], onFailure = complain } = options
   const apiKeyHeader = (options.apiKeyHeader ?? defaultKeyHeader).toLowerCase()
-  if (!/^[a-z][a-z0-9]{1,15}_$/.test(tokenPrefix)) throw new TypeError('`tokenPrefix` is 2 to 16 lower-case letters or digits and an underscore, such as "nops_".')
-  if (!tokenPrefixesAccepted.every((prefix) => acceptedPrefix.test(prefix))) throw new TypeError('`tokenPrefixesAccepted` are 2 to 64 of the characters A-Z a-z 0-9 . _ ~ + / - each, such as "sk_live_".')
-  if (!/^[a-z0-9_-]*$/.test(apiKeyHeader)) throw new TypeError('`apiKeyHeader` is the name of a header, such as "x-api-key", or empty.')
+  if (!/^[a-z][a-z0-9]{1,15}_$/.test(tokenPrefix)) throw new TypeError('`tokenPrefix` must be 2 to 16 lower-case letters or digits and an underscore, such as "nops_".')
+  if (!tokenPrefixesAccepted.every((prefix) => acceptedPrefix.test(prefix))) throw new TypeError('Each of `tokenPrefixesAccepted` must be 2 to 64 of the characters A-Z a-z 0-9 . _ ~ + / -, such as "sk_live_".')
+  if (!/^[a-z0-9_-]*$/.test(apiKeyHeader)) throw new TypeError('`apiKeyHeader` must be the name of a header, such as "x-api-key", or empty.')
   const transport = new Transport(options)
   const presented = tokenReader({ prefix: tokenPrefix, accepted: tokenPrefixesAccepted, header: apiKeyHeader })
 
   async function verify (token: string, { scope, address, signal }: Question = {}): Promise<Verdict> {
     const answer = await transport.send({ method: 'POST', path: '/v1/verify', json: { token, scope, address }, signal })
     if (isVerdict(answer)) return answer
-    throw new ServiceError('unexpected_answer', { detail: 'The answer to /v1/verify is no verdict. Is `url` right?', status: 200 })
+    throw new ServiceError('unexpected_answer', { detail: 'The answer to /v1/verify is not a verdict. Check `url`.', status: 200 })
   }
 
   return {
@@ -74,10 +74,10 @@ export function createClient (options: ClientOptions): Client {
       const form = { token, ...(scope === undefined ? {} : { scope }), ...(address === undefined ? {} : { address }) }
       const answer = await transport.send({ method: 'POST', path: '/v1/introspect', form, signal })
       if (isIntrospection(answer)) return answer
-      throw new ServiceError('unexpected_answer', { detail: 'The answer to /v1/introspect is none. Is `url` right?', status: 200 })
+      throw new ServiceError('unexpected_answer', { detail: 'The answer to /v1/introspect is not an introspection response. Check `url`.', status: 200 })
     },
     async requireKey (request, scope, question = {}) {
-      if (scope !== 'mcp:read' && scope !== 'mcp:write') throw new TypeError('The scope to require is `mcp:read` or `mcp:write`.')
+      if (scope !== 'mcp:read' && scope !== 'mcp:write') throw new TypeError('The required scope must be `mcp:read` or `mcp:write`.')
       return await keyOrAnswer(request, scope, { presented, apiKeyHeader, onFailure, verify: (token) => verify(token, { ...question, scope }) })
     },
     async revokeToken (token, { signal } = {}) {

@@ -31,7 +31,7 @@ export async function keyOrAnswer (request: Request, scope: Scope, { presented, 
     if (!(error instanceof ServiceError)) throw error
     onFailure(error)
     // Whatever went wrong between us and the service says nothing about the token: it may well be good.
-    return answer(failureFor(unavailable('The answer is not known right now. Try again.')))
+    return answer(failureFor(unavailable('It is not known right now whether the token is valid. Try again.')))
   }
 }
 

@@ -39,7 +39,7 @@ export class Transport {
 
   constructor ({ url, token, timeoutMs = 5000, changeTimeoutMs = 30_000, fetch: send = fetch }: TransportOptions) {
     this.#base = baseOf(url)
-    if (token === '' || /[^\x21-\x7e]/.test(token)) throw new TypeError('`token` is a service token or a management token: visible ASCII characters, at least one.')
+    if (token === '' || /[^\x21-\x7e]/.test(token)) throw new TypeError('`token` must be a service token or a management token: one or more visible ASCII characters.')
     this.#authorization = `Bearer ${token}`
     this.#timeoutMs = timeoutMs
     this.#changeTimeoutMs = changeTimeoutMs
@@ -80,7 +80,7 @@ export class Transport {
       return response.ok ? parsed(text, response) : refused(text, response)
     } catch (error) {
       if (error instanceof ServiceError) throw error
-      const detail = timeout.aborted ? 'The service did not answer in time.' : 'The service was not reached.'
+      const detail = timeout.aborted ? 'The service did not answer in time.' : 'The service cannot be reached.'
       throw new ServiceError('unavailable', { detail, cause: error })
     }
   }
@@ -100,7 +100,7 @@ export class Transport {
 function baseOf (text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isPlain = url !== undefined && /^https?:$/.test(url.protocol) && `${url.username}${url.password}${url.search}${url.hash}` === ''
-  if (!isPlain) throw new TypeError('`url` is where the service is, such as https://keys.example.com, without a query or a password in it.')
+  if (!isPlain) throw new TypeError('`url` must be the address of the service, such as https://keys.example.com, without a query or a password.')
   return url.href.replace(/\/+$/, '')
 }
 
@@ -120,7 +120,7 @@ function bodyOf ({ json, form }: Call): string | null {
 function parsed (text: string, { status }: Response): unknown {
   if (text === '') return undefined
   const value = jsonOf(text)
-  if (value === undefined) throw new ServiceError('unexpected_answer', { status, detail: `What answered ${status} is not the service: its answer is not JSON. Is \`url\` right?` })
+  if (value === undefined) throw new ServiceError('unexpected_answer', { status, detail: `The answer with status ${status} is not from the service: it is not JSON. Check \`url\`.` })
   return value
 }
 
@@ -137,8 +137,8 @@ function refused (text: string, { status, headers }: Response): never {
   const retryAfterS = secondsOf(headers.get('retry-after'))
   if (typeof code === 'string' && typeof detail === 'string') throw new ServiceError(code, { detail, status, faults: errors, keyId, requestId, retryAfterS })
   // A proxy in front of the service, which is starting anew or gone.
-  if (status === 502 || status === 503 || status === 504) throw new ServiceError('unavailable', { detail: `The service is away: a proxy answered ${status}.`, status, retryAfterS })
-  throw new ServiceError('unexpected_answer', { status, detail: `What answered ${status} is not the service. Is \`url\` right?` })
+  if (status === 502 || status === 503 || status === 504) throw new ServiceError('unavailable', { detail: `The service cannot be reached: a proxy answered ${status}.`, status, retryAfterS })
+  throw new ServiceError('unexpected_answer', { status, detail: `The answer with status ${status} is not from the service. Check \`url\`.` })
 }
 
 function jsonOf (text: string): object | undefined {

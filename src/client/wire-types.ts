@@ -60,7 +60,7 @@ export interface Key {
   readonly revoked_at: string | null
   readonly revoked_by: string | null
   readonly revoke_reason: string | null
-  /** The only ranges of addresses that may use the key; null: every address. */
+  /** The only addresses and ranges that may use the key; null: every address. */
   readonly allowed_cidrs: readonly string[] | null
   readonly rate_limit: RateLimit | null
   /** When the current token was made; null: when the key was. */

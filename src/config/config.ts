@@ -154,7 +154,7 @@ function faultsBetween (config: Config, values: Settings): string[] {
   const { databaseUrl, managementTokens, serviceTokens, trustedProxies } = config
   const faults: string[] = []
   faults.push(...redisFaults(config))
-  if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must be another port than PORT.')
+  if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must not be the same port as PORT.')
   if (!config.tokenPrefixesAccepted.every((prefix) => acceptedPrefix.test(prefix))) faults.push(mustBe('TOKEN_PREFIXES_ACCEPTED'))
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
   if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
@@ -168,7 +168,7 @@ function faultsBetween (config: Config, values: Settings): string[] {
   }
   const all = [...managementTokens, ...serviceTokens]
   if (new Set(all.map(({ secret }) => secret)).size < all.length) {
-    faults.push('MANAGEMENT_TOKENS and SERVICE_TOKENS: a secret stands there twice. Give everyone a secret of their own.')
+    faults.push('MANAGEMENT_TOKENS and SERVICE_TOKENS: a secret occurs twice. Give each name a different secret.')
   }
   return faults
 }
@@ -177,7 +177,7 @@ function redisFaults ({ redisUrl, redisCaFile }: Config): string[] {
   const faults: string[] = []
   try {
     const isTls = redisUrl !== undefined && parseRedisUrl(redisUrl).isTls
-    if (redisCaFile !== undefined && !isTls) faults.push('REDIS_CA_FILE is for a REDIS_URL with TLS: make it rediss…, or unset REDIS_CA_FILE.')
+    if (redisCaFile !== undefined && !isTls) faults.push('REDIS_CA_FILE needs a REDIS_URL with TLS: use rediss…, or unset REDIS_CA_FILE.')
   } catch (error) {
     if (!(error instanceof RedisUrlError)) throw error
     faults.push(`REDIS_URL ${error.message}`)

@@ -26,12 +26,12 @@ export function readGatewayConfig (values: Settings): GatewayConfig {
     .map(([name, url]) => ({ name, url, path: paths.get(name), token: tokens.get(name), headers: headers.get(name) }))
   faults.push(...faultsOf(upstreams, tokens), ...headerFaults, ...pathFaults(upstreams, paths))
   if (![...headers.keys()].every((name) => upstreams.some((upstream) => upstream.name === name))) {
-    faults.push('MCP_UPSTREAM_HEADERS must have the names of MCP_UPSTREAMS, or "default" for MCP_UPSTREAM_URL.')
+    faults.push('MCP_UPSTREAM_HEADERS must use the names of MCP_UPSTREAMS, or "default" for MCP_UPSTREAM_URL.')
   }
   const origins = values.MCP_ALLOWED_ORIGINS === 'none' ? [] : listOf(values.MCP_ALLOWED_ORIGINS)
-  if (!origins.every(isOriginPattern)) faults.push('MCP_ALLOWED_ORIGINS must be origins such as https://app.example.com, http://localhost:* or vscode-webview://*, with commas between several and nothing after the port; or none.')
+  if (!origins.every(isOriginPattern)) faults.push('MCP_ALLOWED_ORIGINS must be origins such as https://app.example.com, http://localhost:* or vscode-webview://*, separated by commas, with nothing after the port; or none.')
   if (upstreams.length === 0) {
-    if (values.MCP_POLICY_FILE !== undefined || tokens.size > 0 || headers.size > 0 || paths.size > 0) faults.push('MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed for the other MCP settings to mean anything.')
+    if (values.MCP_POLICY_FILE !== undefined || tokens.size > 0 || headers.size > 0 || paths.size > 0) faults.push('MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed with the other MCP settings.')
     return { gateway: undefined, faults }
   }
   return {
@@ -51,10 +51,10 @@ function faultsOf (upstreams: readonly UpstreamOptions[], tokens: ReadonlyMap<st
   const faults: string[] = []
   const names = upstreams.map((upstream) => upstream.name)
   for (const upstream of upstreams) {
-    if (!name.test(upstream.name)) faults.push('MCP_UPSTREAMS must be name=url, with commas between several; a name is lower-case letters, digits and dashes.')
+    if (!name.test(upstream.name)) faults.push('MCP_UPSTREAMS must be name=url, separated by commas; a name consists of lower-case letters, digits and dashes.')
     else if (!isPlainUrl(upstream.url)) faults.push(`The URL of the MCP upstream ${upstream.name} must be http: or https:, without a user or a fragment. A credential belongs in MCP_UPSTREAM_TOKEN or MCP_UPSTREAM_TOKENS.`)
   }
-  if (new Set(names).size < names.length) faults.push('MCP_UPSTREAMS: a name stands there twice; "default" is the one of MCP_UPSTREAM_URL.')
+  if (new Set(names).size < names.length) faults.push('MCP_UPSTREAMS: a name occurs twice; "default" is the name of MCP_UPSTREAM_URL.')
   for (const [of, held] of tokens) {
     if (!names.includes(of)) faults.push('MCP_UPSTREAM_TOKENS must be name=token with the names of MCP_UPSTREAMS, and MCP_UPSTREAM_TOKEN belongs to MCP_UPSTREAM_URL.')
     if (!token.test(held)) faults.push('MCP_UPSTREAM_TOKEN and MCP_UPSTREAM_TOKENS must be 8 or more characters of printable ASCII without spaces.')
@@ -70,9 +70,9 @@ function pathFaults (upstreams: readonly UpstreamOptions[], paths: ReadonlyMap<s
   const faults: string[] = []
   if (![...paths.keys()].every((name) => upstreams.some((upstream) => upstream.name === name))) faults.push('MCP_PATHS must be name=path with the names of MCP_UPSTREAMS, or "default" for MCP_UPSTREAM_URL.')
   if (![...paths.values()].every((text) => path.test(text))) faults.push(mustBe('MCP_PATHS', 'A path begins with a slash, ends without one, and has letters, digits, dashes, underscores, dots and tildes between slashes.'))
-  if ([...paths.values()].some((text) => taken.has(text.split('/')[1] ?? ''))) faults.push('MCP_PATHS: a path begins as those of this service itself do. Choose another one.')
+  if ([...paths.values()].some((text) => taken.has(text.split('/')[1] ?? ''))) faults.push('MCP_PATHS: a path begins like a path of this service. Choose another path.')
   const served = upstreams.map((upstream) => upstream.path ?? defaultMcpPath(upstream.name))
-  if (new Set(served.map((text) => text.toLowerCase())).size < served.length) faults.push('MCP_PATHS: two upstreams have the same path. Give each one its own.')
+  if (new Set(served.map((text) => text.toLowerCase())).size < served.length) faults.push('MCP_PATHS: two upstreams have the same path. Give each upstream a different path.')
   return faults
 }
 

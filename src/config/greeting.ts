@@ -10,15 +10,15 @@ interface GreetingOptions {
 /** What people read who have started the service in a terminal, without settings. The command in it works when pasted. */
 export function greeting ({ address, dataDir, tokenPath }: GreetingOptions): string {
   const url = urlOf(address)
-  const lines = [`Navis Keys listens on ${url}, with its data in ${dataDir}.`]
+  const lines = [`Navis Keys listens on ${url} and keeps its data in ${dataDir}.`]
   if (tokenPath !== undefined) {
     const token = `"Authorization: Bearer $(cat ${quoted(tokenPath)})"`
     lines.push(
-      `The management token is in ${tokenPath}. To make a key:`,
+      `The management token is in ${tokenPath}. To create a key:`,
       '',
       `curl ${url}/v1/workspaces/demo/keys -H ${token} -H 'Content-Type: application/json' -d '{"name":"first","scope":"mcp:read"}'`,
       '',
-      `Or in a browser, with that token: ${url}/settings`
+      `Or use that token to sign in with a browser: ${url}/settings`
     )
   }
   return `\n${lines.join('\n')}\n\n`

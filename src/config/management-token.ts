@@ -13,7 +13,7 @@ export function openManagementToken (dataDir: string): string {
   try {
     const token = readFileSync(path, 'utf8').trim()
     if (token.length >= 32) return token
-    throw new Error(`${path} holds no token of 32 characters or more. Remove the file, and the next start makes a new one.`)
+    throw new Error(`${path} does not contain a token of 32 characters or more. Remove the file; the next start creates a new token.`)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }

@@ -29,15 +29,15 @@ const rules: readonly Rule[] = [
     refuses: (entry) => !name.test(entry.name) || entry.secret === ''
   },
   {
-    say: 'has a secret that is too short or holds a space, quote, comma, backslash or a character beyond ASCII. Use 32 to 512 characters, such as `openssl rand -hex 32` prints.',
+    say: 'has a secret that is too short or contains a space, quote, comma, backslash or non-ASCII character. Use 32 to 512 characters, such as `openssl rand -hex 32` prints.',
     refuses: (entry) => !secret.test(entry.secret)
   },
   {
-    say: 'has a secret that looks like a key: keys never manage keys. Use one such as `openssl rand -hex 32` prints.',
+    say: 'has a secret that looks like an API key: keys never manage keys. Use a secret such as `openssl rand -hex 32` prints.',
     refuses: (entry, _earlier, tokenPrefixes) => tokenPrefixes.some((prefix) => entry.secret.startsWith(prefix))
   },
   {
-    say: 'has the name of an earlier one. Give each a name of its own.',
+    say: 'has the same name as an earlier entry. Give each entry a different name.',
     refuses: (entry, earlier) => earlier.some(({ name }) => name === entry.name)
   }
 ]

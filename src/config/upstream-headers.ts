@@ -23,10 +23,10 @@ export function readUpstreamHeaders (text: string | undefined): UpstreamHeaders 
     for (const [header, held] of entries) {
       if (!name.test(header)) faults.add('MCP_UPSTREAM_HEADERS: the name of a header must be letters, digits and dashes.')
       else if (header === 'authorization') faults.add('MCP_UPSTREAM_HEADERS must not have Authorization: a bearer token belongs in MCP_UPSTREAM_TOKEN or MCP_UPSTREAM_TOKENS.')
-      else if (reserved.test(header)) faults.add(`MCP_UPSTREAM_HEADERS must not have ${header}: HTTP, MCP or the gateway itself says it.`)
+      else if (reserved.test(header)) faults.add(`MCP_UPSTREAM_HEADERS must not have ${header}: HTTP, MCP or the gateway sets this header itself.`)
       if (typeof held !== 'string' || !value.test(held)) faults.add('MCP_UPSTREAM_HEADERS: the value of a header must be 8 or more characters of printable ASCII.')
     }
-    if (new Set(entries.map(([header]) => header)).size < entries.length) faults.add('MCP_UPSTREAM_HEADERS: a header stands there twice.')
+    if (new Set(entries.map(([header]) => header)).size < entries.length) faults.add('MCP_UPSTREAM_HEADERS: a header occurs twice.')
     headers.set(upstream, Object.fromEntries(entries) as Record<string, string>)
   }
   return { headers, faults: [...faults] }

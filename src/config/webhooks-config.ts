@@ -29,7 +29,7 @@ export function readWebhooksConfig (values: Settings): { webhooks?: WebhooksConf
   for (const [i, url] of urls.entries()) {
     const fault = faultOfWebhookUrl(url, allowedCidrs)
     if (fault !== undefined) faults.push(`WEBHOOK_URLS: entry ${i + 1} ${fault}`)
-    else if (urls.slice(0, i).some((earlier) => URL.canParse(earlier) && new URL(earlier).href === new URL(url).href)) faults.push(`WEBHOOK_URLS: entry ${i + 1} stands there twice.`)
+    else if (urls.slice(0, i).some((earlier) => URL.canParse(earlier) && new URL(earlier).href === new URL(url).href)) faults.push(`WEBHOOK_URLS: entry ${i + 1} occurs twice.`)
   }
   for (const [i, text] of secrets.entries()) {
     const bytes = Buffer.from(secret.exec(text)?.[1] ?? '', 'base64').length

@@ -103,7 +103,7 @@ export class CallLog {
         this.#written += part.length
       } catch {
         this.#failures++
-        this.#options.log.warn({ calls: this.#calls.length }, 'writing calls of the gateway failed; it is tried again')
+        this.#options.log.warn({ calls: this.#calls.length }, 'writing calls of the gateway failed and will be tried again')
         return
       }
     }

@@ -45,6 +45,6 @@ function uuidOf (hex: string): string {
 
 function invalidCursor (): KeysError {
   return new KeysError('invalid_cursor', {
-    detail: 'The cursor is not one that this list gave out. Pass "next_cursor" unchanged, with the same workspace and status, or leave "cursor" out to start from the newest.'
+    detail: 'Invalid cursor for this list. Send "next_cursor" unchanged, with the same workspace and filters, or omit "cursor" to start from the newest.'
   })
 }

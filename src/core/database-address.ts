@@ -46,7 +46,7 @@ export class DatabaseUrlError extends TypeError {
 
 type Check = (value: string) => string | undefined
 
-const oneOf = (...values: string[]): Check => (value) => values.includes(value) ? undefined : `may be ${values.join(' or ')}`
+const oneOf = (...values: string[]): Check => (value) => values.includes(value) ? undefined : `must be ${values.join(' or ')}`
 const anything: Check = () => undefined
 const wholeNumber: Check = (value) => /^\d{1,6}$/.test(value) ? undefined : 'must be a whole number'
 const refused = (why: string): Check => () => why
@@ -75,15 +75,15 @@ const parameters: Readonly<Record<string, Check>> = {
   fallback_application_name: anything,
   options: anything,
   client_encoding: (value) => /^(utf-?8|auto)$/i.test(value) ? undefined : 'must be UTF8',
-  target_session_attrs: (value) => ['any', 'read-write', 'primary'].includes(value) ? undefined : 'may be any, read-write or primary: only the primary may decide whether a key is revoked',
-  channel_binding: (value) => ['disable', 'prefer'].includes(value) ? undefined : 'may be disable or prefer: the driver has no channel binding. Use sslmode=verify-full, which shows that the server is the right one',
+  target_session_attrs: (value) => ['any', 'read-write', 'primary'].includes(value) ? undefined : 'must be any, read-write or primary: only the primary may decide whether a key is revoked',
+  channel_binding: (value) => ['disable', 'prefer'].includes(value) ? undefined : 'must be disable or prefer: the driver does not support channel binding. Use sslmode=verify-full to verify the identity of the server',
   gssencmode: oneOf('disable', 'prefer'),
   load_balance_hosts: oneOf('disable'),
   pgbouncer: oneOf('true', 'false'),
-  schema: refused('is no parameter of libpq. Set DATABASE_SCHEMA'),
-  search_path: refused('is no parameter of libpq. Set DATABASE_SCHEMA'),
-  connection_limit: refused('is no parameter of libpq. Set DATABASE_CONNECTIONS_MAX'),
-  pool_timeout: refused('is no parameter of libpq. Leave it out')
+  schema: refused('is not a parameter of libpq. Set DATABASE_SCHEMA instead'),
+  search_path: refused('is not a parameter of libpq. Set DATABASE_SCHEMA instead'),
+  connection_limit: refused('is not a parameter of libpq. Set DATABASE_CONNECTIONS_MAX instead'),
+  pool_timeout: refused('is not a parameter of libpq. Remove it')
 }
 
 const localHosts = new Set(['localhost', '127.0.0.1', '::1'])
@@ -130,8 +130,8 @@ function parametersOf (query: string): Map<string, string> {
     const [name = '', ...value] = part.split('=')
     const text = decoded(value.join('='))
     const check = Object.hasOwn(parameters, name) ? parameters[name] : undefined
-    const fault = check === undefined ? 'is not known. Leave it out' : check(text)
-    if (fault !== undefined) throw new DatabaseUrlError(`its parameter ${/^[\w-]{1,40}$/.test(name) ? name : 'of an odd name'} ${fault}`)
+    const fault = check === undefined ? 'is unknown. Remove it' : check(text)
+    if (fault !== undefined) throw new DatabaseUrlError(`its parameter ${/^[\w-]{1,40}$/.test(name) ? name : 'with an unusual name'} ${fault}`)
     values.set(name, text)
   }
   return values
@@ -141,7 +141,7 @@ function parametersOf (query: string): Map<string, string> {
 function hostsOf (text: string, ports: readonly string[]): DatabaseHost[] {
   return text.split(',').map((part, i) => {
     const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]*))(?::(\d{1,5})?)?$/.exec(part) ?? []
-    if (bracketed === undefined && plain === undefined) throw new DatabaseUrlError('a host in it is neither a name nor an address, or its port is no number. An IPv6 address stands in [ ]')
+    if (bracketed === undefined && plain === undefined) throw new DatabaseUrlError('a host in it is neither a name nor an address, or its port is not a number. Put an IPv6 address into brackets [ ]')
     const host = bracketed ?? decoded(plain ?? '')
     const number = Number((ports[i] ?? ports[0] ?? port ?? '') || 5432)
     if (!Number.isInteger(number) || number < 1 || number > 65535) throw new DatabaseUrlError('a port in it is not from 1 to 65535')

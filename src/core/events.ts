@@ -47,7 +47,7 @@ export class EventFeed {
   async list ({ after, limit }: { readonly after: string | undefined, readonly limit: number }): Promise<{ events: readonly KeyEvent[], nextAfter: string | null }> {
     const events = after === undefined || isUuid(after) ? await this.#store.listEvents({ after, rowsMax: limit }) : undefined
     if (events === undefined) {
-      throw invalid([{ pointer: '/after', detail: `Must be the id of an event of the last ${eventDays} days. Leave it out to begin with the oldest event that is kept.` }])
+      throw invalid([{ pointer: '/after', detail: `Must be the id of an event of the last ${eventDays} days. Omit it to start with the oldest event that is kept.` }])
     }
     return { events, nextAfter: events.at(-1)?.id ?? after ?? null }
   }

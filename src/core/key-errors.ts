@@ -4,7 +4,7 @@ import type { ExpiryFault } from './key-store.ts'
 /** What people who manage keys are told when something cannot be done. */
 
 export function invalid (faults: readonly Fault[]): KeysError {
-  return new KeysError('invalid_request', { detail: 'Something in the request is not as it has to be; "errors" says what.', faults })
+  return new KeysError('invalid_request', { detail: 'Invalid request; see "errors".', faults })
 }
 
 export function noSuchKey (): KeysError {
@@ -12,11 +12,11 @@ export function noSuchKey (): KeysError {
 }
 
 export function keyRevoked (): KeysError {
-  return new KeysError('key_revoked', { detail: 'The key is revoked, and a revocation is for good. Make a new key instead.' })
+  return new KeysError('key_revoked', { detail: 'The key is revoked, and a revocation cannot be undone. Create a new key.' })
 }
 
 export function keyExpired (): KeysError {
-  return new KeysError('key_expired', { detail: 'The key has expired. Move its expiry first, or make a new key instead.' })
+  return new KeysError('key_expired', { detail: 'The key has expired. Set a later expiry first, or create a new key.' })
 }
 
 export function expiryRefused (fault: ExpiryFault): KeysError {
@@ -25,16 +25,16 @@ export function expiryRefused (fault: ExpiryFault): KeysError {
 }
 
 function sayings (fault: ExpiryFault): { detail: string, advice: string } {
-  if (fault.outcome === 'expiry_past') return { detail: 'The expiry is not in the future.', advice: 'Must be in the future. To end a key now, delete it.' }
+  if (fault.outcome === 'expiry_past') return { detail: 'The expiry is not in the future.', advice: 'Must be in the future. To end a key now, revoke it (DELETE).' }
   const { maxLifetimeDays: days } = fault
   return fault.outcome === 'endless'
-    ? { detail: 'A key without an expiry is against the policy.', advice: `Must be a time: the policy allows ${days} days at most. Leave it out in a create for what the policy gives.` }
-    : { detail: 'The expiry is later than the policy allows.', advice: `Must be at most ${days} days after the making of the key's newest token.` }
+    ? { detail: 'The policy does not allow a key without an expiry.', advice: `Must be a time: the policy allows at most ${days} days. When you create a key, omit it to get the lifetime that the policy sets.` }
+    : { detail: 'The expiry is later than the policy allows.', advice: `Must be at most ${days} days after the newest token of the key was created.` }
 }
 
 const alreadyDone: Readonly<Record<'already_created' | 'already_rotated', string>> = {
-  already_created: 'This Idempotency-Key has made a key already; "key_id" names it. Its token was shown once. If it is lost, revoke that key and make another with a new Idempotency-Key.',
-  already_rotated: 'This Idempotency-Key has rotated the key already. The new token was shown once. If it is lost, rotate again with a new Idempotency-Key.'
+  already_created: 'A key was already created with this Idempotency-Key; "key_id" is its id. Its token was shown once. If the token is lost, revoke that key and create another one with a new Idempotency-Key.',
+  already_rotated: 'The key was already rotated with this Idempotency-Key. The new token was shown once. If it is lost, rotate the key again with a new Idempotency-Key.'
 }
 
 export function already (code: ErrorCode & keyof typeof alreadyDone, keyId: string): KeysError {
@@ -42,5 +42,5 @@ export function already (code: ErrorCode & keyof typeof alreadyDone, keyId: stri
 }
 
 export function idempotencyKeyReused (): KeysError {
-  return new KeysError('idempotency_key_reused', { detail: 'This Idempotency-Key came with another body before. Use a new one for every new request.' })
+  return new KeysError('idempotency_key_reused', { detail: 'This Idempotency-Key was already used with another body. Use a new one for every new request.' })
 }

@@ -72,22 +72,22 @@ function faultsOfImport (workspaceId: string, keys: readonly KeyToImport[], toke
     if (createdAt !== undefined && !isTime(createdAt)) faults.push({ pointer: '/created_at', detail: 'Must be a time from 1970 to now.' })
     const first = seen.get(digest)
     if (first === undefined) seen.set(digest, place)
-    else faults.push({ pointer: '/token_sha256', detail: `Is the same token as /keys/${first}. Send each once.` })
+    else faults.push({ pointer: '/token_sha256', detail: `Same token as /keys/${first}. Send each token once.` })
     return faults.map(({ pointer, detail }) => ({ pointer: `/keys/${place}${pointer}`, detail }))
   })]
 }
 
 function refused (found: ReadonlyArray<{ place: number, fault: ImportFault }>, maxDays: number | null): KeysError {
   const sayings: Readonly<Record<ImportFault, { pointer: string, detail: string }>> = {
-    taken: { pointer: 'token_sha256', detail: 'Another workspace has this token. A token belongs to one workspace: leave it out, or revoke it there and give its user a new key.' },
+    taken: { pointer: 'token_sha256', detail: 'Another workspace already has this token, and a token belongs to one workspace. Remove it from the import, or revoke it in the other workspace and give its user a new key.' },
     created_in_future: { pointer: 'created_at', detail: 'Must not be in the future.' },
-    expiry_past: { pointer: 'expires_at', detail: 'Must be in the future. Leave out keys that have expired.' },
-    endless: { pointer: 'expires_at', detail: `Must be a time: the policy allows ${maxDays} days at most. Leave it out for what the policy gives.` },
-    past_maximum: { pointer: 'expires_at', detail: `Must be at most ${maxDays} days after created_at, or after now where that is left out.` },
-    too_old: { pointer: 'created_at', detail: `Must be less than ${maxDays} days ago: the policy allows a key no longer life. Leave the key out, or have the policy changed.` }
+    expiry_past: { pointer: 'expires_at', detail: 'Must be in the future. Remove expired keys from the import.' },
+    endless: { pointer: 'expires_at', detail: `Must be a time: the policy allows at most ${maxDays} days. Omit it to get the lifetime that the policy sets.` },
+    past_maximum: { pointer: 'expires_at', detail: `Must be at most ${maxDays} days after created_at, or after now if created_at is omitted.` },
+    too_old: { pointer: 'created_at', detail: `Must be less than ${maxDays} days ago: the policy allows keys to live at most that long. Remove the key from the import, or change the policy.` }
   }
   const faults = found.map(({ place, fault }) => ({ pointer: `/keys/${place}/${sayings[fault].pointer}`, detail: sayings[fault].detail }))
   const others = found.flatMap(({ fault }, i) => fault === 'taken' ? [] : [faults[i]!])
   if (others.length > 0) return invalid(others.slice(0, faultsMax))
-  return new KeysError('token_taken', { detail: 'Another workspace has one of these tokens; "errors" says which. Nothing was imported.', faults: faults.slice(0, faultsMax) })
+  return new KeysError('token_taken', { detail: 'Another workspace already has one of these tokens; see "errors". Nothing was imported.', faults: faults.slice(0, faultsMax) })
 }

@@ -13,16 +13,16 @@ const visible = '[\\p{L}\\p{N}\\p{P}\\p{S}]'
 
 export const rules = {
   // In a path, clients and proxies take . and .. for something else.
-  id: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@-]{1,128}$', says: '1 to 128 of the characters A-Z a-z 0-9 . _ : @ -, and not dots alone' },
+  id: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@-]{1,128}$', says: '1 to 128 characters, each one of A-Z a-z 0-9 . _ : @ -, and not only dots' },
   // What identity providers really give: auth0|abc, ada+test@example.com, base64.
-  ownerId: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@|+/=~-]{1,128}$', says: '1 to 128 of the characters A-Z a-z 0-9 . _ : @ | + / = ~ -, and not dots alone' },
-  name: { pattern: `^(?=.*${visible})${character}{1,100}$`, says: '1 to 100 characters, one of them visible, no control characters and none that turn the direction of writing' },
-  reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, no control characters and none that turn the direction of writing' },
-  text: { pattern: `^${character}*$`, says: 'text without control characters and without those that turn the direction of writing' },
+  ownerId: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@|+/=~-]{1,128}$', says: '1 to 128 characters, each one of A-Z a-z 0-9 . _ : @ | + / = ~ -, and not only dots' },
+  name: { pattern: `^(?=.*${visible})${character}{1,100}$`, says: '1 to 100 characters, at least one of them visible, without control characters and bidirectional control characters' },
+  reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, without control characters and bidirectional control characters' },
+  text: { pattern: `^${character}*$`, says: 'text without control characters and bidirectional control characters' },
   // Hexadecimal, base64 or base64url: the forms that other systems keep digests in.
   // Not base64url: a token of ours, pasted where its digest belongs, could be taken for one and be kept.
   digest: { pattern: '^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=?)$', says: 'the SHA-256 of the whole token, 32 bytes: 64 hexadecimal digits, or 43 or 44 characters of base64' },
-  hint: { pattern: '^[A-Za-z0-9._~+/=-]{4}…[A-Za-z0-9._~+/=-]{4}$', says: 'the first four characters of the token after its prefix, … and the last four, such as 3kTq…B3x9; or left out' },
+  hint: { pattern: '^[A-Za-z0-9._~+/=-]{4}…[A-Za-z0-9._~+/=-]{4}$', says: 'the first four characters of the token after its prefix, the character … and the last four, such as 3kTq…B3x9; or omitted' },
   importKeysMax: 1000,
   metadataBytesMax: 2048,
   cidrsMax: 100,
@@ -111,16 +111,16 @@ function faultsOfMetadata (metadata: Readonly<Record<string, string>>, tokens: T
   const text = JSON.stringify(metadata)
   const pattern = new RegExp(rules.text.pattern, 'u')
   const pointer = '/metadata'
-  if (Buffer.byteLength(text) > rules.metadataBytesMax) return [{ pointer, detail: `Must be at most ${rules.metadataBytesMax} bytes as JSON.` }]
+  if (Buffer.byteLength(text) > rules.metadataBytesMax) return [{ pointer, detail: `Must be at most ${rules.metadataBytesMax} bytes when written as JSON.` }]
   for (const [name, value] of Object.entries(metadata)) {
-    if (name === '__proto__') return [{ pointer, detail: 'Must not have the name __proto__.' }]
-    if (typeof value !== 'string') return [{ pointer, detail: 'Must hold strings only.' }]
-    if (!pattern.test(name) || !pattern.test(value)) return [{ pointer, detail: `Must hold ${rules.text.says}.` }]
+    if (name === '__proto__') return [{ pointer, detail: 'Must not have a field named __proto__.' }]
+    if (typeof value !== 'string') return [{ pointer, detail: 'All values must be strings.' }]
+    if (!pattern.test(name) || !pattern.test(value)) return [{ pointer, detail: `Must contain only ${rules.text.says}.` }]
     if (tokens.foundIn(name) || tokens.foundIn(value)) return [tokenAt(pointer)]
   }
   return []
 }
 
 function tokenAt (pointer: string): Fault {
-  return { pointer, detail: 'Holds something shaped like a token. Tokens are kept nowhere; if this one is real, revoke it.' }
+  return { pointer, detail: 'Contains text in the form of a token. Tokens are never stored. If this is a real token, revoke it.' }
 }

@@ -197,7 +197,7 @@ export class KeyService {
     if (!isUuid(keyId)) throw noSuchKey()
     const { token, digest, hint } = this.#tokens.mint()
     const request = rotationRequestOf(wanted)
-    const rotated = await this.#certain(request, 'It is not certain that the key was rotated. If its token does not work any more, rotate again; an Idempotency-Key tells whether it was.',
+    const rotated = await this.#certain(request, 'It is not known whether the key was rotated. If its token no longer works, rotate the key again. With an Idempotency-Key, repeating the request tells whether it was rotated.',
       () => this.#store.rotate({ workspaceId, keyId, actor, digest, hint, graceSeconds, graceStarts }, request))
     switch (rotated.outcome) {
       case 'missing': throw noSuchKey()
@@ -249,7 +249,7 @@ export class KeyService {
 
   async #made (wanted: CreateKey, key: Parameters<KeyStore['create']>[0]): ReturnType<KeyStore['create']> {
     const request = requestOf(wanted)
-    return await this.#certain(request, 'It is not certain that the key was made. List the keys and revoke it if it is there, then try again; an Idempotency-Key makes repeating safe.',
+    return await this.#certain(request, 'It is not known whether the key was created. List the keys and revoke the key if it exists, then try again. With an Idempotency-Key, repeating the request is safe.',
       () => this.#store.create(key, request))
   }
 

@@ -53,7 +53,7 @@ function faultsOf ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy)
   const days = { max_lifetime_days: maxLifetimeDays, default_lifetime_days: defaultLifetimeDays, unused_days: unusedDays }
   const faults = Object.entries(days).flatMap(([name, value]) => value === null || (Number.isInteger(value) && value >= 1 && value <= policyDaysMax)
     ? []
-    : [{ pointer: `/${name}`, detail: `Must be a whole number of days from 1 to ${policyDaysMax}, or null for no such rule.` }])
+    : [{ pointer: `/${name}`, detail: `Must be a whole number of days from 1 to ${policyDaysMax}, or null for no rule.` }])
   if (faults.length === 0 && maxLifetimeDays !== null && defaultLifetimeDays !== null && defaultLifetimeDays > maxLifetimeDays) {
     faults.push({ pointer: '/default_lifetime_days', detail: 'Must not be longer than max_lifetime_days.' })
   }

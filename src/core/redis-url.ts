@@ -55,7 +55,7 @@ function hostsOf (mode: RedisAddress['mode'], text: string): RedisAddress['hosts
     if (host === undefined || Number(port ?? 1) > 65535 || Number(port ?? 1) < 1) throw new RedisUrlError('has a host that is not host:port. Put an IPv6 address into brackets, and percent-encode special characters of the password.')
     return { host: host.replace(/^\[|\]$/g, ''), port: port === undefined ? defaultPorts[mode] : Number(port) }
   }) as [RedisHost, ...RedisHost[]]
-  if (mode === 'single' && others.length > 0) throw new RedisUrlError('names several hosts: that takes redis+sentinel:// or redis+cluster://.')
+  if (mode === 'single' && others.length > 0) throw new RedisUrlError('has several hosts: use redis+sentinel:// or redis+cluster://.')
   return [first, ...others]
 }
 
@@ -64,8 +64,8 @@ function placeOf (mode: RedisAddress['mode'], path: string): { readonly master: 
   const master = mode === 'sentinel' ? decoded(parts.shift() ?? '') : ''
   if (mode === 'sentinel' && master === '') throw new RedisUrlError('must name the master that the Sentinels watch, such as redis+sentinel://host:26379/mymaster/0.')
   const [number = '0', ...more] = parts
-  if (!/^\d{1,5}$/.test(number) || more.length > 0) throw new RedisUrlError(`must end with the number of a database${mode === 'sentinel' ? ' after the name of the master' : ''}, or without one.`)
-  if (mode === 'cluster' && Number(number) !== 0) throw new RedisUrlError('names a database, and a Redis Cluster has number 0 alone. Leave the number out.')
+  if (!/^\d{1,5}$/.test(number) || more.length > 0) throw new RedisUrlError(`must end with a database number${mode === 'sentinel' ? ' after the name of the master' : ''}, or with none.`)
+  if (mode === 'cluster' && Number(number) !== 0) throw new RedisUrlError('has a database number, but a Redis Cluster has only database 0. Remove the number.')
   return { master, database: Number(number) }
 }
 
@@ -77,7 +77,7 @@ function credentialsOf (userinfo: string): [string | undefined, string | undefin
 function parametersOf (mode: RedisAddress['mode'], query: string): URLSearchParams {
   const parameters = new URLSearchParams(query)
   const unknown = [...parameters.keys()].filter((name) => mode !== 'sentinel' || !sentinelParameters.includes(name))
-  if (unknown.length > 0) throw new RedisUrlError(`has a parameter that is not known here: ${unknown[0]!.replace(/[^\w-]/g, '?').slice(0, 40)}. Leave it out.${mode === 'sentinel' ? ` Known are ${sentinelParameters.join(' and ')}.` : ''}`)
+  if (unknown.length > 0) throw new RedisUrlError(`has an unknown parameter: ${unknown[0]!.replace(/[^\w-]/g, '?').slice(0, 40)}. Remove it.${mode === 'sentinel' ? ` Known parameters: ${sentinelParameters.join(' and ')}.` : ''}`)
   return parameters
 }
 
@@ -85,6 +85,6 @@ function decoded (text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw new RedisUrlError('has a percent sign that is not percent-encoding. Write %25 for one.')
+    throw new RedisUrlError('has a percent sign that is not part of a percent-encoding. Write %25 for a percent sign.')
   }
 }

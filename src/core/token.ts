@@ -53,10 +53,10 @@ export class TokenFormat {
   /** `prefix` ends in an underscore, so that a double click selects the whole token. */
   constructor (prefix = 'nops_', accepted: readonly string[] = []) {
     if (!/^[a-z][a-z0-9]{1,15}_$/.test(prefix)) {
-      throw new TypeError('The token prefix is 2 to 16 lower-case letters or digits and an underscore, such as "nops_".')
+      throw new TypeError('The token prefix must be 2 to 16 lower-case letters or digits and an underscore, such as "nops_".')
     }
     if (!accepted.every((beginning) => acceptedPrefix.test(beginning))) {
-      throw new TypeError('An accepted token prefix is 2 to 64 of the characters A-Z a-z 0-9 . _ ~ + / -, such as "sk_live_".')
+      throw new TypeError('An accepted token prefix must be 2 to 64 of the characters A-Z a-z 0-9 . _ ~ + / -, such as "sk_live_".')
     }
     this.prefix = prefix
     this.accepted = accepted

@@ -138,7 +138,7 @@ export class Upkeep {
       return hasMore
     } catch (error) {
       this.#failures++
-      if (!this.#isFailing) log.warn(failureOf(error), 'the upkeep of keys and their history failed, and is tried again')
+      if (!this.#isFailing) log.warn(failureOf(error), 'the upkeep of keys and their history failed and will be tried again')
       this.#isFailing = true
       return false
     }

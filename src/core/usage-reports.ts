@@ -91,5 +91,5 @@ function textOf (ms: number): string {
 }
 
 function invalidDay (pointer: string, detail: string): KeysError {
-  return new KeysError('invalid_request', { detail: 'A day cannot be used.', faults: [{ pointer, detail }] })
+  return new KeysError('invalid_request', { detail: 'Invalid day; see "errors".', faults: [{ pointer, detail }] })
 }

@@ -293,7 +293,7 @@ export class UsageBatcher {
       this.#failures++
       this.#gap.isOpen = true
       await this.#tellGap('open').catch(() => {})
-      this.#log.warn({ keys: this.#pending() }, 'writing what keys were used for failed; it is tried again')
+      this.#log.warn({ keys: this.#pending() }, 'writing the usage of keys failed and will be tried again')
     }
   }
 
@@ -320,7 +320,7 @@ export class UsageBatcher {
       await this.#recordEnded(news.map(([digest]) => digest))
       for (const [, noted] of news) noted.isWritten = true
     } catch {
-      this.#log.warn({}, 'writing that ended tokens were used failed; it is tried again')
+      this.#log.warn({}, 'writing the use of ended tokens failed and will be tried again')
     }
   }
 
@@ -330,7 +330,7 @@ export class UsageBatcher {
         await this.#recordFirst(keyId, Math.max(0, this.#clock.monotonicMs() - usedAt))
         this.#firstUses.delete(keyId)
       } catch {
-        this.#log.warn({}, 'writing that a rotated key was used for the first time failed; it is tried again')
+        this.#log.warn({}, 'writing the first use of a rotated key failed and will be tried again')
         return
       }
     }

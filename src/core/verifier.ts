@@ -208,7 +208,7 @@ export class Verifier {
       if (typeof answer === 'object') return answer
       checked = answer
     }
-    throw unavailable('Too many changes at once to be sure of this key. Try again.')
+    throw unavailable('Too many changes happened while this key was checked. Try again.')
   }
 
   async #find (digest: Digest, client: Client | undefined): Promise<Entry | undefined> {
@@ -290,7 +290,7 @@ export class Verifier {
   }
 
   #counted (error: unknown): KeysError {
-    const known = error instanceof KeysError ? error : unavailable('The answer is not known right now. Try again.', error)
+    const known = error instanceof KeysError ? error : unavailable('It is not known right now whether the token is valid. Try again.', error)
     if (known.code === 'unavailable') this.#counts.unavailable++
     return known
   }
@@ -303,7 +303,7 @@ function tooManyUnknownTokens (retryAfterS: number): KeysError {
   const known = knownRefusals.get(retryAfterS)
   if (known !== undefined) return known
   const error = new KeysError('too_many_unknown_tokens', {
-    detail: 'Too many tokens that do not exist came from this address. Try again later, with a token that does.',
+    detail: 'Too many unknown tokens came from this address. Try again later with a valid token.',
     retryAfterS
   })
   knownRefusals.set(retryAfterS, error)

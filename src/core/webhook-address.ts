@@ -5,13 +5,13 @@ import { isAllowed, isLoopback, isPublic } from './addresses.ts'
 export function faultOfWebhookUrl (text: string, allowedCidrs: readonly string[]): string | undefined {
   if (!URL.canParse(text)) return 'must be a URL such as https://example.com/hooks.'
   const url = new URL(text)
-  if (url.username !== '' || url.password !== '') return 'must not hold a user or a password. Events are signed: check their signature instead.'
+  if (url.username !== '' || url.password !== '') return 'must not contain a user or a password. Events are signed: verify their signature instead.'
   if (url.hash !== '') return 'must not have a fragment (#).'
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && namesLoopback(url))) return 'must be https:, or http: on this machine (localhost, 127.0.0.1, [::1]).'
   const address = addressOf(url)
   return address === undefined || mayReach(url, address, allowedCidrs)
     ? undefined
-    : 'leads to a private address. If that is meant, name its range in WEBHOOK_ALLOWED_CIDRS.'
+    : 'is a private address. To allow it, add its range to WEBHOOK_ALLOWED_CIDRS.'
 }
 
 /** Whether what is sent to `url` may go to `address`: where the URL names this machine to it alone, else to the internet and to what is allowed. */

@@ -139,7 +139,7 @@ export class Webhooks {
       this.#isFailing = false
       return hasMore
     } catch (error) {
-      if (!this.#isFailing) log.warn(failureOf(error), 'looking for events to deliver failed, and is tried again')
+      if (!this.#isFailing) log.warn(failureOf(error), 'looking for events to deliver failed and will be tried again')
       this.#isFailing = true
       return false
     }
@@ -190,7 +190,7 @@ class Lane {
       try {
         deliveries = await store.claim({ receiver: receiver.id, rowsMax: atOnceMax - this.#underWay.size, leaseMs })
       } catch (error) {
-        log.debug(failureOf(error), 'taking deliveries failed, and is tried again')
+        log.debug(failureOf(error), 'claiming deliveries failed and will be tried again')
       }
       for (const delivery of deliveries) {
         const work: Promise<void> = this.#deliver(delivery, askedAt).finally(() => {
@@ -210,7 +210,7 @@ class Lane {
     try {
       await this.#settle(delivery, outcome)
     } catch (error) {
-      log.debug(failureOf(error), 'noting what became of a delivery failed: it is sent again')
+      log.debug(failureOf(error), 'recording the outcome of a delivery failed: the event will be sent again')
     }
   }
 
@@ -219,7 +219,7 @@ class Lane {
     const { attempts, event: { id: eventId } } = delivery
     if (outcome.isConfirmed) {
       counts.delivered++
-      if (this.#isFailing) log.info({ receiver }, 'the receiver of webhooks confirms again')
+      if (this.#isFailing) log.info({ receiver }, 'the webhook receiver confirms events again')
       this.#isFailing = false
       return await store.finish(delivery)
     }
@@ -227,10 +227,10 @@ class Lane {
     counts.failed++
     if (delivery.isOld && attempts >= attemptsMin) {
       counts.givenUp++
-      log.error({ receiver, failure, eventId, attempts }, `an event was given up: its receiver has not confirmed it for ${triedDays} days`)
+      log.error({ receiver, failure, eventId, attempts }, `an event will not be delivered any more: its receiver has not confirmed it for ${triedDays} days`)
       return await store.finish(delivery)
     }
-    if (!this.#isFailing) log.warn({ receiver, failure, eventId, attempts }, 'a receiver of webhooks did not confirm an event; it is sent again')
+    if (!this.#isFailing) log.warn({ receiver, failure, eventId, attempts }, 'a webhook receiver did not confirm an event; it will be sent again')
     this.#isFailing = true
     await store.postpone(delivery, delayAfter(attempts, outcome.retryAfterMs))
   }

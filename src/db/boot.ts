@@ -19,13 +19,13 @@ const repeatEveryMs = 60_000
 // What waiting does not mend, by SQLSTATE, for the operator who set DATABASE_URL.
 const advice: Readonly<Record<string, string>> = {
   '28P01': 'Postgres refuses the user or the password in DATABASE_URL. Check both.',
-  28000: 'Postgres does not let the user in DATABASE_URL in. Check the user, and pg_hba.conf on the server.',
+  28000: 'Postgres does not allow the user in DATABASE_URL to connect. Check the user, and pg_hba.conf on the server.',
   '3D000': 'The database that DATABASE_URL names does not exist. Create it, for example with createdb.',
-  42501: 'The user in DATABASE_URL may not create what the service needs. docs/postgres.md has the rights that it needs.'
+  42501: 'The user in DATABASE_URL may not create what the service needs. docs/postgres.md lists the rights that it needs.'
 }
 
 const reasons: Readonly<Record<string, string>> = {
-  53300: 'Postgres has no connection left for us: raise max_connections on the server (or the role’s CONNECTION LIMIT), or lower DATABASE_CONNECTIONS_MAX or the number of replicas',
+  53300: 'Postgres has no free connection: raise max_connections on the server (or the role’s CONNECTION LIMIT), or lower DATABASE_CONNECTIONS_MAX or the number of replicas',
   '57P03': 'Postgres is starting or recovering'
 }
 

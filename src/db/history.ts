@@ -71,7 +71,7 @@ export class HistoryChoice {
     if (this.#told === JSON.stringify(told)) return
     this.#told = JSON.stringify(told)
     const isWhole = timeline === timelines[0] && serverStart === serverStarts[0]
-    this.#log[isWhole ? 'info' : 'warn'](told, isWhole ? 'the database tells its history' : 'the database does not tell its whole history, or not to this role: the lineage and the beats of the replicas tell it')
+    this.#log[isWhole ? 'info' : 'warn'](told, isWhole ? 'the timeline of the database is known' : 'this role cannot read the whole timeline of the database: the lineage and the beats of the replicas show changes of it instead')
   }
 }
 

@@ -192,19 +192,19 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
       await this.#assertSynchronous(db)
       return await repeated(() => work(db, call), call)
     }, limitMs, urgency)
-    if (this.#uncertain() !== before) throw unavailable('It is not certain that the change is safe on the standby. Try again: repeating it does no harm.')
+    if (this.#uncertain() !== before) throw unavailable('It is not known whether the standby has the change. Try again: repeating the request is safe.')
     return answer
   }
 
   async #assertSynchronous (db: Database): Promise<void> {
     if (!this.#requireSynchronous) return
     const { notWaitedFor } = await readStandbys(db)
-    if (notWaitedFor > 0) throw new NothingDone('Changes are refused (REQUIRE_SYNCHRONOUS) while the database has a standby that a commit does not wait for. Tell whoever runs the service, and try again.')
+    if (notWaitedFor > 0) throw new NothingDone('Changes are refused (REQUIRE_SYNCHRONOUS) while the database has a standby that a commit does not wait for. Tell the operator of the service, and try again later.')
   }
 
   async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'read'): Promise<T> {
     const leave = await this.#queue.enter(urgency).catch((error: unknown) => {
-      throw error instanceof QueueFull ? unavailable('Too many requests wait for the database. Try again: repeating the request does no harm.', error) : error
+      throw error instanceof QueueFull ? unavailable('Too many requests wait for the database. Try again: repeating the request is safe.', error) : error
     })
     const db = this.#pool.queries
     const call: Call = { givenUp: false }
@@ -285,5 +285,5 @@ async function deadline (db: Database, call: Call): Promise<string> {
 }
 
 function away (cause?: unknown) {
-  return unavailable('The database does not answer right now. Try again: repeating the request does no harm.', cause)
+  return unavailable('The database does not answer right now. Try again: repeating the request is safe.', cause)
 }

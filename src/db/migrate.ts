@@ -86,7 +86,7 @@ async function assertTables (client: Sql, schema: string): Promise<void> {
     from unnest(array[${names.map(text).join(', ')}]) name`)
   for (const { name, exists, usable } of found) {
     if (!exists) throw new UnfitDatabase(`The table "${name}" is missing in the schema "${schema}", although its migrations are noted as applied. Restore it, or set DATABASE_SCHEMA to another schema.`)
-    if (usable !== true) throw new UnfitDatabase(`The role may not read and write the table "${name}" in the schema "${schema}". docs/postgres.md has the rights that it needs.`)
+    if (usable !== true) throw new UnfitDatabase(`The role may not read and write the table "${name}" in the schema "${schema}". docs/postgres.md lists the rights that it needs.`)
   }
 }
 

@@ -48,7 +48,7 @@ export class PostgresWebhookStore implements WebhookStore {
     for (let round = 0; round < roundsMax; round++) {
       if (await this.#ask((db) => finishDelivery(db, delivery))) return
     }
-    throw new Error('The receiver is given events all the time.')
+    throw new Error('Another event for the receiver came first each time.')
   }
 
   async postpone (delivery: Delivery, delayMs: number): Promise<void> {

@@ -100,7 +100,7 @@ function ownDatabases ({ url, schema, connectionsMax, log }: OwnOptions): Databa
 
 function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }: { readonly schema: string | undefined, readonly log: Logger }): Databases {
   const client: Partial<Sql> | undefined = host.$client
-  if (typeof client?.unsafe !== 'function') throw new TypeError('`db` is not a Drizzle database on postgres.js. Give `databaseUrl` instead: connections of our own do not get in the way of another driver.')
+  if (typeof client?.unsafe !== 'function') throw new TypeError('`db` is not a Drizzle database on postgres.js. Give `databaseUrl` instead: navis-keys then opens its own connections.')
   const db = borrow(host.$client, schema)
   const history = new HistoryChoice(log)
   const chooseHistory = async () => { await history.choose(db) }

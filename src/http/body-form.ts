@@ -11,7 +11,7 @@ const mediaType = new RegExp(`${token}/${token}`, 'y')
 export function formRefusal ({ raw }: FastifyRequest): KeysError | undefined {
   const { headers, rawHeaders } = raw
   if (isRepeated('content-type', rawHeaders)) return unsupported('There is more than one Content-Type header. Send one.')
-  if (headers['content-encoding'] !== undefined) return unsupported('Send the body as it is, without Content-Encoding.')
+  if (headers['content-encoding'] !== undefined) return unsupported('Send the body uncompressed, without Content-Encoding.')
   return namesUtf8(headers['content-type'] ?? '') ? undefined : unsupported('Send the body in UTF-8, with a Content-Type such as application/json; charset=utf-8.')
 }
 

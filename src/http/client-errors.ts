@@ -4,12 +4,12 @@ import { KeysError, type ErrorCode } from '../core/errors.ts'
 import { meanings, problemDocument, problemType } from './problem-document.ts'
 
 const refusals: Readonly<Record<string, { code: ErrorCode, detail: string }>> = {
-  HPE_HEADER_OVERFLOW: { code: 'headers_too_large', detail: 'All headers together may have 16 KiB at most.' },
-  ERR_HTTP_REQUEST_TIMEOUT: { code: 'request_timeout', detail: 'The request did not arrive in time. Send it in one go.' }
+  HPE_HEADER_OVERFLOW: { code: 'headers_too_large', detail: 'All headers together must be at most 16 KiB.' },
+  ERR_HTTP_REQUEST_TIMEOUT: { code: 'request_timeout', detail: 'The request did not arrive in time. Send it without pauses.' }
 }
 // For the answer to arrive: closing at once would reset the connection while the client still sends, and the answer could be lost.
 const lingerMs = 1000
-const unreadable = { code: 'invalid_request', detail: 'This is not an HTTP/1.1 request that can be read.' } as const
+const unreadable = { code: 'invalid_request', detail: 'This is not a valid HTTP/1.1 request.' } as const
 
 /**
  * Answers what the HTTP parser refuses before there is a request. The error holds the bytes that came in: it is neither shown nor logged.

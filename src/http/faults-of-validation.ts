@@ -20,15 +20,15 @@ function isOfOtherBranch ({ keyword, params }: FastifySchemaValidationError): bo
 
 function faultsOf ({ keyword, instancePath, params, message = 'is not valid' }: FastifySchemaValidationError, members: readonly string[]): Fault[] {
   const at = pointerTo(instancePath)
-  if (keyword === 'required') return names(params['requiredProperties']).map((name) => ({ pointer: `${at}/${name}`, detail: 'Must be there.' }))
+  if (keyword === 'required') return names(params['requiredProperties']).map((name) => ({ pointer: `${at}/${name}`, detail: 'Required.' }))
   if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties') {
     return names(params['additionalProperties'] ?? params['unevaluatedProperties']).map((name) => ({
-      pointer: pointerTo(`${instancePath}/${name}`), detail: 'Is not known here. Leave it out.'
+      pointer: pointerTo(`${instancePath}/${name}`), detail: 'Unknown field. Remove it.'
     }))
   }
   if (keyword === 'boolean') return []
   if (keyword === 'enum') return [{ pointer: at, detail: `Must be one of ${names(params['allowedValues']).join(', ')}.` }]
-  if (keyword === 'minProperties') return [{ pointer: at, detail: `Must have at least one of the members ${members.join(', ')}.` }]
+  if (keyword === 'minProperties') return [{ pointer: at, detail: `Must have at least one of the fields ${members.join(', ')}.` }]
   const said = saidByPattern.get(String(params['pattern'] ?? ''))
   return [{ pointer: at, detail: said === undefined ? `${sentence(message)}.` : `Must be ${said}.` }]
 }

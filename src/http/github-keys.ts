@@ -48,7 +48,7 @@ export class GithubKeys {
     if (this.#reading !== undefined || now - this.#triedAt >= againMs || age === Infinity) await this.#read(now)
     if (now - this.#readAt < freshMs) return this.#keys.get(identifier)
     if (known !== undefined && age < staleMs) return known
-    throw unavailable('The keys that GitHub signs with cannot be had right now. Nothing was done; send the report again.')
+    throw unavailable('The public keys of GitHub cannot be read right now. Nothing was done; send the report again later.')
   }
 
   async #read (now: number): Promise<void> {
@@ -57,7 +57,7 @@ export class GithubKeys {
       this.#keys = keys
       this.#readAt = now
     }, (error: unknown) => {
-      this.#options.log.warn(failureOf(error), 'the keys that GitHub signs with cannot be read: check LEAKS_GITHUB_KEYS')
+      this.#options.log.warn(failureOf(error), 'the public keys of GitHub cannot be read: check LEAKS_GITHUB_KEYS')
     }).finally(() => { this.#reading = undefined })
     await this.#reading
   }

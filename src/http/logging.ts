@@ -69,6 +69,6 @@ export const accessLog = fp(async (app) => {
       route: route ?? null,
       status: status ?? null,
       ms: Math.round(elapsedMs * 10) / 10
-    }, isAnswered ? 'request' : 'the client went away before the end of the answer')
+    }, isAnswered ? 'request' : 'the client closed the connection before the end of the answer')
   })
 }, { name: 'access-log', dependencies: ['request-end'], fastify: '5.x' })

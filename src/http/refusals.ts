@@ -60,22 +60,22 @@ export const refusals = {
   twoTokens: unauthorized('Two different tokens', 'malformed',
     'The request carries two different tokens, in two headers. Send one.'),
   placeholder: unauthorized('Placeholder instead of a token', 'malformed',
-    'A placeholder came in the place of a token: the client did not fill in its variable. Set the variable in the environment that the client starts in, or write the token itself.'),
+    'A placeholder was sent instead of a token: the client did not replace its variable. Set the variable in the environment in which the client starts, or enter the token itself.'),
   malformedHeader: unauthorized('Malformed Authorization header', 'malformed',
     'The Authorization header is malformed. Send the word Bearer, one space and one token.')
 }
 
-const addressNotAllowed = 'The key may not be used from this address. Use it from one of its allowed addresses, or have them changed.'
+const addressNotAllowed = 'The key may not be used from this address. Use it from one of its allowed addresses, or change its allowed addresses.'
 
 const refusedTokens: Readonly<Record<Exclude<Reason, 'insufficient_scope'>, Refusal>> = {
   malformed: unauthorized('Malformed token', 'malformed',
     'The token is malformed: a part is missing or mistyped. Copy the whole token again.'),
   unknown: unauthorized('Unknown token', 'unknown',
-    'The token is unknown here. Check that it was made for this service, or make a new key.'),
+    'The token is unknown. Check that it was created for this service, or create a new key.'),
   revoked: unauthorized('Revoked key', 'revoked',
-    'The key was revoked. Make a new key in the settings of the workspace.'),
+    'The key was revoked. Create a new key in the settings of the workspace.'),
   expired: unauthorized('Expired key', 'expired',
-    'The key has expired. Make a new key in the settings of the workspace.'),
+    'The key has expired. Create a new key in the settings of the workspace.'),
   address_not_allowed: refusal({
     status: 403,
     title: 'Address not allowed',
@@ -131,7 +131,7 @@ export function refusalFor (reason: Reason, scope: Scope | undefined): Refusal {
 
 /** What is answered when verification rejected, and there is no verdict: the token may well be good. */
 export function failureFor (thrown: unknown): Refusal {
-  const error = thrown instanceof KeysError ? thrown : unavailable('The answer is not known right now. Try again.', thrown)
+  const error = thrown instanceof KeysError ? thrown : unavailable('It is not known right now whether the token is valid. Try again.', thrown)
   const known = failures.get(error)
   if (known !== undefined) return known
   const failure: Refusal = {

@@ -95,7 +95,7 @@ export class WebhookReceiver implements Receiver {
       if (error !== null) return callback(error, '')
       const reachable = addresses.filter(({ address }) => mayReach(this.#url, address, this.#allowedCidrs))
       const [first] = reachable
-      if (first === undefined) return callback(Object.assign(new Error('The name leads to addresses that webhooks are not sent to.'), { code: addressForbidden }), '')
+      if (first === undefined) return callback(Object.assign(new Error('The host name has addresses that webhooks must not be sent to.'), { code: addressForbidden }), '')
       if (options.all === true) return callback(null, reachable)
       callback(null, first.address, first.family)
     })

@@ -10,14 +10,14 @@ const time = (description: string) => Type.String({ format: 'date-time', descrip
 export const nullable = <T extends TString>(schema: T) => Type.Unsafe<string | null>({ ...schema, type: ['string', 'null'] })
 
 export const scopeSchema = Type.Enum(['mcp:read', 'mcp:write'], { description: '`mcp:write` implies `mcp:read`.' })
-export const metadataSchema = Type.Record(Type.String(), Type.String(), { description: 'Flat, strings only, 2 KiB as JSON. Not secret.' })
+export const metadataSchema = Type.Record(Type.String(), Type.String(), { description: 'A flat object of strings, at most 2 KiB as JSON. Not secret.' })
 
 export const rateLimitSchema = Type.Object({
-  requests: Type.Integer({ minimum: 1, maximum: rules.rateRequestsMax, description: 'So many, and so many at once.' }),
+  requests: Type.Integer({ minimum: 1, maximum: rules.rateRequestsMax, description: 'How many requests are allowed per window; also the largest burst.' }),
   window_seconds: Type.Integer({ minimum: 1, maximum: rules.rateWindowSecondsMax })
 }, { additionalProperties: false })
 
-const previousTokenSchema = Type.Object({ hint: Type.String(), ends_at: time('At the latest: a grace that begins at the first use of the new token may still end it earlier.') })
+const previousTokenSchema = Type.Object({ hint: Type.String(), ends_at: time('The latest time. A grace that begins at the first use of the new token may end it earlier.') })
 
 // Not unions with null, for the same reason; the type says that null may stand here.
 export const nullableObject = <T extends TObject>(schema: T, description: string) => Type.Unsafe<Static<T> | null>({ ...schema, type: ['object', 'null'], description })
@@ -33,28 +33,28 @@ export const keySchema = Type.Object({
   hint: Type.String({ description: 'First and last four characters of the token after its prefix.' }),
   status: Type.Enum(['active', 'expired', 'revoked']),
   metadata: metadataSchema,
-  created_at: time('When it was made.'),
-  created_by: Type.String({ description: 'Name of the management token that made it.' }),
+  created_at: time('When the key was created.'),
+  created_by: Type.String({ description: 'Name of the management token that created the key.' }),
   expires_at: nullable(time('null: never.')),
-  last_used_at: nullable(time('A few seconds behind; null: never.')),
+  last_used_at: nullable(time('A few seconds late; null: never used.')),
   revoked_at: nullable(time('null: not revoked.')),
   revoked_by: nullable(Type.String()),
   revoke_reason: nullable(Type.String()),
-  allowed_cidrs: nullableTexts('The only ranges of addresses that may use the key; null: every address.'),
+  allowed_cidrs: nullableTexts('The only addresses and ranges that may use the key; null: every address.'),
   rate_limit: nullableObject(rateLimitSchema, 'null: no limit.'),
-  rotated_at: nullable(time('When the current token was made; null: when the key was.')),
-  previous_token: nullableObject(previousTokenSchema, 'The token before the current one, while it still works.')
+  rotated_at: nullable(time('When the current token was created; null: together with the key.')),
+  previous_token: nullableObject(previousTokenSchema, 'The previous token, while it still works.')
 }, { $id: 'Key', title: 'Key' })
 
 /** An event as it is asked for, and as it is sent to receivers of webhooks. */
 export const eventSchema = Type.Object({
-  id: Type.String({ format: 'uuid', description: 'The same one however often the event is told.' }),
+  id: Type.String({ format: 'uuid', description: 'The same in every delivery of the event.' }),
   type: Type.Enum([...eventTypes]),
-  timestamp: Type.String({ format: 'date-time', description: 'When it happened.' }),
+  timestamp: Type.String({ format: 'date-time', description: 'Time of the event.' }),
   data: Type.Object({
     key_id: Type.String({ format: 'uuid' }),
-    key: Type.Object(keySchema.properties, { description: 'As it was when it happened.' }),
-    days: Type.Optional(Type.Integer({ description: 'Of `key.expiring`: within how many days, 7 or 1.' }))
+    key: Type.Object(keySchema.properties, { description: 'The key at the time of the event.' }),
+    days: Type.Optional(Type.Integer({ description: 'Only for `key.expiring`: within how many days the key expires, 7 or 1.' }))
   })
 }, { title: 'Event' })
 
@@ -64,12 +64,12 @@ export const addressSchema = Type.Union([Type.String({ format: 'ipv4' }), Type.S
 export const workspaceParams = Type.Object({ workspace_id: Type.String({ pattern: rules.id.pattern }) })
 export const keyParams = Type.Object({
   workspace_id: Type.String({ pattern: rules.id.pattern }),
-  key_id: Type.String({ description: 'The id of a key; whatever else stands here is not found.' })
+  key_id: Type.String({ description: 'The id of a key; anything else is a 404.' })
 })
 
 export const pageQuery = {
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Rows at most.' })),
-  cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next_cursor` of the page before, unchanged.' }))
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Maximum number of rows.' })),
+  cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next_cursor` of the previous page, unchanged.' }))
 }
 
 export function toWireKey (key: ManagedKey): Static<typeof keySchema> {
@@ -122,7 +122,7 @@ export function fromWireTime <T extends null | undefined> (text: string | T, poi
   const ms = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d/.test(text) ? Date.parse(text) : NaN
   // A leap second has the right shape, yet no clock here can show it.
   if (!Number.isFinite(ms)) {
-    throw new KeysError('invalid_request', { detail: 'A time cannot be read.', faults: [{ pointer, detail: 'Must be a time such as 2027-01-31T12:00:00Z.' }] })
+    throw new KeysError('invalid_request', { detail: 'Invalid time; see "errors".', faults: [{ pointer, detail: 'Must be a time such as 2027-01-31T12:00:00Z.' }] })
   }
   return ms
 }

@@ -112,6 +112,6 @@ async function collect (stream: Readable, { length, bytesMax }: Expected): Promi
     })
     stream.once('end', () => { resolve(body.take()) })
     stream.once('error', reject)
-    stream.once('close', () => { reject(new Error('The client went away before its body had come.')) })
+    stream.once('close', () => { reject(new Error('The client closed the connection before its body had arrived.')) })
   })
 }

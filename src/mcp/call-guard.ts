@@ -24,7 +24,7 @@ export class CallGuard extends Transform {
     super()
     this.#stillAllowed = stillAllowed
     if (silenceMaxMs !== undefined) {
-      this.#silence = setTimeout(() => { this.destroy(new Error('The upstream fell silent in the middle of an answer.')) }, silenceMaxMs)
+      this.#silence = setTimeout(() => { this.destroy(new Error('The upstream stopped sending in the middle of an answer.')) }, silenceMaxMs)
     }
   }
 

@@ -22,11 +22,11 @@ export function foreignOrigin (): McpRefusal {
 }
 
 export function unknownSession (id: RpcId | undefined): McpRefusal {
-  return refusal(404, 'This key has no such session here. Send "initialize" to open one.', { id, code: 'unknown_session' })
+  return refusal(404, 'This key has no such session. Send "initialize" to open one.', { id, code: 'unknown_session' })
 }
 
 export function unknownEvent (): McpRefusal {
-  return refusal(400, 'This key was sent no event with the id in Last-Event-ID. Open the stream without that header.', { code: 'unknown_event' })
+  return refusal(400, 'Unknown Last-Event-ID: this key received no event with that id. Open the stream without that header.', { code: 'unknown_event' })
 }
 
 export function methodNotAllowed (allow: string): McpRefusal {
@@ -45,7 +45,7 @@ export function bodyTooLarge (): McpRefusal {
 }
 
 export function bodyInCrumbs (): McpRefusal {
-  return refusal(400, 'The body comes in very many tiny chunks. Send it in larger ones, or with a Content-Length.', { code: 'invalid_request', headers: notReadOn })
+  return refusal(400, 'The body arrives in too many small chunks. Send larger chunks, or send it with a Content-Length.', { code: 'invalid_request', headers: notReadOn })
 }
 
 /** The upstream told of a refusal of its own that is no MCP; `text` is what it said. */
@@ -56,8 +56,8 @@ export function upstreamRefused (status: number, { id, text, retryAfter }: { id:
 }
 
 const notSent = 'The request was not sent, so nothing was done: trying again is safe.'
-const notKnown = 'Whether it did what was asked is not known: look before you ask again.'
-const anOperator = 'An operator has to correct that.'
+const notKnown = 'It is not known whether the request was carried out: check before you try again.'
+const anOperator = 'An operator must correct this.'
 
 // What is true of each: the first six come before anything was sent, a redirect and a refused credential instead of doing anything.
 const failures: Readonly<Record<UpstreamCause, string>> = {
@@ -70,11 +70,11 @@ const failures: Readonly<Record<UpstreamCause, string>> = {
   closed: `The upstream MCP server closed the connection before it had answered. ${notKnown}`,
   timeout: `The upstream MCP server did not answer in time. ${notKnown}`,
   malformed: `The upstream MCP server answered with something that is not HTTP. ${notKnown}`,
-  status: `The upstream MCP server answered with a status that MCP has no use for. ${notKnown}`,
+  status: `The upstream MCP server answered with a status that MCP does not use. ${notKnown}`,
   redirect: `The upstream MCP server redirects, and the gateway follows no redirects. ${anOperator}`,
   credential: `The upstream MCP server does not accept the gateway's credential. ${anOperator}`,
   not_mcp: `The upstream MCP server answered with something that is not MCP. ${notKnown}`,
-  too_large: 'The upstream MCP server answered with a list of tools that is too long to be fitted to this key.'
+  too_large: 'The upstream MCP server answered with a list of tools that is too long to be filtered for this key.'
 }
 
 export function upstreamFailed ({ reason, wasSent }: Pick<UpstreamFailure, 'reason' | 'wasSent'>, id: RpcId | undefined, retryAfter?: string): McpRefusal {
@@ -88,15 +88,15 @@ export function upstreamFailed ({ reason, wasSent }: Pick<UpstreamFailure, 'reas
 }
 
 export function answerBrokeOff (id: RpcId | undefined): McpRefusal {
-  return refusal(502, `The answer of the upstream MCP server broke off. ${notKnown}`, { id, code: 'upstream_failed' })
+  return refusal(502, `The answer of the upstream MCP server ended too early. ${notKnown}`, { id, code: 'upstream_failed' })
 }
 
 export function stopping (id: RpcId | undefined): McpRefusal {
-  return refusal(503, `This service stops, and the answer was not waited for. ${notKnown}`, { id, code: 'stopping' })
+  return refusal(503, `This service is stopping and did not wait for the answer. ${notKnown}`, { id, code: 'stopping' })
 }
 
 export function unforeseen (id: RpcId | undefined): McpRefusal {
-  return refusal(500, 'Something went wrong in the gateway.', { id, code: 'internal' })
+  return refusal(500, 'Internal error in the gateway.', { id, code: 'internal' })
 }
 
 /** Any failure as what the client is told, or `undefined` for one that was not foreseen. */
@@ -104,7 +104,7 @@ export function toRefusal (error: unknown, id: RpcId | undefined): McpRefusal | 
   if (error instanceof McpRefusal) return error
   if (error instanceof KeysError) return fromKeysError(error, id)
   if (error instanceof JsonRefused) return new McpRefusal({ status: 400, code: -32700, message: error.message })
-  if (error instanceof TooMuchWaiting) return refusal(429, 'Too many large requests of this key are under way. Send fewer at once.', { id, code: 'too_many_requests', headers: { 'retry-after': '1' } })
+  if (error instanceof TooMuchWaiting) return refusal(429, 'Too many large requests of this key are in progress. Send fewer at the same time.', { id, code: 'too_many_requests', headers: { 'retry-after': '1' } })
   const { statusCode, code } = error as { statusCode?: number, code?: string }
   if (statusCode === 413) return bodyTooLarge()
   if (statusCode === 415) return refusal(415, 'Send the message as application/json in UTF-8, not compressed.', { code: 'unsupported_media_type' })

@@ -246,7 +246,7 @@ export class McpCall implements OpenCall {
   #relayFailed (error: Error): void {
     const { request } = this.#options
     if (this.decision === 'passed' && !request.over.signal.aborted) this.#note('broke_off', (error as { code?: string }).code)
-    logOf(request.request).debug({ reason: error.name }, 'an answer of an upstream ended early')
+    logOf(request.request).debug({ reason: error.name }, 'an answer of an upstream ended too early')
   }
 }
 

@@ -5,13 +5,13 @@ import type { Gateway } from './gateway.ts'
 export function mcpMetrics (registry: Registry, gateway: Gateway): void {
   const calls = new Counter({
     name: 'navis_keys_mcp_calls_total',
-    help: 'Messages to MCP upstreams by what became of them.',
+    help: 'Messages to MCP upstreams by outcome.',
     labelNames: ['upstream', 'method', 'decision'],
     registers: [registry]
   })
   const durations = new Histogram({
     name: 'navis_keys_mcp_call_duration_seconds',
-    help: 'From the first byte of a request to the last of its answer; streams as long as they were open.',
+    help: 'From the first byte of a request to the last byte of its answer; for streams, the time that they were open.',
     labelNames: ['upstream', 'method'],
     buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600],
     registers: [registry]
@@ -22,8 +22,8 @@ export function mcpMetrics (registry: Registry, gateway: Gateway): void {
     labelNames: ['upstream', 'cause'],
     registers: [registry]
   })
-  gauge(registry, { name: 'navis_keys_mcp_open_calls', help: 'Requests on their way to an MCP upstream or back, open streams among them.' }, (told) => { told.set(gateway.openCalls.size) })
-  gauge(registry, { name: 'navis_keys_mcp_held_bytes', help: 'Bytes of bodies that are held for callers.' }, (told) => { told.set(gateway.bodies.held) })
+  gauge(registry, { name: 'navis_keys_mcp_open_calls', help: 'Requests to MCP upstreams in progress, including open streams.' }, (told) => { told.set(gateway.openCalls.size) })
+  gauge(registry, { name: 'navis_keys_mcp_held_bytes', help: 'Bytes of bodies that the gateway holds in memory.' }, (told) => { told.set(gateway.bodies.held) })
   gauge(registry, { name: 'navis_keys_mcp_upstream_up', help: '1: the newest request to the MCP upstream was answered. 0: it failed. Absent before the first.', labelNames: ['upstream'] }, (told) => {
     for (const { state: { name, state } } of gateway.upstreams) if (state !== 'unknown') told.set({ upstream: name }, state === 'up' ? 1 : 0)
   })

@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 
 const body = JSON.stringify({
   error: 'access_denied',
-  error_description: 'There is no OAuth here: put the key into the Authorization header of the client, as "Bearer <key>". If it is there, the key is not good, or it has mcp:read and the call needs mcp:write: ask a person for a key with "Read + Write".'
+  error_description: 'This server does not use OAuth: put the key into the Authorization header of the client, as "Bearer <key>". If it is already there, the key is not valid, or it has mcp:read and the call needs mcp:write: ask a person for a key with "Read + Write".'
 })
 
 /**

@@ -45,9 +45,9 @@ export class PolicyFile {
     this.#seen = version
     try {
       this.#policies = this.#read()
-      log.info({ file: path }, 'the MCP policy was read anew')
+      log.info({ file: path }, 'the MCP policy was read again')
     } catch (error) {
-      log.error({ file: path, reason: (error as Error).message }, 'the MCP policy cannot be used; the last good one stays in force')
+      log.error({ file: path, reason: (error as Error).message }, 'the MCP policy cannot be used; the last valid policy stays in force')
     }
   }
 

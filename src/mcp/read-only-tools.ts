@@ -64,7 +64,7 @@ export class ReadOnlyTools {
       this.#askedAt = now
     } catch (error) {
       const { name, code, cause } = error as Error & { code?: string, cause?: { code?: string } }
-      log.warn({ upstream, reason: name, cause_code: code ?? cause?.code }, 'the upstream did not tell which of its tools only read')
+      log.warn({ upstream, reason: name, cause_code: code ?? cause?.code }, 'the upstream did not tell which of its tools are read-only')
     }
   }
 }

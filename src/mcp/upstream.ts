@@ -142,7 +142,7 @@ export class Upstream {
       this.#versionsAskedAt = now
     } catch (error) {
       this.#versions = supported
-      this.#parts.log.debug({ upstream: this.name, reason: (error as Error).name }, 'the upstream did not tell which versions it speaks')
+      this.#parts.log.debug({ upstream: this.name, reason: (error as Error).name }, 'the upstream did not tell which protocol versions it supports')
     }
   }
 

@@ -70,12 +70,12 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   app.decorateRequest(names.key, {
     getter (this: Verified): ApiKey {
       const key = this[verified]
-      if (key === undefined) throw new Error(`\`request.${names.key}\` is only there behind \`onRequest: app.${names.requireScope}(…)\`.`)
+      if (key === undefined) throw new Error(`\`request.${names.key}\` is only available after \`onRequest: app.${names.requireScope}(…)\`.`)
       return key
     }
   })
   app.decorate(names.requireScope, function requireScope (scope: Scope): RequireKey {
-    if (!isScope(scope)) throw new TypeError('The scope to require is `mcp:read` or `mcp:write`.')
+    if (!isScope(scope)) throw new TypeError('The required scope must be `mcp:read` or `mcp:write`.')
     return function requireKey (request: Verified, reply, done) {
       judgeRequest({
         presented,
@@ -108,7 +108,7 @@ interface Names {
 
 function namesFor (prefix: string | undefined): Names {
   if (prefix === undefined) return { keys: 'apiKeys', key: 'apiKey', requireScope: 'requireScope' }
-  if (!/^[a-z][A-Za-z0-9]*$/.test(prefix)) throw new TypeError('`decoratorPrefix` is the beginning of a name: a lower-case letter, then letters and digits, such as "partner".')
+  if (!/^[a-z][A-Za-z0-9]*$/.test(prefix)) throw new TypeError('`decoratorPrefix` must be a lower-case letter, then letters and digits, such as "partner".')
   return { keys: `${prefix}ApiKeys`, key: `${prefix}ApiKey`, requireScope: `${prefix}RequireScope` }
 }
 
@@ -118,5 +118,5 @@ function assertFree (app: FastifyInstance, { keys, key, requireScope }: Names): 
     ...[keys, requireScope].filter((name) => app.hasDecorator(name)).map((name) => `app.${name}`),
     ...[key].filter((name) => app.hasRequestDecorator(name)).map((name) => `request.${name}`)
   ]
-  if (taken.length > 0) throw new Error(`There is \`${taken.join('` and `')}\` already. Register navis-keys with another \`decoratorPrefix\`, or in a context of its own.`)
+  if (taken.length > 0) throw new Error(`\`${taken.join('` and `')}\` already exists. Register navis-keys with another \`decoratorPrefix\`, or in a separate Fastify context.`)
 }

@@ -38,7 +38,7 @@ export const draining = fp(async (app) => {
   })
   app.decorate('refuseUnanswered', () => {
     for (const reply of app.openReplies()) {
-      if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service is stopping before the request was done with. Try again.'), reply.request, reply.header('connection', 'close'))
+      if (!reply.sent && !reply.raw.headersSent) sendProblem(unavailable('The service stopped before the request was finished. Try again.'), reply.request, reply.header('connection', 'close'))
     }
   })
   app.addHook('preClose', async () => {

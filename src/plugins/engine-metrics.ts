@@ -32,25 +32,25 @@ const tier = (name: string, outcomes: Readonly<Record<string, number>>): Sample[
 /** Everything that the engine tells Prometheus, but for the histogram of revocations; docs/metrics.md lists it. */
 const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_window_open', help: '1 while this replica may accept keys, 0 while it has not heard from Postgres for a whole trust window.', read: (_, window) => one(window.isOpen ? 1 : 0) },
-  { name: 'navis_keys_window_renewal_age_seconds', help: 'Since the newest answered renewal of the trust window was sent.', read: (_, { renewalAgeMs }) => one(renewalAgeMs === undefined ? undefined : renewalAgeMs / 1000) },
+  { name: 'navis_keys_window_renewal_age_seconds', help: 'Time since the newest answered renewal of the trust window was sent.', read: (_, { renewalAgeMs }) => one(renewalAgeMs === undefined ? undefined : renewalAgeMs / 1000) },
   { name: 'navis_keys_window_seconds', help: 'TRUST_WINDOW_MS of this replica.', read: (_, window) => one(window.windowMs / 1000) },
-  { name: 'navis_keys_window_applied', help: 'Place in the revocation log up to which this replica knows everything.', read: (_, window) => one(window.applied) },
-  { name: 'navis_keys_window_floor', help: 'Place in the revocation log below which cached entries are read again.', read: (_, window) => one(window.floor) },
-  { name: 'navis_keys_window_renewal_period_seconds', help: 'How often this replica renews its trust window: less often in a large fleet.', read: (_, window) => one(window.renewEveryMs / 1000) },
+  { name: 'navis_keys_window_applied', help: 'Position in the revocation log up to which this replica knows all changes.', read: (_, window) => one(window.applied) },
+  { name: 'navis_keys_window_floor', help: 'Position in the revocation log below which cached entries are read again.', read: (_, window) => one(window.floor) },
+  { name: 'navis_keys_window_renewal_period_seconds', help: 'Time between two renewals of the trust window of this replica: longer in a large fleet.', read: (_, window) => one(window.renewEveryMs / 1000) },
   { name: 'navis_keys_window_recent_rows', help: 'Rows of the revocation log held in memory.', read: (_, window) => one(window.recentRows) },
-  { name: 'navis_keys_window_has_lineage', help: '1 while this replica may use what Redis holds, 0 while it does not know that it is of the history of this database.', read: (_, window) => one(window.hasLineage ? 1 : 0) },
+  { name: 'navis_keys_window_has_lineage', help: '1 while this replica may use the rows in Redis, 0 while it does not know that they belong to the history of this database.', read: (_, window) => one(window.hasLineage ? 1 : 0) },
   { name: 'navis_keys_window_members', help: 'Replicas that a revocation waits for, as this one read them last.', read: (_, window) => one(window.members) },
-  { name: 'navis_keys_window_changes_waiting', help: 'Changes committed here that are not in force everywhere yet.', read: (_, window) => one(window.waiting) },
-  { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after they were given up.', labels: ['outcome'], read: (_, window) => by('outcome', { ...window.renewals }) },
-  { name: 'navis_keys_window_joins_total', help: 'How often this replica became a member; more than once when it was counted out.', read: (_, window) => one(window.joins) },
-  { name: 'navis_keys_window_members_counted_out_total', help: 'Silent members that this replica counted out.', read: (_, window) => one(window.countedOut) },
-  { name: 'navis_keys_window_lineages_founded_total', help: 'Times that this replica began a new lineage, because no living replica knew the history of the database.', read: (_, window) => one(window.founded) },
-  { name: 'navis_keys_window_resets_total', help: 'Times that everything held became void: another timeline, a database that was set back, or counted out.', read: (_, window) => one(window.resets) },
+  { name: 'navis_keys_window_changes_waiting', help: 'Changes committed by this replica that are not yet in force on every replica.', read: (_, window) => one(window.waiting) },
+  { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after their deadline.', labels: ['outcome'], read: (_, window) => by('outcome', { ...window.renewals }) },
+  { name: 'navis_keys_window_joins_total', help: 'How often this replica joined the trust window; more than once if it was removed.', read: (_, window) => one(window.joins) },
+  { name: 'navis_keys_window_members_counted_out_total', help: 'Members that this replica removed because they had not renewed.', read: (_, window) => one(window.countedOut) },
+  { name: 'navis_keys_window_lineages_founded_total', help: 'How often this replica began a new lineage, because no running replica knew the history of the database.', read: (_, window) => one(window.founded) },
+  { name: 'navis_keys_window_resets_total', help: 'How often the whole cache was dropped: another timeline, a database that was restored to an earlier state, or this replica was removed.', read: (_, window) => one(window.resets) },
   { name: 'navis_keys_revocations_put_back_total', help: 'Tokens whose revocation the database had lost, after a failover or a restore, and that this replica revoked again.', read: (_, window) => one(window.revocationsPutBack) },
-  { name: 'navis_keys_answers_refused_total', help: 'Answers of the database that did not prove themselves: of another statement, not whole, or not of the primary. They said nothing, and their connections were closed.', read: (stats) => one(stats.answersRefused) },
+  { name: 'navis_keys_answers_refused_total', help: 'Answers of the database that were rejected: they belonged to another statement, were incomplete, or did not come from the primary. Their connections were closed.', read: (stats) => one(stats.answersRefused) },
   {
     name: 'navis_keys_standbys',
-    help: 'Servers that follow the database, by whether a commit waits for them. A failover to one that it does not wait for loses revocations that were answered.',
+    help: 'Standbys of the database, by whether a commit waits for them. A failover to a standby that commits do not wait for loses confirmed revocations.',
     labels: ['commits'],
     read: ({ standbys }) => standbys === undefined ? [] : by('commits', { wait: standbys.count - standbys.notWaitedFor, do_not_wait: standbys.notWaitedFor })
   },
@@ -73,14 +73,14 @@ const engineMetrics: readonly EngineMetric[] = [
   },
   {
     name: 'navis_keys_verifications_total',
-    help: 'Verifications by outcome: accepted, the reason of the refusal, unavailable, or refused for the budget of unknown tokens.',
+    help: 'Verifications by outcome: accepted, the reason of the refusal, unavailable, or refused because the budget of unknown tokens was used up.',
     labels: ['outcome'],
     read: ({ verifier: { accepted, refused, unavailable, budgetRefused } }) => by('outcome', { accepted, ...refused, unavailable, budget: budgetRefused })
   },
-  { name: 'navis_keys_stale_entries_total', help: 'Cached entries that the final check found overtaken by a later change, and had read again.', read: ({ verifier }) => one(verifier.staleCaught) },
+  { name: 'navis_keys_stale_entries_total', help: 'Cached entries that the final check found older than a later change, and that were read again.', read: ({ verifier }) => one(verifier.staleCaught) },
   {
     name: 'navis_keys_lookups_total',
-    help: 'Lookups by tier and outcome. connection: the token came over its connection once more, and no tier was asked. redis: bad_row is one without a valid HMAC, passed_by one that Redis was not asked. postgres: refused is one for which too many were waiting.',
+    help: 'Lookups by tier and outcome. connection: the same token came again over the same connection, and no tier was asked. redis: bad_row had no valid HMAC; passed_by did not ask Redis. postgres: refused because too many lookups were waiting.',
     labels: ['tier', 'outcome'],
     read: ({ verifier, memory, coalescing, redis, postgres }) => [
       ...tier('connection', { hit: verifier.repeated }),
@@ -98,7 +98,7 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_memory_entries', help: 'Keys held in memory.', read: ({ memory }) => memory === undefined ? [] : one(memory.entries) },
   {
     name: 'navis_keys_redis_writes_total',
-    help: 'Rows for Redis: written, failed, or not even sent because Redis is slow or away.',
+    help: 'Rows for Redis: written, failed, or skipped because Redis is slow or unreachable.',
     labels: ['outcome'],
     read: ({ redis }) => redis === undefined ? [] : by('outcome', { written: redis.written, failed: redis.writesFailed, skipped: redis.writesSkipped })
   },
@@ -111,14 +111,14 @@ const engineMetrics: readonly EngineMetric[] = [
   },
   { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ usage }) => one(usage.pending) },
   { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ usage }) => one(usage.flushed) },
-  { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were given up because Postgres was away for too long.', read: ({ usage }) => one(usage.dropped) },
+  { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were dropped because Postgres was unreachable for too long.', read: ({ usage }) => one(usage.dropped) },
   { name: 'navis_keys_last_used_flushes_total', help: 'Statements that wrote last uses.', read: ({ usage }) => one(usage.flushes) },
-  { name: 'navis_keys_upkeep_steps_total', help: 'Steps of the upkeep: done, or failed and tried again. It tells of expiries, revokes keys that are not used, and deletes what is older than its retention.', labels: ['outcome'], read: ({ upkeep }) => upkeep === undefined ? [] : by('outcome', { done: upkeep.steps, failed: upkeep.failures }) },
-  { name: 'navis_keys_last_used_failures_total', help: 'Those that failed, and are tried again.', read: ({ usage }) => one(usage.failures) }
+  { name: 'navis_keys_upkeep_steps_total', help: 'Steps of the upkeep: done, or failed and tried again. The upkeep writes events of expiries, revokes unused keys, and deletes rows that are older than their retention.', labels: ['outcome'], read: ({ upkeep }) => upkeep === undefined ? [] : by('outcome', { done: upkeep.steps, failed: upkeep.failures }) },
+  { name: 'navis_keys_last_used_failures_total', help: 'Statements that wrote last uses and failed; they are tried again.', read: ({ usage }) => one(usage.failures) }
 ]
 
 const inForceName = 'navis_keys_change_in_force_seconds'
-const inForceHelp = 'From the commit of a change that takes something away until no replica can miss it any more: fast, every replica said so; slow, their windows had ended.'
+const inForceHelp = 'From the commit of a change that restricts keys until it is in force on every replica: fast, every replica acknowledged it; slow, the windows of the others had ended.'
 
 /** Registers the metrics of the engine. Their values are read when they are scraped; no label ever names a key, a workspace or a token. */
 export function registerEngineMetrics (registry: Registry, reading: () => Reading): void {

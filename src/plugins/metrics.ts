@@ -24,7 +24,7 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
     .set({ version, node: process.version }, 1)
   const durations = new Histogram({
     name: 'navis_keys_http_request_duration_seconds',
-    help: 'From the first look at the request to the last byte of the answer. The status is none where the client went away before it was told.',
+    help: 'From the start of the request to the last byte of the answer. The status is none if the client closed the connection before the status was sent.',
     labelNames: ['method', 'route', 'status'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     registers: [registry]

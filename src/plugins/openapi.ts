@@ -11,16 +11,16 @@ interface Answer {
 }
 
 const says: Readonly<Record<number, string>> = {
-  400: 'The request is not as it has to be; `errors` says what.',
-  401: 'No credential, or one that is not known.',
+  400: 'Invalid request; see `errors`.',
+  401: 'No credential, or an unknown one.',
   403: 'The credential does not allow this.',
-  404: 'Not there, or not yours.',
+  404: 'Does not exist, or belongs to another workspace.',
   409: 'The state of the key does not allow this.',
   413: 'The body is too large.',
-  415: 'The content type is not supported here.',
+  415: 'Unsupported content type.',
   422: 'The Idempotency-Key was used for another body.',
   429: 'Too many requests, or unknown tokens, from this address.',
-  503: 'Not known right now; `Retry-After` says when to try again.'
+  503: 'The answer is not known right now; try again after `Retry-After` seconds.'
 }
 
 /** The error answers of a route, for its `response` schema. */
@@ -43,7 +43,7 @@ export const openapi = fp(async (app) => {
         description: 'API keys for MCP clients, scripts and internal services: cached verification with immediate revocation.',
         license: { name: 'MIT', identifier: 'MIT' }
       },
-      servers: [{ url: '/', description: 'The service that this description was read from.' }],
+      servers: [{ url: '/', description: 'The service that serves this description.' }],
       components: {
         securitySchemes: {
           management: { type: 'http', scheme: 'bearer', description: 'A management token: may manage keys, verify and introspect.' },

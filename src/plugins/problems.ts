@@ -18,9 +18,9 @@ export const problems = fp(async (app) => {
   app.setErrorHandler(sendProblem)
   app.setNotFoundHandler((request, reply) => {
     const allowed = allowedMethods(routes, request.url)
-    if (allowed.length === 0) throw new KeysError('not_found', { detail: 'There is nothing at this path. /openapi.json lists what there is.' })
+    if (allowed.length === 0) throw new KeysError('not_found', { detail: 'There is no such path. See /openapi.json for all paths.' })
     reply.header('allow', allowed.join(', '))
-    throw new KeysError('method_not_allowed', { detail: 'This path does not know this method. The Allow header lists those that it knows.' })
+    throw new KeysError('method_not_allowed', { detail: 'This path does not allow this method. The Allow header lists the allowed methods.' })
   })
 }, { name: 'problems', fastify: '5.x' })
 
@@ -36,29 +36,29 @@ export function sendProblem (error: unknown, request: FastifyRequest, reply: Fas
 
 function toKeysError (error: unknown, request: FastifyRequest): KeysError {
   if (error instanceof KeysError) return error
-  if (isAway(error)) return unavailable('A store that is needed for the answer is away right now. Try again.', error)
+  if (isAway(error)) return unavailable('A store that this request needs is unavailable. Try again.', error)
   const foreseen = fromFramework(error as Partial<FastifyError>, request)
   return foreseen ?? new KeysError('internal', {
-    detail: 'Something went wrong inside. "request_id" finds it in the logs.', extra: { request_id: request.id }
+    detail: 'Internal error. Search the logs for the "request_id" of this answer.', extra: { request_id: request.id }
   })
 }
 
 const details: Readonly<Record<string, { code: ErrorCode, detail: string }>> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'Send the body with the one content type that this path takes; /openapi.json names it.' },
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'Unsupported content type. Send the content type that /openapi.json names for this path.' },
   FST_ERR_CTP_BODY_TOO_LARGE: { code: 'body_too_large', detail: 'A body may have 16 KiB at most.' },
-  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid_request', detail: 'The body is empty. Send a JSON object, or leave the content type out.' },
+  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid_request', detail: 'The body is empty. Send a JSON object, or omit the Content-Type header.' },
   FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_request', detail: 'The body is not valid JSON.' },
   FST_ERR_BAD_URL: { code: 'invalid_request', detail: 'The path is not a valid URL path. Percent-encode what needs it.' },
-  FST_ERR_MAX_PARAM_LENGTH: { code: 'not_found', detail: 'There is nothing at this path: a part of it is too long.' }
+  FST_ERR_MAX_PARAM_LENGTH: { code: 'not_found', detail: 'There is no such path: a part of it is too long.' }
 }
 
 function fromFramework ({ code = '', statusCode = 500, validation, validationContext }: Partial<FastifyError>, request: FastifyRequest): KeysError | undefined {
   if (validation !== undefined) {
-    return new KeysError('invalid_request', { detail: `Something in the ${places[validationContext ?? ''] ?? 'request'} is not as it has to be; "errors" says what.`, faults: faultsOfValidation(validation, membersOf(request)) })
+    return new KeysError('invalid_request', { detail: `Invalid ${places[validationContext ?? ''] ?? 'request'}; see "errors".`, faults: faultsOfValidation(validation, membersOf(request)) })
   }
   const known = details[code]
   if (known !== undefined) return new KeysError(known.code, { detail: known.detail })
-  if (statusCode >= 400 && statusCode < 500) return new KeysError('invalid_request', { detail: 'The request cannot be read. Check its body against its content type and length.' })
+  if (statusCode >= 400 && statusCode < 500) return new KeysError('invalid_request', { detail: 'The request cannot be read. Check that its body matches its Content-Type and Content-Length.' })
   return undefined
 }
 
@@ -67,5 +67,5 @@ function membersOf ({ routeOptions }: FastifyRequest): string[] {
   return Object.keys(properties)
 }
 
-const places: Readonly<Record<string, string>> = { body: 'body', querystring: 'query string', params: 'path', headers: 'headers' }
+const places: Readonly<Record<string, string>> = { body: 'request body', querystring: 'query string', params: 'path', headers: 'headers' }
 const asIs = (document: unknown) => document as string

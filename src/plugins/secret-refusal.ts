@@ -31,9 +31,9 @@ function holdsCredential (query: string, scrubber: Scrubber): boolean {
 }
 
 function queryCredential (): KeysError {
-  return new KeysError('invalid_request', { detail: 'There is a credential in the query string, where logs keep it. Send it in the Authorization header, and revoke or change it.' })
+  return new KeysError('invalid_request', { detail: 'The query string contains a credential, and logs keep query strings. Send the credential in the Authorization header, and revoke or replace it.' })
 }
 
 function storedSecret (): KeysError {
-  return new KeysError('invalid_request', { detail: 'The request holds a management or service token outside the Authorization header. Nothing was stored.' })
+  return new KeysError('invalid_request', { detail: 'The request contains a management or service token outside the Authorization header. Nothing was stored.' })
 }

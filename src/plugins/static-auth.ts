@@ -141,7 +141,7 @@ function formDecoded (text: string): string {
 }
 
 function wrongClient (): KeysError {
-  return new KeysError('unauthenticated', { detail: 'The client is not known. Send the name of a service or management token as client_id, and that token as client_secret.' })
+  return new KeysError('unauthenticated', { detail: 'Unknown client. Send the name of a service or management token as client_id, and that token as client_secret.' })
 }
 
 function twoClientCredentials (): KeysError {
@@ -149,7 +149,7 @@ function twoClientCredentials (): KeysError {
 }
 
 function noCredential (): KeysError {
-  return new KeysError('unauthenticated', { detail: 'Send "Authorization: Bearer <token>" with a token that this service was configured with.' })
+  return new KeysError('unauthenticated', { detail: 'Send "Authorization: Bearer <token>" with a management or service token of this service.' })
 }
 
 function twoCredentials (): KeysError {
@@ -157,9 +157,9 @@ function twoCredentials (): KeysError {
 }
 
 function keysManageNothing (): KeysError {
-  return new KeysError('forbidden', { detail: 'Keys never manage keys, nor ask about them here. Send a management token, or a service token where one is enough.' })
+  return new KeysError('forbidden', { detail: 'An API key cannot manage or verify keys. Send a management token, or a service token where that is enough.' })
 }
 
 function servicesManageNothing (): KeysError {
-  return new KeysError('forbidden', { detail: 'A service token may verify and introspect, not manage. Send a management token.' })
+  return new KeysError('forbidden', { detail: 'A service token may verify and introspect keys, but not manage them. Send a management token.' })
 }

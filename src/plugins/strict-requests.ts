@@ -85,11 +85,11 @@ function isJson (text: string): boolean {
 }
 
 function poisoned (): KeysError {
-  return new KeysError('invalid_request', { detail: 'The body has a member with the name __proto__, or constructor with a prototype in it. Use other names.' })
+  return new KeysError('invalid_request', { detail: 'The body has a field with the name __proto__, or a field constructor with a prototype in it. Use other names.' })
 }
 
 function doubled (): KeysError {
-  return new KeysError('invalid_request', { detail: 'An object in the body has the same member twice. Send each once.' })
+  return new KeysError('invalid_request', { detail: 'An object in the body has the same field twice. Send each field once.' })
 }
 
 /** How deep a JSON text is nested, and how many members its objects have together. Before it is parsed: all that walks through the result may then recurse. */

@@ -7,7 +7,7 @@ export const untrustedProxy = fp(async (app) => {
     // Beside the peer itself, addresses are only listed where the peer is trusted.
     if (!isSaid && request.headers['x-forwarded-for'] !== undefined && (request.ips?.length ?? 1) < 2) {
       isSaid = true
-      app.log.warn({ peer: request.ip }, 'X-Forwarded-For came from a peer that is not in TRUSTED_PROXIES, and is not believed: all clients behind it count as one')
+      app.log.warn({ peer: request.ip }, 'X-Forwarded-For was ignored because its sender is not in TRUSTED_PROXIES: all clients behind that sender count as one address')
     }
     done()
   })

@@ -17,7 +17,7 @@ export const webhooks = fp<WebhooksOptions>(async (app, { urls, secrets, allowed
   const deliveries = new Webhooks({ store: keys.webhooks, receivers, clock: systemClock, log: app.log, isStarted: () => keys.isStarted })
   metricsRegistry.registerMetric(new Counter({
     name: 'navis_keys_webhook_deliveries_total',
-    help: 'Events sent to receivers: delivered, failed and sent again, or given up after days.',
+    help: 'Events sent to receivers: delivered, failed and sent again, or given up after three days.',
     labelNames: ['outcome'],
     registers: [],
     collect () {
@@ -30,7 +30,7 @@ export const webhooks = fp<WebhooksOptions>(async (app, { urls, secrets, allowed
   }))
   metricsRegistry.registerMetric(new Gauge({
     name: 'navis_keys_webhook_oldest_seconds',
-    help: 'Since the oldest event happened that a receiver has not confirmed; 0: there is none.',
+    help: 'Age of the oldest event that a receiver has not confirmed; 0: there is none.',
     registers: [],
     collect () { this.set(deliveries.stats().oldestS) }
   }))

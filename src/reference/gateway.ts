@@ -10,7 +10,7 @@ export const gatewaySchemas: Readonly<Record<string, Schema>> = {
     required: ['jsonrpc'],
     properties: {
       jsonrpc: { const: '2.0' },
-      id: { anyOf: [{ type: 'string' }, { type: 'integer' }], description: 'Left out of a notification.' },
+      id: { anyOf: [{ type: 'string' }, { type: 'integer' }], description: 'A notification has none.' },
       method: { type: 'string' },
       params: { type: 'object' },
       result: { type: 'object' }
@@ -29,8 +29,8 @@ export const gatewaySchemas: Readonly<Record<string, Schema>> = {
         required: ['code', 'message'],
         properties: {
           code: { type: 'integer' },
-          message: { type: 'string', description: 'What went wrong and what to do, for people and assistants.' },
-          data: { type: 'object', properties: { code: { type: 'string', description: 'Stable: programs test this.' } } }
+          message: { type: 'string', description: 'What went wrong and what to do, for people and AI assistants.' },
+          data: { type: 'object', properties: { code: { type: 'string', description: 'Stable: test this in programs.' } } }
         }
       }
     }
@@ -38,7 +38,7 @@ export const gatewaySchemas: Readonly<Record<string, Schema>> = {
 }
 
 const sessionId: Parameter = { name: 'Mcp-Session-Id', in: 'header', required: false, description: 'The session that the answer to `initialize` opened, in revisions of MCP that have sessions.', schema: { type: 'string' } }
-const version: Parameter = { name: 'MCP-Protocol-Version', in: 'header', required: false, description: 'The revision of MCP that was agreed on.', schema: { type: 'string' } }
+const version: Parameter = { name: 'MCP-Protocol-Version', in: 'header', required: false, description: 'The negotiated revision of MCP.', schema: { type: 'string' } }
 const message = { schema: { $ref: '#/components/schemas/McpMessage' } }
 const stream = { schema: { type: 'string', description: 'Server-sent events, each with a message.' } }
 
@@ -49,9 +49,9 @@ const refusals: Readonly<Record<string, string>> = {
   404: 'This key has no such session.',
   413: 'The body is too large.',
   415: 'The content type is not supported.',
-  429: 'The key is over its rate limit, or has too many large requests under way.',
+  429: 'The key is over its rate limit, or has too many large requests in progress.',
   502: 'The MCP server behind the gateway cannot be reached, or failed. `error.data` says whether the message was sent to it.',
-  503: 'Whether the key is good is not known right now.',
+  503: 'It is not known right now whether the key is valid.',
   504: 'The MCP server did not answer in time.'
 }
 
@@ -83,8 +83,8 @@ function operationsAt (suffix: string): Record<string, Operation> {
       parameters: [sessionId, version],
       requestBody: { required: true, content: { 'application/json': { ...message, example: { jsonrpc: '2.0', id: 1, method: 'tools/list' } } } },
       responses: answers({
-        200: { description: 'The answer, at once or as a stream that ends with it.', content: { 'application/json': message, 'text/event-stream': stream } },
-        202: { description: 'A notification or an answer has been taken.' }
+        200: { description: 'The answer, as JSON or as an event stream that ends with it.', content: { 'application/json': message, 'text/event-stream': stream } },
+        202: { description: 'A notification or a response was accepted.' }
       }, 400, 401, 403, 404, 413, 415, 429, 502, 503, 504)
     },
     get: {
@@ -92,7 +92,7 @@ function operationsAt (suffix: string): Record<string, Operation> {
       operationId: `openMcpStream${suffix}`,
       ...gatewayTexts.openMcpStream,
       parameters: [sessionId, version],
-      responses: answers({ 200: { description: 'The stream. It ends when the key does.', content: { 'text/event-stream': stream } } }, 400, 401, 403, 404, 429, 502, 503, 504)
+      responses: answers({ 200: { description: 'The stream. It ends when the key is revoked or expires.', content: { 'text/event-stream': stream } } }, 400, 401, 403, 404, 429, 502, 503, 504)
     },
     delete: {
       ...common,

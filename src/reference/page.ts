@@ -38,7 +38,7 @@ function operationView ({ path, method, operation, isWebhook }: Listed, descript
 <h3><span class="method ${method}">${method.toUpperCase()}</span> <code>${path}</code></h3>
 <p class="summary">${prose(summary)}.</p>
 <p>${prose(text)}</p>
-<p class="credential">${isWebhook ? 'Sent by the service, signed.' : credentialOf(operation)}</p>
+<p class="credential">${isWebhook ? 'Sent by the service, with a signature.' : credentialOf(operation)}</p>
 ${parameters.length > 0 && html`<h4>Parameters</h4>${membersView(parameters.map(({ name, in: place, required = false, description, schema = {} }) => ({ name, place, required, schema: description === undefined ? schema : { ...schema, description } })))}`}
 ${media?.schema !== undefined && html`<h4>Body <small>${type}${requestBody?.required === false && ', may be left out'}</small></h4>${membersView(membersOf(resolved(media.schema, description), description))}`}
 <h4>Example</h4>

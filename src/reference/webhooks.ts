@@ -4,9 +4,9 @@ import { eventTexts, operations } from './texts.ts'
 const event = '#/components/schemas/Event'
 
 const parameters: readonly Parameter[] = [
-  { name: 'webhook-id', in: 'header', required: true, description: 'The id of the event, the same for each attempt.', schema: { type: 'string' } },
+  { name: 'webhook-id', in: 'header', required: true, description: 'The id of the event; the same in each attempt.', schema: { type: 'string' } },
   { name: 'webhook-timestamp', in: 'header', required: true, description: 'When this attempt was made, in seconds since the epoch.', schema: { type: 'integer' } },
-  { name: 'webhook-signature', in: 'header', required: true, description: 'For each secret: `v1,` and the base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`. Separated by spaces.', schema: { type: 'string' } }
+  { name: 'webhook-signature', in: 'header', required: true, description: 'For each secret: `v1,` and the base64 of the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`. Separated by spaces.', schema: { type: 'string' } }
 ]
 
 /** What the service sends to the URLs of `WEBHOOK_URLS`: an operation for each type of event that `GET /v1/events` knows. */
@@ -22,7 +22,7 @@ function webhook (type: string): Operation {
     operationId: `on${type.replace(/(?:^|[._])([a-z])/g, (_, letter: string) => letter.toUpperCase())}`,
     tags: ['webhooks'],
     summary: eventTexts[type] ?? type,
-    description: 'Sent by the service, at least once, and in order for each key. Any other answer than 2xx within 15 seconds makes the service send it again, for 3 days. Check the signature with a library of Standard Webhooks.',
+    description: 'Sent by the service at least once, and in order for each key. Without a 2xx answer within 15 seconds the service sends the event again, for up to 3 days. Verify the signature with a library for Standard Webhooks.',
     security: [],
     parameters: [...parameters],
     requestBody: { required: true, content: { 'application/json': { schema: body, example: { ...shown, type, ...type === 'key.expiring' ? { data: { ...shown!['data'] as object, days: 7 } } : {} } } } },

@@ -16,11 +16,11 @@ const details = Type.Object({
   rate_limit: Type.Optional(nullableObject(rateLimitSchema, 'null: no limit.')),
   grace_seconds: Type.Optional(Type.Integer()),
   grace_starts: Type.Optional(Type.String()),
-  max_lifetime_days: Type.Optional(nullableInteger('null: no such rule.')),
-  default_lifetime_days: Type.Optional(nullableInteger('null: no such rule.')),
-  unused_days: Type.Optional(nullableInteger('null: no such rule.')),
-  url: Type.Optional(Type.String({ description: 'Where a leaked token was found.' })),
-  source: Type.Optional(Type.String({ description: 'Who found it.' }))
+  max_lifetime_days: Type.Optional(nullableInteger('null: no rule.')),
+  default_lifetime_days: Type.Optional(nullableInteger('null: no rule.')),
+  unused_days: Type.Optional(nullableInteger('null: no rule.')),
+  url: Type.Optional(Type.String({ description: 'Where the leaked token was found.' })),
+  source: Type.Optional(Type.String({ description: 'Who found the token.' }))
 })
 
 const entrySchema = Type.Object({
@@ -44,13 +44,13 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['audit'],
       security: [{ management: [] }],
       operationId: 'listAudit',
-      summary: 'Who did what to which key when, newest first',
+      summary: 'List the audit trail: who changed which key, how and when, newest first',
       params: workspaceParams,
       querystring: Type.Object({
         key_id: Type.Optional(Type.String({ maxLength: 64 })),
         actor: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
-        from: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that counts.' })),
-        to: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that does not count any more.' })),
+        from: Type.Optional(Type.String({ format: 'date-time', description: 'The start of the time range (inclusive).' })),
+        to: Type.Optional(Type.String({ format: 'date-time', description: 'The end of the time range (exclusive).' })),
         ...pageQuery
       }, { additionalProperties: false }),
       response: {

@@ -14,13 +14,13 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['events'],
       security: [{ management: [] }],
       operationId: 'listEvents',
-      summary: 'What happened to keys, oldest first',
+      summary: 'List the events of keys, oldest first',
       querystring: Type.Object({
-        after: Type.Optional(Type.String({ maxLength: 64, description: '`next_after` of the answer before: only events that come after it. Left out: from the oldest on.' })),
-        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Events at most.' }))
+        after: Type.Optional(Type.String({ maxLength: 64, description: '`next_after` of the previous answer: only later events are returned. Omitted: start with the oldest event.' })),
+        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Maximum number of events.' }))
       }, { additionalProperties: false }),
       response: {
-        200: Type.Object({ events: Type.Array(eventSchema), next_after: nullable(Type.String({ description: 'null: there are no events so far.' })) }, { title: 'EventPage', description: 'Events in order, and where to go on.' }),
+        200: Type.Object({ events: Type.Array(eventSchema), next_after: nullable(Type.String({ description: 'null: there are no events yet.' })) }, { title: 'EventPage', description: 'Events in order, and the position for the next call.' }),
         ...problemAnswers(400, 401, 403, 503)
       }
     }

@@ -48,14 +48,14 @@ export const forwardAuthRoutes: FastifyPluginAsync<ForwardAuthOptions> = async (
     })
   }
 
-  const onlyGet = { tags: ['verification'], security: [{ key: [] }], summary: 'May this request pass? For proxies; any method', response: answers }
+  const onlyGet = { tags: ['verification'], security: [{ key: [] }], summary: 'Check the key of a request, for proxies; any method', response: answers }
   for (const url of [path, `${path}/*`]) {
     app.route({ method: allMethods(app), url, onRequest: answer, exposeHeadRoute: false, schema: { ...onlyGet, hide: url !== path }, handler })
   }
 }
 
 const answers = {
-  200: { description: 'It may. `x-auth-key-id`, `x-auth-workspace-id`, `x-auth-owner-id` and `x-auth-scopes` say whose it is.', type: 'null' },
+  200: { description: 'The request is allowed. `x-auth-key-id`, `x-auth-workspace-id`, `x-auth-owner-id` and `x-auth-scopes` describe its key.', type: 'null' },
   ...problemAnswers(400, 401, 403, 429, 503)
 }
 
@@ -109,12 +109,12 @@ function isKnown (query: object): boolean {
 }
 
 function unknownParameter (): KeysError {
-  return new KeysError('invalid_request', { detail: 'There is a parameter in the query that is not known here. There are "scope" and "mcp"; mind the case.' })
+  return new KeysError('invalid_request', { detail: 'Unknown query parameter. Known parameters: "scope" and "mcp", in lower case.' })
 }
 
 function unknownScope (): KeysError {
   return new KeysError('invalid_request', {
-    detail: 'There is no such scope. Ask for mcp:read or for mcp:write, once.',
+    detail: 'Unknown scope. Ask for mcp:read or mcp:write, once.',
     faults: [{ pointer: '/scope', detail: 'Must be mcp:read or mcp:write.' }]
   })
 }

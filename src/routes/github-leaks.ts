@@ -30,7 +30,7 @@ const signatureHeader = 'github-public-key-signature'
 
 const answer = Type.Object({
   token_hash: Type.String({ description: 'The SHA-256 of the token, in base64.' }),
-  token_type: Type.String({ description: 'As it was reported.' }),
+  token_type: Type.String({ description: 'The same as in the report.' }),
   label: Type.Enum(['true_positive', 'false_positive'])
 })
 
@@ -64,9 +64,9 @@ export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = a
       tags: ['leaks'],
       security: [{ github: [] }],
       operationId: 'reportLeaksByGithub',
-      summary: 'Reports of GitHub’s secret scanning; when this returns, every replica refuses the keys',
+      summary: 'Report leaked tokens from GitHub’s secret scanning; when this returns, every replica refuses their keys',
       headers: Type.Object({
-        'Github-Public-Key-Identifier': Type.String({ description: 'Which of GitHub’s keys has signed.' }),
+        'Github-Public-Key-Identifier': Type.String({ description: 'Identifies the key of GitHub that signed.' }),
         'Github-Public-Key-Signature': Type.String({ description: 'ECDSA (P-256, SHA-256) over the bytes of the body, in base64.' })
       }),
       body: Type.Array(Type.Object({
@@ -75,7 +75,7 @@ export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = a
         url: Type.Optional(Type.String()),
         source: Type.Optional(Type.String())
       }), { minItems: 1, maxItems: reportsMax }),
-      response: { 200: Type.Array(answer, { title: 'GithubLeakAnswers', description: 'A row for each report, in its order.' }), ...problemAnswers(400, 401, 413, 415, 429, 503) }
+      response: { 200: Type.Array(answer, { title: 'GithubLeakAnswers', description: 'One row for each report, in the order of the request.' }), ...problemAnswers(400, 401, 413, 415, 429, 503) }
     }
   }, async function reportLeaksByGithub (request, reply) {
     const body = request.body as unknown as Buffer
@@ -109,16 +109,16 @@ function reportsOf (body: Buffer): readonly Report[] {
   if (!Array.isArray(given) || given.length === 0 || given.length > reportsMax) throw invalid([{ pointer: '', detail: `Must be an array of 1 to ${reportsMax} reports.` }])
   return given.map((report: unknown, i) => {
     const { token, type, url } = (typeof report === 'object' ? report ?? {} : {}) as Record<string, unknown>
-    if (typeof token !== 'string' || token === '' || token.length > tokenMax) throw invalid([{ pointer: `/${i}/token`, detail: `Must be a text of 1 to ${tokenMax} characters.` }])
-    if (typeof type !== 'string' || type.length > 200) throw invalid([{ pointer: `/${i}/type`, detail: 'Must be a text of at most 200 characters.' }])
+    if (typeof token !== 'string' || token === '' || token.length > tokenMax) throw invalid([{ pointer: `/${i}/token`, detail: `Must be a string of 1 to ${tokenMax} characters.` }])
+    if (typeof type !== 'string' || type.length > 200) throw invalid([{ pointer: `/${i}/type`, detail: 'Must be a string of at most 200 characters.' }])
     return { token, type, url: typeof url === 'string' && url.length <= urlMax && urlPattern.test(url) ? url : undefined }
   })
 }
 
 function notSigned (): KeysError {
-  return new KeysError('unauthenticated', { detail: 'The report is not signed by GitHub: Github-Public-Key-Identifier and Github-Public-Key-Signature do not fit the body. Without GitHub, use POST /v1/leaks.' })
+  return new KeysError('unauthenticated', { detail: 'The report is not signed by GitHub: Github-Public-Key-Identifier and Github-Public-Key-Signature do not match the body. For reports from other sources, use POST /v1/leaks.' })
 }
 
 function tooManyReports (retryAfterS: number): KeysError {
-  return new KeysError('rate_limited', { detail: 'Too many reports came from this address. Send them again later, several in one.', retryAfterS })
+  return new KeysError('rate_limited', { detail: 'Too many reports came from this address. Try again later, with several leaks in one report.', retryAfterS })
 }

@@ -15,8 +15,8 @@ interface IntrospectOptions {
 
 const active = Type.Object({
   active: Type.Literal(true),
-  scope: Type.String({ description: 'All scopes that the key has, separated by spaces.' }),
-  sub: Type.String({ description: 'The owner; of a key without one, its id.' }),
+  scope: Type.String({ description: 'All scopes of the key, separated by spaces.' }),
+  sub: Type.String({ description: 'The owner of the key; for a key without an owner, the id of the key.' }),
   client_id: Type.String({ description: 'The id of the key.' }),
   workspace_id: Type.String(),
   exp: Type.Optional(Type.Integer({ description: 'Seconds since the epoch; absent: never.' })),
@@ -46,15 +46,15 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
       consumes: ['application/x-www-form-urlencoded'],
       body: Type.Object({
         token: Type.String({ minLength: 1 }),
-        token_type_hint: Type.Optional(Type.String({ description: 'Makes no difference: there is one type of token here.' })),
-        client_id: Type.Optional(Type.String({ description: 'With `client_secret`: the name of a service or management token. Else it makes no difference.' })),
-        client_secret: Type.Optional(Type.String({ description: 'That token, where no Authorization header has it (`client_secret_post`).' })),
-        resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Makes no difference.' })),
+        token_type_hint: Type.Optional(Type.String({ description: 'Ignored: there is only one type of token.' })),
+        client_id: Type.Optional(Type.String({ description: 'With `client_secret`: the name of a service or management token. Otherwise ignored.' })),
+        client_secret: Type.Optional(Type.String({ description: 'That token, if the Authorization header does not contain it (`client_secret_post`).' })),
+        resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Ignored.' })),
         address: Type.Optional(addressSchema),
-        scope: Type.Optional(Type.String({ description: 'Scopes that are needed, separated by spaces; a key without one of them is not active for the asker.' }))
+        scope: Type.Optional(Type.String({ description: 'Required scopes, separated by spaces; a key that lacks one of them is reported as not active.' }))
       }, { additionalProperties: false }),
       response: {
-        200: Type.Union([active, inactive], { title: 'Introspection', description: 'What the token is good for.' }),
+        200: Type.Union([active, inactive], { title: 'Introspection', description: 'The state of the token.' }),
         ...problemAnswers(400, 401, 403, 413, 415, 429, 503)
       }
     }

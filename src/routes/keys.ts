@@ -7,7 +7,7 @@ import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, 
 
 const tags = ['keys']
 const security = [{ management: [] }]
-const expiresAt = Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description: 'In the future; null: never.' })
+const expiresAt = Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description: 'Must be in the future; null: never.' })
 const reasonBody = Type.Union([
   Type.Object({ reason: Type.Optional(Type.String({ pattern: rules.reason.pattern })) }, { additionalProperties: false }),
   Type.Null(),
@@ -26,17 +26,17 @@ const allowedCidrs = Type.Union([Type.Array(Type.String()), Type.Null()], { desc
 const rateLimit = Type.Union([rateLimitSchema, Type.Null()], { description: 'null: no limit.' })
 const importBytesMax = 1024 * 1024
 const importedKey = Type.Object({
-  token_sha256: Type.String({ pattern: rules.digest.pattern, description: 'SHA-256 of the whole token, in hexadecimal, base64 or base64url.' }),
+  token_sha256: Type.String({ pattern: rules.digest.pattern, description: 'SHA-256 of the whole token, in hexadecimal or base64.' }),
   name: Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 }),
   scope: scopeSchema,
   hint: Type.Optional(Type.String({ pattern: rules.hint.pattern, description: 'The first four characters of the token after its prefix, … and the last four.' })),
   owner_id: Type.Optional(Type.Union([Type.String({ pattern: rules.ownerId.pattern }), Type.Null()])),
   expires_at: Type.Optional(expiresAt),
-  created_at: Type.Optional(Type.String({ format: 'date-time', description: 'When the other system made it. The maximum of the policy counts from here.' })),
+  created_at: Type.Optional(Type.String({ format: 'date-time', description: 'When the other system created the key. The maximum lifetime of the policy counts from this time.' })),
   metadata: Type.Optional(metadataSchema)
 }, strict)
 const idempotencyHeader = (description: string) => Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255, description })) })
-const createdKey = (title: string, description: string) => Type.Object({ ...keySchema.properties, token: Type.String({ description: 'Shown here and never again.' }) }, { title, description })
+const createdKey = (title: string, description: string) => Type.Object({ ...keySchema.properties, token: Type.String({ description: 'Shown only in this answer.' }) }, { title, description })
 
 /** Makes, shows and ends keys; for holders of a management token. */
 export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -50,9 +50,9 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'createKey',
-      summary: 'Make a key; the answer has its token, once',
+      summary: 'Create a key; only this answer contains its token',
       params: workspaceParams,
-      headers: idempotencyHeader('The same one with the same body makes one key within 24 hours.'),
+      headers: idempotencyHeader('Within 24 hours, the same value with the same body creates one key.'),
       body: Type.Object({
         name: Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 }),
         scope: scopeSchema,
@@ -63,7 +63,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
         rate_limit: Type.Optional(rateLimit)
       }, strict),
       response: {
-        201: createdKey('CreatedKey', 'The key was made.'),
+        201: createdKey('CreatedKey', 'The key was created.'),
         ...problemAnswers(400, 401, 403, 409, 413, 415, 422, 503)
       }
     }
@@ -91,14 +91,14 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'importKeys',
-      summary: 'Take over keys of another system by the SHA-256 of their tokens, all of them or none',
+      summary: 'Import keys of another system by the SHA-256 of their tokens, all of them or none',
       params: workspaceParams,
       querystring: Type.Object({}, strict),
       body: Type.Object({ keys: Type.Array(importedKey, { minItems: 1, maxItems: rules.importKeysMax }) }, strict),
       response: {
         201: Type.Object({
-          imported: Type.Integer({ description: 'So many keys were made.' }),
-          already_there: Type.Integer({ description: 'So many tokens the workspace had already. Their keys stay as they are.' })
+          imported: Type.Integer({ description: 'Number of keys that were imported.' }),
+          already_there: Type.Integer({ description: 'Number of tokens that the workspace already had. Their keys are not changed.' })
         }, { title: 'ImportedKeys', description: 'The tokens work from now on.' }),
         ...problemAnswers(400, 401, 403, 409, 413, 415, 503)
       }
@@ -123,8 +123,8 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
         status: Type.Optional(Type.Enum(['active', 'expired', 'revoked', 'all'], { default: 'active' })),
         owner_id: Type.Optional(Type.String({ pattern: rules.ownerId.pattern })),
         scope: Type.Optional(scopeSchema),
-        q: Type.Optional(Type.String({ minLength: 1, maxLength: 100, pattern: rules.text.pattern, description: 'A part of the name, in any case.' })),
-        unused_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500, description: 'Not used for so many days: since the last use, else since the key was made.' })),
+        q: Type.Optional(Type.String({ minLength: 1, maxLength: 100, pattern: rules.text.pattern, description: 'A part of the name, case-insensitive.' })),
+        unused_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500, description: 'Only keys that were not used for this many days, counted from the last use or, if never used, from the creation.' })),
         expires_within_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500 })),
         ...pageQuery
       }, strict),
@@ -160,7 +160,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'updateKey',
-      summary: 'Change the name, expiry, addresses or rate limit of a key; whatever narrows is in force everywhere when this returns',
+      summary: 'Change the name, expiry, addresses or rate limit of a key; every restriction is in force on every replica when this returns',
       params: keyParams,
       querystring: Type.Object({}, strict),
       body: Type.Object({
@@ -169,7 +169,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
         allowed_cidrs: Type.Optional(allowedCidrs),
         rate_limit: Type.Optional(rateLimit)
       }, { ...strict, minProperties: 1 }),
-      response: { 200: Type.Object(keySchema.properties, { title: 'Key', description: 'The key as it is now.' }), ...problemAnswers(400, 401, 403, 404, 409, 413, 415, 503) }
+      response: { 200: Type.Object(keySchema.properties, { title: 'Key', description: 'The key after the change.' }), ...problemAnswers(400, 401, 403, 404, 409, 413, 415, 503) }
     }
   }, async function updateKey (request) {
     const { workspace_id: workspaceId, key_id: keyId } = request.params
@@ -183,14 +183,14 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'rotateKey',
-      summary: 'Give a key a new token; the answer has it, once. The one before ends now, or after its grace',
+      summary: 'Give a key a new token; only this answer contains it. The previous token ends now, or after its grace period',
       params: keyParams,
       querystring: Type.Object({}, strict),
-      headers: idempotencyHeader('The same one with the same body rotates the key once within 24 hours.'),
+      headers: idempotencyHeader('Within 24 hours, the same value with the same body rotates the key once.'),
       body: Type.Union([
         Type.Object({
-          grace_seconds: Type.Optional(Type.Integer({ minimum: 0, maximum: rules.graceSecondsMax, default: 0, description: 'For how long the token before goes on working. Never longer than the key.' })),
-          grace_starts: Type.Optional(Type.Enum(['now', 'first_use'], { default: 'now', description: '`first_use`: the grace begins when the new token is used for the first time, and the token before ends 30 days after the rotation at the latest.' }))
+          grace_seconds: Type.Optional(Type.Integer({ minimum: 0, maximum: rules.graceSecondsMax, default: 0, description: 'How long the previous token still works. It never works longer than the key.' })),
+          grace_starts: Type.Optional(Type.Enum(['now', 'first_use'], { default: 'now', description: '`first_use`: the grace period begins when the new token is used for the first time; the previous token ends at the latest 30 days after the rotation.' }))
         }, strict),
         Type.Null(),
         Type.Undefined()
@@ -215,7 +215,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       params: keyParams,
       querystring: Type.Object({}, strict),
       body: reasonBody,
-      response: { 204: Type.Null({ description: 'Revoked, now or before.' }), ...problemAnswers(400, 401, 403, 404, 413, 415, 503) }
+      response: { 204: Type.Null({ description: 'The key is revoked; it may have been revoked before.' }), ...problemAnswers(400, 401, 403, 404, 413, 415, 503) }
     }
   }, async function revokeKey (request, reply) {
     const { workspace_id: workspaceId, key_id: keyId } = request.params

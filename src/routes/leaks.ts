@@ -11,14 +11,14 @@ const bytesMax = 1024 * 1024
 const report = Type.Object({
   token: Type.Optional(Type.String({ minLength: 1, maxLength: 1024, description: 'The token as it was found.' })),
   token_sha256: Type.Optional(Type.String({ pattern: rules.digest.pattern, description: 'Instead of the token: its SHA-256, in hexadecimal or base64.' })),
-  url: Type.Optional(Type.String({ maxLength: 2048, pattern: rules.text.pattern, description: 'Where it was found.' })),
-  source: Type.Optional(Type.String({ maxLength: 200, pattern: rules.text.pattern, description: 'Who found it.' }))
+  url: Type.Optional(Type.String({ maxLength: 2048, pattern: rules.text.pattern, description: 'Where the token was found.' })),
+  source: Type.Optional(Type.String({ maxLength: 200, pattern: rules.text.pattern, description: 'Who found the token.' }))
 }, { additionalProperties: false, title: 'LeakReport' })
 
 const answer = Type.Object({
-  token_sha256: Type.String({ description: 'In hexadecimal.' }),
-  result: Type.Enum(['true_positive', 'false_positive'], { description: '`true_positive`: it is, or was, a token of a key here.' }),
-  revoked: Type.Boolean({ description: 'Whether this report ended its key.' })
+  token_sha256: Type.String({ description: 'The digest in hexadecimal.' }),
+  result: Type.Enum(['true_positive', 'false_positive'], { description: '`true_positive`: it is, or was, a token of a key of this service.' }),
+  revoked: Type.Boolean({ description: 'Whether this report revoked the key.' })
 }, { title: 'LeakAnswer' })
 
 /** Tokens that were found where they must not be; for holders of a management token. */
@@ -35,12 +35,12 @@ export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'reportLeaks',
       summary: 'Report tokens that have leaked; when this returns, every replica refuses their keys',
       body: Type.Array(report, { minItems: 1, maxItems: 1000 }),
-      response: { 200: Type.Array(answer, { title: 'LeakAnswers', description: 'A row for each report, in its order.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
+      response: { 200: Type.Array(answer, { title: 'LeakAnswers', description: 'One row for each report, in the order of the request.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
     }
   }, async function reportLeaks (request) {
     const leaks = request.body.map(({ token, token_sha256: sha256, url, source }, index) => {
       for (const [name, text] of [['url', url], ['source', source]]) {
-        if (text !== undefined && app.holdsSecret(text)) throw invalid([{ pointer: `/${index}/${name}`, detail: 'Holds a token or a secret, and would be kept. Leave that part of it out.' }])
+        if (text !== undefined && app.holdsSecret(text)) throw invalid([{ pointer: `/${index}/${name}`, detail: 'Contains a token or a secret, and would be stored. Remove that part.' }])
       }
       return { digest: digestOf(token, sha256, index), url, source }
     })
@@ -54,7 +54,7 @@ export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
 }
 
 function digestOf (token: string | undefined, sha256: string | undefined, index: number): Digest {
-  if ((token === undefined) === (sha256 === undefined)) throw invalid([{ pointer: `/${index}`, detail: 'Must have either token or token_sha256.' }])
+  if ((token === undefined) === (sha256 === undefined)) throw invalid([{ pointer: `/${index}`, detail: 'Either token or token_sha256 is required.' }])
   if (token !== undefined) return digestFromBytes(hash('sha256', token, 'buffer'))
   return digestFromText(sha256!)
 }

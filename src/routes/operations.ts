@@ -11,27 +11,27 @@ declare module 'fastify' {
 
 const readySchema = Type.Object({
   status: Type.Enum(['ready', 'not_ready', 'stopping']),
-  postgres: Type.Enum(['up', 'down'], { description: 'Whether the newest renewal of the trust window was answered. Down costs readiness when the window has ended.' }),
+  postgres: Type.Enum(['up', 'down'], { description: 'Whether the newest renewal of the trust window was answered. The replica becomes not ready when it is down and the window has ended.' }),
   standbys: Type.Union([Type.Object({
     count: Type.Integer(),
-    not_waited_for: Type.Integer({ description: 'Those that may lack what a commit has confirmed. A failover to one loses revocations that were answered.' })
-  }), Type.Null()], { description: 'Servers that follow the database, as of a few seconds ago; null while that is not known. They do not cost readiness.' }),
-  redis: Type.Enum(['up', 'refusing', 'down', 'unused'], { description: '`refusing`: it answers, with errors. Neither that nor `down` costs readiness, only speed.' }),
+    not_waited_for: Type.Integer({ description: 'Standbys that may lack confirmed commits. A failover to one of them loses confirmed revocations.' })
+  }), Type.Null()], { description: 'Standbys of the database, as known a few seconds ago; null while that is not known. They do not affect readiness.' }),
+  redis: Type.Enum(['up', 'refusing', 'down', 'unused'], { description: '`refusing`: Redis answers with errors. `refusing` and `down` make requests slower but do not affect readiness.' }),
   redis_refusal: Type.Union([Type.String(), Type.Null()], { description: 'The code of what Redis refuses, such as `READONLY` or `OOM`; null while it refuses nothing.' }),
   window: Type.Object({
     state: Type.Enum(['open', 'shut']),
     renewal_age_ms: Type.Union([Type.Integer(), Type.Null()], { description: 'Since the newest renewal was sent; null before the first.' }),
-    applied: Type.Integer({ description: 'Place in the revocation log up to which everything is known here.' }),
-    floor: Type.Union([Type.Integer(), Type.Null()], { description: 'Entries older than this place are read again; null before the first renewal.' }),
+    applied: Type.Integer({ description: 'Position in the revocation log up to which this replica knows all changes.' }),
+    floor: Type.Union([Type.Integer(), Type.Null()], { description: 'Cached entries that are older than this position are read again; null before the first renewal.' }),
     tail_rows: Type.Integer(),
-    members: Type.Integer({ description: 'Replicas that a revocation waits for, as last read; 0 until the first change.' })
+    members: Type.Integer({ description: 'Number of replicas that a revocation waits for, as last read; 0 until the first change.' })
   }),
   mcp_upstreams: Type.Optional(Type.Array(Type.Object({
     name: Type.String(),
-    state: Type.Enum(['unknown', 'up', 'failing'], { description: 'How the newest request to it ended; `unknown` before the first.' }),
+    state: Type.Enum(['unknown', 'up', 'failing'], { description: 'The outcome of the newest request to it; `unknown` before the first.' }),
     cause: Type.Union([Type.String(), Type.Null()], { description: 'Why it fails.' })
-  }), { description: 'The servers behind the MCP gateway. One that fails does not make this replica unready.' }))
-}, { title: 'Readiness', description: 'What is there and what is away, as far as it is known. No store is asked.' })
+  }), { description: 'The servers behind the MCP gateway. A failing server does not affect readiness.' }))
+}, { title: 'Readiness', description: 'The known state of each dependency. This call sends no request to them.' })
 
 export interface OperationsOptions {
   readonly keys: Keys
@@ -50,14 +50,14 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
 
   app.get('/livez', {
     config,
-    schema: { tags, operationId: 'livez', summary: 'The process turns', response: { 200: Type.Object({ status: Type.Literal('live') }, { description: 'It does.' }) } }
+    schema: { tags, operationId: 'livez', summary: 'Check that the process runs', response: { 200: Type.Object({ status: Type.Literal('live') }, { description: 'It does.' }) } }
   }, async function livez () {
     return { status: 'live' as const }
   })
 
   app.get('/readyz', {
     config,
-    schema: { tags, operationId: 'readyz', summary: 'Whether requests should be sent here', response: { 200: readySchema, 503: readySchema } }
+    schema: { tags, operationId: 'readyz', summary: 'Check whether this replica should get requests', response: { 200: readySchema, 503: readySchema } }
   }, async function readyz (_request, reply) {
     const health = keys.health()
     const { renewalAgeMs, applied, floor, recentRows, members } = keys.window.snapshot()
@@ -84,7 +84,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
 
   app.get('/metrics', {
     config,
-    schema: { tags, operationId: 'metrics', summary: 'Prometheus metrics', response: { 200: { description: 'Text format 0.0.4; at most a second old.', content: { 'text/plain': { schema: Type.String() } } } } }
+    schema: { tags, operationId: 'metrics', summary: 'Prometheus metrics', response: { 200: { description: 'Text format 0.0.4; at most one second old.', content: { 'text/plain': { schema: Type.String() } } } } }
   }, async function scrape (_request, reply) {
     return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics() as unknown as string)
   })

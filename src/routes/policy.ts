@@ -9,13 +9,13 @@ const tags = ['policy']
 const security = [{ management: [] }]
 const strict = { additionalProperties: false }
 
-const days = (description: string) => Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: policyDaysMax }), Type.Null()], { description: `${description} Null or left out: no such rule.` }))
+const days = (description: string) => Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: policyDaysMax }), Type.Null()], { description: `${description} Null or omitted: no rule.` }))
 
 const policySchema = Type.Object({
-  max_lifetime_days: nullableInteger('null: no such rule of the workspace.'),
-  default_lifetime_days: nullableInteger('null: no such rule of the workspace.'),
-  unused_days: nullableInteger('null: no such rule of the workspace.')
-}, { title: 'Policy', description: 'The policy of the workspace. Where the settings of the service have one too, the stricter counts.' })
+  max_lifetime_days: nullableInteger('null: the workspace has no such rule.'),
+  default_lifetime_days: nullableInteger('null: the workspace has no such rule.'),
+  unused_days: nullableInteger('null: the workspace has no such rule.')
+}, { title: 'Policy', description: 'The policy of the workspace. If the settings of the service have a rule too, the stricter rule applies.' })
 
 /** How long the keys of a workspace may live; for holders of a management token. */
 export const policyRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -28,7 +28,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'getPolicy',
-      summary: 'How long the keys of a workspace may live',
+      summary: 'Show the policy of a workspace: how long its keys may live',
       params: workspaceParams,
       querystring: Type.Object({}, strict),
       response: { 200: policySchema, ...problemAnswers(400, 401, 403, 503) }
@@ -42,14 +42,14 @@ export const policyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       security,
       operationId: 'setPolicy',
-      summary: 'Replace the policy of a workspace; what it shortens is in force everywhere when this returns',
+      summary: 'Replace the policy of a workspace; keys that it shortens are shortened on every replica when this returns',
       params: workspaceParams,
       querystring: Type.Object({}, strict),
       body: Type.Object({
-        max_lifetime_days: days('The longest life of a key, from the making of its newest token.'),
-        default_lifetime_days: days('The life of a key that is made without an expiry.'),
-        unused_days: days('A key that is not used for so long is revoked, 7 days after an event has said so.'),
-        apply: Type.Optional(Type.Enum(['new', 'all'], { default: 'new', description: '`all`: also shortens the keys that exist.' }))
+        max_lifetime_days: days('Maximum lifetime of a key, from the creation of its newest token.'),
+        default_lifetime_days: days('Lifetime of a key that is created without an expiry.'),
+        unused_days: days('A key that is not used for this long is revoked, 7 days after an event has announced it.'),
+        apply: Type.Optional(Type.Enum(['new', 'all'], { default: 'new', description: '`all`: also shorten the existing keys.' }))
       }, strict),
       response: { 200: policySchema, ...problemAnswers(400, 401, 403, 413, 415, 503) }
     }

@@ -17,14 +17,14 @@ export const revokeRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['verification'],
       security: [],
       operationId: 'revokeToken',
-      summary: 'OAuth 2.0 token revocation (RFC 7009): in force everywhere when this returns',
+      summary: 'OAuth 2.0 token revocation (RFC 7009): in force on every replica when this returns',
       consumes: ['application/x-www-form-urlencoded'],
       body: Type.Object({
-        token: Type.String({ minLength: 1, maxLength: 1024, description: 'A token in its grace ends alone, the newest one ends its key. One that is not known is nothing to be done about.' }),
-        token_type_hint: Type.Optional(Type.String({ description: 'Makes no difference: there is one type of token here.' })),
-        client_id: Type.Optional(Type.String({ description: 'Makes no difference.' }))
+        token: Type.String({ minLength: 1, maxLength: 1024, description: 'A previous token in its grace period ends alone; the newest token ends the whole key. An unknown token is ignored.' }),
+        token_type_hint: Type.Optional(Type.String({ description: 'Ignored: there is only one type of token.' })),
+        client_id: Type.Optional(Type.String({ description: 'Ignored.' }))
       }, { additionalProperties: false }),
-      response: { 200: Type.Object({}, { description: 'The token is refused everywhere, whatever it was.' }), ...problemAnswers(400, 413, 415, 429, 503) }
+      response: { 200: Type.Object({}, { description: 'Every replica refuses the token, whether it was known or not.' }), ...problemAnswers(400, 413, 415, 429, 503) }
     }
   }, async function revokeToken (request, reply) {
     const { token } = request.body

@@ -9,7 +9,7 @@ const count = (description: string) => Type.Integer({ minimum: 0, description })
 
 const usageSchema = Type.Object({
   days: Type.Array(Type.Object({
-    day: Type.String({ format: 'date', description: 'A day, UTC. Days without any use are left out.' }),
+    day: Type.String({ format: 'date', description: 'A day (UTC). Days without any use are omitted.' }),
     accepted: count('Verifications that were accepted.'),
     refused: Type.Record(Type.String(), Type.Integer(), { description: 'Verifications that were refused, by reason.' })
   })),
@@ -25,11 +25,11 @@ const usageSchema = Type.Object({
     required: ['at', 'address', 'client'],
     properties: {
       at: { type: 'string', format: 'date-time' },
-      address: { type: ['string', 'null'], description: 'As far as it is kept: see USAGE_ADDRESSES.' },
-      client: { type: ['string', 'null'], description: 'What the client says that it is.' }
+      address: { type: ['string', 'null'], description: 'As much of it as USAGE_ADDRESSES stores.' },
+      client: { type: ['string', 'null'], description: 'The name that the client gives itself.' }
     }
   })
-}, { title: 'Usage', description: 'What a key was used for.' })
+}, { title: 'Usage', description: 'The usage of a key.' })
 
 const callSchema = Type.Object({
   at: Type.String({ format: 'date-time' }),
@@ -53,11 +53,11 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['usage'],
       security: [{ management: [] }],
       operationId: 'getKeyUsage',
-      summary: 'What a key was used for, by day and by tool, and who used it last',
+      summary: 'Show the usage of a key, by day and by tool, and its last use',
       params: keyParams,
       querystring: Type.Object({
-        from: day('The first day, UTC, such as 2027-01-31. 30 days before `to` where it is left out.'),
-        to: day('The last day, UTC. Today where it is left out.')
+        from: day('The first day (UTC), such as 2027-01-31. Default: 30 days before `to`.'),
+        to: day('The last day (UTC). Default: today.')
       }, { additionalProperties: false }),
       response: { 200: usageSchema, ...problemAnswers(400, 401, 403, 404, 503) }
     }
@@ -80,18 +80,18 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['usage'],
       security: [{ management: [] }],
       operationId: 'listCalls',
-      summary: 'The gateway\'s calls, newest first: who called which tool, and how it ended',
+      summary: 'List the calls of the gateway, newest first: which key called which tool, and the outcome',
       params: workspaceParams,
       querystring: Type.Object({
         key_id: Type.Optional(Type.String({ maxLength: 64 })),
         tool: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
         decision: Type.Optional(Type.Enum(['passed', 'denied', 'failed'])),
-        from: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that counts.' })),
-        to: Type.Optional(Type.String({ format: 'date-time', description: 'The first moment that does not count any more.' })),
+        from: Type.Optional(Type.String({ format: 'date-time', description: 'The start of the time range (inclusive).' })),
+        to: Type.Optional(Type.String({ format: 'date-time', description: 'The end of the time range (exclusive).' })),
         ...pageQuery
       }, { additionalProperties: false }),
       response: {
-        200: Type.Object({ calls: Type.Array(callSchema), next_cursor: Type.Union([Type.String(), Type.Null()]) }, { title: 'CallPage', description: 'A page of calls. Never an argument or a result.' }),
+        200: Type.Object({ calls: Type.Array(callSchema), next_cursor: Type.Union([Type.String(), Type.Null()]) }, { title: 'CallPage', description: 'A page of calls, without arguments and results.' }),
         ...problemAnswers(400, 401, 403, 503)
       }
     }

@@ -36,9 +36,9 @@ export const verifyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['verification'],
       security: [{ service: [] }, { management: [] }],
       operationId: 'verify',
-      summary: 'Whose token is this, and may it do that? A refusal is an answer, not an error',
+      summary: 'Verify a token and a scope. A refusal is an answer, not an error',
       body: Type.Object({
-        token: Type.String({ description: 'As it was presented, whatever it looks like.' }),
+        token: Type.String({ description: 'The token as the client sent it, in any form.' }),
         scope: Type.Optional(scopeSchema),
         address: Type.Optional(addressSchema)
       }, { additionalProperties: false }),

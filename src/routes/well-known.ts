@@ -14,7 +14,7 @@ const paths = [
 export const wellKnownRoutes: FastifyPluginAsync = async (app) => {
   for (const path of paths) {
     app.get(path, { schema: { hide: true } }, async function noOAuth () {
-      throw new KeysError('not_found', { detail: 'There is no OAuth here: put the key into the Authorization header of the client, as "Bearer <key>".' })
+      throw new KeysError('not_found', { detail: 'This server does not use OAuth: put the key into the Authorization header of the client, as "Bearer <key>".' })
     })
   }
 }

@@ -90,7 +90,7 @@ export class PostgresTier implements Lookup {
     if (last?.has(digest) === true) return last.answer
     if (this.#waitingDigests >= this.#waitingMax) {
       this.#counts.refused++
-      return Promise.reject(unavailable('Too many keys are being looked up at once. Try again.'))
+      return Promise.reject(unavailable('Too many keys are being looked up at the same time. Try again.'))
     }
     const batch = last !== undefined && last.size < this.#digestsPerStatementMax ? last : this.#newBatch()
     batch.add(digest)

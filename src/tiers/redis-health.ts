@@ -7,7 +7,7 @@ const currentMs = 12_000
 const advice: Readonly<Record<string, string>> = {
   READONLY: 'Redis is a replica and takes no writes. Is REDIS_URL the primary? Sentinels are followed with redis+sentinel://',
   OOM: 'Redis has no memory left: raise maxmemory, or set maxmemory-policy to allkeys-lru',
-  MOVED: 'Redis is a node of a Cluster: use redis+cluster:// in REDIS_URL',
+  MOVED: 'Redis is a node of a Redis Cluster: use redis+cluster:// in REDIS_URL',
   NOPERM: 'the Redis user lacks rights: docs/container.md lists those that are needed',
   NOAUTH: 'Redis asks for a password: put it into REDIS_URL',
   WRONGPASS: 'Redis refuses the user or the password in REDIS_URL',
@@ -47,10 +47,10 @@ export class RedisHealth {
       timer.refresh()
       return
     }
-    this.#log.warn({ failure: code }, `Redis refuses: ${advice[code] ?? 'see its own documentation for the code'}. Revocation and verification stay right, and slower`)
+    this.#log.warn({ failure: code }, `Redis refuses: ${advice[code] ?? 'see its own documentation for the code'}. Revocation and verification stay correct but are slower`)
     this.#current.set(code, setTimeout(() => {
       this.#current.delete(code)
-      this.#log.info({ failure: code }, 'Redis refuses this no longer')
+      this.#log.info({ failure: code }, 'Redis no longer refuses commands')
     }, currentMs).unref())
   }
 

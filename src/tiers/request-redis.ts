@@ -30,11 +30,11 @@ export function requestRedis (source: Pick<RedisSource, 'duplicate'>, log: Logge
     // What Redis answers, the source tells of.
     if (!isAway && refusalOf(error) === undefined) {
       isAway = true
-      log.warn({ failure: error.code ?? error.name }, 'Redis is away: keys are looked up in Postgres')
+      log.warn({ failure: error.code ?? error.name }, 'Redis cannot be reached: keys are looked up in Postgres')
     }
   })
   redis.on('ready', () => {
-    if (isAway) log.info({}, 'Redis is back')
+    if (isAway) log.info({}, 'Redis can be reached again')
     isAway = false
     probe(redis)
   })

@@ -46,7 +46,7 @@ export class RedisSharedRates implements SharedRates {
       const [granted, backlog] = await this.#redis.navisSettle(`${prefix}:rate:${keyId}`,
         limit.windowSeconds * 1000 / limit.requests, limit.requests, debt, want, announces ? rateChannel(prefix) : '', keyId)
       const backlogMs = Number(backlog)
-      if (!Number.isFinite(granted) || !Number.isFinite(backlogMs)) throw new Error('Redis gave an answer that the script cannot give.')
+      if (!Number.isFinite(granted) || !Number.isFinite(backlogMs)) throw new Error('Redis returned an answer that the script never returns.')
       return { granted, backlogMs }
     }))
   }

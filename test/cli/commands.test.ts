@@ -39,7 +39,7 @@ t.test('a key is shown, edited, rotated and verified', async (t) => {
   t.match(await json(['keys', 'edit', id, ...acme, '--expires', 'none', '--allowed-cidrs', 'none', '--rate-limit', 'none']), { name: 'desk', expires_at: null, allowed_cidrs: null, rate_limit: null })
   t.match(await cli(['verify', '--scope', 'mcp:read'], { input: `${token}\n` }), { code: 0, stdout: /^valid: key / })
   const rotated = await cli(['keys', 'rotate', id, ...acme, '--grace-seconds', '600'])
-  t.match(rotated, { code: 0, stdout: /^nops_\w{38}\n$/, stderr: /the token before .* ends/ })
+  t.match(rotated, { code: 0, stdout: /^nops_\w{38}\n$/, stderr: /the previous token .* ends/ })
   t.match(await json(['verify'], { input: rotated.stdout }), { valid: true, key: { id, scopes: ['mcp:read'] } })
   await json(['keys', 'rotate', id, ...acme])
   t.match(await cli(['verify', '--json'], { input: token }), { code: 1, stdout: /"reason": "revoked"/ })

@@ -120,7 +120,7 @@ const refused = [
   { when: 'a secret has no name', env: { MANAGEMENT_TOKENS: 'hush-hush'.repeat(5) }, fault: /^MANAGEMENT_TOKENS: entry 1 is not of the form name=secret/ },
   { when: 'a list has an empty entry', env: { MANAGEMENT_TOKENS: `a=${secret},` }, fault: /^MANAGEMENT_TOKENS: entry 2 is not of the form/ },
   { when: 'a name comes twice', env: { MANAGEMENT_TOKENS: `a=${secret},a=${otherSecret}` }, fault: /^MANAGEMENT_TOKENS: entry 2 has the name of an earlier one/ },
-  { when: 'a secret comes twice', env: { MANAGEMENT_TOKENS: `a=${secret}`, SERVICE_TOKENS: `b=${secret}` }, fault: /a secret stands there twice/ },
+  { when: 'a secret comes twice', env: { MANAGEMENT_TOKENS: `a=${secret}`, SERVICE_TOKENS: `b=${secret}` }, fault: /a secret occurs twice/ },
   { when: 'a secret looks like a key', env: { MANAGEMENT_TOKENS: `a=nops_${secret}` }, fault: /^MANAGEMENT_TOKENS: entry 1 .*keys never manage keys/ },
   { when: 'a secret looks like a key of another prefix', env: { TOKEN_PREFIX: 'acme_', SERVICE_TOKENS: `a=acme_${secret}` }, fault: /^SERVICE_TOKENS: entry 1 .*looks like a key/ },
   { when: 'a secret looks like a key of an accepted prefix', env: { TOKEN_PREFIXES_ACCEPTED: 'old_,sk_live_', SERVICE_TOKENS: `a=sk_live_${secret}` }, fault: /^SERVICE_TOKENS: entry 1 .*looks like a key/ },
@@ -181,7 +181,7 @@ t.test('the settings of the database stand instead of the URL, or over its parts
   const over = readConfig({ ...management, DATABASE_URL: 'postgres://u:old@h:1/d?connect_timeout=3', DATABASE_PORT: '2', DATABASE_PASSWORD: 'new&?=', DATABASE_CA_FILE: '/ca.pem' })
   t.match(addressOf(over.databaseUrl ?? ''), { hosts: [{ host: 'h', port: 2 }], user: 'u', password: 'new&?=', database: 'd', connectTimeoutSeconds: 3, sslMode: 'verify-full', caFile: '/ca.pem' })
   t.throws(() => readConfig({ DATABASE_NAME: 'keys' }), /DATABASE_HOST or DATABASE_URL is needed/)
-  t.throws(() => readConfig({ ...management, DATABASE_URL: 'postgres://h/d?channel_binding=require' }), /DATABASE_URL cannot be used: its parameter channel_binding may be/)
+  t.throws(() => readConfig({ ...management, DATABASE_URL: 'postgres://h/d?channel_binding=require' }), /DATABASE_URL cannot be used: its parameter channel_binding must be/)
   t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: 'Keys"' }), /DATABASE_SCHEMA must be lower-case/)
 })
 

@@ -17,13 +17,13 @@ t.test('what cannot be meant is refused with what to do, and without the secret'
   const rows = [
     { url: 'redis://hush@h1,h2', says: /several hosts/ },
     { url: 'redis+sentinel://x:hush@h1', says: /must name the master/ },
-    { url: 'redis+cluster://x:hush@h1/2', says: /number 0 alone/ },
-    { url: 'redis://x:hush@h1/main', says: /number of a database/ },
+    { url: 'redis+cluster://x:hush@h1/2', says: /only database 0/ },
+    { url: 'redis://x:hush@h1/main', says: /must end with a database number/ },
     { url: 'redis://x:hush@h1:99999', says: /host that is not host:port/ },
-    { url: 'redis://x:hush@h1?family=hush', says: /not known here: family/ },
+    { url: 'redis://x:hush@h1?family=hush', says: /unknown parameter: family/ },
     { url: 'redis://x:hu%sh@h1', says: /percent/ },
     { url: 'redis+other://x:hush@h1', says: /must be a URL such as/ },
-    { url: 'redis://x:hush/a@h1', says: /must end with the number/ }
+    { url: 'redis://x:hush/a@h1', says: /must end with a database number/ }
   ]
   for (const { url, says } of rows) {
     t.throws(() => parseRedisUrl(url), RedisUrlError, url)

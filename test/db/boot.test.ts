@@ -34,7 +34,7 @@ t.test('each cause of waiting is told once, not at every try', async (t) => {
   const { booted, lines } = setup([full, full, refused(), 'opened'])
   t.equal(await booted, 'opened')
   t.same(lines, [
-    '{"code":"53300"} Postgres has no connection left for us: raise max_connections on the server (or the role’s CONNECTION LIMIT), or lower DATABASE_CONNECTIONS_MAX or the number of replicas; trying again every second',
+    '{"code":"53300"} Postgres has no free connection: raise max_connections on the server (or the role’s CONNECTION LIMIT), or lower DATABASE_CONNECTIONS_MAX or the number of replicas; trying again every second',
     '{"code":"no answer"} Postgres cannot be reached; trying again every second'
   ])
 })

@@ -194,6 +194,6 @@ test('the official clients, inspector and mcp-remote work through the gateway', 
     t.teardown(() => client.close())
     t.strictSame(names(await client.listTools()), readable)
     t.match(await client.callTool({ name: 'echo', arguments: { message: 'hi' } }), { content: [{ text: 'Echo: hi' }] })
-    await t.rejects(client.callTool({ name: 'toggle-simulated-logging', arguments: {} }), { message: /There is no OAuth here.*mcp:write/ })
+    await t.rejects(client.callTool({ name: 'toggle-simulated-logging', arguments: {} }), { message: /This server does not use OAuth.*mcp:write/ })
   })
 })

@@ -43,7 +43,7 @@ test('the service passes MCP on, counts it, signs who calls, and still has no OA
     for (const method of ['GET', 'POST']) {
       const answer = await fetch(origin + path, { method, ...(method === 'POST' ? { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } } : {}) })
       t.equal(answer.status, 404)
-      t.match(await answer.json(), { error_description: /no OAuth here: put the key into the Authorization header/ })
+      t.match(await answer.json(), { error_description: /does not use OAuth: put the key into the Authorization header/ })
     }
   }
   t.equal((await ask('GET', '/v1/workspaces/acme/keys')).status, 200, 'the rest of the service is as it was')
@@ -102,21 +102,21 @@ const faulty: readonly { when: string, environment: Record<string, string>, says
   { when: 'a URL is of another kind', environment: { MCP_UPSTREAM_URL: 'file:///etc' }, says: /upstream default must be http: or https:/ },
   { when: 'a URL holds a password', environment: { MCP_UPSTREAM_URL: 'http://a:hush@b/' }, says: /belongs in MCP_UPSTREAM_TOKEN/ },
   { when: 'a name has capitals', environment: { MCP_UPSTREAMS: 'CRM=http://a/' }, says: /MCP_UPSTREAMS must be name=url/ },
-  { when: 'a name is used twice', environment: { MCP_UPSTREAMS: 'a=http://a/,a=http://b/' }, says: /stands there twice/ },
+  { when: 'a name is used twice', environment: { MCP_UPSTREAMS: 'a=http://a/,a=http://b/' }, says: /occurs twice/ },
   { when: 'a token is for nobody', environment: { ...upstreams, MCP_UPSTREAM_TOKENS: 'cmr=hush-hush' }, says: /with the names of MCP_UPSTREAMS/ },
   { when: 'a token is short', environment: { ...upstreams, MCP_UPSTREAM_TOKENS: 'crm=hush' }, says: /8 or more/ },
   { when: 'headers are no JSON', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: 'apikey: hush-hush' }, says: /must be a JSON object of headers by upstream/ },
   { when: 'headers are for no upstream in particular', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"apikey":"hush-hush"}' }, says: /must be a JSON object of headers by upstream/ },
-  { when: 'headers are for an upstream that is not there', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"cmr":{"apikey":"hush-hush"}}' }, says: /MCP_UPSTREAM_HEADERS must have the names of MCP_UPSTREAMS/ },
+  { when: 'headers are for an upstream that is not there', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"cmr":{"apikey":"hush-hush"}}' }, says: /MCP_UPSTREAM_HEADERS must use the names of MCP_UPSTREAMS/ },
   { when: 'a header is Authorization', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"Authorization":"Basic hush-hush"}}' }, says: /belongs in MCP_UPSTREAM_TOKEN/ },
   { when: 'a header is the gateway’s', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"X-Navis-Scopes":"hush-hush"}}' }, says: /must not have x-navis-scopes/ },
   { when: 'the value of a header is short', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"apikey":"hush"}}' }, says: /8 or more/ },
   { when: 'the value of a header has a line end', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"apikey":"hush-hush\\r\\nx: y"}}' }, says: /8 or more/ },
-  { when: 'a header stands there twice', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"apikey":"hush-hush","ApiKey":"hush-hush"}}' }, says: /stands there twice/ },
+  { when: 'a header stands there twice', environment: { ...upstreams, MCP_UPSTREAM_HEADERS: '{"crm":{"apikey":"hush-hush","ApiKey":"hush-hush"}}' }, says: /occurs twice/ },
   { when: 'a path is for an upstream that is not there', environment: { ...upstreams, MCP_PATHS: 'cmr=/a' }, says: /MCP_PATHS must be name=path/ },
   { when: 'a path has dots to climb', environment: { ...upstreams, MCP_PATHS: 'crm=/a/../v1' }, says: /MCP_PATHS must be name=path/ },
   { when: 'a path has a parameter', environment: { ...upstreams, MCP_PATHS: 'crm=/a/:b' }, says: /MCP_PATHS must be name=path/ },
-  { when: 'a path is one of the service', environment: { ...upstreams, MCP_PATHS: 'crm=/v1/verify' }, says: /those of this service itself/ },
+  { when: 'a path is one of the service', environment: { ...upstreams, MCP_PATHS: 'crm=/v1/verify' }, says: /begins like a path of this service/ },
   { when: 'two upstreams have one path', environment: { MCP_UPSTREAMS: 'a=http://a/,b=http://b/', MCP_PATHS: 'a=/mcp/b' }, says: /two upstreams have the same path/ },
   { when: 'an origin has a path', environment: { ...upstreams, MCP_ALLOWED_ORIGINS: 'https://a.example/' }, says: /MCP_ALLOWED_ORIGINS must be origins/ },
   { when: 'there is a policy for nothing', environment: { MCP_POLICY_FILE: '/x' }, says: /MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed/ }

@@ -44,9 +44,9 @@ const typed = 'content-type: application/json'
 const lost: ReadonlyArray<{ when: string, answer: (socket: Socket) => void, cause: string, says: RegExp }> = [
   { when: 'it drops the connection', answer: (socket) => { socket.destroy() }, cause: 'closed', says: /closed the connection before it had answered/ },
   { when: 'it resets the connection', answer: (socket) => { socket.resetAndDestroy() }, cause: 'closed', says: /closed the connection before it had answered/ },
-  { when: 'it answers with a status of 999', answer: (socket) => { socket.write(answered(`999 Odd\r\n${typed}`)) }, cause: 'status', says: /status that MCP has no use for/ },
+  { when: 'it answers with a status of 999', answer: (socket) => { socket.write(answered(`999 Odd\r\n${typed}`)) }, cause: 'status', says: /status that MCP does not use/ },
   { when: 'its headers have 20 KB', answer: (socket) => { socket.write(answered(`200 OK\r\n${typed}\r\nx-large: ${'x'.repeat(20_000)}`)) }, cause: 'malformed', says: /not HTTP/ },
-  { when: 'it switches to another protocol', answer: (socket) => { socket.write('HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n') }, cause: 'status', says: /status that MCP has no use for/ },
+  { when: 'it switches to another protocol', answer: (socket) => { socket.write('HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n') }, cause: 'status', says: /status that MCP does not use/ },
   { when: 'it does not speak HTTP', answer: (socket) => { socket.write('SSH-2.0-x\r\n') }, cause: 'malformed', says: /not HTTP/ },
   { when: 'it answers with a page', answer: (socket) => { socket.write(answered('200 OK\r\ncontent-type: text/html', '<h1>hello</h1>')) }, cause: 'not_mcp', says: /not MCP/ }
 ]
@@ -59,7 +59,7 @@ test('an upstream that heard a call is never told as one that cannot be reached'
     const { status, json: told } = await post(`${gateway.url}/u${i}`, token)
     t.equal(status, 502, when)
     t.match(told, { id: 5, error: { message: says, data: { code: 'upstream_failed', reason: cause, sent: true } } }, when)
-    t.match(told.error.message, /not known: look before you ask again/, when)
+    t.match(told.error.message, /not known whether the request was carried out: check before you try again/, when)
     t.equal(upstreams[i]?.heard(), 1, `${when}, and is not asked again`)
     await until(() => gateway.reports.length === i + 1)
     t.match(gateway.reports.at(-1), { decision: 'upstream_failed', cause }, when)

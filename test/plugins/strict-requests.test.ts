@@ -36,7 +36,7 @@ t.test('a body with a doubled member is refused at any depth, and nothing is mad
   for (const { payload, status } of rows) {
     const answer = await ask('POST', path, { payload, headers: { 'content-type': 'application/json' } })
     t.equal(answer.status, status, payload)
-    if (status === 400) t.match(answer.body, { code: 'invalid_request', detail: /same member twice/ })
+    if (status === 400) t.match(answer.body, { code: 'invalid_request', detail: /same field twice/ })
   }
   t.equal((await ask('GET', path)).body.keys.length, 1)
 })

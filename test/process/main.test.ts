@@ -240,7 +240,7 @@ t.test('it starts and serves while Redis is away', async (t) => {
 for (const { when, env, says } of [
   { when: 'DATA_DIR where no folder can be made', env: { DATA_DIR: '/proc/x' }, says: /^navis-keys: DATA_DIR: .* Set DATA_DIR to a folder that this user may write to\.\n$/ },
   { when: 'DATA_DIR that is a file', env: { DATA_DIR: '/etc/hostname' }, says: /^navis-keys: DATA_DIR: .* Set DATA_DIR to a folder that this user may write to\.\n$/ },
-  { when: 'HOST that is no address', env: { HOST: '999.1.1.1' }, says: /^navis-keys: HOST is no address of this machine \(.*\)\. Set HOST to .*\n$/m }
+  { when: 'HOST that is no address', env: { HOST: '999.1.1.1' }, says: /^navis-keys: HOST is not an address of this machine \(.*\)\. Set HOST to .*\n$/m }
 ]) {
   t.test(`it ends with one sentence that names the setting: ${when}`, async (t) => {
     const child = startMain(t, { cwd: freshFolder(t), env: { PORT: '0', LOG_LEVEL: 'error', ...env } })

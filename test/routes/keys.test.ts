@@ -256,13 +256,13 @@ t.test('a fault says what to do', async (t) => {
   const { id } = await create()
   const faultsOf = async (method: string, path: string, payload: unknown) => (await ask(method, path, { payload: payload as object })).body.errors
   t.strictSame(await faultsOf('POST', keys, { ...fields, scope: 'all' }), [{ pointer: '/scope', detail: 'Must be one of mcp:read, mcp:write.' }])
-  t.strictSame(await faultsOf('PATCH', `${keys}/${id}`, {}), [{ pointer: '', detail: 'Must have at least one of the members name, expires_at, allowed_cidrs, rate_limit.' }])
+  t.strictSame(await faultsOf('PATCH', `${keys}/${id}`, {}), [{ pointer: '', detail: 'Must have at least one of the fields name, expires_at, allowed_cidrs, rate_limit.' }])
   for (const [method, path] of [['DELETE', `${keys}/${id}`], ['POST', `${keys}/revoke-all`]] as const) {
     t.strictSame(await faultsOf(method, path, { reason: 5 }), [{ pointer: '/reason', detail: 'Must be string.' }])
-    t.strictSame(await faultsOf(method, path, { why: 'x' }), [{ pointer: '/why', detail: 'Is not known here. Leave it out.' }])
+    t.strictSame(await faultsOf(method, path, { why: 'x' }), [{ pointer: '/why', detail: 'Unknown field. Remove it.' }])
   }
   for (const member of ['"__proto__":{}', '"constructor":{"prototype":{}}']) {
-    t.match(await ask('POST', keys, { payload: `{${member}}`, headers: { 'content-type': 'application/json' } }), { status: 400, body: { detail: /__proto__, or constructor/ } })
+    t.match(await ask('POST', keys, { payload: `{${member}}`, headers: { 'content-type': 'application/json' } }), { status: 400, body: { detail: /__proto__, or a field constructor/ } })
   }
 })
 
@@ -320,9 +320,9 @@ t.test('while Postgres is frozen, management and readiness answer 503 within two
     ask('DELETE', `${keys}/${id}`), ask('POST', `${keys}/revoke-all`), ask('GET', '/v1/workspaces/acme/audit')
   ])
   for (const answer of answers) t.match(answer, { status: 503, body: { code: 'unavailable' }, headers: { 'retry-after': '1' } })
-  t.match(answers[0]!.body.detail, /not certain that the key was made/)
+  t.match(answers[0]!.body.detail, /not known whether the key was created/)
   const repeatable = await ask('POST', keys, { payload: fields, headers: { 'idempotency-key': 'once' } })
-  t.match(repeatable, { status: 503, body: { detail: /repeating the request does no harm/ } })
+  t.match(repeatable, { status: 503, body: { detail: /repeating the request is safe/ } })
   t.match(await ask('GET', '/readyz'), { status: 503, body: { status: 'not_ready', postgres: 'down' } })
   t.equal((await ask('GET', '/livez')).status, 200)
   await server.resume()

@@ -122,6 +122,6 @@ t.test('TLS is checked against REDIS_CA_FILE, and a server with another certific
   const right = await open(t, `rediss://127.0.0.1:${tlsPort}/0`, { redisCaFile: join(dir, 'right.pem') })
   await until(right.written, { timeoutMs: 15_000 })
   const wrong = await open(t, `rediss://127.0.0.1:${tlsPort}/0`, { redisCaFile: join(dir, 'wrong.pem') })
-  await until(() => wrong.lines.some((line) => line.includes('Redis is away')))
+  await until(() => wrong.lines.some((line) => line.includes('Redis cannot be reached')))
   t.equal(wrong.keys.health().redis, 'down')
 })

@@ -290,10 +290,10 @@ export class TrustWindow implements Trust, Force {
       case 'abandon': this.#renewal?.abort(); return
       case 'refuse': {
         this.#counts.answersRefused++
-        this.#log.warn({}, 'the database answered with an older state than this replica has seen: its connections are given up')
+        this.#log.warn({}, 'the database answered with an older state than this replica has seen: its connections are closed')
         return this.#options.store.distrust()
       }
-      case 'contradicted': return this.#log.error({ seq: effect.seq }, 'the revocation log has another change at a position than was announced: everything held is void')
+      case 'contradicted': return this.#log.error({ seq: effect.seq }, 'the revocation log has a different change at a position than the one announced: the whole cache is dropped')
       case 'putBack': this.#putBack(effect).catch(() => {}); return
       case 'leave': this.#leaving = this.#leave(effect.id); return
       case 'wakeAt': {
@@ -325,7 +325,7 @@ export class TrustWindow implements Trust, Force {
       }
       const cancel = this.#scheduler.after(openTimeoutMs, () => {
         this.#openWaiters.delete(check)
-        reject(unavailable('The service cannot be sure of what has been revoked, because its database does not answer. Try again.'))
+        reject(unavailable('The database does not answer, so it is not known which keys are revoked. Try again.'))
       })
       this.#openWaiters.add(check)
     })
@@ -398,8 +398,8 @@ export class TrustWindow implements Trust, Force {
     try {
       const answer = await this.#options.store.renew(renewal, controller.signal)
       this.#counts.renewals[this.#state.renewing?.number === number ? 'answered' : 'late']++
-      if (answer.row === 'dead') this.#log.warn({ member: renewal.id }, 'this replica was counted out of the trust window and joins again')
-      if (answer.row === 'missing') this.#log.warn({ member: renewal.id }, 'the database does not know this replica: it is another one, or was set back; joining again')
+      if (answer.row === 'dead') this.#log.warn({ member: renewal.id }, 'the other replicas removed this one from the trust window because it had not renewed; it joins again')
+      if (answer.row === 'missing') this.#log.warn({ member: renewal.id }, 'the database does not know this replica: it is another database, or was restored to an earlier state; joining again')
       this.#dispatch({ kind: 'renewed', number, answer })
     } catch (error) {
       this.#counts.renewals.failed++
@@ -413,7 +413,7 @@ export class TrustWindow implements Trust, Force {
     const { store, clock } = this.#options
     const own = this.#ownRow()
     try {
-      if (own === undefined) throw new Error('This replica is no member.')
+      if (own === undefined) throw new Error('This replica is not a member.')
       const { revoked, change } = await within(this.#scheduler, putBackTimeoutMs, (signal) => store.putBack(own, lineage, digests, signal))
       if (change !== undefined) {
         this.#counts.revocationsPutBack += revoked.length
@@ -431,7 +431,7 @@ export class TrustWindow implements Trust, Force {
     try {
       await within(this.#scheduler, renewalTimeoutMs, (signal) => this.#options.store.leave(id, signal))
     } catch (error) {
-      this.#log.warn(failureOf(error), 'leaving the trust window failed: the other replicas will count this one out')
+      this.#log.warn(failureOf(error), 'leaving the trust window failed: the other replicas will remove this one when it no longer renews')
     }
   }
 }

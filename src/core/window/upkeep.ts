@@ -120,7 +120,7 @@ export class Upkeep {
     } else if (lineage() === undefined && roll.members.every((member) => member.lineage !== roll.lineage)) {
       if (!await within(scheduler, callTimeoutMs, (signal) => store.found(own, randomUUID(), signal))) return
       this.#counts.founded++
-      log.info({}, 'no living replica knew the history of this database: a new lineage begins, and older rows in Redis count no more')
+      log.info({}, 'no running replica knew the history of this database: a new lineage begins, and older rows in Redis are ignored')
       onLineageChanged()
     }
   }
@@ -132,7 +132,7 @@ export class Upkeep {
     for (const { id, beat } of silent) {
       if (!await within(scheduler, callTimeoutMs, (signal) => store.countOut(id, beat, signal))) continue
       this.#counts.countedOut++
-      log.warn({ member: id }, 'a member of the trust window fell silent and was counted out')
+      log.warn({ member: id }, 'a member of the trust window did not renew in time and was removed')
     }
     // Its row may be what kept us from a lineage.
     if (silent.length > 0 && this.#options.lineage() === undefined) this.#isWantedAgain = true

@@ -12,7 +12,7 @@ export class UnfitDataFolder extends Error {
 /** Another process has the folder. */
 export class DataFolderInUse extends Error {
   constructor (folder: string, holder: string) {
-    super(`The data folder ${folder} is in use by ${holder}. Stop that one first, set DATA_DIR to another folder, or run several replicas on a Postgres of their own with DATABASE_URL.`)
+    super(`The data folder ${folder} is in use by ${holder}. Stop that process first, or set DATA_DIR to another folder. For several replicas, set DATABASE_URL to a Postgres server.`)
     this.name = 'DataFolderInUse'
   }
 }
@@ -23,7 +23,7 @@ export function makeDataFolder (folder: string): void {
     makeWithParents(folder)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown'
-    throw new UnfitDataFolder(`${folder} is no folder and cannot be made one (${code}). Set DATA_DIR to a folder that this user may write to.`)
+    throw new UnfitDataFolder(`${folder} is not a folder and cannot be created (${code}). Set DATA_DIR to a folder that this user may write to.`)
   }
 }
 

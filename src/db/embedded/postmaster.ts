@@ -89,7 +89,7 @@ export async function stopOrphan (place: string, note: PostmasterNote): Promise<
   } catch { /* it has ended */ }
   const end = performance.now() + readyTimeoutMs
   while (readNote(place)?.pid === note.pid && isRunning(note)) {
-    if (performance.now() > end) throw new UnfitDataFolder(`a Postgres (process ${note.pid}) has ${place} and does not end.`)
+    if (performance.now() > end) throw new UnfitDataFolder(`a Postgres server (process ${note.pid}) uses ${place} and does not end.`)
     await sleep(pollMs * 5)
   }
 }
@@ -180,5 +180,5 @@ function startGuard (pid: number): ChildProcess {
 function lastWords (place: string): string {
   const lines = readFileSync(join(place, 'log'), 'utf8').trim().split('\n')
   const complaint = lines.filter((line) => /\b(FATAL|PANIC|ERROR):/.test(line)).at(-1) ?? lines.at(-1) ?? ''
-  return complaint.replace(/^.*?\b(FATAL|PANIC|ERROR):\s*/, '') || 'it says nothing'
+  return complaint.replace(/^.*?\b(FATAL|PANIC|ERROR):\s*/, '') || 'it printed nothing'
 }

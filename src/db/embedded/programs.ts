@@ -20,7 +20,7 @@ export function findPrograms (user?: PostgresUser, dataFolder?: string): string 
   if (!isOurs(copy)) copyWhole(packaged.folder, copy)
   const failureOfCopy = isOurs(copy) ? whyNotRunning(copy, user) : 'its folder belongs to another user'
   if (failureOfCopy === undefined) return copy
-  throw new UnfitDataFolder(`the Postgres that comes with the service does not run here (${failure}; copied to ${copy}: ${failureOfCopy}). Set DATABASE_URL to a Postgres of your own.`)
+  throw new UnfitDataFolder(`the Postgres that comes with the service does not run here (${failure}; copied to ${copy}: ${failureOfCopy}). Set DATABASE_URL to another Postgres server.`)
 }
 
 /** The package with the programs for this platform, which npm installs as an optional dependency. */
@@ -30,7 +30,7 @@ function findPackage (): { folder: string, name: string, version: string } {
   try {
     entry = createRequire(import.meta.url).resolve(name)
   } catch {
-    throw new UnfitDataFolder(`the Postgres that comes with the service is not installed (npm package ${name}). Install the optional dependencies too, where there are any for this platform, or set DATABASE_URL to a Postgres of your own.`)
+    throw new UnfitDataFolder(`the Postgres that comes with the service is not installed (npm package ${name}). Install the optional dependencies too, where there are any for this platform, or set DATABASE_URL to another Postgres server.`)
   }
   const root = join(dirname(entry), '..')
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }

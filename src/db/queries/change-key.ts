@@ -77,5 +77,5 @@ export async function whenWhole<R extends { outcome: string | null }> (db: Datab
     const row = await provenChange<R>(db, statement)
     if (row.outcome !== 'again') return row
   }
-  throw new Error('The key is being rotated all the time.')
+  throw new Error('Another rotation of the key came first each time.')
 }

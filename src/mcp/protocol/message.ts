@@ -64,16 +64,16 @@ function readClientInfo (value: Json): ClientInfo | undefined {
 }
 
 function readMessage (message: Json): Message {
-  if (!isJsonObject(message)) throw invalidRequest('A message is a JSON object.')
+  if (!isJsonObject(message)) throw invalidRequest('A message must be a JSON object.')
   const id = readId(message)
-  if (message.get('jsonrpc') !== '2.0') throw invalidRequest('A message has the member "jsonrpc" with the value "2.0".', id)
+  if (message.get('jsonrpc') !== '2.0') throw invalidRequest('A message must have the member "jsonrpc" with the value "2.0".', id)
   return message.has('method') ? readCall(message, id) : readAnswer(message, id)
 }
 
 // Many parsers find members whatever their case; here a member is known in exactly its own letters or refuses the message.
 function allowOnly (known: ReadonlySet<string>, message: JsonObject, id: RpcId | undefined): void {
   for (const name of message.keys()) {
-    if (!known.has(name)) throw invalidRequest(`A message of this kind has no members but ${[...known].join(', ')}.`, id)
+    if (!known.has(name)) throw invalidRequest(`A message of this kind may have only the members ${[...known].join(', ')}.`, id)
   }
 }
 
@@ -82,15 +82,15 @@ function readId (message: JsonObject): RpcId | undefined {
   if (id === undefined) return undefined
   if (typeof id === 'string' && id.length <= idLengthMax) return id
   if (typeof id === 'number' && Number.isSafeInteger(id)) return id
-  throw invalidRequest(`An "id" is a string of up to ${idLengthMax} characters or an integer of up to 53 bits.`)
+  throw invalidRequest(`An "id" must be a string of up to ${idLengthMax} characters or an integer of up to 53 bits.`)
 }
 
 function readCall (message: JsonObject, id: RpcId | undefined): Message {
   allowOnly(calls, message, id)
   const method = message.get('method')
-  if (typeof method !== 'string') throw invalidRequest('The member "method" is a string.', id)
+  if (typeof method !== 'string') throw invalidRequest('The member "method" must be a string.', id)
   const params = message.get('params') ?? new Map<string, Json>()
-  if (!isJsonObject(params)) throw invalidParams('MCP passes "params" as an object.', id)
+  if (!isJsonObject(params)) throw invalidParams('The member "params" must be an object.', id)
   const name = readName(method, params, id)
   const version = readVersion(params, id)
   return id === undefined ? { kind: 'notification', method, name, version } : { kind: 'request', id, method, name, version }
@@ -99,7 +99,7 @@ function readCall (message: JsonObject, id: RpcId | undefined): Message {
 function readAnswer (message: JsonObject, id: RpcId | undefined): Message {
   allowOnly(answers, message, id)
   if (id === undefined || message.has('result') === message.has('error')) {
-    throw invalidRequest('A message has a "method", or an "id" and either a "result" or an "error".', id)
+    throw invalidRequest('A message must have a "method", or an "id" and either a "result" or an "error".', id)
   }
   return { kind: 'response', id }
 }
@@ -107,13 +107,13 @@ function readAnswer (message: JsonObject, id: RpcId | undefined): Message {
 function readName (method: string, params: JsonObject, id: RpcId | undefined): string | undefined {
   const member = nameMemberOf(method)
   if (member === undefined) return undefined
-  if (params.size > paramsMax) throw invalidParams(`The params have more than ${paramsMax} members. What is for a tool belongs into "arguments".`, id)
+  if (params.size > paramsMax) throw invalidParams(`The params have more than ${paramsMax} members. Put the input of a tool into "arguments".`, id)
   for (const other of params.keys()) {
     if (other.length > paramNameLengthMax) throw invalidParams(`The name of a member of the params is longer than ${paramNameLengthMax} characters.`, id)
-    if (other !== member && folded(other) === folded(member)) throw invalidParams(`Write "${member}" in exactly these letters, once.`, id)
+    if (other !== member && folded(other) === folded(member)) throw invalidParams(`The params must have "${member}" once, in exactly this spelling.`, id)
   }
   const name = params.get(member)
-  if (typeof name !== 'string') throw invalidParams(`"${method}" has a string "${member}" in its params.`, id)
+  if (typeof name !== 'string') throw invalidParams(`The params of "${method}" must have a string "${member}".`, id)
   return name
 }
 
@@ -121,7 +121,7 @@ function readVersion (params: JsonObject, id: RpcId | undefined): string | undef
   const meta = params.get('_meta')
   const version = isJsonObject(meta) ? meta.get(versionMember) : undefined
   if (version === undefined || typeof version === 'string') return version
-  throw invalidParams(`The member "${versionMember}" is a string.`, id)
+  throw invalidParams(`The member "${versionMember}" must be a string.`, id)
 }
 
 function invalidParams (message: string, id: RpcId | undefined): McpRefusal {

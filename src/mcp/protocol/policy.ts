@@ -54,13 +54,13 @@ function parse (bytes: Uint8Array): Json {
 function readUpstream (place: string, value: Json): UpstreamPolicy {
   const upstream = objectAt(place, value, ['trust_read_only_hints', 'tools'])
   const trust = upstream.get('trust_read_only_hints') ?? false
-  if (typeof trust !== 'boolean') throw new PolicyRefused(`${place}/trust_read_only_hints: true or false belongs here.`)
+  if (typeof trust !== 'boolean') throw new PolicyRefused(`${place}/trust_read_only_hints: must be true or false.`)
   const exact = new Map<string, Scope>()
   const writing = new Set<string>()
   const patterns: (readonly [RegExp, Scope])[] = []
   for (const [name, scope] of objectAt(`${place}/tools`, upstream.get('tools') ?? new Map())) {
-    if (!entry.test(name)) throw new PolicyRefused(`${place}/tools: a tool's name or pattern is printable ASCII without spaces around it.`)
-    if (!isScope(scope)) throw new PolicyRefused(`${place}/tools/${name}: "mcp:read" or "mcp:write" belongs here.`)
+    if (!entry.test(name)) throw new PolicyRefused(`${place}/tools: the name or pattern of a tool must be printable ASCII without spaces around it.`)
+    if (!isScope(scope)) throw new PolicyRefused(`${place}/tools/${name}: must be "mcp:read" or "mcp:write".`)
     if (name.includes('*')) patterns.push([patternOf(name, scope), scope])
     else exact.set(name, scope)
     if (scope === 'mcp:write' && !name.includes('*')) writing.add(folded(name))
@@ -85,10 +85,10 @@ function patternOf (pattern: string, scope: Scope): RegExp {
 }
 
 function objectAt (place: string, value: Json, members?: readonly string[]): JsonObject {
-  if (!isJsonObject(value)) throw new PolicyRefused(`${place === '' ? '/' : place}: an object belongs here.`)
+  if (!isJsonObject(value)) throw new PolicyRefused(`${place === '' ? '/' : place}: must be an object.`)
   for (const name of value.keys()) {
     if (members !== undefined && !members.includes(name)) {
-      throw new PolicyRefused(`${place}/${name}: not known. Known here: ${members.join(', ')}.`)
+      throw new PolicyRefused(`${place}/${name}: unknown field. Known fields: ${members.join(', ')}.`)
     }
   }
   return value

@@ -31,7 +31,7 @@ export function unsupportedVersion (headers: HeaderSource, id: RpcId | undefined
   return new McpRefusal({
     status: 400,
     code: rpcCodes.unsupportedVersion,
-    message: `Unsupported protocol version. Here you can use ${offered.join(', ')}.`,
+    message: `Unsupported protocol version. Supported versions: ${offered.join(', ')}.`,
     id,
     detail: { supported: offered, ...(typeof version === 'string' && /^[A-Za-z0-9.-]{1,64}$/.test(version) ? { requested: version } : {}) }
   })

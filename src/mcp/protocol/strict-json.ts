@@ -197,7 +197,7 @@ export class StrictJsonReader {
     const around = this.#frame
     if (around !== undefined) this.#around.push(around)
     const depth = this.#around.length + 1
-    if (depth > depthMax) throw new JsonRefused(`The JSON is nested more than ${depthMax} deep.`)
+    if (depth > depthMax) throw new JsonRefused(`The JSON is nested more than ${depthMax} levels deep.`)
     const container = around?.isObject === true ? around.name : undefined
     const isKept = this.#keepsValue && this.#options.keeps(isObject ? 'object' : 'array', depth, container)
     const kept = !isKept ? undefined : isObject ? new Map<string, Json>() : []
@@ -315,8 +315,8 @@ export class StrictJsonReader {
     const frame = this.#frame
     if (frame === undefined) throw this.#malformed()
     if (hasName(frame, name)) throw new JsonRefused('An object has the same member twice. Send each once.')
-    if (name === '__proto__') throw new JsonRefused('A member is called "__proto__". Leave it out.')
-    if (control.test(name)) throw new JsonRefused('The name of a member holds a control character.')
+    if (name === '__proto__') throw new JsonRefused('A member has the name "__proto__". Remove it.')
+    if (control.test(name)) throw new JsonRefused('The name of a member contains a control character.')
     if (++this.#openNames > openNamesMax) throw new JsonRefused(`There are more than ${openNamesMax} members in one object.`)
     frame.names++
     frame.name = name
@@ -341,7 +341,7 @@ export class StrictJsonReader {
         this.#unicodeEscape()
         return
       default:
-        throw byte === undefined ? this.#malformed() : new JsonRefused('A string holds an escape that JSON does not have.')
+        throw byte === undefined ? this.#malformed() : new JsonRefused('A string contains an escape sequence that JSON does not have.')
     }
   }
 
@@ -351,7 +351,7 @@ export class StrictJsonReader {
     if (unit < 0xd800 || unit > 0xdfff) return this.#write(unit)
     const isPair = unit < 0xdc00 && this.#bytes[this.#at] === backslash && this.#bytes[this.#at + 1] === 0x75
     const low = isPair ? this.#hex(this.#at) : 0
-    if (low < 0xdc00 || low > 0xdfff) throw new JsonRefused('A string holds half of a surrogate pair. Send well-formed Unicode.')
+    if (low < 0xdc00 || low > 0xdfff) throw new JsonRefused('A string contains half of a surrogate pair. Send well-formed Unicode.')
     this.#at += 6
     this.#write(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
   }
@@ -360,7 +360,7 @@ export class StrictJsonReader {
     let unit = 0
     for (let i = at + 2; i < at + 6; i++) {
       const digit = hexDigit(this.#bytes[i] ?? 0)
-      if (digit === -1) throw new JsonRefused('A string holds an escape that JSON does not have.')
+      if (digit === -1) throw new JsonRefused('A string contains an escape sequence that JSON does not have.')
       unit = unit * 16 + digit
     }
     return unit

@@ -242,5 +242,5 @@ t.test('the management token is made once, for the owner of the folder alone', a
   t.equal(openManagementToken(dataDir), token)
   t.equal(statSync(managementTokenPath(dataDir)).mode & 0o777, 0o600)
   writeFileSync(managementTokenPath(dataDir), 'short\n')
-  t.throws(() => openManagementToken(dataDir), /holds no token of 32 characters/)
+  t.throws(() => openManagementToken(dataDir), /does not contain a token of 32 characters/)
 })
