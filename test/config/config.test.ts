@@ -119,11 +119,11 @@ const refused = [
   { when: 'a secret has a letter beyond ASCII', env: { SERVICE_TOKENS: `a=${secret}é` }, fault: /^SERVICE_TOKENS: entry 1 .*ASCII/ },
   { when: 'a secret has no name', env: { MANAGEMENT_TOKENS: 'hush-hush'.repeat(5) }, fault: /^MANAGEMENT_TOKENS: entry 1 is not of the form name=secret/ },
   { when: 'a list has an empty entry', env: { MANAGEMENT_TOKENS: `a=${secret},` }, fault: /^MANAGEMENT_TOKENS: entry 2 is not of the form/ },
-  { when: 'a name comes twice', env: { MANAGEMENT_TOKENS: `a=${secret},a=${otherSecret}` }, fault: /^MANAGEMENT_TOKENS: entry 2 has the name of an earlier one/ },
+  { when: 'a name comes twice', env: { MANAGEMENT_TOKENS: `a=${secret},a=${otherSecret}` }, fault: /^MANAGEMENT_TOKENS: entry 2 has the same name as an earlier entry/ },
   { when: 'a secret comes twice', env: { MANAGEMENT_TOKENS: `a=${secret}`, SERVICE_TOKENS: `b=${secret}` }, fault: /a secret occurs twice/ },
   { when: 'a secret looks like a key', env: { MANAGEMENT_TOKENS: `a=nops_${secret}` }, fault: /^MANAGEMENT_TOKENS: entry 1 .*keys never manage keys/ },
-  { when: 'a secret looks like a key of another prefix', env: { TOKEN_PREFIX: 'acme_', SERVICE_TOKENS: `a=acme_${secret}` }, fault: /^SERVICE_TOKENS: entry 1 .*looks like a key/ },
-  { when: 'a secret looks like a key of an accepted prefix', env: { TOKEN_PREFIXES_ACCEPTED: 'old_,sk_live_', SERVICE_TOKENS: `a=sk_live_${secret}` }, fault: /^SERVICE_TOKENS: entry 1 .*looks like a key/ },
+  { when: 'a secret looks like a key of another prefix', env: { TOKEN_PREFIX: 'acme_', SERVICE_TOKENS: `a=acme_${secret}` }, fault: /^SERVICE_TOKENS: entry 1 .*looks like an API key/ },
+  { when: 'a secret looks like a key of an accepted prefix', env: { TOKEN_PREFIXES_ACCEPTED: 'old_,sk_live_', SERVICE_TOKENS: `a=sk_live_${secret}` }, fault: /^SERVICE_TOKENS: entry 1 .*looks like an API key/ },
   { when: 'an accepted prefix is too short', env: { TOKEN_PREFIXES_ACCEPTED: 'old_,s' }, fault: /^TOKEN_PREFIXES_ACCEPTED must be/ },
   { when: 'an accepted prefix holds what no token does', env: { TOKEN_PREFIXES_ACCEPTED: 'old:' }, fault: /^TOKEN_PREFIXES_ACCEPTED must be/ },
   { when: 'the token prefix has no underscore', env: { TOKEN_PREFIX: 'nops' }, fault: /^TOKEN_PREFIX must be/ },
@@ -182,7 +182,7 @@ t.test('the settings of the database stand instead of the URL, or over its parts
   t.match(addressOf(over.databaseUrl ?? ''), { hosts: [{ host: 'h', port: 2 }], user: 'u', password: 'new&?=', database: 'd', connectTimeoutSeconds: 3, sslMode: 'verify-full', caFile: '/ca.pem' })
   t.throws(() => readConfig({ DATABASE_NAME: 'keys' }), /DATABASE_HOST or DATABASE_URL is needed/)
   t.throws(() => readConfig({ ...management, DATABASE_URL: 'postgres://h/d?channel_binding=require' }), /DATABASE_URL cannot be used: its parameter channel_binding must be/)
-  t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: 'Keys"' }), /DATABASE_SCHEMA must be lower-case/)
+  t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: 'Keys"' }), /DATABASE_SCHEMA must be at most 63 lower-case/)
 })
 
 t.test('webhooks are read from lists with commas or line breaks, and what is wrong with an entry is said by its place, never with its value', async (t) => {
@@ -195,7 +195,7 @@ t.test('webhooks are read from lists with commas or line breaks, and what is wro
     [{ WEBHOOK_URLS: 'https://a.example/' }, [/^WEBHOOK_SECRETS is needed/]],
     [{ WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS is needed/]],
     [{ WEBHOOK_URLS: 'https://a.example/,http://b.example/hush-hush', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 2 must be https:, or http: on this machine/]],
-    [{ WEBHOOK_URLS: 'https://10.1.2.3/hush-hush', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 1 leads to a private address.*WEBHOOK_ALLOWED_CIDRS/]],
+    [{ WEBHOOK_URLS: 'https://10.1.2.3/hush-hush', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 1 is a private address.*WEBHOOK_ALLOWED_CIDRS/]],
     [{ WEBHOOK_URLS: 'https://10.1.2.3/hush-hush', WEBHOOK_SECRETS: good, WEBHOOK_ALLOWED_CIDRS: '10.1.2.3/8' }, [/^WEBHOOK_ALLOWED_CIDRS: entry 1: Has bits set.*10\.0\.0\.0\/8/, /private address/]],
     [{ WEBHOOK_URLS: 'https://a.example,https://a.example/', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 2 stands there twice/]],
     [{ WEBHOOK_URLS: 'https://a.example/', WEBHOOK_SECRETS: `${good},whsec_aHVzaC1odXNo,hush-hush` }, [/^WEBHOOK_SECRETS: entry 2 must be whsec_/, /^WEBHOOK_SECRETS: entry 3/]]

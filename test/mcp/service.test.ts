@@ -138,7 +138,7 @@ for (const { when, environment, says } of faulty) {
 test('the service does not start with a policy or a signing key that it cannot use', async (t) => {
   const crm = [{ name: 'crm', url: 'http://crm.example/mcp' }]
   const dir = t.testdir({ 'policy.json': '{"upstreams":{"crm":{"tools":{"get_*":"read"}}}}' })
-  await t.rejects(startGateway(t, { upstreams: crm, policyFile: `${dir}/policy.json` }), { message: /MCP_POLICY_FILE: \/upstreams\/crm\/tools\/get_\*: "mcp:read" or "mcp:write" belongs here/ })
+  await t.rejects(startGateway(t, { upstreams: crm, policyFile: `${dir}/policy.json` }), { message: /MCP_POLICY_FILE: \/upstreams\/crm\/tools\/get_\*: must be "mcp:read" or "mcp:write"/ })
   await t.rejects(startGateway(t, { upstreams: crm, policyFile: `${dir}/none.json` }), { message: /cannot be read \(ENOENT\)/ })
   await t.rejects(startGateway(t, { upstreams: crm, signingKeys: '-----BEGIN NOTHING-----' }), { message: /no private key in PEM/ })
 })

@@ -25,7 +25,7 @@ t.test('started with no settings at all, it prints a command that makes a key wh
   await t.test('a second process on its data folder is refused and told why', async (t) => {
     const second = startMain(t, { cwd, env: { PORT: '0' } })
     t.equal(await second.ended(), 1)
-    t.match(second.stderr, /navis-keys: The data folder .\/data is in use by process \d+\. Stop that one first/)
+    t.match(second.stderr, /navis-keys: The data folder .\/data is in use by process \d+\. Stop that process first/)
   })
 
   await t.test('Ctrl-C ends it at once, and the folder is whole', async (t) => {

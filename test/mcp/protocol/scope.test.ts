@@ -74,10 +74,10 @@ test('a pattern reaches only names as MCP recommends them', async (t) => {
 const refusedFiles: readonly { when: string, file: unknown, says: RegExp }[] = [
   { when: 'it is no JSON', file: 'upstreams:\n  crm: {}', says: /not JSON/ },
   { when: 'a tool stands there twice', file: '{"upstreams":{"crm":{"tools":{"a":"mcp:read","a":"mcp:write"}}}}', says: /same member twice/ },
-  { when: 'it is an array', file: [], says: /^\/: an object/ },
-  { when: 'it has no upstreams', file: {}, says: /^\/upstreams: an object/ },
+  { when: 'it is an array', file: [], says: /^\/: must be an object/ },
+  { when: 'it has no upstreams', file: {}, says: /^\/upstreams: must be an object/ },
   { when: 'an upstream is not configured', file: { upstreams: { crn: {} } }, says: /^\/upstreams\/crn: no upstream has this name. Configured: crm/ },
-  { when: 'a setting is misspelt', file: { upstreams: { crm: { trust_hints: true } } }, says: /^\/upstreams\/crm\/trust_hints: not known/ },
+  { when: 'a setting is misspelt', file: { upstreams: { crm: { trust_hints: true } } }, says: /^\/upstreams\/crm\/trust_hints: unknown field/ },
   { when: 'trust is no boolean', file: { upstreams: { crm: { trust_read_only_hints: 'yes' } } }, says: /true or false/ },
   { when: 'a scope is unknown', file: { upstreams: { crm: { tools: { a: 'read' } } } }, says: /"mcp:read" or "mcp:write"/ },
   { when: 'a name begins with a space', file: { upstreams: { crm: { tools: { ' a': 'mcp:read' } } } }, says: /printable ASCII/ }
