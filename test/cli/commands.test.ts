@@ -108,7 +108,7 @@ t.test('keys are imported from JSON lines and from CSV, and work', async (t) => 
   t.strictSame(await json(['keys', 'import', file('keys.jsonl', `${lines}\n`), ...acme, '--scope', 'mcp:read']), { imported: 2, already_there: 0 })
   t.strictSame(await json(['keys', 'import', '-', ...acme, '--scope', 'mcp:read'], { input: lines }), { imported: 0, already_there: 2 })
   const csv = `\uFEFFtoken_sha256,name,scope,owner_id,metadata\r\n${sha256(tokens[2]!, 'base64')},"three, with ""quotes""",mcp:read,,"{""a"":""b""}"\r\n${sha256(tokens[3]!)},four,mcp:write,ben,\r\n`
-  t.match(await cli(['keys', 'import', file('keys.csv', csv), ...acme]), { code: 0, stdout: '', stderr: 'Imported 2 keys into workspace acme; 0 were there already.\n' })
+  t.match(await cli(['keys', 'import', file('keys.csv', csv), ...acme]), { code: 0, stdout: '', stderr: 'Imported 2 keys into workspace acme; 0 already existed.\n' })
   for (const [i, expected] of [{ name: 'one', owner_id: 'ada', metadata: { team: 'a' } }, { name: 'two', scope: 'mcp:read' }, { name: 'three, with "quotes"', owner_id: null, metadata: { a: 'b' } }, { name: 'four', owner_id: 'ben' }].entries()) {
     t.match(await json(['verify'], { input: tokens[i] }), { valid: true, key: expected })
   }

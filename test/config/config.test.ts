@@ -197,7 +197,7 @@ t.test('webhooks are read from lists with commas or line breaks, and what is wro
     [{ WEBHOOK_URLS: 'https://a.example/,http://b.example/hush-hush', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 2 must be https:, or http: on this machine/]],
     [{ WEBHOOK_URLS: 'https://10.1.2.3/hush-hush', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 1 is a private address.*WEBHOOK_ALLOWED_CIDRS/]],
     [{ WEBHOOK_URLS: 'https://10.1.2.3/hush-hush', WEBHOOK_SECRETS: good, WEBHOOK_ALLOWED_CIDRS: '10.1.2.3/8' }, [/^WEBHOOK_ALLOWED_CIDRS: entry 1: Has bits set.*10\.0\.0\.0\/8/, /private address/]],
-    [{ WEBHOOK_URLS: 'https://a.example,https://a.example/', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 2 stands there twice/]],
+    [{ WEBHOOK_URLS: 'https://a.example,https://a.example/', WEBHOOK_SECRETS: good }, [/^WEBHOOK_URLS: entry 2 occurs twice/]],
     [{ WEBHOOK_URLS: 'https://a.example/', WEBHOOK_SECRETS: `${good},whsec_aHVzaC1odXNo,hush-hush` }, [/^WEBHOOK_SECRETS: entry 2 must be whsec_/, /^WEBHOOK_SECRETS: entry 3/]]
   ] as const) {
     const faults = faultsOf(environment)

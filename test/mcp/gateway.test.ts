@@ -338,7 +338,7 @@ test('a key in X-API-Key is as good as in Authorization; two different ones are 
   for (const placeholder of placeholders) {
     const told = await post(gateway.url, placeholder, rpc('ping'))
     t.equal(told.status, 401, placeholder)
-    t.match(told.headers.get('www-authenticate'), /error="invalid_token", error_description="A placeholder came/, placeholder)
+    t.match(told.headers.get('www-authenticate'), /error="invalid_token", error_description="A placeholder was sent/, placeholder)
   }
 })
 

@@ -56,7 +56,7 @@ export function assertVersion (place: string, version: string): void {
     found = readFileSync(join(place, 'PG_VERSION'), 'utf8').trim()
   } catch { /* no files of Postgres */ }
   if (found !== version) {
-    throw new UnfitDataFolder(`${place} holds ${found === '' ? 'no database' : `a database of PostgreSQL ${found}`}, and this service comes with PostgreSQL ${version}. Move that folder away, or set DATA_DIR to another folder.`)
+    throw new UnfitDataFolder(`${place} contains ${found === '' ? 'no database' : `a database of PostgreSQL ${found}`}, but this service comes with PostgreSQL ${version}. Move that folder away, or set DATA_DIR to another folder.`)
   }
 }
 

@@ -114,7 +114,7 @@ t.test('files of another version, or of no database, are left alone and told', a
   mkdirSync(join(dataDir, 'postgres'))
   await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /holds no database.*Move that folder away/ })
   writeFileSync(join(dataDir, 'postgres', 'PG_VERSION'), '16\n')
-  await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /a database of PostgreSQL 16, and this service brings PostgreSQL 18/ })
+  await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /a database of PostgreSQL 16, but this service comes with PostgreSQL 18/ })
 })
 
 t.test('a database that cannot start says why', async (t) => {
