@@ -112,7 +112,7 @@ t.test('a data folder that cannot be one is refused in a sentence, at once', asy
 t.test('files of another version, or of no database, are left alone and told', async (t) => {
   const dataDir = freshFolder(t)
   mkdirSync(join(dataDir, 'postgres'))
-  await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /holds no database.*Move that folder away/ })
+  await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /contains no database.*Move that folder away/ })
   writeFileSync(join(dataDir, 'postgres', 'PG_VERSION'), '16\n')
   await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /a database of PostgreSQL 16, but this service comes with PostgreSQL 18/ })
 })
