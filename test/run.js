@@ -1,15 +1,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs'
-import { freemem } from 'node:os'
+import { cpus, freemem } from 'node:os'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import './support/typescript.js'
 import { strip } from './support/strip-types.js'
 
 const { TestFile } = await import('./support/test-file.ts')
-const { joinPackages } = await import('./support/joined-packages.ts')
+const { joinPackages, joinService } = await import('./support/joined-packages.ts')
 
 /*
  * `npm test` runs everything, `npm test -- test/x.test.ts …` only those files. Prints a line a file, what failed in it,
@@ -20,17 +21,22 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** Each of these runs alone, after all others: what it measures or breaks is the whole machine. */
 const alone = ['test/torture/']
 
+/** The longest, to be started first: one that is started last would be waited for by itself. */
+const longest = ['test/process/main.test.ts']
+
+/** Another file is started when this part of all processors' time has been idle for this long. */
+const idleEnough = 0.4
+const meterMs = 500
+
 const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.url).href]
 
-// Some tests drive the built service: one that is out of date would prove nothing.
-await build()
-await stripAll()
-const packages = await joinPackages()
+const rounds = roundsOf(wantedFiles())
 const serversDir = memoryDir()
-const servers = await startServers()
+// Some tests drive the built service: one that is out of date would prove nothing.
+const [servers, packages] = await Promise.all([startServers(), joinPackages(), stripAll(), build()])
+const service = await joinService(packages)
 const results = []
 const running = new Set()
-const rounds = roundsOf(wantedFiles())
 let interrupted
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
@@ -62,23 +68,48 @@ function filesIn (path, ending) {
 
 function roundsOf (files) {
   const isAlone = (file) => alone.some((folder) => file.startsWith(folder))
+  const rank = (file) => longest.includes(file) ? longest.indexOf(file) : longest.length
   return [
-    { files: files.filter((file) => !isAlone(file)), jobs: 2, timeoutMs: 300_000 },
-    { files: files.filter(isAlone), jobs: 1, timeoutMs: 600_000 }
+    { files: files.filter((file) => !isAlone(file)).sort((a, b) => rank(a) - rank(b)), jobs: 2, jobsMax: 6, timeoutMs: 300_000 },
+    { files: files.filter(isAlone), jobs: 1, jobsMax: 1, timeoutMs: 600_000 }
   ]
 }
 
-async function runRound ({ files, jobs, timeoutMs }) {
-  await Promise.all(Array.from({ length: jobs }, async () => {
-    while (files.length > 0) {
-      const test = new TestFile()
-      running.add(test)
-      const result = await test.run(files.shift(), { cwd: root, env: { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages }, nodeOptions, timeoutMs })
-      running.delete(test)
-      results.push(result)
-      print(result)
+// Most files wait for much of their time: another one is started whenever the processors have had nothing to do.
+async function runRound ({ files, jobs, jobsMax, timeoutMs }) {
+  const inRound = new Set()
+  const idleShare = idleMeter()
+  while (files.length > 0 || inRound.size > 0) {
+    const idle = idleShare()
+    if (files.length > 0 && (inRound.size < jobs || (inRound.size < jobsMax && idle > idleEnough))) {
+      const done = runFile(files.shift(), timeoutMs).finally(() => inRound.delete(done))
+      inRound.add(done)
     }
-  }))
+    if (files.length > 0 && inRound.size < jobs) continue
+    await Promise.race([...inRound, setTimeout(meterMs)])
+  }
+}
+
+async function runFile (file, timeoutMs) {
+  const test = new TestFile()
+  running.add(test)
+  const result = await test.run(file, { cwd: root, env: { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_SERVICE: service }, nodeOptions, timeoutMs })
+  running.delete(test)
+  results.push(result)
+  print(result)
+}
+
+/** Returns a function that tells which part of all processors' time has been idle since it told it last: 0 until there is enough to go by. */
+function idleMeter () {
+  const read = () => cpus().reduce((sum, { times }) => ({ idle: sum.idle + times.idle, all: sum.all + Object.values(times).reduce((a, b) => a + b) }), { idle: 0, all: 0 })
+  let last = read()
+  return () => {
+    const now = read()
+    if (now.all - last.all < meterMs * cpus().length * 0.9) return 0
+    const share = (now.idle - last.idle) / (now.all - last.all)
+    last = now
+    return share
+  }
 }
 
 function print ({ file, pass, fail, ms, cpuMs, lines }) {

@@ -1,9 +1,6 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { runProgram } from '../../src/cli/program.ts'
-
-const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
+import { built } from '../support/built.ts'
 
 export interface Outcome {
   readonly code: number | null
@@ -23,8 +20,7 @@ export async function runCli (args: readonly string[], env: Env, { input = '', i
 
 /** Runs the built command line as a process, with these settings and no others. */
 export async function runCliProcess (args: readonly string[], env: Env, { closesOutput = false }: { closesOutput?: boolean } = {}): Promise<Outcome> {
-  if (!existsSync(cli)) throw new Error('dist/cli.js is missing: run `npm run build` first.')
-  const child = spawn(process.execPath, [cli, ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 })
+  const child = spawn(process.execPath, [built('cli'), ...args], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 })
   if (closesOutput) child.stdout.destroy()
   let stdout = ''
   let stderr = ''

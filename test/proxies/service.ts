@@ -1,11 +1,10 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { built } from '../support/built.ts'
 import { freePort, ServerProcess } from '../support/server-process.ts'
 import { until, type Teardowns } from '../support/servers.ts'
 
 const managementToken = 'proxy-tests-management-token-0123456789'
-const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
 // What the tester's shell has set would win over the file that is written below.
 const settings = ['HOST', 'PORT', 'DATABASE_URL', 'REDIS_URL', 'DATA_DIR', 'MANAGEMENT_TOKENS', 'SERVICE_TOKENS', 'TRUST_WINDOW_MS', 'CACHE', 'ACKS']
@@ -62,7 +61,6 @@ export class Service {
 
 /** Starts the built service with these settings and waits until it is ready. */
 export async function startService (t: Teardowns, env: Readonly<Record<string, string>>): Promise<Service> {
-  if (!existsSync(main)) throw new Error('dist/main.js is missing: run `npm run build` first.')
   for (const name of settings) for (const suffix of ['', '_FILE']) delete process.env[name + suffix]
   const server = new ServerProcess({ name: 'service' })
   t.teardown(async () => { await server.remove() })
@@ -72,7 +70,7 @@ export async function startService (t: Teardowns, env: Readonly<Record<string, s
   writeFileSync(file, Object.entries(all).map(([name, value]) => `${name}="${value}"\n`).join(''), { mode: 0o600 })
   await server.start({
     command: process.execPath,
-    args: [`--env-file=${file}`, main],
+    args: [`--env-file=${file}`, built('main')],
     ready: async () => (await fetch(`${service.url}/readyz`)).ok
   })
   await until(async () => (await fetch(`${service.url}/readyz`)).ok)

@@ -1,12 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { built } from './built.ts'
 import type { Teardowns } from './servers.ts'
 import { until } from './until.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 interface ChildOptions {
-  /** From the project's root: a TypeScript file, or one that `npm run build` has made. */
+  /** From the project's root: a TypeScript file, or one that `npm run build` has made. `dist/main.js` and `dist/cli.js` are joined, unless `node` is given. */
   readonly file: string
   readonly args?: readonly string[]
   /** The whole environment, beside PATH: no setting of this machine leaks into the test. */
@@ -23,9 +24,11 @@ export class Child {
   stderr = ''
   readonly #ended: Promise<void>
 
-  constructor (t: Teardowns, { file, args = [], env = {}, cwd = root, node = process.execPath }: ChildOptions) {
+  constructor (t: Teardowns, { file, args = [], env = {}, cwd = root, node }: ChildOptions) {
     const loader = file.endsWith('.ts') ? ['--import', new URL('typescript.js', import.meta.url).href] : []
-    this.process = spawn(node, [...loader, `${root}${file}`, ...args], {
+    const program = node === undefined ? /^dist\/(main|cli)\.js$/.exec(file)?.[1] : undefined
+    const path = program === undefined ? `${root}${file}` : built(program as 'main' | 'cli')
+    this.process = spawn(node ?? process.execPath, [...loader, path, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], TEST_PACKAGES: process.env['TEST_PACKAGES'], ...env },
       stdio: ['pipe', 'pipe', 'pipe']

@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
-import { joinPackages } from './joined-packages.ts'
+import { joinPackages, joinService } from './joined-packages.ts'
 
 const map = JSON.parse(readFileSync(await joinPackages(), 'utf8')) as Record<string, string>
 // Without the hooks, which would lead both names to the same file.
@@ -20,4 +21,13 @@ for (const [specifier, [own, joined]] of Object.entries(exported)) {
 
 t.test('a joined package is found again, not made again', async (t) => {
   t.strictSame(JSON.parse(readFileSync(await joinPackages(), 'utf8')), map)
+})
+
+t.test('the joined service starts as the built one does, and finds the files of the project', async (t) => {
+  const folder = await joinService(await joinPackages())
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+  t.equal(execFileSync(process.execPath, [join(folder, 'cli.mjs'), '--version'], { encoding: 'utf8' }).trim(), version)
+  const [joined, own] = [join(folder, 'main.mjs'), 'dist/main.js'].map((file) => spawnSync(process.execPath, [file], { encoding: 'utf8', env: { PORT: 'wrong' } }))
+  t.match(joined?.stderr, /PORT must be/)
+  t.strictSame([joined?.status, joined?.stderr], [own?.status, own?.stderr])
 })

@@ -1,13 +1,13 @@
-import { build, version } from 'esbuild'
+import { build, version, type BuildOptions, type Plugin } from 'esbuild'
 import { createHash, randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /*
- * Four fifths of the modules that the service loads are those of a few packages, 683 of them TypeBox's. Each one costs the
- * module hooks about a millisecond of processor time in each of the run's hundreds of processes. `npm test` joins them
- * once, and `typescript.js` loads the joined files. What runs in `dist/` loads the packages as they are.
+ * Four fifths of the modules that the service loads are those of a few packages, 683 of them TypeBox's, and each one costs
+ * up to a millisecond of processor time in each of the run's hundreds of processes. `npm test` joins them once, and the built
+ * service once for each build (decision 0200).
  */
 const joined = [
   'typebox', 'typebox/compile', 'typebox/format', 'typebox/value', '@fastify/type-provider-typebox',
@@ -15,39 +15,80 @@ const joined = [
   '@modelcontextprotocol/client', 'csv-stringify/sync', 'hono/html', 'hono/utils/html', 'jose', 'oauth4webapi', 'openid-client', 'postgres', 'uuid'
 ]
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const cache = join(root, 'node_modules/.cache/joined')
 const mapName = 'map.json'
+const options: BuildOptions = {
+  absWorkingDir: root,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  keepNames: true,
+  logLevel: 'warning'
+}
 
 /** Joins the packages unless that has been done for these versions. Returns the path of a JSON file that leads from a package's name to the URL of what to load for it. */
 export async function joinPackages (): Promise<string> {
   const installed = readFileSync(join(root, 'node_modules/.package-lock.json'))
-  const hash = createHash('sha256').update(JSON.stringify([version, joined])).update(installed).digest('hex')
-  const folder = join(root, 'node_modules/.cache/joined-packages', hash)
-  if (existsSync(join(folder, mapName))) return join(folder, mapName)
-  const draft = `${folder}.${randomUUID()}`
+  const folder = folderOf('packages', version, JSON.stringify(joined), installed)
   const names = new Map(joined.map((specifier) => [specifier, specifier.replaceAll('/', '__')]))
-  mkdirSync(draft, { recursive: true })
-  await build({
-    absWorkingDir: root,
-    entryPoints: Object.fromEntries([...names].map(([specifier, name]) => [name, specifier])),
-    outdir: draft,
-    outExtension: { '.js': '.mjs' },
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    // As the service requires them: these are CommonJS, and must stay the same for all who load them.
-    external: ['fastify', 'ioredis', 'pino', '@opentelemetry/*'],
-    keepNames: true,
-    logLevel: 'warning'
+  await once(folder, async (draft) => {
+    await build({
+      ...options,
+      entryPoints: Object.fromEntries([...names].map(([specifier, name]) => [name, specifier])),
+      outdir: draft,
+      // CommonJS, which must stay the same for all who load them.
+      external: ['fastify', 'ioredis', 'pino', '@opentelemetry/*']
+    })
+    writeFileSync(join(draft, mapName), JSON.stringify(Object.fromEntries([...names].map(([specifier, name]) => [specifier, pathToFileURL(join(folder, `${name}.mjs`)).href]))))
   })
-  writeFileSync(join(draft, mapName), JSON.stringify(Object.fromEntries([...names].map(([specifier, name]) => [specifier, pathToFileURL(join(folder, `${name}.mjs`)).href]))))
+  return join(folder, mapName)
+}
+
+/** Joins the modules of `dist/`, over the joined packages, unless that has been done for this build. Returns the folder in which `main.mjs` and `cli.mjs` stand. */
+export async function joinService (packagesMap: string): Promise<string> {
+  const dist = join(root, 'dist')
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js')).sort()
+  const folder = folderOf('service', packagesMap, ...files.flatMap((file) => [file, readFileSync(join(dist, file))]))
+  const packages = JSON.parse(readFileSync(packagesMap, 'utf8')) as Record<string, string>
+  await once(folder, async (draft) => {
+    await build({ ...options, entryPoints: [join(dist, 'main.js'), join(dist, 'cli.js')], outdir: draft, plugins: [asInDist(packages)] })
+  })
+  return folder
+}
+
+// Packages stay apart, and each module goes on finding the project's files from where it stands in `dist/`.
+function asInDist (packages: Readonly<Record<string, string>>): Plugin {
+  return {
+    name: 'as in dist',
+    setup ({ onResolve, onLoad }) {
+      onResolve({ filter: /^[^./]/ }, ({ path }) => {
+        const url = packages[path]
+        return { path: url === undefined ? path : fileURLToPath(url), external: true }
+      })
+      onLoad({ filter: /\/dist\/.*\.js$/ }, ({ path }) => ({ contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)) }))
+    }
+  }
+}
+
+function folderOf (kind: string, ...content: ReadonlyArray<string | Buffer>): string {
+  const hash = createHash('sha256')
+  for (const part of content) hash.update(part).update('\0')
+  return join(cache, `${kind}-${hash.digest('hex').slice(0, 32)}`)
+}
+
+// Renamed into place: another run finds the whole folder or none.
+async function once (folder: string, make: (draft: string) => Promise<void>): Promise<void> {
+  if (existsSync(folder)) return
+  const draft = `${folder}.${randomUUID()}`
+  mkdirSync(draft, { recursive: true })
   try {
+    await make(draft)
     renameSync(draft, folder)
   } catch (error) {
-    // Another run was faster.
-    rmSync(draft, { recursive: true })
-    if (!existsSync(join(folder, mapName))) throw error
+    rmSync(draft, { recursive: true, force: true })
+    if (!existsSync(folder)) throw error
   }
-  return join(folder, mapName)
 }
