@@ -19,7 +19,7 @@ const { joinPackages, joinService } = await import('./support/joined-packages.ts
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Each of these runs alone, after all others: what it measures or breaks is the whole machine. */
-const alone = ['test/torture/']
+const alone = ['test/torture/torture.test.ts']
 
 /** The longest, to be started first: one that is started last would be waited for by itself. */
 const longest = ['test/process/main.test.ts']

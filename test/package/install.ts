@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { isLong } from '../support/long.ts'
 
 export const run = promisify(execFile)
 export const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -96,8 +97,12 @@ async function copyTree (source: string, target: string): Promise<void> {
   await rm(join(target, 'node_modules'), { recursive: true, force: true })
 }
 
-/** `npm install` in an empty folder, as anybody would, of a packed package and what else is named. Resolves to nothing where no registry is reached. */
+/**
+ * `npm install` in an empty folder, as anybody would, of a packed package and what else is named, in the long form; otherwise what npm would put there, copied from the root.
+ * Resolves to nothing where no registry is reached.
+ */
 export async function installed (t: Test, tarball: string, ...beside: string[]): Promise<string | undefined> {
+  if (!isLong) return await copied(t, tarball, beside.map((spec) => spec.replace(/(?!^)@.*/, '')))
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'stranger', private: true, type: 'module' }))
   try {
@@ -109,6 +114,22 @@ export async function installed (t: Test, tarball: string, ...beside: string[]):
     t.comment('The registry of npm cannot be reached, and this installs packages from it.')
     return undefined
   }
+}
+
+async function copied (t: Test, tarball: string, beside: readonly string[]): Promise<string> {
+  const { folder } = await install(t, tarball, beside)
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'stranger', private: true, type: 'module' }))
+  const bins = join(folder, 'node_modules/.bin')
+  await mkdir(bins)
+  for (const name of [basename(tarball, '.tgz'), ...beside]) {
+    const { bin = {} } = JSON.parse(await readFile(join(folder, 'node_modules', name, 'package.json'), 'utf8')) as { bin?: string | Record<string, string> }
+    for (const [command, path] of Object.entries(typeof bin === 'string' ? { [basename(name)]: bin } : bin)) {
+      const program = join(folder, 'node_modules', name, path)
+      await chmod(program, 0o755)
+      await symlink(program, join(bins, command))
+    }
+  }
+  return folder
 }
 
 interface Lock {

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { isLong } from '../support/long.ts'
 import { blocksOf } from '../support/sandbox.ts'
 import { freshDatabase } from '../support/servers.ts'
 import { freePort, ServerProcess } from '../support/server-process.ts'
@@ -9,14 +10,14 @@ import { installed, pack, root, run } from './install.ts'
 // The block of the README, as it stands.
 const [{ text: tenLines } = { text: '' }] = blocksOf(join(root, 'README.md')).filter(({ language }) => language === 'ts')
 
-t.test('a stranger\'s application of ten lines is protected in under two minutes from an empty folder, and nothing in the editor is red', async (t) => {
+t.test(`a stranger's application of ten lines is protected${isLong ? ' in under two minutes from an empty folder' : ''}, and nothing in the editor is red`, async (t) => {
   const { 'navis-keys': { tarball } } = await pack()
   const databaseUrl = await freshDatabase(t, { migrated: false })
   const beganAt = performance.now()
   const folder = await installed(t, tarball, 'fastify', 'typescript@6.0.3', '@types/node@24')
   if (folder === undefined) return
   await writeFile(join(folder, 'app.ts'), tenLines)
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'nodenext', target: 'es2023', types: ['node'], strict: true, skipLibCheck: false }, files: ['app.ts'] }))
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'nodenext', target: 'es2023', types: ['node'], strict: true, skipLibCheck: !isLong }, files: ['app.ts'] }))
   t.equal(tenLines.trimEnd().split('\n').length, 10)
   t.equal(await run('npx', ['tsc'], { cwd: folder }).then(() => '', (error: { stdout: string }) => error.stdout), '')
 
@@ -32,5 +33,5 @@ t.test('a stranger\'s application of ten lines is protected in under two minutes
   t.equal(await status('-H', `Authorization: Bearer ${token.slice(0, -1)}`), '401')
   const seconds = (performance.now() - beganAt) / 1000
   t.comment(`${seconds.toFixed(1)} s`)
-  t.ok(seconds < 120, `${seconds.toFixed(1)} s`)
+  if (isLong) t.ok(seconds < 120, `${seconds.toFixed(1)} s`)
 })

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { isLong } from '../support/long.ts'
 import { copyService } from './copy-service.ts'
 import { Director } from './director.ts'
 import { frozen } from './faults/replica-faults.ts'
@@ -9,7 +10,7 @@ import { waitOf } from './latencies.ts'
 import { postgresOutage, redisOutage } from './outages.ts'
 
 const windowMs = 2000
-const faultsMs = 60_000
+const faultsMs = isLong ? 60_000 : 20_000
 
 t.setTimeout(240_000)
 
@@ -33,8 +34,8 @@ t.test('three replicas on real stores keep the promise under faults drawn anew',
   t.strictSame(fleet.faultsFound, [], 'every replica ended in order and healed')
   t.strictSame(fleet.changes.surprises, [], 'management answers what the contract says')
   t.equal(fleet.changes.pending, 0, 'every revoke returned')
-  t.ok(fleet.checker.sentAfterReturn > 5000, 'thousands of verifications were sent after a returned revoke')
-  t.ok(fleet.recorder.repeated > 5000, 'and thousands over connections that had sent the same token before')
+  t.ok(fleet.checker.sentAfterReturn > 2000, 'thousands of verifications were sent after a returned revoke')
+  t.ok(fleet.recorder.repeated > 2000, 'and thousands over connections that had sent the same token before')
   // Twice what the long run is held to: a busy machine is no fault of the service.
   for (const { names, healedMs } of director.scenes) t.ok(healedMs <= 2 * healMs, `healed by itself, without a restart, within 4 s after: ${names}`)
   for (const { verifications, notAnswered } of redis) t.match({ verifications: verifications > 100, notAnswered }, { verifications: true, notAnswered: 0 }, 'Redis down costs no verification')
