@@ -25,6 +25,8 @@ export interface UpkeepStore {
   pruneAudit (step: UpkeepStep): Promise<number>
   pruneUsage (step: UpkeepStep): Promise<number>
   pruneCalls (step: UpkeepStep): Promise<number>
+  /** Gives places to events that nobody has asked for: without one they would be kept for ever. Resolves to how many. */
+  placeEvents (rowsMax: number): Promise<number>
   pruneEvents (step: UpkeepStep): Promise<number>
   /** Deletes keys that ended so long ago, with their tokens. Resolves to how many keys it looked at. */
   pruneKeys (step: UpkeepStep): Promise<number>
@@ -91,6 +93,7 @@ export class Upkeep {
       ...auditDays === null ? [] : [chore(pruneEveryMs, (rowsMax) => store.pruneAudit({ days: auditDays, rowsMax }))],
       chore(pruneEveryMs, (rowsMax) => store.pruneUsage({ days: usageDays, rowsMax })),
       chore(pruneEveryMs, (rowsMax) => store.pruneCalls({ days: callDays, rowsMax })),
+      chore(pruneEveryMs, (rowsMax) => store.placeEvents(rowsMax)),
       chore(pruneEveryMs, (rowsMax) => store.pruneEvents({ days: eventDays, rowsMax })),
       ...endedKeyDays === null ? [] : [chore(pruneEveryMs, (rowsMax) => store.pruneKeys({ days: endedKeyDays, rowsMax }))],
       chore(pruneEveryMs, (rowsMax) => store.forgetReceivers(rowsMax))

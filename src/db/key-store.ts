@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NothingDone, unavailable } from '../core/errors.ts'
+import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, IdempotentRequest, Imported, KeyChange, KeyEdit, KeyFilter, KeyQuery, KeyStore, KeysImport, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import type { Leak, TokenStore } from '../core/token-store.ts'
 import type { Digest } from '../core/key-record.ts'
@@ -21,7 +21,7 @@ import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { endToken, revokeLeaked } from './queries/token-reports.ts'
 import { recordFirstUse, rotateKey } from './queries/tokens.ts'
-import { readStandbys } from './standbys.ts'
+import { assertSynchronous } from './standbys.ts'
 import type { Pool } from './replaceable-pool.ts'
 import { QueueFull, StatementQueue, type Urgency } from './statement-queue.ts'
 
@@ -189,17 +189,11 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
   async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'change'): Promise<T> {
     const before = this.#uncertain()
     const answer = await this.#bounded(async (db, call) => {
-      await this.#assertSynchronous(db)
+      if (this.#requireSynchronous) await assertSynchronous(db)
       return await repeated(() => work(db, call), call)
     }, limitMs, urgency)
     if (this.#uncertain() !== before) throw unavailable('It is not known whether the standby has the change. Try again: repeating the request is safe.')
     return answer
-  }
-
-  async #assertSynchronous (db: Database): Promise<void> {
-    if (!this.#requireSynchronous) return
-    const { notWaitedFor } = await readStandbys(db)
-    if (notWaitedFor > 0) throw new NothingDone('Changes are refused (REQUIRE_SYNCHRONOUS) while the database has a standby that a commit does not wait for. Tell the operator of the service, and try again later.')
   }
 
   async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'read'): Promise<T> {

@@ -1,4 +1,5 @@
 import { sql } from 'drizzle-orm'
+import { NothingDone } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Standbys } from '../core/standbys.ts'
 import type { Database } from './connect.ts'
@@ -22,6 +23,12 @@ export async function readStandbys (db: Database): Promise<Standbys> {
     )
     select ${proof}, count(*)::int as standbys, (count(*) filter (where not is_waited_for))::int as not_waited_for from standby`)
   return { count: asWhole(row.standbys, 'standbys'), notWaitedFor: asWhole(row.not_waited_for, 'not_waited_for') }
+}
+
+/** Refuses a change that a standby could lose (REQUIRE_SYNCHRONOUS). */
+export async function assertSynchronous (db: Database): Promise<void> {
+  const { notWaitedFor } = await readStandbys(db)
+  if (notWaitedFor > 0) throw new NothingDone('Changes are refused (REQUIRE_SYNCHRONOUS) while the database has a standby that a commit does not wait for. Tell the operator of the service, and try again later.')
 }
 
 interface StandbyWatchOptions {

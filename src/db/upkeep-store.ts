@@ -4,13 +4,14 @@ import type { UpkeepStep, UpkeepStore } from '../core/upkeep.ts'
 import type { Database } from './connect.ts'
 import { pruneAudit } from './queries/audit.ts'
 import { pruneCalls } from './queries/calls.ts'
-import { pruneEvents } from './queries/events.ts'
+import { placeEvents, pruneEvents } from './queries/events.ts'
 import { markExpired, noticeExpiring } from './queries/expiry.ts'
 import { pruneKeys } from './queries/prune-keys.ts'
 import { unusedStep } from './queries/unused.ts'
 import { pruneUsage } from './queries/usage.ts'
 import { forgetReceivers } from './queries/webhooks.ts'
 import type { Pool } from './replaceable-pool.ts'
+import { assertSynchronous } from './standbys.ts'
 
 const stepMs = 10_000
 // Statements beside the one that was not answered may be slow only.
@@ -19,12 +20,13 @@ const drainMs = 1500
 /** The steps of the upkeep in Postgres, bounded in time. */
 export class PostgresUpkeepStore implements UpkeepStore {
   readonly #pool: Pool<Database>
-
   readonly #policy: Policy
+  readonly #requireSynchronous: boolean
 
-  constructor ({ pool, policy }: { readonly pool: Pool<Database>, readonly policy: Policy }) {
+  constructor ({ pool, policy, requireSynchronous = false }: { readonly pool: Pool<Database>, readonly policy: Policy, readonly requireSynchronous?: boolean | undefined }) {
     this.#pool = pool
     this.#policy = policy
+    this.#requireSynchronous = requireSynchronous
   }
 
   async markExpired (rowsMax: number) {
@@ -47,6 +49,10 @@ export class PostgresUpkeepStore implements UpkeepStore {
     return await this.#step((db) => pruneCalls(db, step))
   }
 
+  async placeEvents (rowsMax: number) {
+    return await this.#step((db) => placeEvents(db, rowsMax))
+  }
+
   async pruneEvents (step: UpkeepStep) {
     return await this.#step((db) => pruneEvents(db, step))
   }
@@ -60,7 +66,11 @@ export class PostgresUpkeepStore implements UpkeepStore {
   }
 
   async unusedStep (rowsMax: number) {
-    return await this.#step((db) => unusedStep(db, { rowsMax, settings: this.#policy }))
+    return await this.#step(async (db) => {
+      // A revocation by a policy is one that a standby could lose, too. It can wait, and does.
+      if (this.#requireSynchronous) await assertSynchronous(db)
+      return await unusedStep(db, { rowsMax, settings: this.#policy })
+    })
   }
 
   async #step<T> (ask: (db: Database) => Promise<T>): Promise<T> {

@@ -57,6 +57,7 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   const names = namesFor(decoratorPrefix)
   assertFree(app, names)
   const keys = options.keys ?? await openKeys({ log: app.log, ...options })
+  if (options.keys === undefined && options.retention === undefined) app.log.info(noUpkeep)
   const { verifier, tokens } = keys
   const presented = presentedToken(tokens, options.apiKeyHeader)
   // Of this instance: two in one context must not take the key of one for that of the other.
@@ -99,6 +100,8 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
 }, { name: 'api-keys', fastify: '5.x' })
 
 export default apiKeys
+
+const noUpkeep = 'navis-keys: this process does not tell of keys that expire, revoke unused ones, or delete old history. A replica of navis-keys-service on the same database does, or one process with the option `retention`.'
 
 interface Names {
   readonly keys: string

@@ -28,6 +28,7 @@ function scriptedStore (answer: (step: string, rowsMax: number) => Promise<numbe
     pruneAudit: step('audit'),
     pruneUsage: step('usage'),
     pruneCalls: step('calls'),
+    placeEvents: step('places'),
     pruneEvents: step('events'),
     pruneKeys: step('keys'),
     forgetReceivers: step('receivers')
@@ -41,7 +42,7 @@ t.test('every chore is done by its setting, one statement at a time, and pruning
   upkeep.start()
   await until(() => steps.filter((step) => step === 'expired').length >= 3)
   await upkeep.close()
-  t.strictSame(steps.slice(0, 10), ['expired', 'expiring 1', 'expiring 7', 'unused', 'audit 400', 'usage 90', 'calls 30', 'events 30', 'keys 365', 'receivers'])
+  t.strictSame(steps.slice(0, 11), ['expired', 'expiring 1', 'expiring 7', 'unused', 'audit 400', 'usage 90', 'calls 30', 'places', 'events 30', 'keys 365', 'receivers'])
   t.match(upkeep.stats(), { failures: 0 })
   t.ok(upkeep.stats().steps >= 10)
   t.strictSame(steps.filter((step) => step === 'audit 400').length, 1)

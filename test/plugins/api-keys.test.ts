@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { openKeys, apiKeys, type ApiKeysOptions } from '../../src/plugins/api-keys.ts'
-import { freshDatabase, freshRedis } from '../support/servers.ts'
+import { freshDatabase, freshRedis, until } from '../support/servers.ts'
 
 /** An application of somebody else's, which knows nothing of the service. */
 async function setup (t: Test, options: Partial<ApiKeysOptions> = {}) {
@@ -32,6 +32,28 @@ t.test('a route behind a scope knows the key; it is frozen and prints no digest'
   t.equal(refused.statusCode, 401)
   t.match(refused.json(), { code: 'revoked', status: 401 })
   t.match(refused.headers, { 'www-authenticate': /error="invalid_token"/, 'cache-control': 'no-store' })
+})
+
+t.test('an application that leaves the upkeep to others is told so when it starts; one with `retention` does it, and events get their place and go', async (t) => {
+  const lines: string[] = []
+  const logger = { level: 'info', stream: { write: (line: string) => { lines.push(line) } } }
+  const databaseUrl = await freshDatabase(t)
+  const start = async (options: Partial<ApiKeysOptions>) => {
+    const app = Fastify({ logger })
+    t.teardown(() => app.close())
+    await app.register(apiKeys, { databaseUrl, ...options })
+    return app
+  }
+  const says = () => lines.filter((line) => line.includes('`retention`')).length
+  const alone = await start({})
+  t.equal(says(), 1)
+  await alone.apiKeys.service.create({ workspaceId: 'w1', actor: 'test', name: 'n', scope: 'mcp:read' })
+  const client = postgres(databaseUrl, { max: 1 })
+  t.teardown(() => client.end())
+  await client`update navis_keys.events set at = clock_timestamp() - interval '31 days'`
+  await start({ retention: { auditDays: null, usageDays: 90, callDays: 30, endedKeyDays: null } })
+  t.equal(says(), 1)
+  await until(async () => (await client`select from navis_keys.events`).length === 0, { timeoutMs: 25_000 })
 })
 
 t.test('an Authorization header in every shape', async (t) => {

@@ -1,5 +1,9 @@
 import t, { type Test } from 'tap'
+import { noPolicy } from '../../src/core/policy.ts'
+import { connect } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
+import { borrowedPool } from '../../src/db/replaceable-pool.ts'
+import { PostgresUpkeepStore } from '../../src/db/upkeep-store.ts'
 import { openKeys, type Keys, type KeysOptions } from '../../src/engine/open-keys.ts'
 import { startStandby } from '../support/standby.ts'
 import { startPostgres, startProxy, until } from '../support/servers.ts'
@@ -83,6 +87,11 @@ t.test('a standby that commits do not wait for is told in the log, in the state 
   const { key, token } = await create(asked.keys)
   for (const call of [async () => { await create(strict.keys) }, async () => { await revoke(strict.keys, key.id) }]) await t.rejects(call, { code: 'unavailable', message: /REQUIRE_SYNCHRONOUS/ })
   t.equal(await verify(strict.keys, token), true, 'nothing was done, and keys are verified')
+  const { db, close } = connect({ url: primary.url })
+  t.teardown(() => close())
+  const upkeep = (requireSynchronous: boolean) => new PostgresUpkeepStore({ pool: borrowedPool(db, (one) => one), policy: noPolicy, requireSynchronous })
+  await t.rejects(upkeep(true).unusedStep(10), { code: 'unavailable', message: /REQUIRE_SYNCHRONOUS/ }, 'nor does a policy revoke anything meanwhile')
+  t.match(await upkeep(false).unusedStep(10), { revoked: undefined })
   await administer(primary.url, "alter system set synchronous_standby_names = '*'", 'select pg_reload_conf()')
   t.teardown(async () => { await administer(primary.url, 'alter system reset synchronous_standby_names', 'select pg_reload_conf()') })
   await until(async () => await create(strict.keys).then(() => true, () => false), { timeoutMs: 20_000 })
