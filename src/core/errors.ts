@@ -38,6 +38,8 @@ interface KeysErrorOptions {
   readonly extra?: Readonly<Record<string, string>>
   /** Whole seconds after which trying again makes sense; becomes `Retry-After`. */
   readonly retryAfterS?: number
+  /** The scheme that the credential came in, for `WWW-Authenticate` (RFC 9110, section 11.6.1). `Bearer`. */
+  readonly scheme?: 'Basic' | 'Bearer'
   readonly cause?: unknown
 }
 
@@ -47,6 +49,7 @@ export class KeysError extends Error {
   readonly faults: readonly Fault[]
   readonly extra: Readonly<Record<string, string>>
   readonly retryAfterS: number | undefined
+  readonly scheme: 'Basic' | 'Bearer'
 
   constructor (code: ErrorCode, options: KeysErrorOptions) {
     super(options.detail, { cause: options.cause })
@@ -55,6 +58,7 @@ export class KeysError extends Error {
     this.faults = options.faults ?? []
     this.extra = options.extra ?? {}
     this.retryAfterS = options.retryAfterS
+    this.scheme = options.scheme ?? 'Bearer'
   }
 }
 

@@ -29,7 +29,7 @@ export function sendProblem (error: unknown, request: FastifyRequest, reply: Fas
   const problem = toKeysError(error, request)
   if (problem.code === 'internal') logOf(request).error({ err: error }, 'unforeseen error')
   else if (problem.code === 'unavailable') logOf(request).warn({ err: problem.cause }, 'unavailable')
-  if (problem.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer realm="navis-keys"')
+  if (problem.code === 'unauthenticated') reply.header('www-authenticate', `${problem.scheme} realm="navis-keys"`)
   if (problem.retryAfterS !== undefined) reply.header('retry-after', String(problem.retryAfterS))
   reply.code(meanings[problem.code].status).header('cache-control', 'no-store').type(problemType).serializer(asIs).send(problemDocument(problem))
 }

@@ -89,7 +89,8 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
     if (authorization === undefined || !/^basic /i.test(authorization) || isRepeated('authorization', request.raw.rawHeaders)) return requireService.call(app, request, reply, done)
     const { id, secret } = basicOf(authorization)
     const holder = holderOf(secret, holders)
-    if (holder === undefined || holder.name !== id) return done(wrongClient())
+    // RFC 6749, section 5.2: the scheme that the client has used.
+    if (holder === undefined || holder.name !== id) return done(wrongClient('Basic'))
     request.actor = holder.name
     done()
   })
@@ -140,8 +141,8 @@ function formDecoded (text: string): string {
   }
 }
 
-function wrongClient (): KeysError {
-  return new KeysError('unauthenticated', { detail: 'Unknown client. Send the name of a service or management token as client_id, and that token as client_secret.' })
+function wrongClient (scheme?: 'Basic'): KeysError {
+  return new KeysError('unauthenticated', { ...scheme && { scheme }, detail: 'Unknown client. Send the name of a service or management token as client_id, and that token as client_secret.' })
 }
 
 function twoClientCredentials (): KeysError {

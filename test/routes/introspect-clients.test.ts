@@ -38,6 +38,8 @@ t.test('oauth4webapi introspects with client_secret_basic and client_secret_post
   t.equal((await form({ token, client_secret: service })).statusCode, 401)
   t.equal((await form({ token, client_id: 'gateway', client_secret: service }, { authorization: `Bearer ${service}` })).statusCode, 400, 'two credentials')
   for (const authorization of ['Basic', 'Basic ', 'Basic !!!', `Basic ${Buffer.from('gateway').toString('base64')}`, `Basic ${Buffer.from('gateway:%').toString('base64')}`]) t.equal((await form({ token }, { authorization })).statusCode, 401, authorization)
+  for (const authorization of [`Basic ${Buffer.from('gateway:wrong').toString('base64')}`, 'Basic !!!']) t.equal((await form({ token }, { authorization })).headers['www-authenticate'], 'Basic realm="navis-keys"', 'RFC 6749, section 5.2: the scheme that the client has used')
+  for (const headers of [{ authorization: `Bearer ${'x'.repeat(48)}` }, {}]) t.equal((await form({ token }, headers)).headers['www-authenticate'], 'Bearer realm="navis-keys"')
   t.equal((await form({ token, resource: 'https://example.com', client_id: 'anything' }, { authorization: `Bearer ${service}` })).statusCode, 200)
   t.match(await ask('POST', '/v1/verify', { payload: { token }, headers: { authorization: `Basic ${Buffer.from(`gateway:${service}`).toString('base64')}` } }), { status: 401 }, 'nowhere else')
 })
