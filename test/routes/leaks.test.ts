@@ -37,6 +37,29 @@ t.test('leaked tokens are refused when the answer is there, in whatever shape th
   t.match((await ask('GET', `/v1/workspaces/acme/audit?key_id=${one.id}`)).body.entries[0], { action: 'key.leaked', details: { url: 'https://example.com/x', source: 'scanner' } })
 })
 
+t.test('a report of what ended long ago writes nothing; of what ended just now it is waited for once more', async (t) => {
+  const { ask, create, url } = await setupApp(t)
+  const { db, close } = connect({ url })
+  t.teardown(() => close())
+  const [revoked, expired, rotated, living] = [await create(), await create(), await create(), await create()]
+  await ask('DELETE', `${keys}/${revoked.id}`)
+  await ask('POST', `${keys}/${rotated.id}/rotate`, { payload: {} })
+  const position = async () => (await db.execute<{ seq: string }>(sql`select seq::text from navis_keys.revocation_clock`))[0]!.seq
+  const report = async (...tokens: string[]) => {
+    const before = await position()
+    const { status, body } = await ask('POST', '/v1/leaks', { payload: tokens.map((token) => ({ token })) })
+    t.equal(status, 200)
+    t.ok(body.every(({ result }: { result: string }) => result === 'true_positive'))
+    return { rows: Number(BigInt(await position()) - BigInt(before)), revoked: body.map(({ revoked }: { revoked: boolean }) => revoked) }
+  }
+  t.strictSame(await report(revoked.token), { rows: 1, revoked: [false] }, 'whoever revoked it may still be waiting')
+  await db.execute(sql`update navis_keys.keys set revoked_at = clock_timestamp() - interval '61 minutes' where revoked_at is not null`)
+  await db.execute(sql`update navis_keys.keys set expires_at = clock_timestamp() - interval '61 minutes', created_at = clock_timestamp() - interval '2 days' where id = ${expired.id}::uuid`)
+  await db.execute(sql`update navis_keys.tokens set ends_at = clock_timestamp() - interval '61 minutes' where not is_current`)
+  t.strictSame(await report(revoked.token, expired.token, rotated.token), { rows: 0, revoked: [false, false, false] })
+  t.strictSame(await report(revoked.token, living.token), { rows: 1, revoked: [false, true] })
+})
+
 t.test('reports that are none are refused with a pointer', async (t) => {
   const { ask } = await setupApp(t)
   for (const [payload, pointer] of [[[], ''], [[{}], '/0'], [[{ token: 'x', token_sha256: sha256('x') }], '/0'], [[{ token: 'x' }, { token_sha256: 'abc' }], '/1/token_sha256'], [[{ token: 'x', who: 1 }], '/0/who'], [[{ token: 'x', url: `https://x/?t=${new TokenFormat().mint().token}` }], '/0/url'], [Array.from({ length: 1001 }, () => ({ token: 'x' })), '']] as const) {

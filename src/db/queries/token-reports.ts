@@ -9,6 +9,9 @@ import { changedColumns, isWhole, judgedOrMissing, positionColumns, whenWhole } 
 import { emit } from './events.ts'
 import { managedKeyColumns } from './managed-key.ts'
 
+// Longer than any window, and than any commit waits for a standby before the database is given up.
+const settledMinutes = 60
+
 interface EndedRow {
   /** null: none of the tokens is of a key. */
   outcome: string | null
@@ -24,7 +27,8 @@ interface EndedRow {
 /**
  * Revokes the keys of tokens that were found where they must not be: one statement, one place in the log, an audit row and two events for each key. Keys
  * that are revoked already are logged again (R8 a), as a change of the workspace, or of everything where there are several: a key may be rotated at this very
- * moment, and this statement does not see the token that it gets then. The rows are locked in the order of their ids.
+ * moment, and this statement does not see the token that it gets then. What ended over an hour ago is in force since long before: the same report every day is no new
+ * row in the log. The rows are locked in the order of their ids.
  */
 export async function revokeLeaked (db: Database, leaks: readonly Leak[], actor: string): Promise<EndedTokens> {
   const given = JSON.stringify(leaks.map(({ digest, url, source }) => ({ digest: hexOf(digest), url: url ?? null, source: source ?? null })))
@@ -41,7 +45,10 @@ export async function revokeLeaked (db: Database, leaks: readonly Leak[], actor:
       where target.revoked_at is null and (target.expires_at is null or target.expires_at > clock_timestamp()) and (found.is_current or found.ends_at > clock_timestamp())
       group by target.id
     ), judged as materialized (
-      select case when count(distinct workspace_id) = 1 then min(workspace_id) end as workspace_id from target having count(*) > 0
+      select case when count(distinct workspace_id) = 1 then min(workspace_id) end as workspace_id from target
+      where exists (select from found where found.key_id = target.id
+        and coalesce(least(target.revoked_at, target.expires_at, case when not found.is_current then found.ends_at end), 'infinity') > clock_timestamp() - ${settledMinutes}::int * interval '1 minute')
+      having count(*) > 0
     ), tick as (
       update ${revocationClock} set seq = seq + 1 from judged where revocation_clock.id = 1 returning seq, window_ms
     ), logged as (
