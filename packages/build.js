@@ -29,6 +29,8 @@ const packages = [
     name: 'navis-keys-service',
     description: 'The API-key service for MCP clients, scripts and internal services: cached verification with immediate revocation',
     keywords: ['api-keys', 'mcp', 'gateway', 'forward-auth', 'introspection'],
+    // For an application that shows the pages itself: the plugin of the same copy, and the pages.
+    entries: { '.': 'dist/plugins/api-keys', './connected-apps': 'dist/pages/connected-apps' },
     bin: { 'navis-keys': 'dist/cli.js', 'navis-keys-service': 'dist/main.js' },
     folders: ['drizzle', 'assets'],
     // The embedded database, of which each platform has a package of its own, found by its name at run time.

@@ -40,7 +40,7 @@ import { keyRoutes } from './routes/keys.ts'
 import { operationRoutes, type OperationsOptions } from './routes/operations.ts'
 import { policyRoutes } from './routes/policy.ts'
 import { usageRoutes } from './routes/usage.ts'
-import { connectedApps } from './pages/connected-apps.ts'
+import { servicePages } from './pages/service-pages.ts'
 import { webhooks } from './plugins/webhooks.ts'
 import { webhookSecrets } from './config/webhooks-config.ts'
 import { verifyRoutes } from './routes/verify.ts'
@@ -96,7 +96,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
   await app.register(referenceRoutes)
   await app.register(wellKnownRoutes)
-  await app.register(connectedApps, { config, gatewayPath: gateway?.upstreams.map(({ name, path }) => path ?? defaultMcpPath(name))[0] })
+  await app.register(servicePages, { config, gatewayPath: gateway?.upstreams.map(({ name, path }) => path ?? defaultMcpPath(name))[0] })
   await app.register(draining)
   return app
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { v7 as uuidv7, validate as isUuid } from 'uuid'
 import type { Clock } from './clock.ts'
 import { CursorSeal } from './cursor.ts'
-import { KeysError, NothingDone, unavailable } from './errors.ts'
+import { KeysError, NothingDone, unavailable, type Fault } from './errors.ts'
 import { already, expiryRefused, idempotencyKeyReused, invalid, keyExpired, keyRevoked, noSuchKey } from './key-errors.ts'
 import type { ManagedKey, RateLimit } from './key-record.ts'
 import { canonicalCidrs, faultsOf } from './key-rules.ts'
@@ -99,6 +99,11 @@ export class KeyService {
     this.#force = force
     this.#clock = clock
     this.#tokens = tokens
+  }
+
+  /** What is wrong with a description, whoever asks for it. The policy has its own word when a key is made. */
+  faultsIn (described: Parameters<typeof faultsOf>[0]): readonly Fault[] {
+    return faultsOf(described, this.#tokens)
   }
 
   /** The token is in this answer and nowhere else, ever. */
@@ -264,7 +269,7 @@ export class KeyService {
   }
 
   #assertSound (described: Parameters<typeof faultsOf>[0]): void {
-    const faults = faultsOf(described, this.#tokens)
+    const faults = this.faultsIn(described)
     if (faults.length > 0) throw invalid(faults)
   }
 

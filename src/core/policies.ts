@@ -38,7 +38,7 @@ export class Policies {
 
   /** Replaces the workspace's policy. What `all` shortens is in force on every replica when this returns. */
   async set ({ workspaceId, actor, policy, apply }: SetPolicy): Promise<{ policy: Policy, shortened: number }> {
-    const faults = faultsOf(policy)
+    const faults = policyFaults(policy)
     if (faults.length > 0) throw invalid(faults)
     const { store, force, clock } = this.#options
     await store.setPolicy({ workspaceId, actor, policy })
@@ -49,7 +49,8 @@ export class Policies {
   }
 }
 
-function faultsOf ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy): Fault[] {
+/** What is wrong with a policy. */
+export function policyFaults ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy): Fault[] {
   const days = { max_lifetime_days: maxLifetimeDays, default_lifetime_days: defaultLifetimeDays, unused_days: unusedDays }
   const faults = Object.entries(days).flatMap(([name, value]) => value === null || (Number.isInteger(value) && value >= 1 && value <= policyDaysMax)
     ? []

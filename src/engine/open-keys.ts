@@ -16,6 +16,7 @@ import { silentLogger, type Logger } from '../core/logger.ts'
 import { MissBudget } from '../core/miss-budget.ts'
 import { RefusalMemory } from '../core/refusal-memory.ts'
 import { EventFeed } from '../core/events.ts'
+import { FormTokens } from '../core/form-tokens.ts'
 import { Upkeep, type Retention, type UpkeepStats } from '../core/upkeep.ts'
 import { PostgresUpkeepStore } from '../db/upkeep-store.ts'
 import { PostgresWebhookStore } from '../db/webhook-store.ts'
@@ -83,7 +84,10 @@ export interface KeysOptions {
   readonly unknownTokensPerMinute?: number | undefined
   /** How long keys may live, in every workspace. A workspace's own policy can only be stricter, but for its default. No such rules. */
   readonly policy?: Policy | undefined
-  /** For how long history is kept. Left out: this process leaves expiry events and pruning to the service's replicas. */
+  /**
+   * For how long history is kept, in days; null: for ever. Left out: this process leaves expiry events, keys that nobody uses and pruning to others, which are the service's replicas or
+   * one more process with this option, and says so when it starts.
+   */
   readonly retention?: Retention | undefined
   /** Shaped like pino. Silence. */
   readonly log?: Logger | undefined
@@ -126,6 +130,11 @@ export interface Keys {
   readonly service: KeyService
   readonly imports: KeyImports
   readonly policies: Policies
+  /** What the options allow in every workspace. */
+  readonly policy: Policy
+  /** How long a replica may accept keys without having heard from Postgres. */
+  readonly trustWindowMs: number
+  readonly formTokens: FormTokens
   readonly overview: OverviewStore
   readonly events: EventFeed
   /** Which events have been confirmed by whom. */
@@ -181,11 +190,12 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const redis = source && requestRedis(source, log)
   const announcements = source && new RedisAnnouncements({ redis: source, onRate: (keyId, backlogMs) => { rates.heard(keyId, backlogMs, clock.monotonicMs()) } })
   const windowStore = new PostgresWindowStore({ connect: databases.connectWindow, onNotPrimary: () => { databases.replace() }, onFailure: databases.noteFailure })
+  const trustWindowMs = options.trustWindowMs ?? 10_000
   const window = new TrustWindow({
     store: windowStore,
     announcements,
     clock,
-    windowMs: options.trustWindowMs ?? 10_000,
+    windowMs: trustWindowMs,
     acks: options.acks,
     log
   })
@@ -200,7 +210,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const events = new EventFeed({ store })
   const webhooks = new PostgresWebhookStore({ pool: databases.management, clock })
   const { retention, policy = noPolicy } = options
-  const upkeepStore = new PostgresUpkeepStore({ pool: databases.management, policy })
+  const upkeepStore = new PostgresUpkeepStore({ pool: databases.management, policy, requireSynchronous: options.requireSynchronous })
   const unusedKeys = new UnusedKeys({ step: (rowsMax) => upkeepStore.unusedStep(rowsMax), force, clock })
   const upkeep = retention && new Upkeep({ store: upkeepStore, revokeUnused: (rowsMax) => unusedKeys.step(rowsMax), retention, clock, log })
   const policies = new Policies({ store, force, clock })
@@ -243,6 +253,9 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     service,
     imports,
     policies,
+    policy,
+    trustWindowMs,
+    formTokens: new FormTokens({ store }),
     overview: store,
     events,
     webhooks,

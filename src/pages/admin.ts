@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { KeysError } from '../core/errors.ts'
+import { KeysError, type Fault } from '../core/errors.ts'
 import type { AuditFilter } from '../core/key-store.ts'
+import { policyFaults } from '../core/policies.ts'
 import type { Policy } from '../core/policy.ts'
 import { sendCsv } from '../http/csv.ts'
-import type { SettingsContext } from './context.ts'
+import type { KeyPagesContext } from './context.ts'
+import { isAgain } from './form-again.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 import { auditPage, type AuditForm } from './views/audit.ts'
 import { countText } from './views/key-filters.ts'
@@ -20,10 +22,10 @@ const csvPageRows = 500
 type Given = Readonly<Record<string, unknown>>
 
 /** What admins of a workspace have beside the keys: people, policy, audit. For everyone else these pages are not there. */
-export async function adminRoutes (app: FastifyInstance, { service, overview, policies, settingsPolicy, site, settleUses }: SettingsContext): Promise<void> {
+export async function adminRoutes (app: FastifyInstance, { service, overview, policies, settingsPolicy, site, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
   app.addHook('onRequest', async (request) => {
-    if (request.session?.person.admin !== true) throw new KeysError('not_found', { detail: 'There is no such page.' })
+    if (request.pageSession?.person.admin !== true) throw new KeysError('not_found', { detail: 'There is no such page.' })
   })
 
   app.get<{ Querystring: Given }>(routes.people, async function showPeople (request, reply) {
@@ -52,6 +54,12 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
   })
 
   app.get<{ Querystring: Given }>(routes.policy, async function showPolicy (request, reply) {
+    if (isAgain(request.query)) {
+      const { form, policy, apply } = readPolicy(request.query)
+      const faults = fieldsOfPolicy(policyFaults(policy))
+      const asks = Object.keys(faults).length === 0 && apply === 'all' ? await questionOf(request, policy) : undefined
+      return await showForm(request, Object.keys(faults).length > 0 ? reply.code(422) : reply, { form, faults, ...asks !== undefined && { asks } })
+    }
     const policy = await policies.get(sessionOf(request).person.workspaceId)
     const { saved } = request.query
     return await showForm(request, reply, { form: formOfPolicy(policy), faults: {}, ...typeof saved === 'string' && { saved: savedText(saved) } })
@@ -59,21 +67,13 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
 
   app.post<{ Body: Given }>(routes.policy, { preHandler: app.requireFormToken }, async function changePolicy (request, reply) {
     const { workspaceId, actor } = sessionOf(request).person
-    const form: PolicyForm = { maxLifetimeDays: textOf(request.body['maxLifetimeDays']), defaultLifetimeDays: textOf(request.body['defaultLifetimeDays']), unusedDays: textOf(request.body['unusedDays']) }
-    const apply = request.body['apply'] === 'all' ? 'all' : 'new'
-    const policy: Policy = { maxLifetimeDays: daysOf(form.maxLifetimeDays), defaultLifetimeDays: daysOf(form.defaultLifetimeDays), unusedDays: daysOf(form.unusedDays) }
-    if (apply === 'all' && policy.maxLifetimeDays !== null && Number.isInteger(policy.maxLifetimeDays) && policy.maxLifetimeDays > 0 && request.body['confirmed'] !== form.maxLifetimeDays) {
-      const longest = Math.min(policy.maxLifetimeDays, settingsPolicy.maxLifetimeDays ?? Infinity)
-      const longer = await overview.longerThan({ workspaceId, days: longest })
-      if (longer.count > 0) return await showForm(request, reply, { form, faults: {}, asks: `${countText(longer)} will be shortened. Those that are over ${longest} days old end at once.` })
-    }
-    try {
-      const { shortened } = await policies.set({ workspaceId, actor, policy, apply })
-      return await reply.redirect(`${site.paths.policy}?saved=${apply === 'all' ? shortened : 'new'}`, 303)
-    } catch (error) {
-      if (!(error instanceof KeysError) || error.code !== 'invalid_request' || error.faults.length === 0) throw error
-      return await showForm(request, reply.code(422), { form, faults: faultsOf(error) })
-    }
+    const { form, policy, apply } = readPolicy(request.body)
+    const isFaulty = policyFaults(policy).length > 0
+    const isAsked = !isFaulty && apply === 'all' && request.body['confirmed'] !== form.maxLifetimeDays && await questionOf(request, policy) !== undefined
+    // As an address, to which Back leads without a question of the browser.
+    if (isFaulty || isAsked) return await reply.redirect(`${site.paths.policy}?${new URLSearchParams({ ...form, apply, again: 'yes' }).toString()}`, 303)
+    const { shortened } = await policies.set({ workspaceId, actor, policy, apply })
+    return await reply.redirect(`${site.paths.policy}?saved=${apply === 'all' ? shortened : 'new'}`, 303)
   })
 
   app.get<{ Querystring: Given }>(routes.audit, async function showAudit (request, reply) {
@@ -97,6 +97,15 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     reply.header('content-disposition', 'attachment; filename="audit.csv"')
     return sendCsv(request, reply, { columns: ['at', 'actor', 'action', 'key_id', 'details'], rows })
   })
+
+  /** What `all` will do, in numbers; `undefined`: nothing. */
+  async function questionOf (request: FastifyRequest, { maxLifetimeDays }: Policy): Promise<string | undefined> {
+    if (maxLifetimeDays === null) return undefined
+    const { workspaceId } = sessionOf(request).person
+    const longest = Math.min(maxLifetimeDays, settingsPolicy.maxLifetimeDays ?? Infinity)
+    const longer = await overview.longerThan({ workspaceId, days: longest })
+    return longer.count === 0 ? undefined : `${countText(longer)} will be shortened. Those that are over ${longest} days old end at once.`
+  }
 
   function viewer (request: FastifyRequest) {
     return viewerOf(sessionOf(request))
@@ -123,11 +132,25 @@ function daysOf (text: string): number | null {
 
 const policyFields: Readonly<Record<string, keyof PolicyForm>> = { '/max_lifetime_days': 'maxLifetimeDays', '/default_lifetime_days': 'defaultLifetimeDays', '/unused_days': 'unusedDays' }
 
-function faultsOf (error: KeysError): PolicyFaults {
+function readPolicy (given: Given): { readonly form: PolicyForm, readonly policy: Policy, readonly apply: 'all' | 'new' } {
+  const form: PolicyForm = { maxLifetimeDays: daysTextOf(given['maxLifetimeDays']), defaultLifetimeDays: daysTextOf(given['defaultLifetimeDays']), unusedDays: daysTextOf(given['unusedDays']) }
+  return {
+    form,
+    policy: { maxLifetimeDays: daysOf(form.maxLifetimeDays), defaultLifetimeDays: daysOf(form.defaultLifetimeDays), unusedDays: daysOf(form.unusedDays) },
+    apply: given['apply'] === 'all' ? 'all' : 'new'
+  }
+}
+
+// As long as the field is.
+function daysTextOf (value: unknown): string {
+  return textOf(value).slice(0, 5)
+}
+
+function fieldsOfPolicy (found: readonly Fault[]): PolicyFaults {
   const faults: PolicyFaults = {}
-  for (const { pointer, detail } of error.faults) {
+  for (const { pointer, detail } of found) {
     const field = policyFields[pointer]
-    if (field === undefined) throw error
+    if (field === undefined) throw new Error(`The form for a policy has no field for ${pointer}.`)
     faults[field] = detail.startsWith('Must not be longer') ? 'Must not be longer than the longest life.' : 'Write a whole number of days, or leave it empty.'
   }
   return faults

@@ -1,8 +1,8 @@
+import type { FastifyRequest } from 'fastify'
 import type { KeyService } from '../core/key-service.ts'
 import type { OverviewStore } from '../core/overview.ts'
 import type { Policies } from '../core/policies.ts'
 import type { Policy } from '../core/policy.ts'
-import type { PublicOrigin } from '../core/public-origin.ts'
 import type { UsageReports } from '../core/usage-reports.ts'
 import type { Sessions } from '../core/sessions.ts'
 import type { PageAssets } from './page-assets.ts'
@@ -14,15 +14,16 @@ export type SignInWay =
   | { readonly way: 'provider', readonly provider: OpenIdProvider }
   | { readonly way: 'management-token', readonly door: ManagementDoor }
 
-/** What the settings pages stand on. */
-export interface SettingsContext {
+/** What the pages about keys stand on. */
+export interface KeyPagesContext {
   readonly service: KeyService
   readonly reports: UsageReports
-  readonly sessions: Sessions
-  readonly signIn: SignInWay
-  readonly origin: PublicOrigin
+  /** Scheme, host and port under which the browser reaches the pages. `undefined`: it must not. */
+  originOf (request: FastifyRequest): string | undefined
   /** The MCP server that keys are for: its URL, or a path of this service where it is the gateway. `undefined`: none is known. */
   readonly mcpServer: string | undefined
+  /** A URL, or a path of this origin, that answers 200 to every key: for those who want to try one. `undefined`: none is known. */
+  readonly tryUrl: string | undefined
   readonly overview: OverviewStore
   readonly policies: Policies
   /** What the settings alone allow, in every workspace. */
@@ -38,4 +39,10 @@ export interface SettingsContext {
   readonly frameOrigins: readonly string[]
   readonly assets: PageAssets
   readonly site: Site
+}
+
+/** What the settings pages of the service stand on, those for signing in among them. */
+export interface SettingsContext extends KeyPagesContext {
+  readonly sessions: Sessions
+  readonly signIn: SignInWay
 }

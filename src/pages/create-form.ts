@@ -1,4 +1,4 @@
-import { KeysError } from '../core/errors.ts'
+import { KeysError, type Fault } from '../core/errors.ts'
 import type { UpdateKey } from '../core/key-service.ts'
 import type { RateLimit } from '../core/key-record.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
@@ -15,6 +15,16 @@ export interface WantedKey {
   readonly rateLimit: RateLimit | null
 }
 
+interface Reading {
+  readonly terms: Terms
+  readonly now: number
+  /** As the key service has it. */
+  faultsIn (described: { readonly name: string, readonly allowedCidrs: readonly string[] | null, readonly rateLimit: RateLimit | null }): readonly Fault[]
+}
+
+/** The fields of the forms for keys. */
+export const fieldsOfForm = ['name', 'scope', 'expiry', 'expiry_date', 'addresses', 'rate_requests', 'rate_window']
+
 export interface ReadForm {
   readonly form: CreateForm
   readonly faults: FormFaults
@@ -23,7 +33,7 @@ export interface ReadForm {
 }
 
 /** What was sent, as it can be shown again, and what it asks for. What a name may be is the key service's to say. */
-export function readCreateForm (body: Readonly<Record<string, unknown>>, terms: Terms, now: number): ReadForm {
+export function readCreateForm (body: Readonly<Record<string, unknown>>, { terms, now, faultsIn }: Reading): ReadForm {
   const scope = body['scope']
   const form: CreateForm = {
     name: textOf(body['name']).trim(),
@@ -34,9 +44,10 @@ export function readCreateForm (body: Readonly<Record<string, unknown>>, terms: 
   }
   const expiresAt = expiryOf(form, terms, now)
   const faults: FormFaults = {
+    ...serviceFaults(form, faultsIn),
     ...(form.name === '' && { name: 'Give the key a name.' }),
     ...(!isScope(scope) && { scope: 'Choose what the key may do.' }),
-    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? 'Choose today or a later day.' : 'Choose when the key expires.' }),
+    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? dateFault(terms) : 'Choose when the key expires.' }),
     ...faultsOfLimits(form.limits)
   }
   const sound = Object.keys(faults).length === 0 && expiresAt !== undefined
@@ -50,14 +61,15 @@ export interface ReadEdit {
   readonly change: Pick<UpdateKey, 'name' | 'expiresAt' | 'allowedCidrs' | 'rateLimit'> | undefined
 }
 
-export function readEditForm (body: Readonly<Record<string, unknown>>, terms: Terms, now: number): ReadEdit {
+export function readEditForm (body: Readonly<Record<string, unknown>>, { terms, now, faultsIn }: Reading): ReadEdit {
   const form: EditForm = { name: textOf(body['name']).trim(), expiry: textOf(body['expiry']), expiryDate: textOf(body['expiry_date']), limits: limitsFormOf(body) }
   const was = { addresses: textOf(body['was_addresses']), rate: textOf(body['was_rate']) }
   const kept = form.expiry === 'keep'
   const expiresAt = kept ? null : expiryOf(form, terms, now)
   const faults: FormFaults = {
+    ...serviceFaults(form, faultsIn),
     ...(form.name === '' && { name: 'Give the key a name.' }),
-    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? 'Choose today or a later day.' : 'Choose when the key expires.' }),
+    ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? dateFault(terms) : 'Choose when the key expires.' }),
     ...faultsOfLimits(form.limits)
   }
   if (Object.keys(faults).length > 0 || expiresAt === undefined) return { form, faults, change: undefined }
@@ -109,6 +121,15 @@ function listed (text: string): string[] {
   return text.split(/[\s,]+/).filter((one) => one !== '')
 }
 
+function serviceFaults ({ name, limits }: Pick<CreateForm, 'name' | 'limits'>, faultsIn: Reading['faultsIn']): FormFaults {
+  const isRead = Object.keys(faultsOfLimits(limits)).length === 0
+  return fieldFaults(faultsIn({ name, allowedCidrs: cidrsOf(limits), rateLimit: isRead ? rateLimitOf(limits) : null }))
+}
+
+function dateFault ({ until }: Terms): string {
+  return until === null ? 'Choose today or a later day.' : `Choose today or a later day, and ${dayOf(until - dayMs)} at the latest: the policy allows no later one.`
+}
+
 /** What makes sending one form twice one change. */
 export function formIdOf (body: Readonly<Record<string, unknown>>): string {
   const formId = body['form_id']
@@ -121,17 +142,17 @@ export function dayOf (at: number): string {
 }
 
 /** The days that a form offers. The last one counts to its end. */
-export function daysOf ({ maxDays }: Terms, now: number): { readonly firstDay: string, readonly lastDay: string | undefined } {
-  return { firstDay: dayOf(now), lastDay: maxDays === null ? undefined : dayOf(now + (maxDays - 1) * dayMs) }
+export function daysOf ({ until }: Terms, now: number): { readonly firstDay: string, readonly lastDay: string | undefined } {
+  return { firstDay: dayOf(now), lastDay: until === null ? undefined : dayOf(until - dayMs) }
 }
 
 // `undefined`: none that can be. The last day counts to its end: the next one's first moment is the first without the key.
-function expiryOf ({ expiry, expiryDate }: Pick<CreateForm, 'expiry' | 'expiryDate'>, { choices }: Terms, now: number): number | null | undefined {
+function expiryOf ({ expiry, expiryDate }: Pick<CreateForm, 'expiry' | 'expiryDate'>, { choices, until }: Terms, now: number): number | null | undefined {
   const choice = choices.find(({ value }) => value === expiry)
   if (choice?.value === 'never') return null
   if (choice?.days !== undefined) return now + choice.days * dayMs
   const day = choice?.value === 'date' && /^\d{4}-\d{2}-\d{2}$/.test(expiryDate) ? Date.parse(`${expiryDate}T00:00:00Z`) : NaN
-  return Number.isNaN(day) || dayOf(day) !== expiryDate || day + dayMs <= now ? undefined : day + dayMs
+  return Number.isNaN(day) || dayOf(day) !== expiryDate || day + dayMs <= now || (until !== null && day + dayMs > until) ? undefined : day + dayMs
 }
 
 function textOf (value: unknown): string {
@@ -148,8 +169,12 @@ const fields: Readonly<Record<string, { field: keyof FormFaults, label: string }
 
 /** What the key service refused, beside the fields of the form. */
 export function faultsOf (error: KeysError): FormFaults {
+  return fieldFaults(error.faults, error)
+}
+
+function fieldFaults (found: readonly Fault[], error = new Error('A fault of a field that no form has.')): FormFaults {
   const faults: FormFaults = {}
-  for (const { pointer, detail } of error.faults) {
+  for (const { pointer, detail } of found) {
     const [, place] = /^\/allowed_cidrs\/(\d+)$/.exec(pointer) ?? []
     const told = place === undefined ? fields[pointer] : { field: 'addresses' as const, label: `Address ${Number(place) + 1}` }
     if (told === undefined) throw error

@@ -4,31 +4,41 @@ import { KeysError } from '../core/errors.ts'
 import { blankForm, createKeyPage, termsOf, type CreateForm, type FormFaults, type Terms } from './views/create-key.ts'
 import { alreadyCreatedPage, keyCreatedPage } from './views/key-created.ts'
 import { routes } from './views/page.ts'
-import type { SettingsContext } from './context.ts'
-import { daysOf, faultsOf, formIdOf, readCreateForm, type WantedKey } from './create-form.ts'
+import type { KeyPagesContext } from './context.ts'
+import { daysOf, faultsOf, fieldsOfForm, formIdOf, readCreateForm, type WantedKey } from './create-form.ts'
+import { formAgainAt, isAgain } from './form-again.ts'
 import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
-export async function createKeyRoutes (app: FastifyInstance, { service, site, mcpServer, policyOf }: SettingsContext): Promise<void> {
+export async function createKeyRoutes (app: FastifyInstance, { service, site, mcpServer, tryUrl, policyOf }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
-  app.get(routes.create, async function askForKey (request, reply) {
+  app.get<{ Querystring: Record<string, unknown> }>(routes.create, async function askForKey (request, reply) {
     const terms = await termsFor(request)
+    if (isAgain(request.query)) {
+      const { form, faults } = readCreateForm(request.query, reading(terms))
+      return await showForm(request, reply.code(422), { form, faults, terms })
+    }
     return await showForm(request, reply, { form: blankForm(terms), faults: {}, terms })
   })
 
   // Answered directly and not by a redirect: the token is in this one answer, and nothing has to remember it in between.
   app.post<{ Body: Record<string, unknown> }>(routes.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
     const terms = await termsFor(request)
-    const { form, faults, wanted } = readCreateForm(request.body, terms, Date.now())
-    if (wanted === undefined) return await showForm(request, reply.code(422), { form, faults, terms })
+    const { form, faults, wanted } = readCreateForm(request.body, reading(terms))
+    if (wanted === undefined) {
+      const again = formAgainAt(site.paths.create, request.body, { names: fieldsOfForm, holdsSecret: app.holdsSecret })
+      if (again !== undefined) return await reply.redirect(again, 303)
+      // Whatever holds a token by mistake is not shown again.
+      return await showForm(request, reply.code(422), { form: { ...form, name: app.holdsSecret(form.name) ? '' : form.name }, faults, terms })
+    }
     const session = sessionOf(request)
     const pages = { site, viewer: viewerOf(session) }
     const made = await make(request, wanted)
     reply.type('text/html; charset=utf-8')
     switch (made.outcome) {
       case 'made': {
-        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, now: Date.now(), ...setUpOf(request, { token: made.token, mcpServer }) })))
+        return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, now: Date.now(), ...setUpOf(request, { token: made.token, mcpServer, tryUrl }) })))
       }
       case 'repeated': return await reply.code(409).send(String(alreadyCreatedPage(pages)))
       // Whatever was refused may hold a token by mistake: it is not shown again.
@@ -52,7 +62,11 @@ export async function createKeyRoutes (app: FastifyInstance, { service, site, mc
   }
 
   async function termsFor (request: FastifyRequest): Promise<Terms> {
-    return termsOf(await policyOf(sessionOf(request).person.workspaceId))
+    return termsOf(await policyOf(sessionOf(request).person.workspaceId), Date.now())
+  }
+
+  function reading (terms: Terms): Parameters<typeof readCreateForm>[1] {
+    return { terms, now: Date.now(), faultsIn: (described) => service.faultsIn(described) }
   }
 
   async function showForm (request: FastifyRequest, reply: FastifyReply, { form, faults, terms }: { form: CreateForm, faults: FormFaults, terms: Terms }) {

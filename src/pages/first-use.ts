@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ManagedKey } from '../core/key-record.ts'
-import type { SettingsContext } from './context.ts'
+import type { KeyPagesContext } from './context.ts'
 import { ownKeyOf } from './own-key.ts'
 import { useText, type TokenUse } from './views/first-use.ts'
 import { routes } from './views/page.ts'
@@ -8,7 +8,7 @@ import { routes } from './views/page.ts'
 const graceMaxMs = 30 * 86_400_000
 
 /** Whether the newest token of a key has been used: for the pages that wait for it. */
-export async function firstUseRoutes (app: FastifyInstance, { service, reports, settleUses }: SettingsContext): Promise<void> {
+export async function firstUseRoutes (app: FastifyInstance, { service, reports, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string } }>(routes.use(':keyId'), async function tellUse (request: FastifyRequest<{ Params: { keyId: string } }>) {
@@ -19,7 +19,7 @@ export async function firstUseRoutes (app: FastifyInstance, { service, reports, 
 }
 
 /** `undefined`: not used yet, as far as is known. */
-export async function useOfNewest ({ reports }: Pick<SettingsContext, 'reports'>, key: ManagedKey): Promise<TokenUse | undefined> {
+export async function useOfNewest ({ reports }: Pick<KeyPagesContext, 'reports'>, key: ManagedKey): Promise<TokenUse | undefined> {
   if (key.lastUsedAt === null || !isOfNewest(key, key.lastUsedAt)) return undefined
   const { last } = await reports.usage({ workspaceId: key.workspaceId, keyId: key.id })
   return last ?? undefined

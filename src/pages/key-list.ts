@@ -3,14 +3,14 @@ import type { ManagedKey } from '../core/key-record.ts'
 import { mayManage, type Person } from '../core/person.ts'
 import { keyListPage } from './views/key-list.ts'
 import { routes } from './views/page.ts'
-import type { SettingsContext } from './context.ts'
+import type { KeyPagesContext } from './context.ts'
 import { filterOf, orderOf, readListQuery } from './list-query.ts'
 import { unusedDaysOf } from './unused-days.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
 const keysPerPage = 20
 
-export async function keyListRoutes (app: FastifyInstance, { service, site, tokenPrefix, policyOf, settleUses }: SettingsContext): Promise<void> {
+export async function keyListRoutes (app: FastifyInstance, { service, site, tokenPrefix, policyOf, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Querystring: Readonly<Record<string, unknown>> }>(routes.list, async function showKeys (request, reply) {

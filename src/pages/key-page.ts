@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { KeysError } from '../core/errors.ts'
 import type { ManagedKey } from '../core/key-record.ts'
-import type { SettingsContext } from './context.ts'
-import { daysOf, faultsOf, readEditForm } from './create-form.ts'
+import type { KeyPagesContext } from './context.ts'
+import { daysOf, faultsOf, fieldsOfForm, readEditForm } from './create-form.ts'
+import { formAgainAt, isAgain } from './form-again.ts'
 import { ownKeyOf } from './own-key.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 import { termsOf, type FormFaults } from './views/create-key.ts'
@@ -11,24 +12,30 @@ import { routes } from './views/page.ts'
 
 const entriesPerPage = 20
 
-type KeyRequest = FastifyRequest<{ Params: { keyId: string }, Querystring: { saved?: unknown, earlier?: unknown } }>
+type KeyRequest = FastifyRequest<{ Params: { keyId: string }, Querystring: Record<string, unknown> }>
 interface Shown { readonly key: ManagedKey, readonly form: EditForm, readonly faults: FormFaults }
 
 /** A key's own page, and changing its name and expiration there. */
-export async function keyPageRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, policyOf, settleUses }: SettingsContext): Promise<void> {
+export async function keyPageRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, policyOf, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
-  app.get<{ Params: { keyId: string }, Querystring: { saved?: unknown, earlier?: unknown } }>(routes.key(':keyId'), async function showKey (request, reply) {
+  app.get<{ Params: { keyId: string }, Querystring: Record<string, unknown> }>(routes.key(':keyId'), async function showKey (request, reply) {
     await settleUses()
     const key = await ownKeyOf(request, service)
-    return await show(request, reply, { key, form: untouched(key), faults: {} })
+    if (!isAgain(request.query)) return await show(request, reply, { key, form: untouched(key), faults: {} })
+    const { form, faults } = readEditForm(request.query, await reading(key))
+    return await show(request, reply.code(422), { key, form, faults })
   })
 
-  app.post<{ Params: { keyId: string }, Body: Record<string, unknown>, Querystring: { saved?: unknown, earlier?: unknown } }>(routes.key(':keyId'), { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function changeKey (request, reply) {
+  app.post<{ Params: { keyId: string }, Body: Record<string, unknown>, Querystring: Record<string, unknown> }>(routes.key(':keyId'), { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function changeKey (request, reply) {
     const key = await ownKeyOf(request, service)
-    const terms = keptTerms(termsOf(await policyOf(key.workspaceId)))
-    const { form, faults, change } = readEditForm(request.body, terms, Date.now())
-    if (change === undefined) return await show(request, reply.code(422), { key, form, faults })
+    const { form, faults, change } = readEditForm(request.body, await reading(key))
+    if (change === undefined) {
+      const again = formAgainAt(site.paths.key(key.id), request.body, { names: fieldsOfForm, holdsSecret: app.holdsSecret })
+      if (again !== undefined) return await reply.redirect(again, 303)
+      // Whatever holds a token by mistake is not shown again.
+      return await show(request, reply.code(422), { key, form: { ...form, name: app.holdsSecret(form.name) ? key.name : form.name }, faults })
+    }
     try {
       const { workspaceId, actor } = sessionOf(request).person
       await service.update({ workspaceId, keyId: key.id, actor, ...change })
@@ -40,18 +47,28 @@ export async function keyPageRoutes (app: FastifyInstance, { service, reports, s
     return await reply.redirect(`${site.paths.key(key.id)}?saved=yes`, 303)
   })
 
+  async function reading (key: ManagedKey): Promise<Parameters<typeof readEditForm>[1]> {
+    const now = Date.now()
+    return { terms: keptTerms(termsOf(await policyOf(key.workspaceId), now, madeAt(key))), now, faultsIn: (described) => service.faultsIn(described) }
+  }
+
   async function show (request: KeyRequest, reply: FastifyReply, { key, form, faults }: Shown) {
     const session = sessionOf(request)
-    const { earlier, saved } = request.query
+    const { earlier, saved } = request.query as { readonly earlier?: unknown, readonly saved?: unknown }
     const [{ entries, nextCursor }, policy, usage] = await Promise.all([
       service.audit({ workspaceId: key.workspaceId, keyId: key.id, limit: entriesPerPage, cursor: typeof earlier === 'string' ? earlier : undefined }),
       policyOf(key.workspaceId),
       reports.usage({ workspaceId: key.workspaceId, keyId: key.id })
     ])
-    const terms = termsOf(policy)
     const now = Date.now()
+    const terms = termsOf(policy, now, madeAt(key))
     return await reply.type('text/html; charset=utf-8').send(String(keyPage({
       site, viewer: viewerOf(session), now, key, tokenPrefix, form, faults, terms: keptTerms(terms), ...daysOf(terms, now), usage, history: entries, earlier: nextCursor, saved: saved === 'yes'
     })))
   }
+}
+
+/** When the newest token was made: from then on the maximum of a policy counts. */
+function madeAt ({ createdAt, rotatedAt }: ManagedKey): number {
+  return rotatedAt ?? createdAt
 }

@@ -3,6 +3,7 @@ import { rules } from '../core/key-rules.ts'
 import { routes } from './views/page.ts'
 import { signInPage } from './views/sign-in.ts'
 import type { SettingsContext } from './context.ts'
+import { isAgain } from './form-again.ts'
 
 const workspaceShape = new RegExp(rules.id.pattern, 'u')
 
@@ -11,13 +12,16 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
   if (signIn.way !== 'management-token') throw new Error('The sign-in by management token has no door.')
   const { door } = signIn
 
-  app.get(routes.signIn, async function askForToken (_request, reply) {
-    return await show(reply, {})
+  app.get<{ Querystring: Record<string, unknown> }>(routes.signIn, async function askForToken (request, reply) {
+    if (!isAgain(request.query)) return await show(reply, {})
+    const { workspace_id: workspaceId } = request.query
+    if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await show(reply.code(422), { fault: `A workspace is ${rules.id.says}.` })
+    return await show(reply.code(401), { workspaceId, fault: 'This is not a management token of this service.' })
   })
 
   app.post<{ Body: Record<string, unknown> }>(routes.signIn, async function takeToken (request, reply) {
     const { management_token: token, workspace_id: workspaceId } = request.body
-    if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await show(reply.code(422), { fault: `A workspace is ${rules.id.says}.` })
+    if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await reply.redirect(`${site.paths.signIn}?again=yes`, 303)
     if (app.holdsSecret(workspaceId)) return await show(reply.code(422), { fault: 'There is a token in the field for the workspace. Nothing was stored. Enter the name of the workspace there.' })
     const attempted = door.attempt({ token: typeof token === 'string' ? token.trim() : '', workspaceId, address: request.ip })
     if (attempted.admitted) {
@@ -25,7 +29,8 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
       return await reply.redirect(site.paths.list, 303)
     }
     const { retryAfterS } = attempted
-    if (retryAfterS === undefined) return await show(reply.code(401), { workspaceId, fault: 'This is not a management token of this service.' })
+    // As an address, to which Back leads without a question of the browser.
+    if (retryAfterS === undefined) return await reply.redirect(`${site.paths.signIn}?${new URLSearchParams({ workspace_id: workspaceId, again: 'yes' }).toString()}`, 303)
     return await show(reply.code(429).header('retry-after', retryAfterS), { workspaceId, fault: `Too many wrong tokens. Please wait ${retryAfterS} seconds.` })
   })
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { pathsBelow, type Site } from './views/page.ts'
+import type { Paths, Site } from './views/page.ts'
 
 export interface Asset {
   readonly name: string
@@ -23,13 +23,13 @@ const types = {
 } as const
 
 /** How the pages look where they belong to someone's own application. */
-interface Brand {
+export interface Brand {
   readonly name: string
   readonly logoFile: string | undefined
   readonly cssFile: string | undefined
 }
 
-const noBrand: Brand = { name: 'Navis Keys', logoFile: undefined, cssFile: undefined }
+export const noBrand: Brand = { name: 'Navis Keys', logoFile: undefined, cssFile: undefined }
 
 /** The files that the pages need, read once; nothing else of the folder can be asked for. */
 export function readPageAssets ({ name: brandName, logoFile, cssFile }: Brand = noBrand): PageAssets {
@@ -49,11 +49,19 @@ function readBrandFile (setting: string, path: string): Buffer {
   }
 }
 
-/** The pages below a prefix. */
-export function siteBelow (prefix: string, { version, files, brandName }: PageAssets): Site {
-  const paths = pathsBelow(prefix)
+interface SiteOptions {
+  readonly paths: Paths
+  /** The folder that `assetRoutes` are in. */
+  readonly assetsAt: string
+  readonly assets: PageAssets
+  readonly hasSignIn?: boolean
+  /** Where the name and the logo lead. The list of keys. */
+  readonly homeUrl?: string | undefined
+}
+
+export function siteOf ({ paths, assetsAt, assets: { version, files, brandName }, hasSignIn = true, homeUrl = paths.list }: SiteOptions): Site {
   const logo = files.find(({ name }) => name.startsWith('logo.'))
   const css = files.find(({ name }) => name === 'brand.css')
-  const urlOf = (name: string): string => `${paths.settings}/assets/${version}/${name}`
-  return { paths, assets: { stylesheet: urlOf('settings.css'), script: urlOf('settings.js'), icon: urlOf(logo?.name ?? 'icon.svg') }, brand: { name: brandName, logo: logo && urlOf(logo.name), stylesheet: css && urlOf(css.name) } }
+  const urlOf = (name: string): string => `${assetsAt}/assets/${version}/${name}`
+  return { paths, assets: { stylesheet: urlOf('settings.css'), script: urlOf('settings.js'), icon: urlOf(logo?.name ?? 'icon.svg') }, brand: { name: brandName, logo: logo && urlOf(logo.name), stylesheet: css && urlOf(css.name), href: homeUrl }, hasSignIn }
 }

@@ -56,11 +56,11 @@ export const pageErrors = fp<{ site: Site }>(async function pageErrors (app, { s
     if (status >= 500) logOf(request).error({ err: error }, 'settings page failed')
     else logOf(request).info({ code: codeOf(error), status }, 'settings page refused')
     if (status === 503) reply.header('retry-after', 1)
-    const next = status === 401 ? { next: { href: site.paths.signIn, label: 'Sign in' } } : {}
+    const next = status !== 401 ? {} : { next: site.hasSignIn ? { href: site.paths.signIn, label: 'Sign in' } : null }
     return await reply.code(status).type('text/html; charset=utf-8').send(String(messagePage({ ...view(title, text ?? error.message), ...next })))
   })
 
-  app.get('/settings/*', async function tellNoPage (_request, reply) {
+  app.get('/*', async function tellNoPage (_request, reply) {
     return await reply.code(noPage.status).type('text/html; charset=utf-8').send(String(messagePage(view(noPage.title, noPage.text))))
   })
 }, { name: 'page-errors' })

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
-import type { PublicOrigin } from '../core/public-origin.ts'
+import type { KeyPagesContext } from './context.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -29,7 +29,7 @@ export const headersOfPages = (frameOrigins: readonly string[] = []) => ({
 })
 
 /** Every page of the scope: nothing from elsewhere, in no frame but those of `frameOrigins`, kept nowhere; and no form that another site has sent. */
-export const pageSecurity = fp<{ origin: PublicOrigin, frameOrigins: readonly string[] }>(async function pageSecurity (app, { origin, frameOrigins }) {
+export const pageSecurity = fp<Pick<KeyPagesContext, 'originOf' | 'frameOrigins'>>(async function pageSecurity (app, { originOf, frameOrigins }) {
   const headers = headersOfPages(frameOrigins)
   app.decorateRequest('publicOrigin', '')
 
@@ -38,7 +38,7 @@ export const pageSecurity = fp<{ origin: PublicOrigin, frameOrigins: readonly st
   })
 
   app.addHook('onRequest', async function findOrigin (request) {
-    const own = origin.of(request.headers.host)
+    const own = originOf(request)
     if (own === undefined) throw new KeysError('forbidden', { detail: 'These pages are open on this machine only, until PUBLIC_URL says under which https: address they are reached.' })
     request.publicOrigin = own
   })

@@ -5,7 +5,7 @@ import type { ManagedKey } from '../core/key-record.ts'
 import { logOf } from '../http/logging.ts'
 import { routes } from './views/page.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from './views/revoke-key.ts'
-import type { SettingsContext } from './context.ts'
+import type { KeyPagesContext } from './context.ts'
 import { ownKeyOf } from './own-key.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
@@ -15,7 +15,7 @@ const silenceMs = 10_000
 
 type Outcome = 'in force' | 'unknown'
 
-export async function revokeKeyRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, revokeLongestMs, settleUses }: SettingsContext): Promise<void> {
+export async function revokeKeyRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, revokeLongestMs, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string } }>(routes.revoke(':keyId'), async function askToRevoke (request, reply) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ManagedKey } from '../core/key-record.ts'
-import type { SettingsContext } from './context.ts'
+import type { KeyPagesContext } from './context.ts'
 import { formIdOf } from './create-form.ts'
 import { isUseTold } from './first-use.ts'
 import { ownKeyOf } from './own-key.ts'
@@ -11,7 +11,7 @@ import { routes } from './views/page.ts'
 import { graceChoices, keyRotatedPage, rotatePage } from './views/rotate-key.ts'
 
 /** A new token for a key; the one before goes on for as long as is chosen. */
-export async function rotateKeyRoutes (app: FastifyInstance, { service, site, tokenPrefix, mcpServer }: SettingsContext): Promise<void> {
+export async function rotateKeyRoutes (app: FastifyInstance, { service, site, tokenPrefix, mcpServer, tryUrl }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string } }>(routes.rotate(':keyId'), async function askHowToRotate (request, reply) {
@@ -28,7 +28,7 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, site, to
     const { key, token } = await service.rotate({
       workspaceId, keyId: before.id, actor, graceSeconds: grace.seconds, graceStarts: starts, idempotencyKey: `form ${formIdOf(request.body)}`
     })
-    const view = { site, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, isUseTold: isUseTold(key, starts), tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer }) }
+    const view = { site, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, isUseTold: isUseTold(key, starts), tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer, tryUrl }) }
     return await reply.type('text/html; charset=utf-8').send(String(keyRotatedPage(view)))
   })
 

@@ -3,8 +3,9 @@ import { clientConfigurations } from './views/client-configurations.ts'
 import type { SetUpView } from './views/token-once.ts'
 
 /** The token and how to set up apps with it, for the one page that shows them. */
-export function setUpOf (request: FastifyRequest, { token, mcpServer }: { token: string, mcpServer: string | undefined }): SetUpView {
+export function setUpOf (request: FastifyRequest, { token, mcpServer, tryUrl }: { readonly token: string, readonly mcpServer: string | undefined, readonly tryUrl: string | undefined }): SetUpView {
   const publicUrl = request.publicOrigin
   const mcpUrl = mcpServer && new URL(mcpServer, publicUrl).href
-  return { token, configurations: clientConfigurations({ token, publicUrl, mcpUrl }), hasMcpServer: mcpServer !== undefined }
+  const tryAt = tryUrl && new URL(tryUrl, publicUrl).href
+  return { token, configurations: clientConfigurations({ token, tryAt, mcpUrl }), hasMcpServer: mcpServer !== undefined }
 }

@@ -1,19 +1,21 @@
 import type { FastifyInstance } from 'fastify'
 import { headersOfPages } from './page-security.ts'
-import { siteBelow, type PageAssets } from './page-assets.ts'
+import { siteOf, type PageAssets } from './page-assets.ts'
 import { messagePage } from './views/message.ts'
 import { assetRoutes } from './assets.ts'
+import { appsPrefix } from './settings.ts'
+import { pathsAt } from './views/page.ts'
 
 const title = 'Connected Apps is switched off'
 const text = 'Nobody can sign in here yet. Whoever runs this service switches it on with OIDC_ISSUER, OIDC_CLIENT_ID and PUBLIC_URL; until then, keys are made and revoked through the API and the command line.'
 
 /** What stands in the place of the pages while nobody could sign in to them. */
 export async function settingsOff (app: FastifyInstance, { assets }: { assets: PageAssets }): Promise<void> {
-  const site = siteBelow(app.prefix, assets)
+  const site = siteOf({ paths: pathsAt({ settings: app.prefix, apps: app.prefix + appsPrefix }), assetsAt: app.prefix, assets })
   app.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
   app.addHook('onRequest', async (_request, reply) => { reply.headers(headersOfPages()) })
   app.register(assetRoutes, { assets })
-  for (const url of ['/settings', '/settings/*']) {
+  for (const url of ['', '/*']) {
     app.get(url, async function tellOff (_request, reply) {
       return await reply.code(404).type('text/html; charset=utf-8').send(String(messagePage({ site, title, text, next: null })))
     })

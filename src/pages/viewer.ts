@@ -4,8 +4,8 @@ import type { Viewer } from './views/page.ts'
 
 /** The session of a request that `requirePerson` has let through. */
 export function sessionOf (request: FastifyRequest): Session {
-  if (request.session === null) throw new Error('A page for people who are signed in is not behind requirePerson.')
-  return request.session
+  if (request.pageSession === null) throw new Error('A page for people who are signed in is not behind requirePerson.')
+  return request.pageSession
 }
 
 export function viewerOf ({ person, formToken }: Session): Viewer {

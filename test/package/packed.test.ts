@@ -34,14 +34,17 @@ for (const name of ['navis-keys', 'navis-keys-service'] as const) {
   })
 }
 
-t.test('the types are found by every way of looking for them', async (t) => {
-  // By "require" too: Node 20.19 and later load ES modules with it, which this tool does not know (docs/decisions/0101).
-  const { stdout } = await run(process.execPath, [join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js'), tarball, '--ignore-rules', 'cjs-resolves-to-esm', '--format', 'json'])
-    .catch((error: { stdout: string }) => error)
-  const { analysis } = JSON.parse(stdout) as { analysis: { problems: Array<{ kind: string }>, entrypoints: object } }
-  t.same(analysis.problems.filter(({ kind }) => kind !== 'CJSResolvesToESM'), [])
-  t.same(Object.keys(analysis.entrypoints), ['.', './client', './package.json'])
-})
+const entries = { 'navis-keys': ['.', './client', './package.json'], 'navis-keys-service': ['.', './connected-apps', './package.json'] } as const
+for (const name of ['navis-keys', 'navis-keys-service'] as const) {
+  t.test(`the types of ${name} are found by every way of looking for them`, async (t) => {
+    // By "require" too: Node 20.19 and later load ES modules with it, which this tool does not know (docs/decisions/0101).
+    const { stdout } = await run(process.execPath, [join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js'), packed[name].tarball, '--ignore-rules', 'cjs-resolves-to-esm', '--format', 'json'])
+      .catch((error: { stdout: string }) => error)
+    const { analysis } = JSON.parse(stdout) as { analysis: { problems: Array<{ kind: string }>, entrypoints: object } }
+    t.same(analysis.problems.filter(({ kind }) => kind !== 'CJSResolvesToESM'), [])
+    t.same(Object.keys(analysis.entrypoints), entries[name])
+  })
+}
 
 t.test('a stranger\'s application compiles with every check on, as an ES module and as CommonJS, and runs on the package alone', async (t) => {
   const { folder } = await install(t, tarball, ['fastify', '@types/node'])
@@ -58,6 +61,16 @@ t.test('a stranger\'s application compiles with every check on, as an ES module 
     const { stdout } = await run(process.execPath, [file], { cwd: folder, env: await environment(t) })
     t.equal(stdout, '200 w1\n403 insufficient_scope\n401 revoked\ntrue\n')
   }
+})
+
+t.test('an application that shows the pages itself compiles with every check on, and has them from the service package alone', async (t) => {
+  const { folder } = await install(t, packed['navis-keys-service'].tarball, ['fastify', '@types/node'])
+  const [code = ''] = [...(await readFile(join(root, 'packages/navis-keys-service/README.md'), 'utf8')).matchAll(/^```ts\n(.*?)^```$/gms)].map(([, block]) => block!)
+  const shown = `${code}\nconst { statusCode, body } = await app.inject('/account/connected-apps')\nconsole.log(statusCode, body.includes('Connected Apps'))\nawait app.close()\n`
+  await writeFile(join(folder, 'esm/app.ts'), shown)
+  t.equal(await compile(folder, { module: 'nodenext', files: ['esm/app.ts'] }), '')
+  const { stdout } = await run(process.execPath, ['esm/app.js'], { cwd: folder, env: await environment(t) })
+  t.equal(stdout, '200 true\n')
 })
 
 t.test('the service package has its two programs and the embedded database', async (t) => {

@@ -19,7 +19,7 @@ t.test('in Firefox: sign in, make a key by keyboard, see its first use by itself
 
   async function sound (state: string): Promise<void> {
     await page.evaluate(axe.source)
-    for (const [width, scheme] of [[380, 'dark'], [768, 'light'], [1280, 'light'], [1280, 'dark']] as const) {
+    for (const [width, scheme] of [[380, 'dark'], [768, 'light'], [768, 'dark'], [1280, 'light'], [1280, 'dark']] as const) {
       await page.setViewport({ width, height: 800 })
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]).catch(() => {})
       const findings = await page.evaluate("axe.run().then(({ violations }) => violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => id + ' ' + nodes[0].html))")

@@ -9,8 +9,12 @@ const own = { host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin', '
 async function setup (t: Test, options: Parameters<typeof servePages>[1] = {}) {
   const pages = await servePages(t, options)
   const get = async (url: string, headers: InjectOptions['headers'] = {}) => await pages.app.inject({ url, headers: { host, ...headers } })
-  const post = async (url: string, fields: Record<string, string>, headers: InjectOptions['headers'] = {}) =>
-    await pages.app.inject({ method: 'POST', url, headers: { ...own, ...headers }, payload: new URLSearchParams(fields).toString() })
+  // As browsers do, a form with something wrong in it is followed to where it is shown again.
+  const post = async (url: string, fields: Record<string, string>, headers: InjectOptions['headers'] = {}) => {
+    const answer = await pages.app.inject({ method: 'POST', url, headers: { ...own, ...headers }, payload: new URLSearchParams(fields).toString() })
+    const { location } = answer.headers
+    return answer.statusCode === 303 && location?.includes('again=yes') ? await get(location, headers) : answer
+  }
   const signIn = async (workspaceId = 'acme') => await post('/settings/sign-in', { management_token: managementToken, workspace_id: workspaceId })
   return { ...pages, get, post, signIn }
 }
@@ -206,7 +210,7 @@ t.test('the form offers what the policy of the workspace allows, and nothing els
   t.match(body, 'value="14" checked')
   const fields = createFields(body, 'CI pipeline')
   for (const expiry of ['never', '90']) t.match(await post('/settings/connected-apps', { ...fields, expiry }, { cookie }), { statusCode: 422, body: /Choose when the key expires/ }, expiry)
-  t.match(await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: '2999-12-31' }, { cookie }), { statusCode: 422, body: /at most 20 days/ })
+  t.match(await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: '2999-12-31' }, { cookie }), { statusCode: 422, body: /at the latest: the policy allows no later one/ })
   t.equal((await post('/settings/connected-apps', { ...fields, expiry: '14' }, { cookie })).statusCode, 201)
   const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })
   t.equal(Math.round((key!.expiresAt! - key!.createdAt) / 86_400_000), 14)
@@ -302,6 +306,40 @@ t.test('what a policy allows is shown before it is broken', async (t) => {
   t.equal((await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: lastDay }, { cookie })).statusCode, 201, 'the last day is allowed')
   const tooLate = await post('/settings/connected-apps', { ...createFields((await get('/settings/connected-apps/new', { cookie })).body, 'beyond'), expiry: 'date', expiry_date: '2999-01-01' }, { cookie })
   t.equal(tooLate.statusCode, 422)
+})
+
+t.test('on the page of a key the last day is what the policy leaves it, counted from the making of its newest token', async (t) => {
+  const { get, post, signIn, service, store, database } = await setup(t)
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'old', scope: 'mcp:read', expiresAt: null })
+  await database.sql`update navis_keys.keys set created_at = created_at - interval '20 days'`
+  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: null, unusedDays: null } })
+  const cookie = sessionCookie(await signIn())
+  const page = `/settings/connected-apps/${key.id}`
+  const { body } = await get(page, { cookie })
+  const day = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)
+  t.match(body, `max="${day(24)}"`)
+  t.match(body, '7 days from now')
+  t.notMatch(body, '30 days from now')
+  const fields = { form_token: formTokenIn(body), name: 'old', expiry: 'date' }
+  t.match(await post(page, { ...fields, expiry_date: day(25) }, { cookie }), { statusCode: 422, body: new RegExp(`${day(24)} at the latest`) })
+  t.equal((await service.get({ workspaceId: 'acme', keyId: key.id })).expiresAt, null)
+  t.match(await post(page, { ...fields, expiry_date: day(24) }, { cookie }), { statusCode: 303, headers: { location: /saved=yes/ } })
+})
+
+t.test('what is wrong in a form is shown under an address, which holds no token, no secret and nothing of the session', async (t) => {
+  const { app, get, signIn } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const fields = createFields((await get('/settings/connected-apps/new', { cookie })).body, 'CI pipeline')
+  const send = async (wrong: Record<string, string>) => await app.inject({ method: 'POST', url: '/settings/connected-apps', headers: { ...own, cookie }, payload: new URLSearchParams({ ...fields, ...wrong }).toString() })
+  const { statusCode, headers: { location = '' } } = await send({ addresses: '192.0.2.1/24 192.0.2.7', expiry: '30' })
+  t.equal(statusCode, 303)
+  t.same(Object.fromEntries(new URL(location, 'http://x').searchParams), { name: 'CI pipeline', scope: 'mcp:read', expiry: '30', addresses: '192.0.2.1/24 192.0.2.7', again: 'yes' })
+  const shown = await get(location, { cookie })
+  t.match(shown, { statusCode: 422, body: /Address 1 has bits set beyond its length|Address 1/ })
+  t.match(shown.body, /value="CI pipeline"/)
+  const { token } = new TokenFormat().mint()
+  for (const wrong of [{ name: token }, { name: '', addresses: token }, { addresses: 'x '.repeat(5000) }]) t.match(await send(wrong), { statusCode: 422, headers: { location: undefined } })
+  t.equal((await get('/settings/connected-apps/new?again=yes')).statusCode, 303, 'strangers are led to the sign-in')
 })
 
 t.test('an admin sees who has keys, is told with numbers what will be revoked, and takes it all away', async (t) => {

@@ -2,13 +2,16 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { errorCodes, KeysError } from '../../src/core/errors.ts'
 import { meanings } from '../../src/http/problem-document.ts'
-import { readPageAssets, siteBelow } from '../../src/pages/page-assets.ts'
+import { readPageAssets, siteOf } from '../../src/pages/page-assets.ts'
 import { pageErrors } from '../../src/pages/page-errors.ts'
+import { pathsAt } from '../../src/pages/views/page.ts'
+
+const site = siteOf({ paths: pathsAt({ apps: '/apps', settings: '/settings' }), assetsAt: '/settings', assets: readPageAssets() })
 
 t.test('every error code has a page of its own words, with the same status as in the API', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(pageErrors, { site: siteBelow('', readPageAssets()) })
+  await app.register(pageErrors, { site })
   app.get<{ Params: { code: typeof errorCodes[number] } }>('/:code', async ({ params }) => { throw new KeysError(params.code, { detail: 'the detail' }) })
   for (const code of errorCodes) {
     const { statusCode, headers, body } = await app.inject(`/${code}`)
@@ -21,7 +24,7 @@ t.test('every error code has a page of its own words, with the same status as in
 t.test('the page of an unexpected error tells nothing of its cause', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(pageErrors, { site: siteBelow('', readPageAssets()) })
+  await app.register(pageErrors, { site })
   app.get('/', async () => { throw new Error('select secret from somewhere') })
   const { statusCode, body } = await app.inject('/')
   t.equal(statusCode, 500)

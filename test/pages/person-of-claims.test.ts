@@ -11,7 +11,9 @@ const admitted: ReadonlyArray<{ when: string, claims: Claims, names?: Partial<ty
   { when: 'the workspace is a number', claims: { sub: 'ada', workspace_id: 42 }, is: { workspaceId: '42' } },
   { when: 'the claim is nested', claims: { sub: 'ada', org: { id: 'acme' } }, names: { workspace: 'org.id' }, is: { workspaceId: 'acme' } },
   { when: 'the claim is named by a URL with dots', claims: { sub: 'ada', 'https://id.example.com/org': 'acme' }, names: { workspace: 'https://id.example.com/org' }, is: { workspaceId: 'acme' } },
-  { when: 'the subject does not fit an owner id', claims: { sub: 'auth0|ada', workspace_id: 'acme' }, is: { ownerId: 'sha256:hAR-j5-wPPgB-7sOk9H1a1SxBZLOr_qlfK2VR4VbvUI' } },
+  ...['auth0|ada', 'ada+keys@example.com', 'AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ', 'YWRh+/=='].map((sub) => (
+    { when: `the subject is ${sub}, as providers give them: the API has the same id`, claims: { sub, workspace_id: 'acme' }, is: { ownerId: sub, actor: `user:${sub}` } })),
+  { when: 'the subject does not fit an owner id', claims: { sub: 'ada lovelace', workspace_id: 'acme' }, is: { ownerId: 'sha256:F3-F31etEh1aqsgHakoFVKZzGC_gbPZe59n30JYflH0' } },
   { when: 'the admin claim is a list that holds the value', claims: { sub: 'ada', workspace_id: 'acme', roles: ['x', 'keys-admin'] }, is: { admin: true } },
   { when: 'the admin claim is a list that holds something like it', claims: { sub: 'ada', workspace_id: 'acme', roles: ['keys-admins', 'KEYS-ADMIN'] }, is: { admin: false } },
   { when: 'the admin claim is true', claims: { sub: 'ada', workspace_id: 'acme', roles: true }, names: { adminValue: 'true' }, is: { admin: true } },

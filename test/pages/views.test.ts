@@ -10,7 +10,7 @@ import { html } from '../../src/pages/views/html.ts'
 import { keyCreatedPage } from '../../src/pages/views/key-created.ts'
 import { keyListPage } from '../../src/pages/views/key-list.ts'
 import { expiresSoon, isUnused } from '../../src/pages/views/key-row.ts'
-import { pathsBelow, type Site } from '../../src/pages/views/page.ts'
+import { pathsAt, type Site } from '../../src/pages/views/page.ts'
 import { keyPage, untouched } from '../../src/pages/views/key-page.ts'
 import { messagePage } from '../../src/pages/views/message.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from '../../src/pages/views/revoke-key.ts'
@@ -20,8 +20,8 @@ import { dayMs, relativeTime } from '../../src/pages/views/times.ts'
 
 const now = Date.parse('2026-11-22T12:00:00Z')
 const minuteMs = 60_000
-const terms = termsOf(noPolicy)
-const site: Site = { assets: { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }, paths: pathsBelow(''), brand: { name: 'Navis Keys', logo: undefined, stylesheet: undefined } }
+const terms = termsOf(noPolicy, now)
+const site: Site = { assets: { stylesheet: '/a.css', script: '/a.js', icon: '/a.svg' }, paths: pathsAt({ apps: '/settings/connected-apps', settings: '/settings' }), brand: { name: 'Navis Keys', logo: undefined, stylesheet: undefined, href: '/settings/connected-apps' }, hasSignIn: true }
 const hostile = '"><script>alert(1)</script><b x=\'y\'>&amp;`${1}'
 
 function keyWith (fields: Partial<ManagedKey>): ManagedKey {
@@ -119,17 +119,19 @@ t.test('keys unused for 90 days say so, counted from their making where they wer
 
 t.test('a fresh form has a term: the policy\'s default, else 90 days, and never more than the policy allows', async (t) => {
   const choices = (policy: Parameters<typeof termsOf>[0]) => {
-    const { choices, preselected } = termsOf(policy)
+    const { choices, preselected } = termsOf(policy, now)
     return [preselected, ...choices.map(({ label }) => label)]
   }
   t.same(choices(noPolicy), ['90', '7 days', '30 days', '90 days', 'On a date', 'No expiration'])
   t.same(choices({ ...noPolicy, defaultLifetimeDays: 365 }), ['365', '7 days', '30 days', '90 days', '365 days', 'On a date', 'No expiration'])
   t.same(choices({ ...noPolicy, maxLifetimeDays: 45 }), ['45', '7 days', '30 days', '45 days', 'On a date'])
   t.same(choices({ ...noPolicy, maxLifetimeDays: 45, defaultLifetimeDays: 1 }), ['1', '1 day', '7 days', '30 days', 'On a date'])
+  const { choices: left } = termsOf({ ...noPolicy, maxLifetimeDays: 45 }, now, now - 20 * dayMs)
+  t.same(left.map(({ label }) => label), ['7 days', 'On a date'], 'the maximum counts from the making of the token')
 })
 
 t.test('where no MCP server is known, no address of one is made up', async (t) => {
-  const connection = { token: 'nops_' + 'a'.repeat(38), publicUrl: 'https://keys.example.com' }
+  const connection = { token: 'nops_' + 'a'.repeat(38), tryAt: 'https://keys.example.com/forward-auth' }
   t.same(clientConfigurations({ ...connection, mcpUrl: undefined }).map(({ id }) => id), ['http'])
   const shared = { site, viewer: { name: 'Ada', workspaceId: 'acme', ownerId: 'ada', admin: false, formToken: 'x' }, key: keyWith({}), now, token: connection.token, configurations: [] }
   t.match(String(keyCreatedPage({ ...shared, hasMcpServer: false })), 'does not know an MCP server yet')
@@ -138,7 +140,7 @@ t.test('where no MCP server is known, no address of one is made up', async (t) =
 
 t.test('a client is set up for the server that there is, with the key in the environment wherever the client can', async (t) => {
   const token = 'nops_' + 'a'.repeat(38)
-  const configurations = (mcpUrl = 'https://keys.example.com/mcp') => clientConfigurations({ token, publicUrl: 'https://keys.example.com', mcpUrl })
+  const configurations = (mcpUrl = 'https://keys.example.com/mcp') => clientConfigurations({ token, tryAt: 'https://keys.example.com/forward-auth', mcpUrl })
   const stepsOf = (id: string, mcpUrl?: string) => configurations(mcpUrl).find((one) => one.id === id)!.steps
   const textsOf = (id: string, mcpUrl?: string) => stepsOf(id, mcpUrl).flatMap(({ text }) => text ?? [])
   const lastOf = (id: string) => textsOf(id).at(-1)!

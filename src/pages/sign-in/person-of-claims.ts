@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { rules } from '../../core/key-rules.ts'
 import type { Person } from '../../core/person.ts'
 
 /** Claims of an ID token or of the userinfo endpoint. */
@@ -18,14 +19,14 @@ export type Admission =
   | { readonly admitted: true, readonly person: Person }
   | { readonly admitted: false, readonly missing: 'workspace' | 'owner' }
 
-const idShape = /^[A-Za-z0-9._:@-]{1,128}$/
+const shapes = { workspace: new RegExp(rules.id.pattern, 'u'), owner: new RegExp(rules.ownerId.pattern, 'u') }
 const digestMark = 'sha256:'
 const nameMax = 100
 
 /** Who a provider says has signed in. Without a workspace and an owner nobody is admitted: there is no default to fall into. */
 export function personOfClaims (claims: Claims, names: ClaimNames): Admission {
   const workspaceId = idOf(claimOf(claims, names.workspace))
-  if (workspaceId === undefined || !idShape.test(workspaceId)) return { admitted: false, missing: 'workspace' }
+  if (workspaceId === undefined || !shapes.workspace.test(workspaceId)) return { admitted: false, missing: 'workspace' }
   const ownerId = ownerIdOf(idOf(claimOf(claims, names.owner)))
   if (ownerId === undefined) return { admitted: false, missing: 'owner' }
   const admin = names.admin !== undefined && says(claimOf(claims, names.admin), names.adminValue)
@@ -55,12 +56,12 @@ function idOf (claim: unknown): string | undefined {
 }
 
 /**
- * Subjects such as `auth0|5f…` do not fit an owner id: their SHA-256 stands for them. A subject that spells such a
+ * The same id as the API has for this person. A subject that does not fit an owner id is stood for by its SHA-256. A subject that spells such a
  * digest itself could stand for someone else, and is refused.
  */
 function ownerIdOf (subject: string | undefined): string | undefined {
   if (subject === undefined || subject === '' || subject.startsWith(digestMark)) return undefined
-  return idShape.test(subject) ? subject : digestMark + hash('sha256', subject, 'base64url')
+  return shapes.owner.test(subject) ? subject : digestMark + hash('sha256', subject, 'base64url')
 }
 
 function says (claim: unknown, wanted: string): boolean {

@@ -16,8 +16,8 @@ export interface ClientConfiguration {
 
 interface Connection {
   readonly token: string
-  /** Where clients reach the service: scheme, host and port, without a slash at the end. */
-  readonly publicUrl: string
+  /** A URL that answers 200 to every key. `undefined`: none is known. */
+  readonly tryAt: string | undefined
   /** The MCP server's own address. `undefined`: none is known. */
   readonly mcpUrl: string | undefined
 }
@@ -132,12 +132,11 @@ function windsurf ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   ]
 }
 
-function anyClient ({ token, publicUrl, mcpUrl }: Connection): readonly SetUpStep[] {
+function anyClient ({ token, tryAt, mcpUrl }: Connection): readonly SetUpStep[] {
   return [
     ...mcpUrl === undefined ? [] : [{ says: 'The MCP server (streamable HTTP):', text: mcpUrl }],
     { says: 'The header that each request carries:', text: `Authorization: Bearer ${token}` },
-    intoEnvironment,
-    { says: 'To see that the key works; the answer is 200:', text: `curl -i ${shellWord(`${publicUrl}/forward-auth`)} -H "Authorization: Bearer $${variable}"` }
+    ...tryAt === undefined ? [] : [intoEnvironment, { says: 'To see that the key works; the answer is 200:', text: `curl -i ${shellWord(tryAt)} -H "Authorization: Bearer $${variable}"` }]
   ]
 }
 

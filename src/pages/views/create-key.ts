@@ -2,6 +2,7 @@ import type { Policy } from '../../core/policy.ts'
 import { scopes, type Scope } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
+import { dayMs } from './times.ts'
 import { limitsField, noLimits, type LimitFaults, type LimitsForm } from './limits.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
 
@@ -36,6 +37,8 @@ export interface Terms {
   /** The value that a fresh form has chosen. */
   readonly preselected: string
   readonly maxDays: number | null
+  /** What the maximum leaves; null: there is none. Milliseconds since the epoch. */
+  readonly until: number | null
 }
 
 interface ExpiryChoice {
@@ -46,10 +49,14 @@ interface ExpiryChoice {
 
 const usualDays = 90
 
-/** The terms that a policy leaves. What it does not allow is no choice, instead of one that is refused afterwards. */
-export function termsOf ({ maxLifetimeDays: maxDays, defaultLifetimeDays }: Policy): Terms {
+/**
+ * The terms that a policy leaves. What it does not allow is no choice, instead of one that is refused afterwards. `since`: when the newest token was
+ * made, from which the maximum counts.
+ */
+export function termsOf ({ maxLifetimeDays: maxDays, defaultLifetimeDays }: Policy, now: number, since = now): Terms {
   const days = Math.min(defaultLifetimeDays ?? usualDays, maxDays ?? Infinity)
-  const allowed = [...new Set([7, 30, usualDays, days])].filter((one) => maxDays === null || one <= maxDays).sort((a, b) => a - b)
+  const until = maxDays === null ? null : since + maxDays * dayMs
+  const allowed = [...new Set([7, 30, usualDays, days])].filter((one) => until === null || now + one * dayMs <= until).sort((a, b) => a - b)
   return {
     choices: [
       ...allowed.map((one) => ({ value: String(one), label: daysText(one), days: one })),
@@ -57,7 +64,8 @@ export function termsOf ({ maxLifetimeDays: maxDays, defaultLifetimeDays }: Poli
       ...maxDays === null ? [{ value: 'never', label: 'No expiration' }] : []
     ],
     preselected: String(days),
-    maxDays
+    maxDays,
+    until
   }
 }
 

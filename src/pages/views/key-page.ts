@@ -33,8 +33,8 @@ export interface KeyPageView {
 }
 
 /** The terms of a key that exists: leaving its expiration alone is the first choice. */
-export function keptTerms ({ choices, maxDays }: Terms): Terms {
-  return { choices: [{ value: 'keep', label: 'As it is' }, ...choices.map((choice) => choice.days === undefined ? choice : { ...choice, label: `${choice.label} from now` })], preselected: 'keep', maxDays }
+export function keptTerms ({ choices, ...terms }: Terms): Terms {
+  return { ...terms, choices: [{ value: 'keep', label: 'As it is' }, ...choices.map((choice) => choice.days === undefined ? choice : { ...choice, label: `${choice.label} from now` })], preselected: 'keep' }
 }
 
 export function untouched (key: ManagedKey): EditForm {

@@ -27,7 +27,11 @@ export interface Site {
     readonly logo: string | undefined
     /** With `--brand-*` colours. */
     readonly stylesheet: string | undefined
+    /** Where the name and the logo lead. */
+    readonly href: string
   }
+  /** Whether people sign in and out on pages of ours; else the application that these pages are a part of has signed them in. */
+  readonly hasSignIn: boolean
 }
 
 export interface PageOptions {
@@ -40,13 +44,12 @@ export interface PageOptions {
   readonly again?: string | false
 }
 
-export type Paths = ReturnType<typeof pathsBelow>
+export type Paths = ReturnType<typeof pathsAt>
 
-/** The paths of the pages below a prefix: '' where they have the origin for themselves. */
-export function pathsBelow (prefix: string) {
-  const apps = `${prefix}/settings/connected-apps`
+/** Where the pages are: those of keys at `apps`, those for signing in at `settings`. */
+export function pathsAt ({ apps, settings }: { readonly apps: string, readonly settings: string }) {
   return {
-    settings: `${prefix}/settings`,
+    settings,
     list: apps,
     create: `${apps}/new`,
     people: `${apps}/people`,
@@ -58,16 +61,16 @@ export function pathsBelow (prefix: string) {
     use: (keyId: string) => `${apps}/${keyId}/use`,
     rotate: (keyId: string) => `${apps}/${keyId}/rotate`,
     revoke: (keyId: string) => `${apps}/${keyId}/revoke`,
-    signIn: `${prefix}/settings/sign-in`,
-    signInStart: `${prefix}/settings/sign-in/start`,
-    signInCallback: `${prefix}/settings/sign-in/callback`,
-    signOut: `${prefix}/settings/sign-out`,
-    signedOut: `${prefix}/settings/signed-out`
+    signIn: `${settings}/sign-in`,
+    signInStart: `${settings}/sign-in/start`,
+    signInCallback: `${settings}/sign-in/callback`,
+    signOut: `${settings}/sign-out`,
+    signedOut: `${settings}/signed-out`
   }
 }
 
-/** As routes are registered: the prefix is the framework's to add. */
-export const routes = pathsBelow('')
+/** As routes are registered: what stands before them is the framework's to add. */
+export const routes = pathsAt({ apps: '', settings: '' })
 
 export function page (options: PageOptions, content: Html): Html {
   return html`${pageStart(options)}${content}${pageEnd()}`
@@ -90,7 +93,7 @@ export function pageStart ({ title, site, viewer, width = 'wide', again = false 
 <body>
   <a class="skip" href="#content">Skip to content</a>
   <header class="bar">
-    <a class="brand" href="${site.paths.list}">${site.brand.logo === undefined ? icon('mark') : html`<img class="logo" src="${site.brand.logo}" alt="">`}<span>${site.brand.name}</span></a>
+    <a class="brand" href="${site.brand.href}">${site.brand.logo === undefined ? icon('mark') : html`<img class="logo" src="${site.brand.logo}" alt="">`}<span>${site.brand.name}</span></a>
     ${viewer && account(viewer, site)}
   </header>
   <main id="content" class="${width}" tabindex="-1"${again !== false && html` data-again="${again}"`}>
@@ -110,10 +113,12 @@ export function formTokenField (viewer: Viewer): Html {
   return html`<input type="hidden" name="form_token" value="${viewer.formToken}">`
 }
 
-function account (viewer: Viewer, { paths }: Site): Html {
+function account (viewer: Viewer, { paths, hasSignIn }: Site): Html {
+  const who = html`<span class="who"><span class="sr-only">Signed in as </span><span class="who-name">${viewer.name}</span><span class="who-workspace">${viewer.workspaceId}</span></span>`
+  if (!hasSignIn) return html`<div class="account">${who}</div>`
   return html`<form class="account" method="post" action="${paths.signOut}">
       ${formTokenField(viewer)}
-      <span class="who"><span class="sr-only">Signed in as </span><span class="who-name">${viewer.name}</span><span class="who-workspace">${viewer.workspaceId}</span></span>
+      ${who}
       <button class="button quiet small">Sign out</button>
     </form>`
 }

@@ -1,6 +1,7 @@
 import type { ClientConfiguration, SetUpStep } from './client-configurations.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
+import type { Site } from './page.ts'
 
 export interface SetUpView {
   /** Shown by this answer only. */
@@ -10,7 +11,7 @@ export interface SetUpView {
 }
 
 /** The token, and how to set up an app with it. `use`: whether it has been used by now. */
-export function tokenOnce ({ token, configurations, hasMcpServer }: SetUpView, use: Html | false): Html {
+export function tokenOnce ({ token, configurations, hasMcpServer, site }: SetUpView & { readonly site: Site }, use: Html | false): Html {
   return html`<section class="card padded stack" aria-labelledby="token-title">
         <div>
           <h2 id="token-title">Your API key</h2>
@@ -23,13 +24,14 @@ export function tokenOnce ({ token, configurations, hasMcpServer }: SetUpView, u
       </section>
       <section class="card padded stack" aria-labelledby="setup-title">
         <h2 id="setup-title">Set up your app</h2>
-        ${!hasMcpServer && noServer()}
+        ${!hasMcpServer && noServer(site)}
         ${tabs(configurations)}
         ${use}
       </section>`
 }
 
-function noServer (): Html {
+function noServer ({ hasSignIn }: Site): Html {
+  if (!hasSignIn) return html`<p>It is not known here which address Claude, Cursor or another MCP client would be given. The key works already, for any HTTP client:</p>`
   return html`<p>This service does not know an MCP server yet, so there is no address to give to Claude, Cursor or another MCP client. Whoever runs it sets <code>MCP_URL</code>, or <code>MCP_UPSTREAM_URL</code> for the gateway. The key works already, for any HTTP client:</p>`
 }
 

@@ -16,10 +16,11 @@ import { borrowedPool } from '../../../src/db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../../../src/db/session-store.ts'
 import { Scrubber } from '../../../src/http/scrubber.ts'
 import { secretRefusal } from '../../../src/plugins/secret-refusal.ts'
-import { readPageAssets, siteBelow } from '../../../src/pages/page-assets.ts'
-import type { SignInWay } from '../../../src/pages/context.ts'
-import { settingsPages } from '../../../src/pages/settings.ts'
+import { readPageAssets, siteOf } from '../../../src/pages/page-assets.ts'
+import type { SettingsContext, SignInWay } from '../../../src/pages/context.ts'
+import { settingsPages, settingsPrefix } from '../../../src/pages/settings.ts'
 import { digestOf, ManagementDoor } from '../../../src/pages/sign-in/management-door.ts'
+import { pathsAt } from '../../../src/pages/views/page.ts'
 import { freshDatabase, type Teardowns } from '../../support/servers.ts'
 
 export const managementToken = 'm'.repeat(40)
@@ -36,6 +37,8 @@ interface Options {
   onRoute? (route: RouteOptions): void
 }
 
+export const servicePaths = pathsAt({ apps: '/settings/connected-apps', settings: settingsPrefix })
+
 const atOnce: Force = { inForce: async () => 'fast', announce () {} }
 
 /** The pages alone, on a real database. */
@@ -47,15 +50,17 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
   const service = new KeyService({ store, force, clock: systemClock, tokens: new TokenFormat() })
   const app = Fastify()
   const assets = readPageAssets(brand)
+  const origin = new PublicOrigin(undefined)
   if (onRoute !== undefined) app.addHook('onRoute', onRoute)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
-  app.register(settingsPages, {
+  const context: SettingsContext = {
     service,
     reports: new UsageReports({ store: new PostgresUsageStore({ reads: pool, writes: pool }), today: () => Date.now() }),
     sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: limits ?? { idleMs: 60_000, lifetimeMs: 600_000 }, credentials: [digestOf(managementToken)] }),
     signIn: signIn ?? { way: 'management-token', door: new ManagementDoor({ tokens: [{ name: 'ops', secret: managementToken }], clock: systemClock }) },
-    origin: new PublicOrigin(undefined),
+    originOf: ({ headers: { host } }) => origin.of(host),
     mcpServer,
+    tryUrl: '/forward-auth',
     overview: store,
     policies: new Policies({ store, force, clock: systemClock }),
     settingsPolicy: noPolicy,
@@ -65,8 +70,9 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
     revokeLongestMs: 10_252,
     frameOrigins,
     assets,
-    site: siteBelow('', assets)
-  })
+    site: siteOf({ paths: servicePaths, assetsAt: settingsPrefix, assets })
+  }
+  app.register(async (scope) => { await settingsPages(scope, context) }, { prefix: settingsPrefix })
   await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(async () => {
     await app.close()

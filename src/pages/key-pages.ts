@@ -1,0 +1,20 @@
+import type { FastifyInstance } from 'fastify'
+import { adminRoutes } from './admin.ts'
+import type { KeyPagesContext } from './context.ts'
+import { createKeyRoutes } from './create-key.ts'
+import { firstUseRoutes } from './first-use.ts'
+import { keyListRoutes } from './key-list.ts'
+import { keyPageRoutes } from './key-page.ts'
+import { revokeKeyRoutes } from './revoke-key.ts'
+import { rotateKeyRoutes } from './rotate-key.ts'
+
+/** The pages about keys, for people who are signed in, at the prefix that they are registered with. Who is there, headers and errors are those of the scope around them. */
+export async function keyPages (app: FastifyInstance, context: KeyPagesContext): Promise<void> {
+  app.register(keyListRoutes, context)
+  app.register(createKeyRoutes, context)
+  app.register(adminRoutes, context)
+  app.register(keyPageRoutes, context)
+  app.register(firstUseRoutes, context)
+  app.register(rotateKeyRoutes, context)
+  app.register(revokeKeyRoutes, context)
+}

@@ -1,0 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { UsageBatcher } from '../core/usage.ts'
+
+// A page is not kept waiting by a database that is slow to write.
+const settleMs = 500
+
+export function settleUses (usage: Pick<UsageBatcher, 'flush'>): () => Promise<void> {
+  return async () => { await Promise.race([usage.flush(), sleep(settleMs)]) }
+}
