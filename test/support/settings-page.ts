@@ -8,10 +8,10 @@ export function settingsPage (): string {
   })
   return `# Settings
 
-All settings are environment variables. An empty one counts as unset. A setting that is wrong keeps the service from
-starting, and the message says which and what to do; it never shows the value.
+All settings are environment variables. An empty variable counts as unset. With an invalid setting the service does not
+start; the message names the setting and says what to do, and never shows the value.
 
-Settings marked *file* can come from a file: \`NAME_FILE\` holds its path (a newline at its end is dropped). Setting both
+Settings marked *file* can be read from a file: set \`NAME_FILE\` to its path (a newline at the end of the file is ignored). Setting both
 \`NAME\` and \`NAME_FILE\` is an error.
 
 | name | default | file | |
