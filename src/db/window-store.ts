@@ -1,7 +1,6 @@
 import type { Sql } from 'postgres'
-import type { Digest } from '../core/key-record.ts'
 import type { RenewalAnswer } from '../core/window/step.ts'
-import { AnswerRefused, type OwnRow, type PutBack, type Renewal, type WindowStore } from '../core/window/store.ts'
+import { AnswerRefused, type Heard, type OwnRow, type PutBack, type Renewal, type WindowStore } from '../core/window/store.ts'
 import type { Roll } from '../core/window/waits.ts'
 import { NotPrimary } from './proof.ts'
 import {
@@ -62,8 +61,8 @@ export class PostgresWindowStore implements WindowStore {
     return this.#run(this.#upkeep, signal, (sql, tables) => countOutMember(sql, tables, { id, beat }))
   }
 
-  putBack (own: OwnRow, lineage: string, digests: readonly Digest[], signal: AbortSignal): Promise<PutBack> {
-    return this.#run(this.#upkeep, signal, (sql, tables) => putBackRevocations(sql, tables, own, { lineage, digests }))
+  putBack (own: OwnRow, heard: Heard, signal: AbortSignal): Promise<PutBack> {
+    return this.#run(this.#upkeep, signal, (sql, tables) => putBackRevocations(sql, tables, own, heard))
   }
 
   prune (keepRows: number, signal: AbortSignal): Promise<number> {

@@ -110,7 +110,7 @@ t.test('a renewal, a roll, a joining, an admission, a founding and a counting ou
     ['admit', async () => await store.admit(own(), Date.now() + 60_000, never), { hasSeq: false }],
     ['found', async () => await store.found(own(), randomUUID(), never), { hasSeq: false }],
     ['countOut', async () => await store.countOut(randomUUID(), randomUUID(), never), { hasSeq: false }],
-    ['putBack', async () => { await store.putBack(own(), lineage, [digest], never) }, { hasSeq: false }]
+    ['putBack', async () => { await store.putBack(own(), { lineage, heardBy: undefined, digests: [digest] }, never) }, { hasSeq: false }]
   ]
   const [{ lineage } = { lineage: '' }] = await sql<Array<{ lineage: string }>>`select lineage from navis_keys.revocation_clock`
   let refused = 0

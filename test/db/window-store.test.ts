@@ -6,7 +6,7 @@ import type { Sql } from 'postgres'
 import t, { type Test } from 'tap'
 import { digestToBytes, type Digest } from '../../src/core/key-record.ts'
 import type { RenewalAnswer } from '../../src/core/window/step.ts'
-import type { OwnRow, Renewal } from '../../src/core/window/store.ts'
+import type { Heard, OwnRow, Renewal } from '../../src/core/window/store.ts'
 import { connect } from '../../src/db/connect.ts'
 import { startEmbedded } from '../../src/db/embedded/embedded.ts'
 import { PostgresKeyStore } from '../../src/db/key-store.ts'
@@ -118,7 +118,7 @@ t.test('the embedded database understands the same statements', async (t) => {
   t.equal(await store.admit(one.own, later(), never), 0)
   t.equal(await store.countOut(one.id, randomUUID(), never), false)
   const { history: { lineage } } = await one.renew()
-  t.match(await store.putBack(one.own, lineage, [digest], never), { revoked: [], change: undefined })
+  t.match(await store.putBack(one.own, heard(lineage, [digest]), never), { revoked: [], change: undefined })
   t.equal(await store.prune(1, never), 2)
   await store.leave(one.id, never)
   t.strictSame(await living(), [])
@@ -265,6 +265,8 @@ t.test('a lineage is founded by one of many, only where no living member bears t
 })
 
 /** Two keys with a token each, not revoked. */
+const heard = (lineage: string, digests: readonly Digest[], heardBy?: string): Heard => ({ lineage, heardBy, digests })
+
 async function makeKeys (sql: Sql): Promise<void> {
   for (const [i, one] of [digest, other].entries()) {
     const id = randomUUID()
@@ -281,19 +283,23 @@ t.test('revocations that were lost are put back once, in one place of the log, i
   const { history: { lineage } } = await one.renew()
   const revokedBy = async () => (await sql<Array<{ by: string | null }>>`select revoked_by as by from navis_keys.keys order by name`).map(({ by }) => by)
 
-  await t.rejects(store.putBack(one.own, randomUUID(), [digest], never), 'nothing in another lineage')
-  await t.rejects(store.putBack(member().own, lineage, [digest], never), 'nothing by who is no member')
+  await t.rejects(store.putBack(one.own, heard(randomUUID(), [digest]), never), 'nothing in another lineage')
+  await t.rejects(store.putBack(member().own, heard(lineage, [digest]), never), 'nothing by who is no member')
+  t.match(await store.putBack(one.own, heard(lineage, [digest], randomUUID()), never), { revoked: [], change: undefined }, 'nothing that was heard by who was never here')
   t.strictSame(await revokedBy(), [null, null])
 
-  const first = await store.putBack(one.own, lineage, [digest], never)
+  const first = await store.putBack(one.own, heard(lineage, [digest]), never)
   t.match(first, { revoked: [digest], change: { seq: 1, windowMs, action: 'revoke', target: { kind: 'key', digests: [digest] } } })
   t.strictSame(await revokedBy(), ['navis-keys', null])
-  t.match(await store.putBack(one.own, lineage, [digest], never), { revoked: [], change: undefined })
+  t.match(await store.putBack(one.own, heard(lineage, [digest]), never), { revoked: [], change: undefined })
   t.match((await one.renew()).rows, [{ seq: 1, action: 'revoke', target: { digests: [digest] } }])
 
   await one.renew({ givesUpLineage: true })
   await store.found(one.own, randomUUID(), never)
-  t.match(await store.putBack(one.own, lineage, [digest, other], never), { revoked: [other], change: { seq: 2 } })
+  const counted = member()
+  await counted.join()
+  await store.countOut(counted.own.id, counted.own.beats[0]!, never)
+  t.match(await store.putBack(one.own, heard(lineage, [digest, other], counted.own.id), never), { revoked: [other], change: { seq: 2 } })
   t.strictSame(await revokedBy(), ['navis-keys', 'navis-keys'])
   const [audited] = await sql`select count(*)::int as rows from navis_keys.audit where action = 'key.revoked' and actor = 'navis-keys'`
   t.match(audited, { rows: 2 })

@@ -1,6 +1,7 @@
 import type { ChangeTarget } from '../../src/core/lookup.ts'
 import type { Digest, KeyRecord } from '../../src/core/key-record.ts'
 import type { RenewalAnswer, RenewEffect } from '../../src/core/window/step.ts'
+import type { Heard } from '../../src/core/window/store.ts'
 import type { LoggedChange } from '../../src/core/window/trust.ts'
 import type { Roll } from '../../src/core/window/waits.ts'
 
@@ -175,10 +176,11 @@ export class ModelPostgres {
   }
 
   /** Revokes what is not revoked of these; `undefined`: not in this lineage, or by nobody that it knows. */
-  putBack ({ id, beats }: { id: string, beats: readonly string[] }, lineage: string, wanted: readonly Digest[]): Commit[] | undefined {
+  putBack ({ id, beats }: { id: string, beats: readonly string[] }, { lineage, heardBy, digests: wanted }: Heard): Commit[] | undefined {
     const row = this.members.get(id)
     if (row === undefined || row.isDead || !this.#isOwn(row, beats)) return undefined
     if (lineage !== this.lineage && lineage !== this.former && this.mistakes.putsBackAnywhere !== true) return undefined
+    if (heardBy !== undefined && !this.members.has(heardBy) && this.mistakes.putsBackAnywhere !== true) return []
     const missing = this.versions.map((versions) => (versions.at(-1) as KeyVersion).record).filter(({ digest, revokedAt }) => wanted.includes(digest) && revokedAt === null)
     return missing.map(({ digest }) => this.change({ kind: 'key', digests: [digest] }, { action: 'revoke' }))
   }

@@ -443,7 +443,7 @@ export class World {
       }
       case 'putBack': {
         const own = { id: id as string, beats: replica.state.beats }
-        return this.request(replica, () => postgres.putBack(own, effect.lineage, effect.digests), (commits) => {
+        return this.request(replica, () => postgres.putBack(own, effect), (commits) => {
           for (const commit of commits ?? []) this.#inForce(replica, commit, now)
           this.tell(replica, { kind: 'putBack', number: effect.number, isDone: commits !== undefined })
         })

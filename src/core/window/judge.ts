@@ -36,6 +36,11 @@ export interface Renewing {
 export interface HeldRevocations {
   /** The lineage in which they were heard. */
   readonly lineage: string
+  /**
+   * Our id when they were heard without a lineage of our own: only a database that knows that id is told of them. A copy has the lineage of the
+   * original until it founds one, and what was revoked there is no business of the original. `undefined`: the lineage alone tells.
+   */
+  readonly heardBy: string | undefined
   readonly digests: ReadonlySet<Digest>
   /** The database is being told of them, and this numbers the telling; `undefined`: it has to be told. */
   readonly asked: number | undefined

@@ -102,7 +102,7 @@ export type WindowEffect =
   /** The log has another change at this position than an announcement told. */
   | { readonly kind: 'contradicted', readonly seq: number }
   /** Revoke in the database what it may have lost (R16). */
-  | { readonly kind: 'putBack', readonly number: number, readonly lineage: string, readonly digests: readonly Digest[] }
+  | { readonly kind: 'putBack', readonly number: number, readonly lineage: string, readonly heardBy: string | undefined, readonly digests: readonly Digest[] }
   | { readonly kind: 'leave', readonly id: string }
   /** Send a `tick` then, and not much later; replaces the wish before. */
   | { readonly kind: 'wakeAt', readonly at: number }
@@ -299,10 +299,14 @@ function wanted (state: WindowState, now: number): WindowState {
 }
 
 /** Key revocations that must not be forgotten with what is dropped: the database may have lost them (R16). */
-function hold ({ lineage, recent, ahead, held }: WindowState): HeldRevocations | undefined {
+function hold ({ id, lineage, history, recent, ahead, held }: WindowState): HeldRevocations | undefined {
   const revoked = [recent, ahead].flatMap(rowsOf).flatMap(({ action, target }) => action === 'revoke' && target.kind === 'key' ? target.digests : [])
-  if (lineage === undefined || revoked.length === 0) return held && { lineage: held.lineage, digests: held.digests, asked: undefined }
-  return { lineage, digests: new Set([...held?.lineage === lineage ? held.digests : [], ...revoked]), asked: undefined }
+  const kept = held && { lineage: held.lineage, heardBy: held.heardBy, digests: held.digests, asked: undefined }
+  if (history === undefined || revoked.length === 0) return kept
+  // What a second change of history took within the second that a lineage takes is not held beside what the first one took.
+  if (lineage === undefined) return kept ?? { lineage: history.lineage, heardBy: id, digests: new Set(revoked), asked: undefined }
+  if (kept?.lineage !== lineage) return { lineage, heardBy: undefined, digests: new Set(revoked), asked: undefined }
+  return { ...kept, digests: new Set([...kept.digests, ...revoked]) }
 }
 
 /** Where the database is of the lineage in which they were heard, or of the one after it, it is told; elsewhere they are no business of it. */
@@ -312,7 +316,7 @@ function askForHeld (state: WindowState): Stepped {
   if (held.lineage !== history.lineage && held.lineage !== history.former) return [{ ...state, held: undefined }, []]
   return [
     { ...state, held: { ...held, asked: sent } },
-    [{ kind: 'putBack', number: sent, lineage: held.lineage, digests: [...held.digests] }]
+    [{ kind: 'putBack', number: sent, lineage: held.lineage, heardBy: held.heardBy, digests: [...held.digests] }]
   ]
 }
 

@@ -14,6 +14,13 @@ export interface OwnRow {
   readonly beats: readonly string[]
 }
 
+/** Revocations that the database may have lost: in which lineage they were heard, and by which id of ours where only that id proves it (R16). */
+export interface Heard {
+  readonly lineage: string
+  readonly heardBy: string | undefined
+  readonly digests: readonly Digest[]
+}
+
 /** Revocations that the database had lost and has again, all under one position. */
 export interface PutBack {
   readonly revoked: readonly Digest[]
@@ -46,8 +53,8 @@ export interface WindowStore {
   found (own: OwnRow, lineage: string, signal: AbortSignal): Promise<boolean>
   /** Marks a member dead, if its beat is still this one. */
   countOut (id: string, beat: string, signal: AbortSignal): Promise<boolean>
-  /** Revokes the keys of these digests that are not revoked, where the clock's lineage is this one or comes after it. */
-  putBack (own: OwnRow, lineage: string, digests: readonly Digest[], signal: AbortSignal): Promise<PutBack>
+  /** Revokes the keys of these digests that are not revoked, where the clock's lineage is this one or comes after it, and the id that heard them is known. */
+  putBack (own: OwnRow, heard: Heard, signal: AbortSignal): Promise<PutBack>
   /** Deletes log rows older than the newest `keepRows`, a bounded number at a time; resolves to how many. */
   prune (keepRows: number, signal: AbortSignal): Promise<number>
   leave (id: string, signal: AbortSignal): Promise<void>

@@ -409,12 +409,12 @@ export class TrustWindow implements Trust, Force {
   }
 
   /** Revocations that a failover has lost are put back; they are refused here until they are in force everywhere again (R16). */
-  async #putBack ({ number, lineage, digests }: Extract<WindowEffect, { kind: 'putBack' }>): Promise<void> {
+  async #putBack ({ number, lineage, heardBy, digests }: Extract<WindowEffect, { kind: 'putBack' }>): Promise<void> {
     const { store, clock } = this.#options
     const own = this.#ownRow()
     try {
       if (own === undefined) throw new Error('This replica is not a member.')
-      const { revoked, change } = await within(this.#scheduler, putBackTimeoutMs, (signal) => store.putBack(own, lineage, digests, signal))
+      const { revoked, change } = await within(this.#scheduler, putBackTimeoutMs, (signal) => store.putBack(own, { lineage, heardBy, digests }, signal))
       if (change !== undefined) {
         this.#counts.revocationsPutBack += revoked.length
         this.#log.error({ keys: revoked.length, seq: change.seq }, 'the database had lost revocations, after a failover or a restore: they are revoked again')

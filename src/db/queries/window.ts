@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Row, Sql } from 'postgres'
-import type { Digest } from '../../core/key-record.ts'
 import type { RenewalAnswer } from '../../core/window/step.ts'
-import { AnswerRefused, type OwnRow, type PutBack, type Renewal } from '../../core/window/store.ts'
+import { AnswerRefused, type Heard, type OwnRow, type PutBack, type Renewal } from '../../core/window/store.ts'
 import type { Member, Roll } from '../../core/window/waits.ts'
 import type { HistoryStrategy } from '../history.ts'
 import { emitText } from './events.ts'
@@ -198,10 +197,11 @@ const keysNamedMax = 8
 
 /**
  * Revokes, in one statement and under one position, those keys of the digests that are not revoked: a failover has lost it (R16). Only
- * in the lineage in which the revocations were heard, or in the one that came after it. Rows of keys are locked first and the
+ * in the lineage in which the revocations were heard, or in the one that came after it; and where our row bore no lineage then, only in a database that
+ * knows the id of ours that heard them: it has been a member there, so it is no copy that was made before. Rows of keys are locked first and the
  * clock's last, as in every change.
  */
-export async function putBackRevocations (sql: Sql, { schema }: WindowTables, own: OwnRow, { lineage, digests }: { lineage: string, digests: readonly Digest[] }): Promise<PutBack> {
+export async function putBackRevocations (sql: Sql, { schema }: WindowTables, own: OwnRow, { lineage, heardBy, digests }: Heard): Promise<PutBack> {
   const nonce = randomUUID()
   const answer = await ask(sql, nonce, `
     with allowed as materialized (
@@ -209,7 +209,7 @@ export async function putBackRevocations (sql: Sql, { schema }: WindowTables, ow
       where revocation_clock.id = 1 and ${uuid(lineage)} in (revocation_clock.lineage, revocation_clock.former) and ${isLiving(own)}
     ), target as materialized (
       select id, workspace_id from "${schema}".keys
-      where revoked_at is null and exists (select from allowed)
+      where revoked_at is null and exists (select from allowed)${heardBy === undefined ? '' : ` and exists (select from "${schema}".window_members where id = ${uuid(heardBy)})`}
         and id in (select key_id from "${schema}".tokens where digest = any(${byteas(digests)}))
       order by id for update
     ), counted as materialized (

@@ -343,6 +343,22 @@ t.test('revocations are held when what is known is dropped, refused meanwhile, a
   t.equal(elsewhere.judge(0, 154), 'current')
 })
 
+t.test('revocations that were heard without a lineage are held too, and are put back only where the id that heard them is known', async (t) => {
+  const heard = () => member({ seq: 2, rows: [change(1), change(2, 'changed', 'change')], lineage: undefined }).tell(150, { kind: 'tick' })
+  const { id } = heard().state
+  for (const { when, r } of [
+    { when: 'fenced', r: heard().answered(151, { row: 'missing' }).joined(152).answered(153, { lineage: undefined }) },
+    { when: 'of another timeline', r: heard().answered(151, { seq: 2, lineage: undefined, history: { ...history, timeline: 'B' } }) }
+  ]) {
+    t.match(r.effects.find((effect) => effect.kind === 'putBack') ?? r.state, { lineage: 'L', heardBy: id, digests: ['k'] }, when)
+    t.equal(r.judgeFresh(0, 9, 154), 'revoked', when)
+  }
+  const admitted = heard().answered(151, { seq: 3, rows: [change(3, 'later')] }).tell(200, { kind: 'tick' }).answered(201, { row: 'missing' }).joined(202).answered(203, { lineage: undefined })
+  t.match(admitted.effects.find((effect) => effect.kind === 'putBack'), { lineage: 'L', heardBy: undefined, digests: ['k', 'later'] }, 'who has been given the lineage since needs no more proof')
+  const elsewhere = heard().answered(151, { row: 'missing' }).joined(152).answered(153, { lineage: undefined, history: { ...history, lineage: 'N' } })
+  t.notOk(elsewhere.kinds().includes('putBack'), 'in another lineage they are no business of ours')
+})
+
 t.test('an answer about held revocations from before they were held again does not let them go', async (t) => {
   const r = member({ seq: 1, rows: [change(1)] }).tell(150, { kind: 'tick' }).answered(151, { seq: 1, history: { ...history, timeline: 'B' } })
   const asked = r.effects.find((effect) => effect.kind === 'putBack')!
