@@ -137,10 +137,9 @@ export class Changes {
     // A replica holds the latest time that the database may show against the expiry: 1 % of the age of its window early, at most.
     const mayFrom = Math.max(performance.now(), ends - 0.02 * windowMs - expirySlackMs)
     for (const key of keys) ledger.restricting(key, restriction, mayFrom)
-    const returnedAt = await this.#untilReturned(options)
+    const returnedAt = await this.#untilReturned(options).finally(() => { this.#pending-- })
     for (const key of keys) ledger.restricted(key, Math.max(returnedAt, ends + expirySlackMs))
     this.made[restriction] += keys.length
-    this.#pending--
     if (options.isUnseen === true) return
     this.#probe(keys)
     if (ends > returnedAt) {
@@ -153,6 +152,7 @@ export class Changes {
   async #untilReturned ({ restriction, keys, request, retry, first, returned }: RestrictOptions): Promise<number> {
     const { ledger, troubles, latencies, windowMs } = this.#options
     let asked = request
+    const begun = performance.now()
     for (let client = first ?? this.#choose(); ; client = this.#choose(client)) {
       if (client !== undefined) {
         const answer = await client.call({ ...asked, timeoutMs: waitOf(windowMs) + 3000 })
@@ -164,6 +164,11 @@ export class Changes {
         // The request came too late for its own expiry; the retry revokes.
         const late = answer.status === 400 && Date.parse(String(asked.body?.['expires_at'])) <= Date.now()
         if (!late) this.#note(answer, restriction)
+        if (performance.now() - begun > returnsWithinMs(windowMs)) {
+          const text = `${restriction} of ${keys.map(({ id }) => id).join(', ')}: no success after ${((performance.now() - begun) / 1000).toFixed(0)} s; the last answer: ${answer.status} ${answer.body.slice(0, 300)}`
+          this.surprises.push(text)
+          throw new Error(text)
+        }
       }
       await sleep(retryMs)
       if (this.#givenUp) throw new Error(`A change (${restriction}) had not returned when the run was given up.`)
@@ -191,6 +196,11 @@ export class Changes {
     else if (status === 0) this.attempts.lost++
     else this.surprises.push(`${what}: ${status} ${body.slice(0, 300)}`)
   }
+}
+
+/** Longer than any fault lasts, and its healing: what has not returned by then never does. */
+function returnsWithinMs (windowMs: number): number {
+  return 3 * waitOf(windowMs) + 60_000
 }
 
 function pathOf (key: TrackedKey): string {

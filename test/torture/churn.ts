@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Changes } from './changes.ts'
+import { inTime } from './deadline.ts'
 import type { KeyPool } from './key-pool.ts'
 import type { TrackedKey } from './ledger.ts'
 import type { Random } from './random.ts'
@@ -63,7 +64,7 @@ export class Churn {
   /** Starts no more changes and resolves when every one has returned; rejects when one has not in time. */
   async stop (timeoutMs: number): Promise<void> {
     this.#running = false
-    await this.#done
+    await inTime('the last keys to be made', timeoutMs, this.#done)
     const late = sleep(timeoutMs, 'late' as const, { ref: false })
     while (this.#under.size > 0) {
       if (await Promise.race([late, ...this.#under]) === 'late') throw new Error(`${this.#under.size} changes did not return within ${timeoutMs} ms.`)

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inTime } from './deadline.ts'
 import { allFaults } from './faults/all-faults.ts'
 import type { Fault, Heal } from './faults/fault.ts'
 import type { Fleet } from './fleet.ts'
@@ -44,23 +45,24 @@ export class Director {
     const fleet = this.#fleet
     const names = faults.map(({ kind }) => kind).join(' + ')
     const start = performance.now()
+    this.#tell(`${names}: begins; ${changes(fleet)}`)
     const heals: Heal[] = []
     for (const fault of faults) {
       this.faultsByKind.set(fault.kind, (this.faultsByKind.get(fault.kind) ?? 0) + 1)
-      heals.push(await fault.strike(fleet))
+      heals.push(await inTime(`"${fault.kind}" to strike`, this.#stepMs, fault.strike(fleet)))
       await sleep(fleet.random.between(0, 300))
     }
     await sleep(Math.max(...faults.map((fault) => this.#lastingMs(fault))))
     // At the same time: a replica comes back only once its link to Postgres does.
-    await Promise.all(heals.map(async (heal) => {
+    await Promise.all(heals.map(async (heal, i) => {
       await sleep(heals.length > 1 ? fleet.random.between(0, 300) : 0)
-      await heal()
+      await inTime(`"${faults[i]?.kind}" to be taken back`, this.#stepMs, heal())
     }))
     const healedMs = await fleet.untilHealed().catch((error: Error) => {
       fleet.faultsFound.push(`after ${names}: ${error.message}`)
       return NaN
     })
-    await fleet.lookAgain()
+    await inTime('a look at every replica', this.#stepMs, fleet.lookAgain())
     const scene = { names, healedMs }
     this.scenes.push(scene)
     this.#tell(`${names}: ${((performance.now() - start) / 1000).toFixed(1)} s, healed in ${healedMs.toFixed(0)} ms; ${this.#state()}`)
@@ -72,11 +74,20 @@ export class Director {
     return lasts === 'long' ? waitOf(windowMs) + random.between(300, 1000) : windowMs * random.between(0.2, 0.6)
   }
 
-  #state (): string {
-    const { checker, recorder, changes } = this.#fleet
-    const { 'stale accept': stale, 'false refusal': refused, 'unexcused 503': unavailable } = checker.counts
-    return `${recorder.size} verifications, ${stale} stale, ${refused} false refusals, ${unavailable} unexcused 503; ${changes.pending} changes pending`
+  /** Longer than any step of a fault, which waits for W some times and has a deadline of its own for each part. */
+  get #stepMs (): number {
+    return 4 * waitOf(this.#fleet.windowMs) + 120_000
   }
+
+  #state (): string {
+    const { checker, recorder } = this.#fleet
+    const { 'stale accept': stale, 'false refusal': refused, 'unexcused 503': unavailable } = checker.counts
+    return `${recorder.size} verifications, ${stale} stale, ${refused} false refusals, ${unavailable} unexcused 503; ${changes(this.#fleet)}`
+  }
+}
+
+function changes ({ changes: { pending } }: Fleet): string {
+  return `${pending} changes pending`
 }
 
 function ofReplica ({ holds }: Fault): boolean {

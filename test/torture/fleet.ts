@@ -200,8 +200,13 @@ export class Fleet {
 
   /** Nothing is changed until `resume` of the churn, and every change that was under way has returned. */
   async quiet (): Promise<void> {
-    await this.churn.pause(waitOf(this.windowMs) + 20_000)
-    while (this.changes.pending > 0) await sleep(20)
+    const timeoutMs = waitOf(this.windowMs) + 20_000
+    await this.churn.pause(timeoutMs)
+    const end = performance.now() + timeoutMs
+    while (this.changes.pending > 0) {
+      if (performance.now() > end) throw new Error(`Waited ${timeoutMs} ms, and no longer, for ${this.changes.pending} changes that a fault had asked for.`)
+      await sleep(20)
+    }
   }
 
   /** The database was set back to what it was at this time. */

@@ -14,6 +14,7 @@ import { postgresOutage, redisOutage } from './outages.ts'
  * npm run torture -- --minutes 10                        the same for so long in all
  * npm run torture -- --stores pooler --minutes 5         one kind of stores
  * npm run torture -- --only promoted --minutes 2         only faults in whose name this is, over and over, and no outages beforehand
+ * npm run torture -- --only "promoted|restored"          only faults in whose name one of these is, in an order drawn anew each time
  */
 const { values } = parseArgs({
   options: {
@@ -92,9 +93,12 @@ async function tortureOn (stores: Stores, turnsLeft: number): Promise<boolean> {
 
 async function onlySome (fleet: Fleet, director: Director, text: string, goesOn: () => boolean): Promise<boolean> {
   do {
-    const faults = allFaults(fleet.random, fleet.stores).filter(({ kind }) => kind.includes(text))
+    const texts = text.split('|')
+    const faults = fleet.random.shuffled(allFaults(fleet.random, fleet.stores).filter(({ kind }) => texts.some((text) => kind.includes(text))))
     if (faults.length === 0) throw new Error(`No fault has "${text}" in its name.`)
-    for (const fault of faults) await director.play([fault])
+    for (const fault of faults) {
+      if (goesOn() || director.scenes.length === 0) await director.play([fault])
+    }
   } while (goesOn())
   await fleet.settle()
   for (const line of figuresOf(fleet, director, { redis: [], postgres: [] })) console.log(line)

@@ -7,6 +7,7 @@ import { PostgresServer } from '../../support/postgres.ts'
 import { requireProgram } from '../../support/programs.ts'
 import { until } from '../../support/until.ts'
 import { healMs, type Fleet } from '../fleet.ts'
+import { inTime } from '../deadline.ts'
 import { waitOf } from '../latencies.ts'
 import type { TrackedKey } from '../ledger.ts'
 import type { ReplicaClient } from '../replica-client.ts'
@@ -15,6 +16,8 @@ import type { Fault, Hold } from './fault.ts'
 /** Takes hold of everything: the whole fleet gets another history. */
 const everything: readonly Hold[] = ['postgres', 'redis', ...[1, 2, 3, 4].map((place): Hold => `replica ${place}`)]
 const schema = 'navis_keys'
+/** A statement of an administrator, a dump, a restore: of a small database on this machine. */
+const administerMs = 60_000
 const run = promisify(execFile)
 const witnessesMade = 9
 /** Positions by which one history runs ahead of another. */
@@ -234,12 +237,12 @@ async function renamed (fleet: Fleet, key: TrackedKey | undefined, times: number
 async function dumped (fleet: Fleet, name: string): Promise<{ file: string, at: number }> {
   const file = join(fleet.redis.dir, `${name}.dump`)
   const at = performance.now()
-  await run(requireProgram('pg_dump'), ['-Fc', '-n', schema, '-f', file, '-d', fleet.postgres.url])
+  await run(requireProgram('pg_dump'), ['-Fc', '-n', schema, '-f', file, '-d', fleet.postgres.url], { timeout: administerMs })
   return { file, at }
 }
 
 async function restore (file: string, url: string): Promise<void> {
-  await run(requireProgram('pg_restore'), ['--no-owner', '--single-transaction', '-d', url, file])
+  await run(requireProgram('pg_restore'), ['--no-owner', '--single-transaction', '-d', url, file], { timeout: administerMs })
 }
 
 async function caughtUp (primary: PostgresServer, standby: PostgresServer): Promise<void> {
@@ -250,8 +253,8 @@ async function caughtUp (primary: PostgresServer, standby: PostgresServer): Prom
 async function administer (url: string, statement: string) {
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   try {
-    return await sql.unsafe(statement)
+    return await inTime(`the database to answer: ${statement}`, administerMs, sql.unsafe(statement))
   } finally {
-    await sql.end()
+    await sql.end({ timeout: 1 })
   }
 }
