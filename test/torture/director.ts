@@ -24,8 +24,8 @@ export class Director {
   }
 
   /** Every kind once, in an order drawn anew. */
-  async everyFaultAlone (goOn = () => true, isWanted: (fault: Fault) => boolean = () => true): Promise<void> {
-    for (const fault of this.#fleet.random.shuffled(allFaults(this.#fleet.random, this.#fleet.stores)).filter(isWanted)) {
+  async everyFaultAlone (goOn = () => true): Promise<void> {
+    for (const fault of this.#fleet.random.shuffled(allFaults(this.#fleet.random, this.#fleet.stores))) {
       if (goOn()) await this.play([fault])
     }
   }

@@ -134,9 +134,10 @@ export function promoted ({ areLost }: { areLost: boolean }): Fault {
       fleet.keepUntilTheEnd(standby)
       let lostSince = Infinity
       if (areLost) {
+        // What was answered from here on may be there or not: it can be committed after the standby has caught up and before the link is held.
+        lostSince = performance.now()
         await caughtUp(primary, standby)
         await link.hold()
-        lostSince = performance.now()
       }
       return async () => {
         await fleet.quiet()
