@@ -57,7 +57,11 @@ const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
   [1, (world, _, how) => {
     if (how % 2 === 0) dumps.set(world, world.dump())
     else if (dumps.has(world)) world.restore(dumps.get(world) as ModelPostgres)
-  }]
+  }],
+  // A standby that no commit waits for takes over: what it has is a dump of before, or what there is now.
+  [1, (world, _, how) => world.promote(how % 2 === 0 ? dumps.get(world) ?? world.dump() : world.dump())],
+  // Once in a world at most, and only in those that have replicas for it.
+  [1, (world) => { world.clone() }]
 ]
 
 const table = acts.flatMap(([weight, act]) => Array.from({ length: weight }, () => act))

@@ -16,20 +16,20 @@ export interface Guard {
 const patch = (file: string, find: string, replace: string): Patch => ({ file: `${file}.ts`, find, replace })
 
 export const guards: readonly Guard[] = [
-  { name: 'windowChecked', models: ['M_NOWIN'], patches: [patch('judge', "isOpen(state, now) ? judgeFreshness(state, entry, isFresh) : 'shut'", 'judgeFreshness(state, entry, isFresh)')] },
+  { name: 'windowChecked', seed: 1, models: ['M_NOWIN'], patches: [patch('judge', "isOpen(state, now) ? judgeFreshness(state, entry, isFresh) : 'shut'", 'judgeFreshness(state, entry, isFresh)')] },
   {
     name: 'windowByClock',
-    seed: 2,
+    seed: 1,
     models: ['M_TIMERFLAG'],
     patches: [
       patch('judge', 'return now < state.windowEnd', 'return (state.flagAt ?? -Infinity) < state.windowEnd'),
       patch('step', 'return [sent, [...effects', 'return [{ ...sent, flagAt: now }, [...effects')
     ]
   },
-  { name: 'windowFromSend', seed: 8, models: ['M_FROMRECV'], patches: [patch('step', 'Math.max(applied.windowEnd, renewing.sentAt + state.terms.windowMs)', 'Math.max(applied.windowEnd, now + state.terms.windowMs)')] },
-  { name: 'recentChecked', models: ['M_NOTAIL'], patches: [patch('judge', "if (recent.newest <= position && ahead.newest <= position) return 'current'", "return 'current'")] },
-  { name: 'floorChecked', models: [], patches: [patch('judge', "if (!(position >= floor)) return 'stale'", '')] },
-  { name: 'floorRaised', models: ['M_NOFLOOR'], patches: [patch('step', 'Math.max(known, missingUpTo(answer, renewing.applied), prunedTo)', 'known')] },
+  { name: 'windowFromSend', seed: 5, models: ['M_FROMRECV'], patches: [patch('step', 'Math.max(applied.windowEnd, renewing.sentAt + state.terms.windowMs)', 'Math.max(applied.windowEnd, now + state.terms.windowMs)')] },
+  { name: 'recentChecked', seed: 0, models: ['M_NOTAIL'], patches: [patch('judge', "if (recent.newest <= position && ahead.newest <= position) return 'current'", "return 'current'")] },
+  { name: 'floorChecked', seed: 0, models: [], patches: [patch('judge', "if (!(position >= floor)) return 'stale'", '')] },
+  { name: 'floorRaised', seed: 0, models: ['M_NOFLOOR'], patches: [patch('step', 'Math.max(known, missingUpTo(answer, renewing.applied), prunedTo)', 'known')] },
   {
     name: 'appliedBeforeOpened',
     seed: 1,
@@ -39,39 +39,64 @@ export const guards: readonly Guard[] = [
       patch('step', '    recent,\n    ahead: after', '    late: answer.rows,\n    recent,\n    ahead: after')
     ]
   },
-  { name: 'ackedAfterApplied', seed: 1, models: ['M_ACKBEFOREAPPLY'], mistakes: { acksWhatItReads: true } },
-  { name: 'announcementsNotApplied', models: ['M_HINTACK'], patches: [patch('step', '{ ...called, ahead, acknowledged, floor', '{ ...called, applied: Math.max(state.applied, change.seq), ahead, acknowledged, floor')] },
-  { name: 'lateAnswersIgnored', seed: 8, models: [], patches: [patch('step', "state.phase !== 'member' || renewing?.number !== number", "state.phase !== 'member' || renewing === undefined")] },
-  { name: 'fenced', seed: 26, models: ['M_NOFENCE'], patches: [patch('step', "if (answer.row !== 'alive' || !isOfOurs) return fenced(state, answer, fresh, now)", '')] },
-  { name: 'idsFresh', seed: 1, models: ['M_SHAREID'], mistakes: { sharesId: true } },
+  { name: 'ackedAfterApplied', seed: 3, models: ['M_ACKBEFOREAPPLY'], mistakes: { acksWhatItReads: true } },
+  { name: 'announcementsNotApplied', seed: 0, models: ['M_HINTACK'], patches: [patch('step', '{ ...called, ahead, acknowledged, floor', '{ ...called, applied: Math.max(state.applied, change.seq), ahead, acknowledged, floor')] },
+  { name: 'lateAnswersIgnored', seed: 15, models: [], patches: [patch('step', "state.phase !== 'member' || renewing?.number !== number", "state.phase !== 'member' || renewing === undefined")] },
+  { name: 'fenced', seed: 7, models: ['M_NOFENCE'], patches: [patch('step', "if (answer.row !== 'alive' || !isOfOurs) return fenced(state, answer, fresh, now)", '')] },
+  { name: 'idsFresh', seed: 0, models: ['M_SHAREID'], mistakes: { sharesId: true } },
   { name: 'checkedInOneTurn', seed: 1, models: ['M_SPLITCHECK'], mistakes: { checksInTwoTurns: true } },
-  { name: 'waitHasMargin', seed: 25, models: ['M_NOMARGIN'], patches: [patch('durations', 'return windowMs * (1 + driftMax) / (1 - driftMax) + marginMs', 'return windowMs')] },
-  { name: 'waited', models: ['M_NOWAIT'], patches: [patch('waits', 'const { change } = wait\n', "return 'fast'\n  const { change } = wait\n")] },
-  { name: 'waitedFromCommit', seed: 9, models: ['M_WAITEARLY'], mistakes: { waitsFromRequest: true } },
-  { name: 'repeatsWait', seed: 1, models: ['M_RETRYFAST'], mistakes: { repeatsReturnAtOnce: true } },
+  { name: 'waitHasMargin', seed: 76, models: ['M_NOMARGIN'], patches: [patch('durations', 'return windowMs * (1 + driftMax) / (1 - driftMax) + marginMs', 'return windowMs')] },
+  { name: 'waited', seed: 0, models: ['M_NOWAIT'], patches: [patch('waits', 'const { change } = wait\n', "return 'fast'\n  const { change } = wait\n")] },
+  { name: 'waitedFromCommit', seed: 6, models: ['M_WAITEARLY'], mistakes: { waitsFromRequest: true } },
+  { name: 'repeatsWait', seed: 0, models: ['M_RETRYFAST'], mistakes: { repeatsReturnAtOnce: true } },
   {
     name: 'intentWaits',
-    seed: 24,
+    seed: 59,
     models: ['M_DIFF', 'M_SAMEFAST'],
     patches: [patch('waits', 'return [expiresAt, allowedCidrs, rateLimit].some((value) => value !== undefined && value !== null)', 'return expiresAt !== null && (asked.found === null || expiresAt < asked.found)')]
   },
-  { name: 'rollReadAfterCommit', seed: 100, models: ['M_MEMBEFORE'], patches: [patch('waits', 'if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined', '')] },
-  { name: 'countedOutAfterWindow', seed: 13, models: ['M_REAPEARLY'], patches: [patch('silent-members', 'if (roll.sentAt - sighting.since >= waitOutMs(member.windowMs)) silent.push(member)', 'silent.push(member)')] },
+  { name: 'rollReadAfterCommit', seed: 18, models: ['M_MEMBEFORE'], patches: [patch('waits', 'if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined', '')] },
+  { name: 'countedOutAfterWindow', seed: 9, models: ['M_REAPEARLY'], patches: [patch('silent-members', 'if (roll.sentAt - sighting.since >= waitOutMs(member.windowMs)) silent.push(member)', 'silent.push(member)')] },
   { name: 'countedOutIfSilent', models: [], mistakes: { countsOutBlindly: true } },
-  { name: 'lineageFounded', seed: 13, models: ['M_KEEPLINEAGE'], mistakes: { foundsTheSameLineage: true } },
-  { name: 'lineageNotInherited', seed: 16, models: ['M_INHERIT'], mistakes: { joinsWithLineage: true } },
-  { name: 'admitterProven', seed: 22, models: ['M_ADMITUNPROVEN'], mistakes: { admitsUnproven: true } },
+  { name: 'lineageFounded', seed: 7, models: ['M_KEEPLINEAGE'], mistakes: { foundsTheSameLineage: true } },
+  { name: 'lineageNotInherited', seed: 0, models: ['M_INHERIT'], mistakes: { joinsWithLineage: true } },
+  { name: 'admitterProven', seed: 4, models: ['M_ADMITUNPROVEN'], mistakes: { admitsUnproven: true } },
   { name: 'admissionInTime', models: [], mistakes: { admitsLate: true } },
   {
     name: 'ackAfterAhead',
-    seed: 1,
+    seed: 0,
     models: ['M_RACKEARLY'],
     patches: [patch('step', '{ ...called, ahead, acknowledged, floor: Math.max(state.floor, prunedTo) }', '{ ...called, acknowledged }')]
   },
-  { name: 'ackNamesChange', seed: 90, models: ['M_RACKNONCE', 'M_RACKPOS'], patches: [patch('waits', 'if (nonce !== wait.nonce || seq !== wait.change.seq) return wait', '')] },
+  { name: 'ackNamesChange', seed: 116, models: ['M_RACKNONCE', 'M_RACKPOS'], patches: [patch('waits', 'if (nonce !== wait.nonce || seq !== wait.change.seq) return wait', '')] },
   { name: 'ackNamesId', seed: 1, models: ['M_RACKBLIND', 'M_RACKCOUNT'], patches: [patch('waits', '!acknowledgedBy.has(member.id)', 'acknowledgedBy.size === 0')] },
-  { name: 'aheadOutlivesFailedRenewal', seed: 15, models: ['M_AHEADDROP'], patches: [patch('step', 'return { ...state, renewing: undefined, failures:', 'return { ...state, ahead: noChanges, renewing: undefined, failures:')] },
-  { name: 'aheadOverflowRaisesFloor', seed: 33, models: ['M_AHEADNOFLOOR'], patches: [patch('step', 'acknowledged, floor: Math.max(state.floor, prunedTo)', 'acknowledged')] },
+  { name: 'aheadOutlivesFailedRenewal', seed: 7, models: ['M_AHEADDROP'], patches: [patch('step', 'return { ...state, renewing: undefined, failures:', 'return { ...state, ahead: noChanges, renewing: undefined, failures:')] },
+  { name: 'aheadOverflowRaisesFloor', seed: 12, models: ['M_AHEADNOFLOOR'], patches: [patch('step', 'acknowledged, floor: Math.max(state.floor, prunedTo)', 'acknowledged')] },
   { name: 'memoOfGeneration', models: [], patches: [patch('token-memo', ' && generation === this.#generation', '')] },
-  { name: 'positionUnderLock', seed: 9, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
+  { name: 'aheadOutlivesOlderAnswer', models: ['M_AHEADCLEAR'], patches: [patch('step', 'ahead: after(state.ahead, answer.seq)', 'ahead: noChanges')] },
+  { name: 'joinedBeforeRead', seed: 1, models: ['M_REG1SNAP'], mistakes: { joinsWithOldNews: true } },
+  { name: 'answersProven', seed: 19, models: ['M_ROLLSWAP', 'M_POLLSWAP'], mistakes: { believesSwappedAnswers: true } },
+  { name: 'beatChecked', models: ['M_NOBEAT'], mistakes: { ignoresBeats: true } },
+  { name: 'positionProven', models: ['M_ASOFAHEAD'], mistakes: { keepsUnprovenPositions: true } },
+  { name: 'lineageGivenUp', seed: 35, models: ['M_KEEPLATE'], patches: [patch('step', 'givesUpLineage: state.shown !== undefined && !isOpen(state, now)', 'givesUpLineage: false')] },
+  {
+    name: 'timelineInLabel',
+    models: ['M_NOTLI', 'M_NORUN'],
+    patches: [
+      patch('judge', 'lineage !== history.lineage) return undefined', 'lineage !== history.lineage) return undefined\n  return lineage'),
+      patch('step', 'const isOtherTimeline = state.history !== undefined && answer.history.timeline !== state.history.timeline', 'const isOtherTimeline = false')
+    ]
+  },
+  { name: 'renewalIsAWrite', models: ['M_ROREADS'], mistakes: { renewalsOnlyRead: true } },
+  { name: 'repeatIsAWrite', models: ['M_RETRYNOSYNC'], mistakes: { repeatsOnlyRead: true } },
+  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const kept = held && {', '  return undefined\n  const kept = held && {')] },
+  { name: 'heldUntilAnswered', models: ['M_FORGETASK'], patches: [patch('step', '{ ...state, held: { ...held, asked: sent } }', '{ ...state, held: undefined }')] },
+  {
+    name: 'putBackInLineage',
+    models: ['M_ANYLINEAGE'],
+    patches: [patch('step', 'if (held.lineage !== history.lineage && held.lineage !== history.former) return [{ ...state, held: undefined }, []]', '')],
+    mistakes: { putsBackAnywhere: true }
+  },
+  { name: 'putBackWhereKnown', models: [], mistakes: { putsBackAnywhere: true } },
+  { name: 'positionUnderLock', seed: 4, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
 ]

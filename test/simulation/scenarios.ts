@@ -1,7 +1,7 @@
 import type { ChangeTarget } from '../../src/core/lookup.ts'
-import { digests, type ModelPostgres } from './model-postgres.ts'
+import { digests, type KeyVersion, type ModelPostgres } from './model-postgres.ts'
 import type { ModelReplica } from './model-replica.ts'
-import { windowMs, type World, type WorldOptions } from './world.ts'
+import { Violation, windowMs, type World, type WorldOptions } from './world.ts'
 
 /** A short story in which one guard alone decides: told with it, the promise holds; without it, it breaks. */
 export interface Scenario {
@@ -18,6 +18,34 @@ const revoke = { action: 'revoke' } as const
 
 /** Both are members with a lineage. */
 const untilMembers = (world: World) => world.advance(windowMs)
+
+/** Until a renewal of the replica has been answered, and none is under way. */
+function untilRenewed (world: World, replica: ModelReplica): void {
+  const { sent } = replica.state
+  for (let i = 0; i < 2000 && (replica.state.sent === sent || replica.state.renewing !== undefined); i++) world.advance(0.1)
+}
+
+const newestOf = ({ versions }: ModelPostgres, i: number) => (versions[i] as KeyVersion[]).at(-1) as KeyVersion
+
+/** For two windows: what was revoked, and is not any more in the database, must not be accepted, also when it has just been read there. */
+function assertRefused (world: World, i: number): void {
+  for (let ms = 0; ms < 2 * windowMs; ms++) {
+    world.advance(1)
+    for (const replica of world.replicas) {
+      const { seq } = replica.postgres
+      const { record } = newestOf(replica.postgres, i)
+      if (record.revokedAt !== null) continue
+      const standing = world.protocol.judge(replica.state, { record, asof: Math.min(seq, replica.state.applied), seq }, replica.clock(world.time), true)
+      if (standing === 'current') throw new Violation(`replica ${replica.index} accepted key ${i}, whose revocation was lost`)
+    }
+  }
+  if (newestOf(world.postgres, i).record.revokedAt === null) throw new Violation(`the revocation of key ${i} is lost`)
+}
+
+/** Nobody has revoked the key in that database. */
+function assertNotRevoked (postgres: ModelPostgres, i: number): void {
+  if (newestOf(postgres, i).record.revokedAt !== null) throw new Violation(`key ${i} was revoked there`)
+}
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -86,8 +114,143 @@ export const scenarios: readonly Scenario[] = [
       world.change(a, key, revoke)
       world.advance(2 * windowMs)
     }
+  },
+  {
+    name: 'the answer to a renewal of before the commit comes after the acknowledgement',
+    without: 'aheadOutlivesOlderAnswer',
+    play (world, a, b) {
+      untilRenewed(world, b)
+      b.holdsAnswers = true
+      for (let i = 0; i < 2000 && b.state.renewing === undefined; i++) world.advance(0.1)
+      world.advance(4)
+      world.change(a, key, revoke)
+      world.advance(70)
+      world.release(b)
+      world.advance(5)
+    }
+  },
+  {
+    name: 'a replica that was stopped while the database was set back, and continues when as much has been changed there as it knew',
+    without: 'beatChecked',
+    play (world, a, b) {
+      const dump = world.dump()
+      for (const other of [keyOf(1), keyOf(2)]) world.change(a, other, { action: 'change' })
+      world.advance(100)
+      world.pause(b)
+      world.restore(dump)
+      world.advance(100)
+      for (const other of [key, keyOf(3)]) world.change(a, other, revoke)
+      world.advance(20)
+      world.resume(b)
+      world.advance(100)
+    }
+  },
+  {
+    name: 'a key that was read before the renewal that would have told its position, which the database then loses',
+    without: 'positionProven',
+    play (world, a, b) {
+      world.announcementsCut = true
+      untilRenewed(world, b)
+      const dump = world.dump()
+      for (const other of [keyOf(1), keyOf(2)]) world.change(a, other, { action: 'change' })
+      world.advance(5)
+      world.read(b)
+      world.restore(dump)
+      world.advance(200)
+      for (const other of [key, keyOf(3)]) world.change(a, other, revoke)
+      world.advance(1.5 * windowMs)
+    }
+  },
+  {
+    name: 'a row in Redis of the timeline before, whose position another change has on the new one',
+    without: 'timelineInLabel',
+    play (world, a, b) {
+      untilRenewed(world, b)
+      b.holdsRequests = true
+      const standby = world.dump()
+      for (const other of [keyOf(1), keyOf(2)]) world.change(a, other, { action: 'change' })
+      world.advance(150)
+      world.read(a)
+      world.promote(standby)
+      world.release(b)
+      world.advance(600)
+      for (const other of [key, keyOf(3)]) world.change(a, other, revoke)
+      world.advance(600)
+    }
+  },
+  {
+    name: 'a replica that goes on asking the primary that has been replaced',
+    without: 'renewalIsAWrite',
+    play (world, a, b) {
+      world.failOver(b)
+      world.advance(50)
+      world.change(a, key, revoke)
+      world.advance(1.5 * windowMs)
+    }
+  },
+  {
+    name: 'a repeat that finds what the standby does not have yet, before the standby takes over',
+    without: 'repeatIsAWrite',
+    play (world, a, b) {
+      untilRenewed(world, b)
+      a.holdsAnswers = true
+      world.change(a, key, revoke)
+      world.advance(3)
+      // No renewal is answered in these milliseconds, which would show that the standby has what was committed before it.
+      world.change(b, key, revoke)
+      for (let i = 0; i < 700 && world.returns.fast === 0; i++) world.advance(0.1)
+      world.failOver()
+      world.probeAll()
+    }
+  },
+  {
+    name: 'a revocation that a failover lost',
+    without: 'revocationsHeld',
+    play: (world, a) => { loseRevocation(world, a) }
+  },
+  {
+    name: 'a revocation that a failover lost, and the statement that puts it back is under way',
+    without: 'heldUntilAnswered',
+    play: (world, a) => { loseRevocation(world, a) }
+  },
+  {
+    name: 'a replica that is led to a database of another lineage',
+    without: 'putBackInLineage',
+    play (world, a, b) {
+      const other = world.clone()
+      Object.assign(other, { lineage: 'another', former: 'the one before' })
+      world.change(a, key, revoke)
+      world.advance(200)
+      b.postgres = other
+      world.advance(2 * windowMs)
+      assertNotRevoked(other, 0)
+    }
+  },
+  {
+    name: 'a replica that heard a revocation in a copy without a lineage, and is led to the original',
+    without: 'putBackWhereKnown',
+    world: { clones: 1 },
+    play (world) {
+      world.clone()
+      const copied = world.replicas.at(-1) as ModelReplica
+      world.advance(100)
+      world.change(copied, key, revoke)
+      world.advance(200)
+      copied.postgres = world.postgres
+      world.advance(2 * windowMs)
+      assertNotRevoked(world.postgres, 0)
+    }
   }
 ]
+
+/** Both have heard of it, and the standby that takes over has not. */
+function loseRevocation (world: World, a: ModelReplica): void {
+  const standby = world.dump()
+  world.change(a, key, revoke)
+  world.advance(200)
+  world.promote(standby)
+  assertRefused(world, 0)
+}
 
 /** Tells the story; throws a `Violation` where the promise breaks. */
 export function tell (scenario: Scenario, world: World): ModelPostgres {

@@ -51,6 +51,7 @@ function worldOf (seed: number, { protocol, mistakes = {} }: SimulateOptions): W
     mistakes,
     replicas: 3 + seed % 2,
     rowsMax: [2, 4, 100][seed % 3] as number,
+    clones: seed % 4 === 3 ? 1 : 0,
     slowness: [1, 1, 1, 10, 30][seed % 5] as number
   })
 }

@@ -23,7 +23,7 @@ export interface WorldOptions {
   readonly slowness?: number
   /** Whether announcements travel. */
   readonly announcements?: boolean
-  /** Replicas of a copy of the database that is made at the beginning, with the same Redis. 0. */
+  /** Replicas that begin on a copy of the database, with the same Redis, as soon as `clone` makes one. 0. */
   readonly clones?: number
 }
 
@@ -63,6 +63,7 @@ export class World {
   #time = 0
   #names = 0
   readonly #slowness: number
+  #unborn: ModelReplica[]
   #random: number
   #early = 0
   /** Answers of statements, by their kind, that a driver may give once more. */
@@ -92,7 +93,7 @@ export class World {
     this.#slowness = options.slowness ?? 1
     this.announcementsCut = options.announcements === false
     for (const replica of this.replicas) this.boot(replica)
-    for (let i = 0; i < (options.clones ?? 0); i++) this.replicas.push(make(count + i, this.postgres))
+    this.#unborn = Array.from({ length: options.clones ?? 0 }, (_, i) => make(count + i, this.postgres))
   }
 
   get time (): number {
@@ -175,7 +176,7 @@ export class World {
       for (const each of this.replicas) this.read(each)
       return (this.mistakes.repeatsOnlyRead === true && asked.action === 'revoke' ? postgres.revoked(target) : undefined) ?? postgres.change(target, asked)
     }
-    if (this.mistakes.drawsPositionsEarly !== true) return this.request(replica, commit, answered)
+    if (this.mistakes.drawsPositionsEarly !== true) return this.request(replica, commit, answered, ({ isReadOnly }) => isReadOnly !== true)
     let allotted = 0
     this.request(replica, () => { allotted = this.#earlySeq(postgres) }, () => {
       this.request(replica, () => postgres.change(target, asked, allotted), answered)
@@ -231,6 +232,8 @@ export class World {
         throw new Violation(`replica ${replica.index} accepted key ${key} as of ${asof} after the change ${broken.version.seq} had returned`)
       }
     }
+    // One that was replaced shows what it had then.
+    if ('isMute' in replica.postgres) return
     for (const [key, changes] of returned) {
       const newest = (replica.postgres.versions[key] as KeyVersion[]).at(-1) as KeyVersion
       const lost = changes.find(({ version }) => version.version > newest.version)
@@ -285,7 +288,10 @@ export class World {
     const old = this.postgres.copy()
     Object.assign(old, { timeline: this.postgres.timeline, serverStart: this.postgres.serverStart, isMute: true })
     for (const replica of behind) replica.postgres = old
-    if (behind.length > 0) this.#returned.set(old, this.#returned.get(this.postgres) ?? new Map())
+    if (behind.length > 0) {
+      const returned = this.#returned.get(this.postgres) ?? new Map<number, Array<{ version: KeyVersion, asked: Asked }>>()
+      for (const postgres of [this.postgres, old]) this.#returned.set(postgres, returned)
+    }
     this.postgres.become(this.#confirmed)
     this.postgres.timeline += "'"
     this.postgres.serverStart += "'"
@@ -311,11 +317,13 @@ export class World {
     this.postgres.serverStart += '"'
   }
 
-  /** From now on these replicas lead to a copy of the database, on the same server and Redis. */
-  clone (replicas: readonly ModelReplica[]): ModelPostgres {
+  /** A copy of the database, on the same server and Redis, and replicas that begin there. */
+  clone (): ModelPostgres {
     const clone = this.postgres.copy()
-    for (const replica of replicas) {
+    Object.assign(clone, { timeline: this.postgres.timeline, serverStart: this.postgres.serverStart })
+    for (const replica of this.#unborn.splice(0)) {
       replica.postgres = clone
+      this.replicas.push(replica)
       this.boot(replica)
     }
     return clone
@@ -335,7 +343,6 @@ export class World {
     this.advance(5 * windowMs)
     this.probeAll()
     for (const replica of this.replicas) {
-      if (replica.state.phase === 'new') continue
       if (replica.waits.length > 0) throw new Violation(`a change at replica ${replica.index} never returned`)
       if (replica.state.phase === 'member' && !this.protocol.isOpen(replica.state, replica.clock(this.#time))) throw new Violation(`replica ${replica.index} did not heal`)
       if (replica.state.phase === 'member' && this.#labelOf(replica) === undefined) throw new Violation(`replica ${replica.index} got no lineage`)
@@ -344,7 +351,7 @@ export class World {
   }
 
   /** Sends a transaction to the primary. It may be held on its way, and so may its answer, for as long as the world likes. */
-  request<T> (replica: ModelReplica, run: () => T, answered: (answer: T) => void): void {
+  request<T> (replica: ModelReplica, run: () => T, answered: (answer: T) => void, isWrite: (answer: T) => boolean = () => true): void {
     const { incarnation, postgres } = replica
     const back = (answer: T, confirm: () => void) => () => {
       confirm()
@@ -354,7 +361,8 @@ export class World {
       // Mute: it was replaced, and cannot commit any more.
       if (this.isDown || ('isMute' in postgres && this.mistakes.renewalsOnlyRead !== true)) return
       const answer = run()
-      this.#pass(replica, 'holdsAnswers', back(answer, this.#confirmer(postgres)))
+      // What only reads does not wait for the standby, and shows nothing of it.
+      this.#pass(replica, 'holdsAnswers', back(answer, isWrite(answer) ? this.#confirmer(postgres) : () => {}))
     })
   }
 
@@ -428,7 +436,6 @@ export class World {
   }
 
   #carryOut (replica: ModelReplica, effect: WindowEffect): void {
-    const now = replica.clock(this.#time)
     const { postgres, state: { id } } = replica
     switch (effect.kind) {
       case 'wakeAt': replica.wakeAt = effect.at; return
@@ -443,10 +450,15 @@ export class World {
       }
       case 'putBack': {
         const own = { id: id as string, beats: replica.state.beats }
-        return this.request(replica, () => postgres.putBack(own, effect), (commits) => {
-          for (const commit of commits ?? []) this.#inForce(replica, commit, now)
+        let isAnswered = false
+        const answered = (commits: Commit[] | undefined) => {
+          if (isAnswered) return
+          isAnswered = true
+          for (const commit of commits ?? []) this.#inForce(replica, commit, replica.clock(this.#time))
           this.tell(replica, { kind: 'putBack', number: effect.number, isDone: commits !== undefined })
-        })
+        }
+        replica.after(this.#time, callTimeoutMs, () => answered(undefined))
+        return this.request(replica, () => postgres.putBack(own, effect), answered)
       }
       case 'drop': case 'dropAll': case 'abandon': case 'refuse': case 'contradicted':
     }
@@ -563,7 +575,7 @@ export class World {
       const isProven = mine !== undefined && (beats.includes(mine.beat) || replica.state.beats.includes(mine.beat))
       if (!isProven && this.mistakes.believesSwappedAnswers !== true && this.mistakes.ignoresBeats !== true && this.mistakes.sharesId !== true) return
       this.#take(replica, { ...roll, sentAt, answeredAt: replica.clock(this.#time) })
-    })
+    }, () => false)
     replica.after(this.#time, callTimeoutMs, () => {
       if (replica.calls === call) replica.isCalling = false
     })
