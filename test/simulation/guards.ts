@@ -72,7 +72,7 @@ export const guards: readonly Guard[] = [
   { name: 'ackNamesId', seed: 1, models: ['M_RACKBLIND', 'M_RACKCOUNT'], patches: [patch('waits', '!acknowledgedBy.has(member.id)', 'acknowledgedBy.size === 0')] },
   { name: 'aheadOutlivesFailedRenewal', seed: 7, models: ['M_AHEADDROP'], patches: [patch('step', 'return { ...state, renewing: undefined, failures:', 'return { ...state, ahead: noChanges, renewing: undefined, failures:')] },
   { name: 'aheadOverflowRaisesFloor', seed: 12, models: ['M_AHEADNOFLOOR'], patches: [patch('step', 'acknowledged, floor: Math.max(state.floor, prunedTo)', 'acknowledged')] },
-  { name: 'memoOfGeneration', models: [], patches: [patch('token-memo', ' && generation === this.#generation', '')] },
+  { name: 'memoOfGeneration', models: [], patches: [patch('token-memo', 'generation === this.#generation && ', '')] },
   { name: 'aheadOutlivesOlderAnswer', models: ['M_AHEADCLEAR'], patches: [patch('step', 'ahead: after(state.ahead, answer.seq)', 'ahead: noChanges')] },
   { name: 'joinedBeforeRead', seed: 1, models: ['M_REG1SNAP'], mistakes: { joinsWithOldNews: true } },
   { name: 'answersProven', seed: 19, models: ['M_ROLLSWAP', 'M_POLLSWAP'], mistakes: { believesSwappedAnswers: true } },
