@@ -1,3 +1,9 @@
+/** What is looked at of the database's server every few seconds. */
+export interface DatabaseServer extends Standbys {
+  /** Of all clients of the server, not only ours. */
+  readonly connections: { readonly open: number, readonly max: number }
+}
+
 /** Servers that follow the primary. */
 export interface Standbys {
   readonly count: number

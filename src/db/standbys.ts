@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { NothingDone } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
-import type { Standbys } from '../core/standbys.ts'
+import type { DatabaseServer, Standbys } from '../core/standbys.ts'
 import type { Database } from './connect.ts'
 import { asWhole, provenRead } from './proof.ts'
 
@@ -31,26 +31,34 @@ export async function assertSynchronous (db: Database): Promise<void> {
   if (notWaitedFor > 0) throw new NothingDone('Changes are refused (REQUIRE_SYNCHRONOUS) while the database has a standby that a commit does not wait for. Tell the operator of the service, and try again later.')
 }
 
-interface StandbyWatchOptions {
-  read (): Promise<Standbys>
+/** Standbys, and how many connections all clients have open. Those that only superusers may open do not count as free. */
+export async function readServer (db: Database): Promise<DatabaseServer> {
+  const row = await provenRead<{ open: unknown, max: unknown }>(db, (proof) => sql`
+    select ${proof}, (select coalesce(sum(numbackends), 0) from pg_stat_database)::int as open,
+      current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as max`)
+  return { ...await readStandbys(db), connections: { open: asWhole(row.open, 'open'), max: asWhole(row.max, 'max') } }
+}
+
+interface ServerWatchOptions {
+  read (): Promise<DatabaseServer>
   readonly log: Logger
   /** 5000 */
   readonly everyMs?: number
 }
 
-/** Looks every few seconds which standbys a commit does not wait for, and says so once whenever that changes. */
-export class StandbyWatch {
-  readonly #options: StandbyWatchOptions
-  #seen: Standbys | undefined
+/** Looks at the server every few seconds; says once, whenever it changes, which standbys a commit does not wait for. */
+export class ServerWatch {
+  readonly #options: ServerWatchOptions
+  #seen: DatabaseServer | undefined
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  constructor (options: StandbyWatchOptions) {
+  constructor (options: ServerWatchOptions) {
     this.#options = options
   }
 
   /** As of the newest look; `undefined` before the first, and where the database does not tell. */
-  get seen (): Standbys | undefined {
+  get seen (): DatabaseServer | undefined {
     return this.#seen
   }
 

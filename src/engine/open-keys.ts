@@ -30,8 +30,8 @@ import { TrustWindow } from '../core/window/trust-window.ts'
 import { PostgresKeyStore } from '../db/key-store.ts'
 import { PostgresUsageStore } from '../db/usage-store.ts'
 import { PostgresWindowStore } from '../db/window-store.ts'
-import type { Standbys } from '../core/standbys.ts'
-import { readStandbys, StandbyWatch } from '../db/standbys.ts'
+import type { DatabaseServer, Standbys } from '../core/standbys.ts'
+import { readServer, ServerWatch } from '../db/standbys.ts'
 import { inTime } from '../core/in-time.ts'
 import { makeReady, openDatabases } from './open-databases.ts'
 import { openTiers, sealOf, type TiersStats } from './open-tiers.ts'
@@ -118,8 +118,8 @@ export interface KeysStats extends TiersStats {
   readonly announcements: AnnouncementCounts | undefined
   /** Answers of the database that did not prove themselves, and said nothing. */
   readonly answersRefused: number
-  /** Servers that follow the database; `undefined` while that is not known. */
-  readonly standbys: Standbys | undefined
+  /** The database's server; `undefined` while it is not known. */
+  readonly server: DatabaseServer | undefined
   /** Of the connection for lookups, and what Redis has refused on any connection, by code; `undefined` without Redis. */
   readonly redisConnection: { readonly isUp: boolean, readonly refusals: Readonly<Record<string, number>> } | undefined
 }
@@ -245,7 +245,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     tiers.drop(target)
     verifier.forget(target)
   })
-  const standbys = new StandbyWatch({ read: () => readStandbys(databases.management.queries), log })
+  const server = new ServerWatch({ read: () => readServer(databases.management.queries), log })
   let isStarted = false
 
   return {
@@ -270,7 +270,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     },
     async start () {
       await makeReady(databases, options)
-      standbys.start().catch(() => {})
+      server.start().catch(() => {})
       await window.start()
       upkeep?.start()
       isStarted = true
@@ -282,18 +282,18 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
         redis: redis === undefined ? 'unused' : redis.status !== 'ready' ? 'down' : source?.health.refusal === undefined ? 'up' : 'refusing',
         redisRefusal: source?.health.refusal,
         window: isOpen ? 'open' : 'shut',
-        standbys: standbys.seen
+        standbys: server.seen
       }
     },
     stats: () => {
       const tiersStats = tiers.stats()
       const answersRefused = windowStore.answersRefused + store.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
       const redisConnection = redis && { isUp: redis.status === 'ready', refusals: source?.health.counts() ?? {} }
-      return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), upkeep: upkeep?.stats(), announcements: announcements?.counts(), answersRefused, standbys: standbys.seen }
+      return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), upkeep: upkeep?.stats(), announcements: announcements?.counts(), answersRefused, server: server.seen }
     },
     async close () {
       await Promise.all([usage.close(), calls.close(), ...[rates, upkeep].map((part) => inTime(part?.close() ?? Promise.resolve(), closeTimeoutMs).catch(() => {}))])
-      standbys.close()
+      server.close()
       await window.leave()
       redis?.disconnect()
       source?.health.close()

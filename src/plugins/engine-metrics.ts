@@ -52,8 +52,10 @@ const engineMetrics: readonly EngineMetric[] = [
     name: 'navis_keys_standbys',
     help: 'Standbys of the database, by whether a commit waits for them. A failover to a standby that commits do not wait for loses confirmed revocations.',
     labels: ['commits'],
-    read: ({ standbys }) => standbys === undefined ? [] : by('commits', { wait: standbys.count - standbys.notWaitedFor, do_not_wait: standbys.notWaitedFor })
+    read: ({ server }) => server === undefined ? [] : by('commits', { wait: server.count - server.notWaitedFor, do_not_wait: server.notWaitedFor })
   },
+  { name: 'navis_keys_postgres_connections', help: 'Connections that all clients of the Postgres server have open.', read: ({ server }) => one(server?.connections.open) },
+  { name: 'navis_keys_postgres_connections_max', help: 'Connections that the Postgres server allows to roles that are not superusers.', read: ({ server }) => one(server?.connections.max) },
   { name: 'navis_keys_window_log_rows_pruned_total', help: 'Rows of the revocation log that this replica deleted because they were old.', read: (_, window) => one(window.pruned) },
   {
     name: 'navis_keys_announcements_total',
