@@ -37,6 +37,7 @@ const programs = {
   ip: { packages: ['iproute2'], advice: 'Install iproute2 (Debian: apt-get install iproute2).' },
   psql: { packages: ['postgresql-client'], advice: 'Install psql (Debian: apt-get install postgresql-client).' },
   unzip: { packages: ['unzip'], advice: 'Install unzip (Debian: apt-get install unzip).' },
+  prometheus: { packages: ['prometheus'], advice: 'Install Prometheus (Debian: apt-get install prometheus).' },
   promtool: { packages: ['prometheus'], advice: 'Install promtool (Debian: apt-get install prometheus).' },
   java: { packages: ['openjdk-17-jre-headless'], advice: 'Install Java 11 or later (Debian: apt-get install openjdk-17-jre-headless).' },
   python3: {

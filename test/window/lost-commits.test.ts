@@ -1,21 +1,11 @@
 import t, { type Test } from 'tap'
 import { migrate } from '../../src/db/migrate.ts'
-import { freshRedis, startPostgres, type PostgresServer } from '../support/servers.ts'
-import { startStandby } from '../support/standby.ts'
+import { freshRedis, startPostgres } from '../support/servers.ts'
 import { until } from '../support/until.ts'
-import { Links } from '../torture/links.ts'
+import { followingStandby } from './following-standby.ts'
 import { administer, startReplica, warm, type RunningReplica } from './replicas.ts'
 
 t.setTimeout(180_000)
-
-/** A standby that follows the primary over a link, and that no commit waits for. */
-async function followingStandby (t: Test, primary: PostgresServer): Promise<{ port: number, url: string, cut: () => Promise<unknown> }> {
-  const carrier = new Links()
-  t.teardown(() => { carrier.close() })
-  const link = await carrier.open(primary.port)
-  const { port, url } = await startStandby(t, primary, { through: link.port })
-  return { port, url, cut: async () => await link.hold() }
-}
 
 interface Loss {
   /** `false`: the failover comes before the replicas have a lineage, because the database shows a member from before that has not been counted out yet. */

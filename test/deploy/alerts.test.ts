@@ -1,0 +1,280 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import { parse, stringify } from 'yaml'
+import { TokenFormat } from '../../src/core/token.ts'
+import { ask, ready, secret } from '../process/service.ts'
+import { Child } from '../support/child.ts'
+import { requireProgram } from '../support/programs.ts'
+import { freePort, ServerProcess } from '../support/server-process.ts'
+import { startPostgres, startRedis } from '../support/servers.ts'
+import { until } from '../support/until.ts'
+import { followingStandby } from '../window/following-standby.ts'
+import { administer, RedisCopy, startReplica, warm, type RunningReplica } from '../window/replicas.ts'
+
+t.setTimeout(280_000)
+
+/*
+ * Makes happen what each alert is about, to real replicas with real stores, and asks a real Prometheus that scrapes them whether the expression of the
+ * alert has become true. How long it has to stay true before somebody is woken is Prometheus' own matter.
+ */
+
+const rulesPath = resolve('deploy/prometheus/navis-keys.rules.yaml')
+const rules = (parse(readFileSync(rulesPath, 'utf8')) as { groups: Array<{ rules: Array<{ alert: string, expr: string }> }> }).groups.flatMap(({ rules }) => rules)
+
+/** Would need 20,000 lookups under way, or 200,000 keys in use, at once; test/tiers and test/core count both. */
+const notExercised = ['NavisKeysPostgresOverloaded', 'NavisKeysLastUsedDropped']
+/** True on a machine that is busy with something else. */
+const dependsOnMachine = ['NavisKeysSlow', 'NavisKeysEventLoopStands']
+
+class Prometheus {
+  readonly #url: string
+  readonly #targets: string
+
+  private constructor (url: string, targets: string) {
+    this.#url = url
+    this.#targets = targets
+  }
+
+  static async start (t: Test): Promise<Prometheus> {
+    const process = new ServerProcess({ name: 'prometheus' })
+    t.teardown(async () => { await process.remove() })
+    const port = await freePort()
+    const targets = join(process.dir, 'targets.json')
+    writeFileSync(targets, '[]')
+    writeFileSync(join(process.dir, 'prometheus.yml'), stringify({
+      global: { scrape_interval: '500ms', evaluation_interval: '500ms' },
+      rule_files: [rulesPath],
+      scrape_configs: [{ job_name: 'navis-keys', file_sd_configs: [{ files: [targets], refresh_interval: '1s' }] }]
+    }))
+    const url = `http://127.0.0.1:${port}`
+    await process.start({
+      command: requireProgram('prometheus'),
+      args: [`--config.file=${join(process.dir, 'prometheus.yml')}`, `--storage.tsdb.path=${join(process.dir, 'data')}`, `--web.listen-address=127.0.0.1:${port}`],
+      ready: async () => (await fetch(`${url}/-/ready`)).ok
+    })
+    return new Prometheus(url, targets)
+  }
+
+  watch (replicas: ReadonlyArray<{ readonly port: number }>): void {
+    writeFileSync(this.#targets, JSON.stringify([{ targets: replicas.map(({ port }) => `127.0.0.1:${port}`), labels: { namespace: 'tests' } }]))
+  }
+
+  /** The alerts whose expressions are true now. */
+  async raised (): Promise<string[]> {
+    const { data } = await (await fetch(`${this.#url}/api/v1/rules?type=alert`)).json() as { data: { groups: Array<{ rules: Array<{ name: string, state: string, lastError?: string }> }> } }
+    const all = data.groups.flatMap(({ rules }) => rules)
+    for (const { name, lastError } of all) if (lastError !== undefined && lastError !== '') throw new Error(`${name}: ${lastError}`)
+    return all.filter(({ state }) => state !== 'inactive').map(({ name }) => name)
+  }
+
+  async holds (query: string): Promise<boolean> {
+    const { data } = await (await fetch(`${this.#url}/api/v1/query?query=${encodeURIComponent(query)}`)).json() as { data: { result: unknown[] } }
+    return data.result.length > 0
+  }
+}
+
+t.test('what each alert is about makes its expression true', async (t) => {
+  const prometheus = await Prometheus.start(t)
+  const database = await startPostgres(t, { settings: { max_connections: '60' } })
+  const standby = await followingStandby(t, database)
+  const redis = await startRedis(t)
+  const redisClient = new Redis(redis.url, { retryStrategy: () => 200 })
+  redisClient.on('error', () => {})
+  t.teardown(() => { redisClient.disconnect() })
+  const options = {
+    databaseUrl: `postgres://postgres@127.0.0.1:${database.port},127.0.0.1:${standby.port}/postgres`,
+    redisUrl: redis.url,
+    windowMs: 3000,
+    environment: {
+      UNKNOWN_TOKENS_PER_MINUTE: '10',
+      MCP_UPSTREAM_URL: `http://127.0.0.1:${await freePort()}/mcp`,
+      WEBHOOK_URLS: `http://127.0.0.1:${await freePort()}/events`,
+      WEBHOOK_SECRETS: `whsec_${Buffer.alloc(32, 7).toString('base64')}`
+    }
+  }
+  const [a, b] = await Promise.all([startReplica(t, options), startReplica(t, options)])
+  prometheus.watch([a, b])
+  const seen = new Set<string>()
+  const raised = async (...names: string[]) => {
+    await until(async () => {
+      for (const name of await prometheus.raised()) seen.add(name)
+      const missing = names.filter((name) => !seen.has(name))
+      if (missing.length > 0) throw new Error(`not raised: ${missing.join()}`)
+      return true
+    }, { timeoutMs: 30_000 })
+    for (const name of names) t.ok(seen.has(name), name)
+  }
+  const quiet = async (...names: string[]) => {
+    await until(async () => !(await prometheus.raised()).some((name) => names.includes(name)), { timeoutMs: 30_000 })
+    t.pass(`quiet again: ${names.join()}`)
+  }
+
+  await until(async () => await prometheus.holds('count(navis_keys_window_open == 1) == 2'), { timeoutMs: 30_000 })
+  const keys = await a.createMany(14)
+  await warm([a, b], keys)
+  await until(async () => await prometheus.holds('sum(navis_keys_verifications_total{outcome="accepted"}) >= 28'), { timeoutMs: 30_000 })
+  // The standby is there from the beginning.
+  await raised('NavisKeysStandbysNotWaitedFor')
+  t.strictSame((await prometheus.raised()).filter((name) => !dependsOnMachine.includes(name)), ['NavisKeysStandbysNotWaitedFor'], 'a fleet that is well raises nothing else')
+
+  await t.test('a Postgres that is down', async () => {
+    await database.kill()
+    await raised('NavisKeysWindowClosing', 'NavisKeysWindowShut', 'NavisKeysUnavailable', 'NavisKeysRenewalsFailing')
+    await database.start()
+    await quiet('NavisKeysWindowClosing', 'NavisKeysWindowShut', 'NavisKeysUnavailable')
+  })
+
+  await t.test('forged announcements', async () => {
+    for (const channel of await redisClient.pubsub('CHANNELS') as string[]) await redisClient.publish(channel, 'forged')
+    await raised('NavisKeysAnnouncementsForged')
+  })
+
+  await t.test('an address that tries tokens that do not exist', async (t) => {
+    const format = new TokenFormat()
+    await until(async () => await a.status(format.mint().token) === 429)
+    await raised('NavisKeysUnknownTokens')
+    t.equal(await a.status(keys[0]!.token), 200)
+  })
+
+  await t.test('an MCP server that is not there', async (t) => {
+    const made = JSON.parse((await ask(`http://127.0.0.1:${a.port}/v1/workspaces/w/keys`, { method: 'POST', body: '{"name":"n","scope":"mcp:write"}' })).body) as { token: string }
+    const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'search', arguments: {} } }
+    const asked = async () => (await ask(`http://127.0.0.1:${a.port}/mcp`, {
+      method: 'POST', body: JSON.stringify(call), headers: { authorization: `Bearer ${made.token}`, accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2025-06-18' }
+    })).status
+    t.equal(await asked(), 502)
+    // The first failure makes the series: only from the second on does Prometheus see it grow.
+    await meanwhile(asked, raised('NavisKeysUpstreamDown'))
+  })
+
+  await t.test('other clients take the connections of Postgres', async () => {
+    const crowd = postgres(database.url, { max: 40, idle_timeout: 0, onnotice: () => {} })
+    try {
+      const held = await Promise.all(Array.from({ length: 40 }, async () => await crowd.reserve()))
+      await raised('NavisKeysConnectionsNearLimit')
+      for (const connection of held) connection.release()
+    } finally {
+      await crowd.end()
+    }
+    await quiet('NavisKeysConnectionsNearLimit')
+  })
+
+  await t.test('a replica that stands still while a key is revoked', async () => {
+    b.freeze()
+    await a.revoke((await a.create()).id)
+    await raised('NavisKeysRevocationsSlow', 'NavisKeysReplicaCountedOut')
+    b.thaw()
+    await meanwhile(async () => {
+      b.freeze()
+      await sleep(400)
+      b.thaw()
+      await sleep(50)
+    }, raised('NavisKeysEventLoopStands'))
+  })
+
+  await t.test('a Redis that is out of memory, and one that is away', async () => {
+    await redisClient.config('SET', 'maxmemory', '1')
+    await warm([b], await a.createMany(2))
+    await raised('NavisKeysRedisRefusing')
+    await redisClient.config('SET', 'maxmemory', '0')
+    await redis.kill()
+    await a.revoke((await a.create()).id)
+    await raised('NavisKeysAnnouncementsLost')
+    await redis.start()
+  })
+
+  await t.test('rows in Redis from before a change', async () => {
+    await until(async () => { await warm([a, b], keys); return (await RedisCopy.of(redis.url)).size >= keys.length }, { timeoutMs: 30_000 })
+    const old = await RedisCopy.of(redis.url)
+    await until(async () => {
+      for (const { id } of keys) await a.edit(id, { name: `n ${Math.random()}` })
+      await old.putBack(redis.url)
+      await warm([b], keys)
+      return await prometheus.holds('sum(navis_keys_stale_entries_total) > 10')
+    }, { timeoutMs: 30_000 })
+    await raised('NavisKeysStaleEntries')
+  })
+
+  await t.test('a receiver of webhooks that is not there', async () => {
+    await administer(database.url, "update navis_keys.events set at = at - interval '20 minutes'")
+    await raised('NavisKeysWebhooksLate')
+  })
+
+  await t.test('a fault of the service', async (t) => {
+    await administer(database.url, 'alter table navis_keys.audit rename to audit_away')
+    const asked = async () => (await ask(`http://127.0.0.1:${a.port}/v1/workspaces/w/audit`)).status
+    t.equal(await asked(), 500)
+    await meanwhile(asked, raised('NavisKeysServerErrors'))
+    await administer(database.url, 'alter table navis_keys.audit_away rename to audit')
+    t.equal(await asked(), 200)
+  })
+
+  await t.test('a Postgres that does not answer', async () => {
+    database.pause()
+    const unknown = new TokenFormat().mint().token
+    await meanwhile(
+      async () => { await b.status(unknown); await b.status(keys[1]!.token); await sleep(100) },
+      raised('NavisKeysVerificationsUnavailable', 'NavisKeysSlow')
+    )
+    database.resume()
+    await quiet('NavisKeysUnavailable')
+  })
+
+  await t.test('a rollout that stopped half-way', async (t) => {
+    const other = await startOtherVersion(t, options)
+    prometheus.watch([a, b, other])
+    await raised('NavisKeysVersionsMixed')
+    await other.stop()
+    prometheus.watch([a, b])
+  })
+
+  await t.test('a failover that loses revocations', async (t) => {
+    const revoked = keys.slice(0, 4)
+    for (const { port } of [a, b]) await until(async () => /^navis_keys_window_has_lineage 1$/m.test(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()), { timeoutMs: 30_000 })
+    const [{ at } = {}] = await administer(database.url, 'select pg_current_wal_lsn()::text as at')
+    await until(async () => (await administer(standby.url, `select pg_last_wal_replay_lsn() >= '${String(at)}' as caught_up`))[0]?.['caught_up'], { timeoutMs: 20_000 })
+    await standby.cut()
+    for (const { id } of revoked) await a.revoke(id)
+    await database.kill()
+    await administer(standby.url, 'select pg_promote()')
+    await raised('NavisKeysRevocationsPutBack')
+    t.notOk((await Promise.all(revoked.map(async ({ token }) => await a.status(token)))).includes(200))
+  })
+
+  await t.test('no replica at all', async () => {
+    await Promise.all([a.stop(), b.stop()])
+    await raised('NavisKeysAbsent')
+  })
+
+  t.strictSame(rules.map(({ alert }) => alert).filter((alert) => !seen.has(alert)).sort(), [...notExercised].sort(), 'every alert has been raised, but for these')
+})
+
+/** Does something again and again until another thing has happened. */
+async function meanwhile (again: () => Promise<unknown>, done: Promise<unknown>): Promise<void> {
+  const state = { isDone: false }
+  const end = done.finally(() => { state.isDone = true })
+  end.catch(() => {})
+  while (!state.isDone) await again()
+  await end
+}
+
+/** The same build under another version. */
+async function startOtherVersion (t: Test, { databaseUrl, redisUrl, windowMs }: { databaseUrl: string, redisUrl: string, windowMs: number }): Promise<Pick<RunningReplica, 'port' | 'stop'>> {
+  const folder = mkdtempSync(join(tmpdir(), 'navis-version-'))
+  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  for (const part of ['dist', 'drizzle', 'assets']) cpSync(part, join(folder, part), { recursive: true })
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ ...JSON.parse(readFileSync('package.json', 'utf8')) as object, version: '99.0.0' }))
+  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
+  const port = await freePort()
+  const child = new Child(t, {
+    file: relative('.', join(folder, 'dist/main.js')),
+    env: { PORT: String(port), DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, TRUST_WINDOW_MS: String(windowMs), MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'warn' }
+  })
+  await ready(port)
+  return { port, stop: async () => { await child.kill('SIGTERM') } }
+}
