@@ -67,7 +67,7 @@ t.test('errors say by their code what happened, and where', async (t) => {
   await t.rejects(keys.create({ name: '', scope: 'mcp:read' }), { code: 'invalid_request', status: 400, faults: [{ pointer: '/name' }] })
   await t.rejects(createClient({ url, token: 'wrong'.repeat(8) }).verify('x'), { code: 'unauthenticated', status: 401 })
   for (const url of ['not a URL', 'ftp://x', 'http://user:secret@x', 'http://x/?a=b']) {
-    t.throws(() => createClient({ url, token: service }), { name: 'TypeError', message: /^`url` is/ })
+    t.throws(() => createClient({ url, token: service }), { name: 'TypeError', message: /^`url` must be/ })
   }
   t.throws(() => createClient({ url, token: '' }), /`token`/)
   t.throws(() => createClient({ url, token: 'two\nlines' }), /`token`/)

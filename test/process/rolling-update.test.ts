@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Agent, createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Child } from '../support/child.ts'
 import { freePort } from '../support/server-process.ts'
@@ -114,7 +115,11 @@ t.test('three replicas are replaced one after the other, under load and through 
     return JSON.parse(answer.body) as { id: string, token: string }
   }
   const repeated = async (what: string, act: () => Promise<void>) => {
-    while (!over.signal.aborted) await act().catch((error: unknown) => { fail(what, error) })
+    while (!over.signal.aborted) {
+      await act().catch((error: unknown) => { fail(what, error) })
+      // Some hundred requests each second keep every connection in use; more would only keep the processors busy.
+      await sleep(10)
+    }
   }
   const { token } = await make()
   const verify = async (base: string, agent: Agent | undefined, what: 'verified' | 'direct') => {

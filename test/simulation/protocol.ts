@@ -35,7 +35,7 @@ export async function loadProtocol (patches: readonly Patch[] = []): Promise<Pro
     writeFileSync(join(dir, 'package.json'), '{"type":"module"}')
     for (const file of files) {
       const text = patches.filter((patch) => patch.file === file).reduce(patched, readFileSync(new URL(file, source), 'utf8'))
-      writeFileSync(join(dir, file.replace(/\.ts$/, '.js')), ts.transpileModule(text, { compilerOptions }).outputText)
+      writeFileSync(join(dir, file.replace(/\.ts$/, '.js')), compiled(text))
     }
     const stray = patches.find((patch) => !files.includes(patch.file))
     if (stray !== undefined) throw new Error(`There is no ${stray.file} in the protocol.`)
@@ -44,6 +44,15 @@ export async function loadProtocol (patches: readonly Patch[] = []): Promise<Pro
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
+}
+
+// A mutant differs from the others in a file or two.
+const outputs = new Map<string, string>()
+
+function compiled (text: string): string {
+  const output = outputs.get(text) ?? ts.transpileModule(text, { compilerOptions }).outputText
+  outputs.set(text, output)
+  return output
 }
 
 function patched (text: string, { file, find, replace }: Patch): string {

@@ -14,7 +14,11 @@ const joined = [
   'drizzle-orm', 'drizzle-orm/migrator', 'drizzle-orm/pg-core', 'drizzle-orm/postgres-js',
   '@modelcontextprotocol/client', 'csv-stringify/sync', 'hono/html', 'hono/utils/html', 'jose', 'oauth4webapi', 'openid-client', 'postgres', 'uuid'
 ]
+/** tap leaves out of its stack traces what is in such a folder. */
+const tapName = 'node_modules/@tapjs/tap'
 const root = fileURLToPath(new URL('../..', import.meta.url))
+// Another way of joining makes other files.
+const own = readFileSync(fileURLToPath(import.meta.url))
 const cache = join(root, 'node_modules/.cache/joined')
 const mapName = 'map.json'
 const options: BuildOptions = {
@@ -32,7 +36,7 @@ const options: BuildOptions = {
 /** Joins the packages unless that has been done for these versions. Returns the path of a JSON file that leads from a package's name to the URL of what to load for it. */
 export async function joinPackages (): Promise<string> {
   const installed = readFileSync(join(root, 'node_modules/.package-lock.json'))
-  const folder = folderOf('packages', version, JSON.stringify(joined), installed)
+  const folder = folderOf('packages', version, own, installed)
   const names = new Map(joined.map((specifier) => [specifier, specifier.replaceAll('/', '__')]))
   await once(folder, async (draft) => {
     await build({
@@ -42,7 +46,9 @@ export async function joinPackages (): Promise<string> {
       // CommonJS, which must stay the same for all who load them.
       external: ['fastify', 'ioredis', 'pino', '@opentelemetry/*']
     })
-    writeFileSync(join(draft, mapName), JSON.stringify(Object.fromEntries([...names].map(([specifier, name]) => [specifier, pathToFileURL(join(folder, `${name}.mjs`)).href]))))
+    await build({ ...options, entryPoints: { [tapName]: 'tap' }, outdir: draft, splitting: false, banner: { js: 'import { createRequire as requireFrom } from \'node:module\'; const require = requireFrom(import.meta.url);' } })
+    const files = [...names, ['tap', tapName] as const].map(([specifier, name]) => [specifier, pathToFileURL(join(folder, `${name}.mjs`)).href])
+    writeFileSync(join(draft, mapName), JSON.stringify(Object.fromEntries(files)))
   })
   return join(folder, mapName)
 }
@@ -51,7 +57,7 @@ export async function joinPackages (): Promise<string> {
 export async function joinService (packagesMap: string): Promise<string> {
   const dist = join(root, 'dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js')).sort()
-  const folder = folderOf('service', packagesMap, ...files.flatMap((file) => [file, readFileSync(join(dist, file))]))
+  const folder = folderOf('service', own, packagesMap, ...files.flatMap((file) => [file, readFileSync(join(dist, file))]))
   const packages = JSON.parse(readFileSync(packagesMap, 'utf8')) as Record<string, string>
   await once(folder, async (draft) => {
     await build({ ...options, entryPoints: [join(dist, 'main.js'), join(dist, 'cli.js')], outdir: draft, plugins: [asInDist(packages)] })

@@ -5,14 +5,13 @@ import { TestFile } from './test-file.ts'
 import { until } from './until.ts'
 
 const nodeOptions = ['--import', new URL('typescript.js', import.meta.url).href]
-const tap = JSON.stringify(import.meta.resolve('tap'))
 
 const files = [
   {
     when: 'an assertion and a subtest fail',
     source: 't.test(\'outer\', async (t) => { await t.test(\'inner\', async (t) => { t.ok(true); t.equal(1, 2, \'one is two\') }) })',
     counted: { pass: 1, fail: 1 },
-    says: /^failed: outer > inner > one is two$/m
+    says: /^failed: outer > inner > one is two$[^]*t\.equal\(1, 2, 'one is two'\)[^]*\n +-+\^\n[^]*file\.test\.ts:2:/m
   },
   { when: 'a test throws', source: 't.test(\'throws\', async () => { throw new Error(\'boom\') })', counted: { pass: 0, fail: 1 }, says: /^failed: throws > boom$/m },
   { when: 'a test never ends', source: 't.test(\'never\', async () => { await new Promise(() => {}) }); setTimeout(() => { process.exit(0) }, 50)', counted: { fail: 1 }, says: /test unfinished/ },
@@ -69,6 +68,6 @@ t.test('an interrupted file ends together with the processes that it started', a
 
 async function run (t: Test, source: string, { test = new TestFile(), timeoutMs = 60_000, graceMs = 1_000 } = {}) {
   const file = join(t.testdir({}), 'file.test.ts')
-  writeFileSync(file, `import t from ${tap}\n${source}\n`)
+  writeFileSync(file, `import t from 'tap'\n${source}\n`)
   return await test.run(file, { cwd: t.testdirName, env: process.env, nodeOptions, timeoutMs, graceMs })
 }

@@ -1,7 +1,8 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { t as tap } from 'tap'
 import { connect } from '../../../src/db/connect.ts'
 import { DataFolderInUse } from '../../../src/db/embedded/data-folder.ts'
 import { runningEmbeddedUrl, startEmbedded, type EmbeddedPostgres } from '../../../src/db/embedded/embedded.ts'
@@ -20,6 +21,21 @@ function freshFolder (t: Teardowns): string {
   const folder = mkdtempSync(join(tmpdir(), 'navis-data-'))
   t.teardown(() => { rmSync(folder, { recursive: true, force: true, maxRetries: 5 }) })
   return folder
+}
+
+let made: Promise<string> | undefined
+
+/** A data folder whose database has been made, as one is that a service has used before: a copy, because making one costs more than most of these tests. */
+async function usedFolder (t: Teardowns): Promise<string> {
+  made ??= (async () => {
+    const dataDir = freshFolder(tap)
+    await (await startEmbedded({ dataDir })).stop()
+    return dataDir
+  })()
+  const dataDir = freshFolder(t)
+  // With its owner: as root, the database belongs to another user.
+  execFileSync('cp', ['-a', `${await made}/.`, dataDir])
+  return dataDir
 }
 
 function pool (t: Teardowns, url: string, max = 1) {
@@ -118,14 +134,13 @@ t.test('files of another version, or of no database, are left alone and told', a
 })
 
 t.test('a database that cannot start says why', async (t) => {
-  const dataDir = freshFolder(t)
-  await (await startEmbedded({ dataDir })).stop()
+  const dataDir = await usedFolder(t)
   rmSync(join(dataDir, 'postgres', 'global', 'pg_control'))
   await t.rejects(startEmbedded({ dataDir }), { name: 'UnfitDataFolder', message: /Postgres does not start in .*: .*pg_control/ })
 })
 
 t.test('a process that is killed with its Postgres loses nothing that was confirmed, and the next one takes over', async (t) => {
-  const dataDir = freshFolder(t)
+  const dataDir = await usedFolder(t)
   for (let round = 0; round < 3; round++) {
     const child = new Child(t, { file: writer, args: [dataDir] })
     const postmaster = await postmasterOf(child)
@@ -146,7 +161,7 @@ t.test('a process that is killed with its Postgres loses nothing that was confir
 })
 
 t.test('a process that is killed takes its Postgres with it', async (t) => {
-  const child = new Child(t, { file: writer, args: [freshFolder(t), '--idle'] })
+  const child = new Child(t, { file: writer, args: [await usedFolder(t), '--idle'] })
   const postmaster = await postmasterOf(child)
   t.ok(isAlive(postmaster))
   await child.kill()
@@ -154,7 +169,7 @@ t.test('a process that is killed takes its Postgres with it', async (t) => {
 })
 
 t.test('a Postgres that was left behind by its owner is ended and started anew', async (t) => {
-  const dataDir = freshFolder(t)
+  const dataDir = await usedFolder(t)
   const child = new Child(t, { file: writer, args: [dataDir, '--idle'] })
   const postmaster = await postmasterOf(child)
   const guards = childrenOf(child.process.pid as number).filter((pid) => pid !== postmaster)
@@ -179,7 +194,7 @@ t.test('a process that is killed while it makes the database does not spoil the 
 })
 
 t.test('a second process is refused, and told which folder and what to do', async (t) => {
-  const dataDir = freshFolder(t)
+  const dataDir = await usedFolder(t)
   const child = new Child(t, { file: writer, args: [dataDir, '--idle'] })
   await child.printed(/open/)
   const error = await startEmbedded({ dataDir }).catch((error: unknown) => error)
@@ -194,8 +209,7 @@ t.test('a second process is refused, and told which folder and what to do', asyn
 })
 
 t.test('a note whose process id has been given to another program does not keep anybody out', async (t) => {
-  const dataDir = freshFolder(t)
-  await (await startEmbedded({ dataDir })).stop()
+  const dataDir = await usedFolder(t)
   writeFileSync(join(dataDir, 'postgres', 'postmaster.pid'), `${process.pid}\n${dataDir}/postgres\n1\n5432\n.\n\n\nready\n`)
   t.equal(await runningEmbeddedUrl(dataDir), undefined)
   const embedded = await startEmbedded({ dataDir })
