@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import fp from 'fastify-plugin'
-import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import type { TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { Value } from 'typebox/value'
 import { KeysError } from '../core/errors.ts'
 import { formRefusal, textOf } from '../http/body-form.ts'
 import { isRepeated } from '../http/repeated-header.ts'
@@ -19,7 +21,7 @@ const nestingMax = 16
  * is converted. What stands in a query string is text, so there a number may be one.
  */
 export const strictRequests = fp(async (app) => {
-  app.setValidatorCompiler((part) => part.httpPart === 'querystring' ? plainIntegers(part.schema, TypeBoxValidatorCompiler(part)) : TypeBoxValidatorCompiler(part))
+  app.setValidatorCompiler((part) => part.httpPart === 'querystring' ? plainIntegers(part.schema, validatorOf(part)) : validatorOf(part))
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
@@ -64,11 +66,23 @@ export const strictRequests = fp(async (app) => {
   }
 }, { name: 'strict-requests', fastify: '5.x' })
 
+type Validate = (value: unknown) => { value: unknown } | { error: ReturnType<ReturnType<typeof Compile>['Errors']> }
+
+/** As `TypeBoxValidatorCompiler`, whose module also loads the formats of Ajv. */
+function validatorOf ({ schema, httpPart }: { readonly schema: unknown, readonly httpPart?: string | undefined }): Validate {
+  const compiled = Compile(schema as TSchema)
+  return (value) => {
+    const converted = httpPart === 'body' ? value : Value.Convert(schema as TSchema, value)
+    return compiled.Check(converted) ? { value: converted } : { error: compiled.Errors(converted) }
+  }
+}
+
 /** Conversion takes 2.5, 0x10 and 1e2 for whole numbers. */
-function plainIntegers (schema: unknown, validate: ReturnType<typeof TypeBoxValidatorCompiler>): ReturnType<typeof TypeBoxValidatorCompiler> {
+function plainIntegers (schema: unknown, validate: Validate): Validate {
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
   const names = Object.keys(properties).filter((name) => properties[name]?.type === 'integer')
-  return (query: Readonly<Record<string, unknown>>) => {
+  return (value) => {
+    const query = value as Readonly<Record<string, unknown>>
     const wrong = names.find((name) => typeof query[name] === 'string' && !/^\d+$/.test(query[name]))
     // Not a number to any converter, so that the fault reads like that of any other text.
     return validate(wrong === undefined ? query : { ...query, [wrong]: 'no integer' })
