@@ -4,11 +4,10 @@ import envSchema from 'env-schema'
 import { readPagesConfig, type PagesConfig } from './pages-config.ts'
 import { readDatabaseUrl } from './database-url.ts'
 import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
-import { readGatewayConfig } from './gateway-config.ts'
+import { readGatewayConfig, type GatewaySettings } from './gateway-config.ts'
 import type { Policy } from '../core/policy.ts'
 import { isTrustworthy } from '../core/public-origin.ts'
 import type { Retention } from '../core/upkeep.ts'
-import type { GatewayOptions } from '../mcp/gateway.ts'
 import { parseRedisUrl, RedisUrlError } from '../core/redis-url.ts'
 import { acceptedPrefix } from '../core/accepted-prefixes.ts'
 import { partsOf } from './parts-of.ts'
@@ -66,7 +65,7 @@ export interface Config {
   /** The settings page. */
   readonly pages: PagesConfig
   /** Absent: no MCP server is behind this service. */
-  readonly gateway?: GatewayOptions
+  readonly gateway?: GatewaySettings
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>

@@ -1,13 +1,37 @@
 import { defaultMcpPath } from '../core/mcp-path.ts'
 import { isOriginPattern } from '../core/origin-pattern.ts'
-import type { GatewayOptions } from '../mcp/gateway.ts'
-import type { UpstreamOptions } from '../mcp/upstream.ts'
 import { notesOf, type SettingName, type Settings } from './settings.ts'
 import { readUpstreamHeaders } from './upstream-headers.ts'
 
+export interface UpstreamSettings {
+  /** `default` is served at `/mcp`, any other at `/mcp/{name}`, unless `path` says otherwise. */
+  readonly name: string
+  readonly url: string
+  /** Path on which clients reach it. */
+  readonly path?: string | undefined
+  /** Sent as `Authorization: Bearer …` to this upstream. None: a signed token if there is a signing key, otherwise nothing. */
+  readonly token?: string | undefined
+  /** Further headers for this upstream, names in lower case. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+export interface GatewaySettings {
+  readonly upstreams: readonly UpstreamSettings[]
+  /** Lists the read-only tools: see `mcp/protocol/policy.ts`. None: every tool needs `mcp:write`. */
+  readonly policyFile?: string | undefined
+  /** P-256 private keys in PEM; the first one signs. None: upstreams without a token in the settings get no credential. */
+  readonly signingKeys?: string | undefined
+  /** Origins of web pages that may call, see `mcp/origins.ts`. Default: those of this machine. */
+  readonly allowedOrigins?: readonly string[] | undefined
+  /** How long an upstream may take to begin an answer, or be silent in the middle of one, in milliseconds. 120,000. */
+  readonly answerTimeoutMs?: number | undefined
+  /** The largest message or batch that is read, in bytes. 1 MiB. */
+  readonly bodyBytesMax?: number | undefined
+}
+
 interface GatewayConfig {
   /** `undefined`: no upstream is set, and there is no gateway. */
-  readonly gateway: GatewayOptions | undefined
+  readonly gateway: GatewaySettings | undefined
   readonly faults: readonly string[]
 }
 
@@ -22,7 +46,7 @@ export function readGatewayConfig (values: Settings): GatewayConfig {
   if (values.MCP_UPSTREAM_TOKEN !== undefined) tokens.set('default', values.MCP_UPSTREAM_TOKEN)
   const paths = new Map(pairsOf(values.MCP_PATHS))
   const { headers, faults: headerFaults } = readUpstreamHeaders(values.MCP_UPSTREAM_HEADERS)
-  const upstreams: UpstreamOptions[] = [...values.MCP_UPSTREAM_URL === undefined ? [] : [['default', values.MCP_UPSTREAM_URL] as const], ...pairsOf(values.MCP_UPSTREAMS)]
+  const upstreams: UpstreamSettings[] = [...values.MCP_UPSTREAM_URL === undefined ? [] : [['default', values.MCP_UPSTREAM_URL] as const], ...pairsOf(values.MCP_UPSTREAMS)]
     .map(([name, url]) => ({ name, url, path: paths.get(name), token: tokens.get(name), headers: headers.get(name) }))
   faults.push(...faultsOf(upstreams, tokens), ...headerFaults, ...pathFaults(upstreams, paths))
   if (![...headers.keys()].every((name) => upstreams.some((upstream) => upstream.name === name))) {
@@ -47,7 +71,7 @@ export function readGatewayConfig (values: Settings): GatewayConfig {
   }
 }
 
-function faultsOf (upstreams: readonly UpstreamOptions[], tokens: ReadonlyMap<string, string>): string[] {
+function faultsOf (upstreams: readonly UpstreamSettings[], tokens: ReadonlyMap<string, string>): string[] {
   const faults: string[] = []
   const names = upstreams.map((upstream) => upstream.name)
   for (const upstream of upstreams) {
@@ -66,7 +90,7 @@ const path = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/
 // The first parts of the paths that this service has already.
 const taken = new Set(['v1', 'settings', 'forward-auth', 'livez', 'readyz', 'metrics', 'openapi.json', 'docs', 'llms.txt', 'authorize', 'register', 'token'])
 
-function pathFaults (upstreams: readonly UpstreamOptions[], paths: ReadonlyMap<string, string>): string[] {
+function pathFaults (upstreams: readonly UpstreamSettings[], paths: ReadonlyMap<string, string>): string[] {
   const faults: string[] = []
   if (![...paths.keys()].every((name) => upstreams.some((upstream) => upstream.name === name))) faults.push('MCP_PATHS must be name=path with the names of MCP_UPSTREAMS, or "default" for MCP_UPSTREAM_URL.')
   if (![...paths.values()].every((text) => path.test(text))) faults.push(mustBe('MCP_PATHS', 'A path begins with a slash, ends without one, and has letters, digits, dashes, underscores, dots and tildes between slashes.'))

@@ -2,13 +2,33 @@ import { isTrustworthy } from '../core/public-origin.ts'
 import type { SessionLimits } from '../core/sessions.ts'
 import { partsOf } from './parts-of.ts'
 import type { Settings } from './settings.ts'
-import type { OpenIdOptions } from '../pages/sign-in/openid-provider.ts'
+
+/** Names of claims. A name means the claim of that name or, with dots in it, a member of nested objects. */
+export interface ClaimNames {
+  readonly workspace: string
+  readonly owner: string
+  /** Left out: there are no admins. */
+  readonly admin: string | undefined
+  /** The value that the admin claim must have, or must contain if it is a list. */
+  readonly adminValue: string
+}
+
+export interface OpenIdSettings {
+  /** The issuer identifier of the provider; its metadata is below it. `https:`, or `http:` on this machine. */
+  readonly issuer: string
+  readonly clientId: string
+  /** Left out: a public client, protected only by PKCE. */
+  readonly clientSecret?: string | undefined
+  /** Separated by spaces, with `openid` among them. */
+  readonly scope: string
+  readonly claims: ClaimNames
+}
 
 /** The settings page: how people sign in to it, and what it tells them. */
 export interface PagesConfig {
   readonly publicUrl: string | undefined
   readonly mcpUrl: string | undefined
-  readonly signIn: { readonly way: 'provider', readonly options: OpenIdOptions } | { readonly way: 'management-token' | 'off' }
+  readonly signIn: { readonly way: 'provider', readonly options: OpenIdSettings } | { readonly way: 'management-token' | 'off' }
   readonly sessionLimits: SessionLimits
   /** Origins whose pages may show ours in a frame. */
   readonly frameOrigins: readonly string[]
@@ -41,7 +61,7 @@ function signInOf (values: Settings): PagesConfig['signIn'] {
   return { way: values.DATABASE_URL === undefined ? 'management-token' : 'off' }
 }
 
-function optionsOf (values: Settings, issuer: string, clientId: string): OpenIdOptions {
+function optionsOf (values: Settings, issuer: string, clientId: string): OpenIdSettings {
   return {
     issuer,
     clientId,

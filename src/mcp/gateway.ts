@@ -1,3 +1,4 @@
+import type { GatewaySettings } from '../config/gateway-config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { KeyRecord } from '../core/key-record.ts'
 import type { Logger } from '../core/logger.ts'
@@ -15,22 +16,11 @@ import { OpenCalls } from './open-calls.ts'
 import { Origins } from './origins.ts'
 import { PolicyFile } from './policy-file.ts'
 import type { ClientInfo } from './protocol/message.ts'
-import { Upstream, type UpstreamOptions } from './upstream.ts'
+import { Upstream } from './upstream.ts'
 import { UpstreamClient } from './upstream-client.ts'
 import { CallerTokens } from './upstream-credential.ts'
 
-export interface GatewayOptions {
-  readonly upstreams: readonly UpstreamOptions[]
-  /** Which tools read: see `protocol/policy.ts`. None: every tool writes. */
-  readonly policyFile?: string | undefined
-  /** P-256 private keys in PEM, the first to sign with. None: upstreams without a token of their own get no credential. */
-  readonly signingKeys?: string | undefined
-  /** Origins of web pages that may call, see `origins.ts`. Those of this machine. */
-  readonly allowedOrigins?: readonly string[] | undefined
-  /** How long an upstream may take to begin an answer, or be silent in the middle of one, in milliseconds. 120,000. */
-  readonly answerTimeoutMs?: number | undefined
-  /** The largest message or batch that is read, in bytes. 1 MiB. */
-  readonly bodyBytesMax?: number | undefined
+export interface GatewayOptions extends GatewaySettings {
   /** Told of each message when its request is over. */
   readonly observe?: ((report: CallReport) => void) | undefined
   /** Told of each message of an authenticated key when its request is over. */

@@ -1,3 +1,4 @@
+import type { UpstreamSettings } from '../config/gateway-config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import { defaultMcpPath } from '../core/mcp-path.ts'
@@ -9,18 +10,6 @@ import { neededScope, toolScope } from './protocol/tool-scope.ts'
 import { askVersions, listReadOnlyTools, ReadOnlyTools } from './read-only-tools.ts'
 import type { UpstreamCause } from './upstream-client.ts'
 import type { CallerTokens, Subject } from './upstream-credential.ts'
-
-export interface UpstreamOptions {
-  /** `default` is served at `/mcp`, any other at `/mcp/{name}`, unless `path` says otherwise. */
-  readonly name: string
-  readonly url: string
-  /** Where clients reach it. */
-  readonly path?: string | undefined
-  /** Sent as `Authorization: Bearer …` to this upstream. None: a signed token, where a key to sign with is set, or nothing. */
-  readonly token?: string | undefined
-  /** Further headers of the operator's for this upstream, names in lower case. */
-  readonly headers?: Readonly<Record<string, string>> | undefined
-}
 
 interface UpstreamParts {
   readonly policy: () => UpstreamPolicy
@@ -61,7 +50,7 @@ export class Upstream {
   /** Told of each failure. */
   onFailure: (cause: FailureCause) => void = () => {}
 
-  constructor ({ name, url, path, token, headers = {} }: UpstreamOptions, parts: UpstreamParts) {
+  constructor ({ name, url, path, token, headers = {} }: UpstreamSettings, parts: UpstreamParts) {
     this.name = name
     this.url = new URL(url)
     this.path = path ?? defaultMcpPath(name)

@@ -1,17 +1,7 @@
 import * as client from 'openid-client'
+import type { OpenIdSettings } from '../../config/pages-config.ts'
 import { KeysError, unavailable } from '../../core/errors.ts'
-import { isComplete, personOfClaims, type Admission, type ClaimNames, type Claims } from './person-of-claims.ts'
-
-export interface OpenIdOptions {
-  /** The provider's issuer identifier; its metadata is looked for below it. `https:`, or `http:` on this machine. */
-  readonly issuer: string
-  readonly clientId: string
-  /** Left out: a public client, which PKCE alone protects. */
-  readonly clientSecret?: string | undefined
-  /** Separated by spaces, with `openid` among them. */
-  readonly scope: string
-  readonly claims: ClaimNames
-}
+import { isComplete, personOfClaims, type Admission, type Claims } from './person-of-claims.ts'
 
 /** What the browser keeps between leaving for the provider and coming back. */
 export interface Journey {
@@ -24,10 +14,10 @@ const timeoutS = 5
 
 /** Signs people in: OpenID Connect, authorization code with PKCE, state and nonce. */
 export class OpenIdProvider {
-  readonly #options: OpenIdOptions
+  readonly #options: OpenIdSettings
   #discovered: Promise<client.Configuration> | undefined
 
-  constructor (options: OpenIdOptions) {
+  constructor (options: OpenIdSettings) {
     this.#options = options
   }
 

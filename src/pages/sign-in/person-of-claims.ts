@@ -1,19 +1,10 @@
 import { hash } from 'node:crypto'
+import type { ClaimNames } from '../../config/pages-config.ts'
 import { rules } from '../../core/key-rules.ts'
 import type { Person } from '../../core/person.ts'
 
 /** Claims of an ID token or of the userinfo endpoint. */
 export type Claims = Readonly<Record<string, unknown>>
-
-/** Which claims say what. A name stands for the claim of that name or, with dots in it, for a member of nested objects. */
-export interface ClaimNames {
-  readonly workspace: string
-  readonly owner: string
-  /** Left out: nobody is an admin. */
-  readonly admin: string | undefined
-  /** What the admin claim has to be, or has to hold where it is a list. */
-  readonly adminValue: string
-}
 
 export type Admission =
   | { readonly admitted: true, readonly person: Person }

@@ -1,5 +1,5 @@
-import type { KeysOptions } from '../engine/open-keys.ts'
-import type { Config } from './config.ts'
+import type { Config } from '../config/config.ts'
+import type { KeysOptions } from './open-keys.ts'
 
 // A host application hands these in; no setting names them.
 type HandedIn = 'db' | 'redis' | 'log' | 'clock' | 'tracing'
