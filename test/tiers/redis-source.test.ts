@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -10,11 +10,13 @@ import { ask as command, startSentinels } from '../support/sentinel.ts'
 import { freePort } from '../support/server-process.ts'
 
 const followedMs = 5000
+const documentedRights = /^ACL SETUSER navis on >password (.*)$/m.exec(readFileSync('docs/container.md', 'utf8'))![1]!.split(' ')
 
 async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?: string } = {}) {
   const lines: string[] = []
   const log = { ...silentLogger, warn: (fields: object, message: string) => { lines.push(`${JSON.stringify(fields)} ${message}`) } }
-  const keys = await openKeys({ databaseUrl: await freshDatabase(t), redisUrl, redisCaFile, log })
+  const databaseUrl = await freshDatabase(t)
+  const keys = await openKeys({ databaseUrl, redisUrl, redisCaFile, log })
   t.teardown(() => keys.close())
   const made = async () => await keys.service.create({ workspaceId: 'w', actor: 'test', name: 'n', scope: 'mcp:read' })
   /** A key is found once, in Postgres, and then its row is in Redis. */
@@ -31,8 +33,20 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
     await keys.service.revoke({ workspaceId: 'w', keyId: key.id, actor: 'test' })
     t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: false, reason: 'revoked' }, 'whatever Redis does')
   }
+  /** A limited key is used, and its bucket in Redis with it: two replicas share it, one alone needs no Redis. */
+  const limits = async () => {
+    const other = await openKeys({ databaseUrl, redisUrl, redisCaFile })
+    t.teardown(() => other.close())
+    await until(() => keys.window.snapshot().members === 2, { timeoutMs: 15_000 })
+    const { token } = await keys.service.create({ workspaceId: 'w', actor: 'test', name: 'n', scope: 'mcp:read', rateLimit: { requests: 100, windowSeconds: 3600 } })
+    const before = keys.stats().rates.settlements
+    const isValid = async () => (await keys.verifier.verify(token, { scope: 'mcp:read' })).valid
+    for (let i = 0; i < 20; i++) t.equal(await isValid(), true)
+    await until(() => keys.stats().rates.settlements > before, { timeoutMs: 15_000 })
+    t.equal(keys.stats().rates.failures, 0)
+  }
   const told = (code: string) => lines.filter((line) => line.includes(`"failure":"${code}"`)).length
-  return { keys, written, revokes, told, lines }
+  return { keys, written, revokes, limits, told, lines }
 }
 
 t.test('what Redis refuses is noticed without a request, told once with its code, shown and counted, and nothing is wrong', async (t) => {
@@ -63,10 +77,11 @@ t.test('what Redis refuses is noticed without a request, told once with its code
 
 t.test('the rights that docs/container.md lists are enough', async (t) => {
   const server = await startRedis(t)
-  await command(server.port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', '~navis-keys:*', '&navis-keys:*', '+getrange', '+set', '+unlink', '+publish', '+subscribe', '+unsubscribe', '+ping', '+select', '+hello')
-  const { keys, written, revokes, lines } = await open(t, `redis://keys:hunter2hunter2@127.0.0.1:${server.port}/1`)
+  await command(server.port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', ...documentedRights)
+  const { keys, written, revokes, limits, lines } = await open(t, `redis://keys:hunter2hunter2@127.0.0.1:${server.port}/1`)
   await until(written, { timeoutMs: 15_000 })
   await revokes()
+  await limits()
   await until(() => keys.stats().announcements!.subscribed > 0)
   t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
   t.same(lines, [])
@@ -92,13 +107,14 @@ t.test('a Cluster serves rows from all its nodes, and a node that fails over is 
   const [first] = await Promise.all(ports.slice(0, 1).map(async (port) => String(await command(port, 'cluster', 'myid'))))
   execFileSync('redis-cli', ['--cluster', 'add-node', `127.0.0.1:${ports[3]!}`, `127.0.0.1:${ports[0]!}`, '--cluster-slave', '--cluster-master-id', first!], { stdio: 'ignore' })
   await until(async () => /^slave.*,connected,/.test(String(await command(ports[3]!, 'role'))), { timeoutMs: 30_000 })
-  const rights = ['~navis-keys:*', '&navis-keys:*', '+getrange', '+set', '+unlink', '+publish', '+subscribe', '+unsubscribe', '+ping', '+select', '+hello', '+cluster|slots', '+cluster|info', '+info']
+  const rights = [...documentedRights, '+cluster|slots', '+cluster|info', '+info']
   for (const port of ports) await command(port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', ...rights)
-  const { keys, written, revokes } = await open(t, `redis+cluster://keys:hunter2hunter2@${ports.slice(0, 3).map((port) => `127.0.0.1:${port}`).join(',')}`)
+  const { keys, written, revokes, limits } = await open(t, `redis+cluster://keys:hunter2hunter2@${ports.slice(0, 3).map((port) => `127.0.0.1:${port}`).join(',')}`)
   await until(written, { timeoutMs: 15_000 })
   for (let i = 0; i < 12; i++) await until(written)
   const sizes = await Promise.all(ports.slice(0, 3).map(async (port) => Number(await command(port, 'dbsize'))))
   t.ok(sizes.filter((size) => size > 0).length > 1, `rows are spread: ${sizes.join(' ')}`)
+  await limits()
   await revokes()
   await until(() => keys.stats().announcements!.subscribed > 0)
   t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
