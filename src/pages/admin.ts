@@ -104,7 +104,7 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     const { workspaceId } = sessionOf(request).person
     const longest = Math.min(maxLifetimeDays, settingsPolicy.maxLifetimeDays ?? Infinity)
     const longer = await overview.longerThan({ workspaceId, days: longest })
-    return longer.count === 0 ? undefined : `${countText(longer)} will be shortened. Those that are over ${longest} days old end at once.`
+    return longer.count === 0 ? undefined : `${countText(longer)} will be shortened. Keys that are more than ${longest} days old end at once.`
   }
 
   function viewer (request: FastifyRequest) {
@@ -121,8 +121,8 @@ async function send (reply: FastifyReply, view: { toString (): string }): Promis
 }
 
 function savedText (saved: string): string {
-  if (!/^\d+$/.test(saved)) return 'The policy is saved. It binds whatever is made, changed or rotated from now on.'
-  return `The policy is saved. ${countText({ count: Number(saved), isExact: true })} ${saved === '1' ? 'was' : 'were'} shortened, which is in force everywhere.`
+  if (!/^\d+$/.test(saved)) return 'The policy is saved. It applies to keys that are created, changed or rotated from now on.'
+  return `The policy is saved. ${countText({ count: Number(saved), isExact: true })} ${saved === '1' ? 'was' : 'were'} shortened, on every replica.`
 }
 
 // Not a number: the core says what it has to be.
@@ -151,7 +151,7 @@ function fieldsOfPolicy (found: readonly Fault[]): PolicyFaults {
   for (const { pointer, detail } of found) {
     const field = policyFields[pointer]
     if (field === undefined) throw new Error(`The form for a policy has no field for ${pointer}.`)
-    faults[field] = detail.startsWith('Must not be longer') ? 'Must not be longer than the longest life.' : 'Write a whole number of days, or leave it empty.'
+    faults[field] = detail.startsWith('Must not be longer') ? 'Must not be longer than the maximum lifetime.' : 'Enter a whole number of days, or leave the field empty.'
   }
   return faults
 }

@@ -45,7 +45,7 @@ export function readCreateForm (body: Readonly<Record<string, unknown>>, { terms
   const expiresAt = expiryOf(form, terms, now)
   const faults: FormFaults = {
     ...serviceFaults(form, faultsIn),
-    ...(form.name === '' && { name: 'Give the key a name.' }),
+    ...(form.name === '' && { name: 'Enter a name for the key.' }),
     ...(!isScope(scope) && { scope: 'Choose what the key may do.' }),
     ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? dateFault(terms) : 'Choose when the key expires.' }),
     ...faultsOfLimits(form.limits)
@@ -68,7 +68,7 @@ export function readEditForm (body: Readonly<Record<string, unknown>>, { terms, 
   const expiresAt = kept ? null : expiryOf(form, terms, now)
   const faults: FormFaults = {
     ...serviceFaults(form, faultsIn),
-    ...(form.name === '' && { name: 'Give the key a name.' }),
+    ...(form.name === '' && { name: 'Enter a name for the key.' }),
     ...(expiresAt === undefined && { expiry: form.expiry === 'date' ? dateFault(terms) : 'Choose when the key expires.' }),
     ...faultsOfLimits(form.limits)
   }
@@ -96,7 +96,7 @@ function limitsFormOf (body: Readonly<Record<string, unknown>>): LimitsForm {
 
 function faultsOfLimits ({ rateRequests, rateWindow }: LimitsForm): LimitFaults {
   const isWhole = /^[1-9]\d{0,8}$/.test(rateRequests) && /^[1-9]\d{0,4}$/.test(rateWindow)
-  return rateRequests === '' || isWhole ? {} : { rate: 'Write a whole number of requests, such as 600, or leave it empty.' }
+  return rateRequests === '' || isWhole ? {} : { rate: 'Enter a whole number of requests, such as 600, or leave the field empty.' }
 }
 
 function cidrsOf ({ addresses }: LimitsForm): readonly string[] | null {

@@ -22,7 +22,7 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
   app.post<{ Body: Record<string, unknown> }>(routes.signIn, async function takeToken (request, reply) {
     const { management_token: token, workspace_id: workspaceId } = request.body
     if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await reply.redirect(`${site.paths.signIn}?again=yes`, 303)
-    if (app.holdsSecret(workspaceId)) return await show(reply.code(422), { fault: 'There is a token in the field for the workspace. Nothing was stored. Enter the name of the workspace there.' })
+    if (app.holdsSecret(workspaceId)) return await show(reply.code(422), { fault: 'The workspace field contains a token. Nothing was stored. Enter the name of the workspace instead.' })
     const attempted = door.attempt({ token: typeof token === 'string' ? token.trim() : '', workspaceId, address: request.ip })
     if (attempted.admitted) {
       await reply.startSession(attempted.person, attempted.credential)

@@ -16,9 +16,9 @@ interface ErrorPage extends PageText {
   readonly status: number
 }
 
-const changed: PageText = { title: 'The key has changed', text: 'Please open the list again to see its present state.' }
+const changed: PageText = { title: 'The key has changed', text: 'Please open the list again to see its current state.' }
 const unreadable: PageText = { title: 'The request was not valid', text: 'Please open the page again.' }
-const ours: PageText = { title: 'Something went wrong', text: 'This is our fault. Please try again.' }
+const ours: PageText = { title: 'Something went wrong', text: 'This is an error of the service. Please try again.' }
 
 /** For every code; the statuses are those of `http/problem-document.ts`. */
 const texts: Readonly<Record<ErrorCode, PageText>> = {
@@ -40,7 +40,7 @@ const texts: Readonly<Record<ErrorCode, PageText>> = {
   token_taken: changed,
   too_many_unknown_tokens: { title: 'Too many requests', text: 'Please try again in a minute.' },
   rate_limited: { title: 'Too many requests', text: 'Please try again in a minute.' },
-  unavailable: { title: 'Not available right now', text: 'The database or the sign-in provider did not answer. Nothing was changed unless a page said so. Please try again in a moment.' },
+  unavailable: { title: 'Not available right now', text: 'The database or the sign-in provider did not answer. If no page confirmed a change, nothing was changed. Please try again in a moment.' },
   internal: ours
 }
 

@@ -37,7 +37,7 @@ export const pagePerson = fp<PagePersonOptions>(async function pagePerson (app, 
   app.decorate('requireFormToken', async function requireFormToken (request: FastifyRequest) {
     const { form_token: presented } = (request.body ?? {}) as { form_token?: unknown }
     if (request.pageSession === null || !isFormToken(request.pageSession, presented)) {
-      throw new KeysError('forbidden', { detail: 'This form is from before you signed in. Please open the page again.' })
+      throw new KeysError('forbidden', { detail: 'This form was opened before you signed in. Please open the page again.' })
     }
   })
 }, { name: 'page-person' })

@@ -39,7 +39,7 @@ export const pageSecurity = fp<Pick<KeyPagesContext, 'originOf' | 'frameOrigins'
 
   app.addHook('onRequest', async function findOrigin (request) {
     const own = originOf(request)
-    if (own === undefined) throw new KeysError('forbidden', { detail: 'These pages are open on this machine only, until PUBLIC_URL says under which https: address they are reached.' })
+    if (own === undefined) throw new KeysError('forbidden', { detail: 'These pages can be opened only on this machine, unless PUBLIC_URL is set to their https: address.' })
     request.publicOrigin = own
   })
 

@@ -26,7 +26,7 @@ export const pageSessions = fp<{ sessions: Sessions, site: Site }>(async functio
 
   app.decorateReply('startSession', async function startSession (person, credential) {
     // Also what a provider says of a person is stored, and shown.
-    if (app.holdsSecret(JSON.stringify(person))) throw new KeysError('invalid_request', { detail: 'What the sign-in says of you holds a token or a secret. Nothing was stored.' })
+    if (app.holdsSecret(JSON.stringify(person))) throw new KeysError('invalid_request', { detail: 'Your sign-in data contains a token or a secret. Nothing was stored.' })
     await sessions.end(this.request.cookies[name])
     this.setCookie(name, await sessions.start(person, credential), { ...attributes, maxAge: Math.floor(sessions.limits.lifetimeMs / 1000) })
   })

@@ -40,7 +40,7 @@ export async function providerSignInRoutes (app: FastifyInstance, { signIn, site
     return await reply.code(403).type('text/html; charset=utf-8').send(String(messagePage({
       site,
       title: 'No workspace for you here',
-      text: `You are signed in, but your sign-in provider does not say which ${admission.missing === 'workspace' ? 'workspace is' : 'keys are'} yours. Please ask whoever runs it.`,
+      text: `You are signed in, but your sign-in provider does not say which ${admission.missing === 'workspace' ? 'workspace is' : 'keys are'} yours. Please ask its operator.`,
       next: { href: site.paths.signIn, label: 'Sign in as someone else' }
     })))
   })

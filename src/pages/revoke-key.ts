@@ -34,7 +34,7 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, reports,
     const first = await Promise.race([revocation.then(() => 'in force' as const), sleep(patienceMs, 'waiting' as const)])
     if (first === 'in force') return await reply.redirect(doneAt(key), 303)
     const outcome = revocation.then(() => 'in force' as const, (error: unknown) => {
-      logOf(request).warn({ err: error }, 'revocation from the settings page did not end well')
+      logOf(request).warn({ err: error }, 'revocation from the settings page failed')
       return 'unknown' as const
     })
     return await reply.type('text/html; charset=utf-8').header('x-accel-buffering', 'no').send(Readable.from(telling(request, key, outcome)))

@@ -23,7 +23,7 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, site, to
     const before = await ownKeyOf(request, service)
     const grace = graceChoices.find(({ value }) => value === request.body['grace'])
     const starts = startOf(request.body['starts'])
-    if (grace === undefined || starts === undefined) return await show(request, reply.code(422), before, 'Choose for how long the present token goes on, and from when.')
+    if (grace === undefined || starts === undefined) return await show(request, reply.code(422), before, 'Choose how long the current token still works, and from when.')
     const { workspaceId, actor } = sessionOf(request).person
     const { key, token } = await service.rotate({
       workspaceId, keyId: before.id, actor, graceSeconds: grace.seconds, graceStarts: starts, idempotencyKey: `form ${formIdOf(request.body)}`

@@ -7,7 +7,7 @@ import { appsPrefix } from './settings.ts'
 import { pathsAt } from './views/page.ts'
 
 const title = 'Connected Apps is switched off'
-const text = 'Nobody can sign in here yet. Whoever runs this service switches it on with OIDC_ISSUER, OIDC_CLIENT_ID and PUBLIC_URL; until then, keys are made and revoked through the API and the command line.'
+const text = 'Sign-in is not set up. The operator of this service switches the page on with OIDC_ISSUER, OIDC_CLIENT_ID and PUBLIC_URL; until then, create and revoke keys through the API or the command line.'
 
 /** What stands in the place of the pages while nobody could sign in to them. */
 export async function settingsOff (app: FastifyInstance, { assets }: { assets: PageAssets }): Promise<void> {

@@ -51,7 +51,7 @@ for (const open of [{}, withoutScript]) {
     await page.reload()
     t.notMatch(await page.content(), tokenShape, 'reload')
     t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys.length, 1, 'reload makes no second key')
-    t.equal(await page.locator('h1').innerText(), open === withoutScript ? 'This key is already created' : 'Connected Apps')
+    t.equal(await page.locator('h1').innerText(), open === withoutScript ? 'This key was already created' : 'Connected Apps')
 
     const other = await create(page, url, 'Claude Desktop')
     t.match(other, tokenShape)
@@ -128,7 +128,7 @@ t.test('everything works without scripts', async (t) => {
   await page.getByRole('radio', { name: 'Cursor' }).check()
   t.ok(await page.getByLabel('Cursor, step 1').isVisible(), 'tabs change')
   t.notOk(await page.getByLabel('Claude, step 2').isVisible())
-  const [beside] = await Promise.all([page.context().waitForEvent('page'), page.getByRole('link', { name: 'Look whether it was used' }).click()])
+  const [beside] = await Promise.all([page.context().waitForEvent('page'), page.getByRole('link', { name: 'Check whether it was used' }).click()])
   t.match(await beside.locator('.first-use').innerText(), /Waiting for its first use…\s+Reload the page/)
   await database.sql`insert into navis_keys.key_usage (key_id, last_used_at, address, client) select id, clock_timestamp(), '192.0.2.7', 'curl/8' from navis_keys.keys`
   await beside.reload()
@@ -142,7 +142,7 @@ t.test('everything works without scripts', async (t) => {
   await page.getByRole('radio', { name: '1 week' }).check()
   await page.getByRole('button', { name: 'Rotate key' }).click()
   t.match(await page.locator('#token').innerText(), tokenShape)
-  t.match(await page.locator('.facts').first().innerText(), /Token before[\s\S]*ends in 7 days/)
+  t.match(await page.locator('.facts').first().innerText(), /Previous token[\s\S]*ends in 7 days/)
   await page.getByRole('link', { name: 'Done' }).click()
   t.match(await page.locator('.history').innerText(), /Rotated by ops[\s\S]*Created by ops/)
   await page.goto(list)

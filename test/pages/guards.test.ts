@@ -99,7 +99,7 @@ t.test('a token in the field for the workspace is refused, not shown again, and 
   const { token } = new TokenFormat().mint()
   for (const workspace of [managementToken, token, `x.${token}`]) {
     const answer = await signIn(workspace)
-    t.match(answer, { statusCode: 422, body: /There is a token in the field for the workspace/ })
+    t.match(answer, { statusCode: 422, body: /The workspace field contains a token/ })
     t.notMatch(answer.body, workspace)
   }
   t.same([...await database.sql`select count(*)::int as count from navis_keys.sessions`], [{ count: 0 }])
@@ -178,7 +178,7 @@ t.test('one form makes one key, and its token is in one answer', async (t) => {
 })
 
 const wrongForms: ReadonlyArray<{ when: string, fields: Record<string, string>, says: string }> = [
-  { when: 'no name', fields: { name: '   ' }, says: 'Give the key a name.' },
+  { when: 'no name', fields: { name: '   ' }, says: 'Enter a name for the key.' },
   { when: 'a name of 101 characters', fields: { name: 'x'.repeat(101) }, says: 'The name must be 1 to 100 characters' },
   { when: 'a name with a newline', fields: { name: 'a\nb' }, says: 'The name must be' },
   { when: 'no scope', fields: { scope: '' }, says: 'Choose what the key may do.' },
@@ -359,7 +359,7 @@ t.test('an admin sees who has keys, is told with numbers what will be revoked, a
   t.same(rows, [['ada', '1', '1'], ['grace', '2', '1']])
   const { body: question } = await get(`${people}/revoke?owner=grace`, { cookie })
   const facts = Array.from(question.matchAll(/<dt>(.*?)<\/dt><dd>(?:<strong>)?([^<]*)/g), ([, label, value]) => `${label}: ${value}`)
-  t.same(facts.slice(0, 4), ['Will be revoked: 3 keys', 'Of these active: 2', 'Used in the last 7 days: 1', 'Never used: 1'])
+  t.same(facts.slice(0, 4), ['Will be revoked: 3 keys', 'Active: 2', 'Used in the last 7 days: 1', 'Never used: 1'])
   const fields = { form_token: formTokenIn(question), owner: 'grace' }
   t.equal((await post(`${people}/revoke`, { ...fields, form_token: '' }, { cookie })).statusCode, 403)
   t.equal((await post(`${people}/revoke`, { ...fields, owner: '' }, { cookie })).statusCode, 400, 'never everyone, by leaving the owner out')
@@ -565,7 +565,7 @@ t.test('the list is searched and filtered, and what is asked for stays from link
   const { body } = await get('/settings/connected-apps?q=key&owner=ada&show=all&sort=name', { cookie })
   t.match(body, /href="\/settings\/connected-apps\?q=key&amp;owner=ada&amp;sort=name"[^>]*>Active/)
   t.match(body, 'name="show" value="all"')
-  t.match((await get('/settings/connected-apps?q=nothing+like+it', { cookie })).body, /There is no key that is active and fits the search/)
+  t.match((await get('/settings/connected-apps?q=nothing+like+it', { cookie })).body, /There is no key that is active and matches the search/)
 })
 
 t.test('a list that has to be looked through is looked through in parts, and says so', async (t) => {

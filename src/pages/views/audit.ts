@@ -36,16 +36,16 @@ export function auditPage ({ site, viewer, now, form, entries, nextCursor, isFir
     <div class="heading"><div>
       <p class="eyebrow">Settings</p>
       <h1>Audit</h1>
-      <p class="lead">Who did what to which key of <strong>${viewer.workspaceId}</strong>, newest first.</p>
+      <p class="lead">Changes of the keys of <strong>${viewer.workspaceId}</strong> and who made them, newest first.</p>
     </div></div>
     ${adminLinks(site, 'audit')}
     <form class="filters" method="get" action="${site.paths.audit}">
-      ${field('actor', 'By whom', 'text')}${field('key', 'Id of the key', 'text')}${field('from', 'From (UTC)', 'date')}${field('to', 'Until (UTC)', 'date')}
+      ${field('actor', 'Actor', 'text')}${field('key', 'Id of the key', 'text')}${field('from', 'From (UTC)', 'date')}${field('to', 'Until (UTC)', 'date')}
       <button class="button">${icon('search')}Search</button>
       <a class="button" href="${href(site.paths.auditCsv)}" download>Save as CSV</a>
     </form>
     ${entries.length === 0
-      ? html`<section class="card empty"><h2>No entries</h2><p>Nothing was done that fits the search.</p></section>`
+      ? html`<section class="card empty"><h2>No entries</h2><p>No entry matches the search.</p></section>`
       : html`<div class="card"><ol class="entries">${entries.map((entry) => html`<li>
         <p><strong>${actionText(entry.action)}</strong> by <a href="${site.paths.audit}?${new URLSearchParams({ actor: entry.actor }).toString()}"><bdi>${entry.actor}</bdi></a>${entry.keyId !== null && html`, <a href="${site.paths.key(entry.keyId)}">key <code>${entry.keyId}</code></a>`}</p>
         <p class="fine">${timeView(entry.at, now)}${detailsText(entry.details)}</p></li>`)}</ol></div>`}

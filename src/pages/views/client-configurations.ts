@@ -55,7 +55,7 @@ function claude ({ token, mcpUrl }: McpConnection): readonly SetUpStep[] {
     ...isLocal ? [{ says: 'Claude calls your server from the internet. This address cannot be reached from there: use Claude Desktop here, or https: with a public name.' }] : [],
     { says: 'In Claude: Settings → Connectors → Add custom connector. The address of the server:', text: mcpUrl },
     { says: 'Under “Request headers”, the name of a header:', text: 'Authorization' },
-    { says: 'And its value. Where there is no field for request headers, your plan has none yet: use Claude Desktop.', text: `Bearer ${token}` }
+    { says: 'And its value. If there is no field for request headers, your plan does not support them yet: use Claude Desktop.', text: `Bearer ${token}` }
   ]
 }
 

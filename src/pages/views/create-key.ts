@@ -83,7 +83,7 @@ export function createKeyPage (view: CreateKeyView): Html {
   return page({ title: faulty ? 'Please check: Create API key' : 'Create API key', site, viewer, width: 'narrow', again: faulty && site.paths.create }, html`
     <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     <h1>Create API key</h1>
-    <p class="lead">${viewer.ownerId === null ? 'It has no owner, and acts for the workspace' : 'It acts as you in'} <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>
+    <p class="lead">${viewer.ownerId === null ? 'The key has no owner and acts for the workspace' : 'The key acts as you in'} <strong>${viewer.workspaceId}</strong> until it expires or is revoked.</p>
     ${faulty && faultSummary(faults, 'The key was not created.')}
     <form class="card padded stack" method="post" action="${site.paths.list}" novalidate>
       ${nameField(view)}
@@ -111,7 +111,7 @@ function fault (field: keyof FormFaults, faults: FormFaults): Html | false {
 export function nameField ({ form, faults }: { form: Pick<CreateForm, 'name'>, faults: FormFaults }): Html {
   return html`<div class="field">
         <label for="name">Name</label>
-        <p class="help" id="name-help">Make one key for each app, and name it after the app: “Claude Desktop”, “CI pipeline”. You can then take one back without touching the others.</p>
+        <p class="help" id="name-help">Make one key for each app, and name it after the app: “Claude Desktop”, “CI pipeline”. You can then revoke one key without affecting the others.</p>
         <input class="text" id="name" name="name" value="${form.name}" maxlength="100" required autocomplete="off" spellcheck="false" ${form.name === '' && html`autofocus`} aria-describedby="name-help${faults.name !== undefined && ' name-fault'}"${faults.name !== undefined && html` aria-invalid="true"`}>
         ${fault('name', faults)}
       </div>`

@@ -21,8 +21,8 @@ interface FirstUseView {
 /** Waits for the first use of a token. A script asks again and again; without one, a reload does. */
 export function firstUse ({ use, now, askAt, lookAt }: FirstUseView): Html {
   const look = lookAt === undefined
-    ? 'Reload the page to look again.'
-    : html`<a href="${lookAt}" target="_blank" rel="noopener">Look whether it was used</a> (opens beside this page).`
+    ? 'Reload the page to check again.'
+    : html`<a href="${lookAt}" target="_blank" rel="noopener">Check whether it was used</a> (opens in a new tab).`
   return html`<div class="first-use${use !== undefined && ' used'}" role="status"${use === undefined && html` data-first-use="${askAt}"`}>
           <span class="spinner"></span>${icon('check')}
           <div><p data-says>${use === undefined ? 'Waiting for its first use…' : useText(use, now)}</p>${use === undefined && html`<p class="fine" data-look>${look}</p>`}</div>

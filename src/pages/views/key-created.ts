@@ -28,8 +28,8 @@ export function keyCreatedPage (view: KeyCreatedView): Html {
 export function alreadyCreatedPage ({ site, viewer }: Pick<KeyCreatedView, 'site' | 'viewer'>): Html {
   return page({ title: 'Already created', site, viewer, width: 'narrow' }, html`
     <section class="card padded">
-      <h1>This key is already created</h1>
-      <p>The form was sent before, and the key was shown once, in that answer. If you did not copy it, revoke it and create another.</p>
+      <h1>This key was already created</h1>
+      <p>The form was already sent, and the key was shown once, in that answer. If you did not copy it, revoke it and create another key.</p>
       <p class="actions"><a class="button primary" href="${site.paths.list}">Connected Apps</a><a class="button" href="${site.paths.create}">Create another</a></p>
     </section>`)
 }

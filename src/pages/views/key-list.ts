@@ -80,7 +80,7 @@ function emptyState ({ site, viewer: { ownerId } }: KeyListView): Html {
   return html`<section class="card empty" aria-labelledby="empty-title">
       <span class="badge-icon">${icon('key')}</span>
       <h2 id="empty-title">Connect your first app</h2>
-      <p>An API key signs in an MCP client, a script or a service${ownerId !== null && ' as you'}. Make one key for each app, so that you can take it back without touching the others.</p>
+      <p>An API key signs in an MCP client, a script or a service${ownerId !== null && ' as you'}. Make one key for each app, so that you can revoke one key without affecting the others.</p>
       <a class="button primary" href="${site.paths.create}">Create your first API key</a>
       <p class="fine">Works with Claude, Cursor, VS Code, Codex, Gemini CLI, Windsurf and anything that speaks HTTP.</p>
     </section>`
@@ -92,8 +92,8 @@ function noneFound ({ site, query, unusedDays, nextCursor }: KeyListView): Html 
   return html`<section class="card empty" aria-labelledby="empty-title">
       <span class="badge-icon">${icon('key')}</span>
       ${nextCursor !== null
-        ? html`<h2 id="empty-title">None in this part of the list</h2><p>So many keys are looked through in parts. Go on with “Next”.</p>`
-        : html`<h2 id="empty-title">No such keys</h2><p>There is no key that ${says(unusedDays)}${isNarrowed && ' and fits the search'}.</p>`}
-      ${query.kind !== 'all' && nextCursor === null && html`<a class="button" href="${listHref(site.paths, { ...query, kind: 'all', sort: 'newest' })}">Look among all keys</a>`}
+        ? html`<h2 id="empty-title">None in this part of the list</h2><p>A long list is searched in parts. Continue with “Next”.</p>`
+        : html`<h2 id="empty-title">No such keys</h2><p>There is no key that ${says(unusedDays)}${isNarrowed && ' and matches the search'}.</p>`}
+      ${query.kind !== 'all' && nextCursor === null && html`<a class="button" href="${listHref(site.paths, { ...query, kind: 'all', sort: 'newest' })}">Search all keys</a>`}
     </section>`
 }

@@ -63,15 +63,15 @@ function facts ({ key, usage: { last }, tokenPrefix, now }: KeyPageView): Html {
   return html`<dl class="facts">
       ${fact('Status', { active: 'Active', expired: 'Expired', revoked: 'Revoked' }[key.status])}
       ${fact('Token', html`<code>${tokenPrefix}${key.hint}</code>`)}
-      ${previousToken && fact('Token before', html`<code>${tokenPrefix}${previousToken.hint}</code>, ends ${timeView(previousToken.endsAt, now)}`)}
+      ${previousToken && fact('Previous token', html`<code>${tokenPrefix}${previousToken.hint}</code>, ends ${timeView(previousToken.endsAt, now)}`)}
       ${fact('Expires', key.expiresAt === null ? 'Never' : timeView(key.expiresAt, now))}
       ${fact('Last used', lastUseView(key, last, now))}
       ${fact('Created', html`${timeView(key.createdAt, now)} by <bdi>${key.createdBy}</bdi>`)}
       ${key.rotatedAt !== null && fact('Rotated', timeView(key.rotatedAt, now))}
       ${key.revokedAt !== null && fact('Revoked', html`${timeView(key.revokedAt, now)}${key.revokedBy !== null && html` by <bdi>${key.revokedBy}</bdi>`}${key.revokeReason !== null && html`: <bdi>${key.revokeReason}</bdi>`}`)}
-      ${fact('Owner', key.ownerId === null ? 'Nobody' : html`<bdi>${key.ownerId}</bdi>`)}
+      ${fact('Owner', key.ownerId === null ? 'None' : html`<bdi>${key.ownerId}</bdi>`)}
       ${fact('Addresses', key.allowedCidrs === null ? 'Any' : key.allowedCidrs.join(', '))}
-      ${fact('Rate limit', rateLimit === null ? 'None of its own' : rateText(rateLimit))}
+      ${fact('Rate limit', rateLimit === null ? 'None' : rateText(rateLimit))}
       ${metadata !== '' && fact('Metadata', html`<bdi>${metadata}</bdi>`)}
       ${fact('Id', html`<code>${key.id}</code>`)}
     </dl>`
@@ -101,8 +101,8 @@ const actions: Readonly<Record<string, string>> = {
   'key.revoked': 'Revoked',
   'key.revoked_again': 'Revoked again',
   'key.imported': 'Imported',
-  'key.leaked': 'Found where it should not be',
-  'key.token_ended': 'The token before ended',
+  'key.leaked': 'Reported as leaked',
+  'key.token_ended': 'The previous token ended',
   'owner.revoked': 'All keys of an owner revoked',
   'workspace.revoked': 'All keys revoked',
   'policy.changed': 'Policy changed',

@@ -49,13 +49,13 @@ export function limitsField (form: LimitsForm, faults: LimitFaults, was?: Limits
         ${was !== undefined && html`<input type="hidden" name="was_addresses" value="${was.addresses.replaceAll('\n', ' ')}"><input type="hidden" name="was_rate" value="${was.rateRequests}/${was.rateWindow}">`}
         <div class="field">
           <label for="addresses">Only from these addresses</label>
-          <p class="help" id="addresses-help">One address or range a line, such as 192.0.2.7 or 2001:db8::/32. Empty: from anywhere.</p>
+          <p class="help" id="addresses-help">One address or range per line, such as 192.0.2.7 or 2001:db8::/32. Empty: from anywhere.</p>
           <textarea class="text mono" id="addresses" name="addresses" rows="3" autocomplete="off" spellcheck="false" aria-describedby="addresses-help${faults.addresses !== undefined && ' addresses-fault'}"${faults.addresses !== undefined && html` aria-invalid="true"`}>${form.addresses}</textarea>
           ${faults.addresses !== undefined && html`<p class="fault" id="addresses-fault">${faults.addresses}</p>`}
         </div>
         <fieldset class="field" id="rate" tabindex="-1">
-          <legend>At most so many requests</legend>
-          <p class="help" id="rate-help">Further ones are told to wait. Empty: no limit.</p>
+          <legend>Rate limit</legend>
+          <p class="help" id="rate-help">Further requests are refused with status 429. Empty: no limit.</p>
           <div class="rate">
             <input class="text" id="rate-requests" name="rate_requests" value="${form.rateRequests}" inputmode="numeric" maxlength="9" autocomplete="off" aria-label="Requests" aria-describedby="rate-help${faults.rate !== undefined && ' rate-fault'}"${faults.rate !== undefined && html` aria-invalid="true"`}>
             <label for="rate-window">in a</label>

@@ -29,7 +29,7 @@ export function peoplePage ({ site, viewer, now, owners, next, isFirst }: People
       <button class="button">${icon('search')}Find</button>
     </form>
     ${owners.length === 0
-      ? html`<section class="card empty"><h2>${isFirst ? 'Nobody has keys' : 'No more people'}</h2><p>Keys without an owner are in the list of keys.</p></section>`
+      ? html`<section class="card empty"><h2>${isFirst ? 'No one has keys' : 'No more people'}</h2><p>Keys without an owner are in the list of keys.</p></section>`
       : html`<div class="card"><table class="keys people" role="table" aria-label="People">
         <thead role="rowgroup"><tr role="row">${['Owner', 'Active keys', 'Never used', 'Last used'].map((label) => html`<th role="columnheader" scope="col">${label}</th>`)}<th role="columnheader" scope="col"><span class="sr-only">Action</span></th></tr></thead>
         <tbody role="rowgroup">${owners.map((owner) => row(owner, { site, now }))}</tbody>
@@ -70,11 +70,11 @@ export function revokeAllPage ({ site, viewer, now, owner }: RevokeAllView): Htm
     <section class="card padded">
       <h1>${unrevoked === 0 ? html`<bdi>${ownerId}</bdi> has no keys` : html`Revoke all keys of <bdi>${ownerId}</bdi>?`}</h1>
       ${unrevoked === 0
-        ? html`<p>Nothing is left to revoke. An owner has to be written exactly as it stands in the list of people.</p><p class="actions"><a class="button" href="${site.paths.people}">Back to people</a></p>`
-        : html`<p>Whatever uses one of them is refused from that moment on. This cannot be undone.</p>
+        ? html`<p>There is nothing to revoke. Enter the owner exactly as in the list of people.</p><p class="actions"><a class="button" href="${site.paths.people}">Back to people</a></p>`
+        : html`<p>Every request that uses one of them is refused from that moment on. This cannot be undone.</p>
       <dl class="facts">
         <dt>Will be revoked</dt><dd><strong>${number(unrevoked)} ${unrevoked === 1 ? 'key' : 'keys'}</strong></dd>
-        <dt>Of these active</dt><dd>${number(active)}</dd>
+        <dt>Active</dt><dd>${number(active)}</dd>
         <dt>Used in the last 7 days</dt><dd>${number(usedLately)}</dd>
         <dt>Never used</dt><dd>${number(neverUsed)}</dd>
         <dt>Last used</dt><dd>${lastUsedAt === null ? 'Never' : timeView(lastUsedAt, now)}</dd>
@@ -93,7 +93,7 @@ export function allRevokedPage ({ site, viewer, ownerId, revoked }: { readonly s
     <section class="card padded" role="status">
       <span class="badge-icon good">${icon('check')}</span>
       <h1>${revoked.toLocaleString('en')} ${revoked === 1 ? 'key' : 'keys'} of <bdi>${ownerId}</bdi> ${revoked === 1 ? 'is' : 'are'} revoked</h1>
-      <p>Every request that uses one of them is refused from now on. Keys that are made for the same owner later work again: end the person’s account too.</p>
+      <p>Every request that uses one of them is refused from now on. New keys of the same owner will work: disable the person’s account too.</p>
       <p class="actions"><a class="button primary" href="${site.paths.people}">Back to people</a></p>
     </section>`)
 }

@@ -27,9 +27,9 @@ interface PolicyView {
 }
 
 const fields: ReadonlyArray<{ readonly name: keyof PolicyForm, readonly label: string, readonly help: string }> = [
-  { name: 'maxLifetimeDays', label: 'Longest life, in days', help: 'Counted from the making of a key’s newest token. Empty: no maximum.' },
-  { name: 'defaultLifetimeDays', label: 'Usual life, in days', help: 'What a new key has chosen already. Empty: 90 days on this page, and no expiration through the API.' },
-  { name: 'unusedDays', label: 'Unused for so many days', help: 'Keys that nobody uses for so long are revoked, 7 days after an event has said so. Empty: never.' }
+  { name: 'maxLifetimeDays', label: 'Maximum lifetime, in days', help: 'Counted from the creation of a key’s newest token. Empty: no maximum.' },
+  { name: 'defaultLifetimeDays', label: 'Default lifetime, in days', help: 'The expiration that is preselected for a new key. Empty: 90 days on this page, and no expiration through the API.' },
+  { name: 'unusedDays', label: 'Maximum time without use, in days', help: 'Keys that are not used for this long are revoked, 7 days after an event has announced it. Empty: never.' }
 ]
 
 export function formOfPolicy ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy): PolicyForm {
@@ -42,7 +42,7 @@ export function policyPage ({ site, viewer, form, faults, settings, saved, asks 
     <div class="heading"><div>
       <p class="eyebrow">Settings</p>
       <h1>Policy</h1>
-      <p class="lead">How long the keys of <strong>${viewer.workspaceId}</strong> may live. It binds whatever is made, changed or rotated from now on.</p>
+      <p class="lead">How long the keys of <strong>${viewer.workspaceId}</strong> may live. It applies to keys that are created, changed or rotated from now on.</p>
     </div></div>
     ${adminLinks(site, 'policy')}
     ${saved !== undefined && html`<div class="notice good" role="status">${icon('check')}<p>${saved}</p></div>`}
@@ -50,10 +50,10 @@ export function policyPage ({ site, viewer, form, faults, settings, saved, asks 
     <form class="card padded stack form-narrow" method="post" action="${site.paths.policy}" novalidate>
       ${fields.map((field) => numberField(field, form, faults, settings))}
       <fieldset class="field">
-        <legend>Keys that live longer already</legend>
+        <legend>Existing keys that live longer</legend>
         <div class="choices">
-          <label class="choice"><input type="radio" name="apply" value="new"${asks === undefined && html` checked`}><span class="choice-label">Leave them as they are</span><span class="choice-text">The policy binds them when they are changed or rotated.</span></label>
-          <label class="choice"><input type="radio" name="apply" value="all"${asks !== undefined && html` checked`}><span class="choice-label">Shorten them too</span><span class="choice-text">You are told how many first.</span></label>
+          <label class="choice"><input type="radio" name="apply" value="new"${asks === undefined && html` checked`}><span class="choice-label">Do not change them</span><span class="choice-text">The policy applies when they are changed or rotated.</span></label>
+          <label class="choice"><input type="radio" name="apply" value="all"${asks !== undefined && html` checked`}><span class="choice-label">Shorten them too</span><span class="choice-text">The page first shows how many.</span></label>
         </div>
       </fieldset>
       ${asks !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p><strong>${asks}</strong> Press “Shorten and save” to do it.</p></div><input type="hidden" name="confirmed" value="${form.maxLifetimeDays}">`}
@@ -70,7 +70,7 @@ function numberField ({ name, label, help }: typeof fields[number], form: Policy
   const fault = faults[name]
   return html`<div class="field">
         <label for="${name}">${label}</label>
-        <p class="help" id="${name}-help">${help}${demanded !== null && ` The settings of the service say ${daysText(demanded)}${name === 'defaultLifetimeDays' ? ', where this is empty' : ', and the stricter counts'}.`}</p>
+        <p class="help" id="${name}-help">${help}${demanded !== null && ` The settings of the service say ${daysText(demanded)}${name === 'defaultLifetimeDays' ? ', if this is empty' : ', and the stricter value applies'}.`}</p>
         <input class="text days" id="${name}" name="${name}" value="${form[name]}" inputmode="numeric" maxlength="5" autocomplete="off" aria-describedby="${name}-help${fault !== undefined && ` ${name}-fault`}"${fault !== undefined && html` aria-invalid="true"`}>
         ${fault !== undefined && html`<p class="fault" id="${name}-fault">${fault}</p>`}
       </div>`

@@ -15,7 +15,7 @@ interface RevokeView {
   readonly last: KeyUsage['last']
 }
 
-const consequence = 'Whatever uses it is refused from that moment on. This cannot be undone.'
+const consequence = 'Every request that uses it is refused from that moment on. This cannot be undone.'
 
 export function revokePage ({ site, viewer, key, tokenPrefix, now, last }: RevokeView): Html {
   return page({ title: 'Revoke a key', site, viewer, width: 'narrow' }, html`
@@ -71,7 +71,7 @@ export function revokeWaiting ({ site, viewer, key, waitsFor, longestMs }: Waiti
         <div>
           <h1>Revoking “<bdi>${key.name}</bdi>”…</h1>
           <p>${waitsFor === 'servers' ? serversText(longestMs) : storeText}</p>
-          <p class="fine">You can leave this page; the revocation goes on.</p>
+          <p class="fine">You can leave this page; the revocation continues.</p>
         </div>
       </div>
 `
@@ -92,15 +92,15 @@ export function revokeUnknown (site: Site, key: ManagedKey): Html {
   return html`
       <div class="outcome" role="alert">
         <span class="badge-icon warn">${icon('warn')}</span>
-        <h1>Not known whether “<bdi>${key.name}</bdi>” is revoked</h1>
-        <p>The key store did not answer. Please try again: revoking twice does no harm.</p>
+        <h1>It is not known whether “<bdi>${key.name}</bdi>” is revoked</h1>
+        <p>The database did not answer. Please try again: it is safe to revoke a key twice.</p>
         <p class="actions"><a class="button primary" href="${site.paths.revoke(key.id)}">Try again</a></p>
       </div>
     </section>${pageEnd()}`
 }
 
-const storeText = 'Waiting for the key store to take it down. Until then the key still works.'
+const storeText = 'Waiting for the database to record the revocation. Until then the key still works.'
 
 function serversText (longestMs: number): string {
-  return `It is taken down. Waiting for a server that has not confirmed it yet, and that may accept the key a little longer: for ${Math.ceil(longestMs / 1000)} seconds at most.`
+  return `The revocation is recorded. Waiting for a server that has not confirmed it yet and may accept the key a little longer, for at most ${Math.ceil(longestMs / 1000)} seconds.`
 }

@@ -33,19 +33,19 @@ export function rotatePage ({ site, viewer, key, tokenPrefix, formId, fault }: R
   return page({ title: 'Rotate a key', site, viewer, width: 'narrow', again: fault !== undefined && site.paths.rotate(key.id) }, html`
     <a class="crumb" href="${site.paths.key(key.id)}">${icon('back')}Back to the key</a>
     <h1>Rotate “<bdi>${key.name}</bdi>”</h1>
-    <p class="lead">The key gets a new token; its name, access and history stay. Choose how long the present token <code>${tokenPrefix}${key.hint}</code> goes on.</p>
+    <p class="lead">The key gets a new token; its name, access and history stay the same. Choose how long the current token <code>${tokenPrefix}${key.hint}</code> still works.</p>
     ${fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${fault}</p></div>`}
     <form class="card padded stack" method="post" action="${site.paths.rotate(key.id)}">
       <fieldset class="field">
-        <legend>The present token goes on for</legend>
-        <p class="help">No time if it may have leaked; otherwise as long as you need to put the new one in place.</p>
+        <legend>The current token still works for</legend>
+        <p class="help">Choose no time if it may have leaked; otherwise as long as you need to replace it in your app.</p>
         <div class="pills">
           ${graceChoices.map(({ value, label }) => html`<label class="pill"><input type="radio" name="grace" value="${value}"${value === '86400' && html` checked`}><span>${label}</span></label>`)}
         </div>
       </fieldset>
       <fieldset class="field">
         <legend>Counted from</legend>
-        <p class="help">From the first use of the new token, nothing stops before your app has changed over; after 30 days it ends in any case.</p>
+        <p class="help">With “First use of the new token”, the current token works until your app uses the new one; it ends after at most 30 days.</p>
         <div class="pills">
           <label class="pill"><input type="radio" name="starts" value="now" checked><span>Now</span></label>
           <label class="pill"><input type="radio" name="starts" value="first_use"><span>First use of the new token</span></label>
@@ -81,7 +81,7 @@ export function keyRotatedPage (view: KeyRotatedView): Html {
       <h1>“<bdi>${key.name}</bdi>” has a new token</h1>
       <dl class="facts">
         <dt>New token</dt><dd><code>${tokenPrefix}${key.hint}</code>, ${key.expiresAt === null ? 'does not expire' : html`expires ${timeView(key.expiresAt, now)}`}</dd>
-        <dt>Token before</dt><dd><code>${tokenPrefix}${hintBefore}</code>, ${endOfBefore(view)}</dd>
+        <dt>Previous token</dt><dd><code>${tokenPrefix}${hintBefore}</code>, ${endOfBefore(view)}</dd>
       </dl>
       ${tokenOnce(view, view.isUseTold && firstUse({ use: undefined, now, askAt: site.paths.use(key.id), lookAt: site.paths.key(key.id) }))}
       <p class="actions after"><a class="button primary" href="${site.paths.key(key.id)}">Done</a></p>

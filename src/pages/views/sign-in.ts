@@ -29,12 +29,12 @@ function managementWay ({ site, workspaceId = 'default', fault }: SignInView): H
   return html`<form class="stack" method="post" action="${site.paths.signIn}">
         <div class="field">
           <label for="management-token">Management token</label>
-          <p class="help" id="token-help">The one in the file <code>management-token</code> of the data folder, or one of <code>MANAGEMENT_TOKENS</code> where that is set.</p>
+          <p class="help" id="token-help">The token in the file <code>management-token</code> in the data folder, or one of <code>MANAGEMENT_TOKENS</code> if that is set.</p>
           <input class="text mono" type="password" id="management-token" name="management_token" required autocomplete="current-password" autofocus aria-describedby="token-help"${fault !== undefined && html` aria-invalid="true"`}>
         </div>
         <div class="field">
           <label for="workspace">Workspace</label>
-          <p class="help" id="workspace-help">The one whose keys you want to see.</p>
+          <p class="help" id="workspace-help">The workspace whose keys you want to see.</p>
           <input class="text" id="workspace" name="workspace_id" value="${workspaceId}" required maxlength="128" autocomplete="off" spellcheck="false" aria-describedby="workspace-help">
         </div>
         <button class="button primary full" data-busy="Signing in…">Sign in</button>

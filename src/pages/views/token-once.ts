@@ -19,7 +19,7 @@ export function tokenOnce ({ token, configurations, hasMcpServer, site }: SetUpV
             <code id="token">${token}</code>
             ${copyButton('token', ' the key')}
           </div>
-          <p class="once">${icon('warn')}<span><strong>Copy it now: you will not see it again.</strong> It is stored nowhere, only its fingerprint is.</span></p>
+          <p class="once">${icon('warn')}<span><strong>Copy it now: you will not see it again.</strong> Only its fingerprint is stored.</span></p>
         </div>
       </section>
       <section class="card padded stack" aria-labelledby="setup-title">
@@ -32,7 +32,7 @@ export function tokenOnce ({ token, configurations, hasMcpServer, site }: SetUpV
 
 function noServer ({ hasSignIn }: Site): Html {
   if (!hasSignIn) return html`<p>It is not known here which address Claude, Cursor or another MCP client would be given. The key works already, for any HTTP client:</p>`
-  return html`<p>This service does not know an MCP server yet, so there is no address to give to Claude, Cursor or another MCP client. Whoever runs it sets <code>MCP_URL</code>, or <code>MCP_UPSTREAM_URL</code> for the gateway. The key works already, for any HTTP client:</p>`
+  return html`<p>This service does not know an MCP server yet, so there is no address to give to Claude, Cursor or another MCP client. The operator of the service can set <code>MCP_URL</code>, or <code>MCP_UPSTREAM_URL</code> for the gateway. The key already works with any HTTP client:</p>`
 }
 
 // Radio buttons and a rule in the stylesheet: they change what is shown without a script, by keyboard too.
