@@ -9,6 +9,7 @@ import { completionFor, shells, type Shell } from './completion.ts'
 import type { CreateFlags } from './create-key.ts'
 import { exitCodeOf, isHelp, problemOf, sentenceOf } from './failure.ts'
 import type { EditFlags } from './edit-key.ts'
+import type { EraseFlags } from './erase-owner.ts'
 import type { AuditFlags, CallFlags, UsageFlags } from './history.ts'
 import type { ImportFlags } from './import-keys.ts'
 import type { ListFlags } from './list-keys.ts'
@@ -49,8 +50,8 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .description('Create a key. Only its token is printed to stdout, once: TOKEN=$(navis-keys keys create …)')
     .addOption(workspace())
     .requiredOption('--name <name>', 'the name that people see')
-    .addOption(new Option('--scope <scope>', 'what the key may do').choices(Object.keys(scopes)).makeOptionMandatory())
-    .addOption(new Option('--owner <id>', 'the person or program in the workspace that owns the key').argParser(owner))
+    .addOption(scopeOption('what the key may do').makeOptionMandatory())
+    .addOption(ownerOption('the person or program in the workspace that owns the key'))
     .addOption(new Option('--expires <when>', '30d (also m, h, w), 2027-01-01 (UTC), or RFC 3339; default: never').argParser(expiry))
     .addOption(new Option('--metadata <k=v...>', 'metadata of the key').argParser(metadata))
     .addOption(json())
@@ -63,11 +64,11 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .description('List keys, newest first.')
     .addOption(workspace())
     .addOption(new Option('--status <status>', 'only keys with this status').choices(['active', 'expired', 'revoked', 'all']).default('active'))
-    .addOption(new Option('--owner <id>', 'only keys of this owner').argParser(owner))
-    .addOption(new Option('--scope <scope>', 'only keys with this scope').choices(Object.keys(scopes)))
+    .addOption(ownerOption('only keys of this owner'))
+    .addOption(scopeOption('only keys with this scope'))
     .option('--q <text>', 'only keys whose name contains this text, case-insensitive')
-    .addOption(new Option('--unused-days <n>', 'only keys that were not used for this many days').argParser(wholeNumber(1, 36_500)))
-    .addOption(new Option('--expires-within-days <n>', 'only keys that expire within this many days').argParser(wholeNumber(1, 36_500)))
+    .addOption(daysOption('--unused-days', 'only keys that were not used for this many days'))
+    .addOption(daysOption('--expires-within-days', 'only keys that expire within this many days'))
     .addOption(pageSize())
     .addOption(cursor())
     .addOption(json())
@@ -100,12 +101,8 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
       await rotateKey(await config(), keyId, flags, terminal)
     })
 
-  const revoke = command('revoke')
-    .description('Revoke a key permanently. Returns when every replica refuses it.')
-    .argument('<id>', 'the id of the key')
-    .addOption(workspace())
-    .option('--reason <text>', 'the reason, for the audit trail')
-    .addOption(json())
+  const revoke = keyCommand('revoke', 'Revoke a key permanently. Returns when every replica refuses it.')
+    .addOption(reason())
     .action(async (keyId: string, flags: RevokeFlags) => {
       const { revokeKey } = await import('./revoke-key.ts')
       await revokeKey(await config(), keyId, flags, terminal)
@@ -114,9 +111,9 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
   const revokeAll = command('revoke-all')
     .description('Revoke every key of an owner, or of the workspace. Returns when every replica refuses them.')
     .addOption(workspace())
-    .addOption(new Option('--owner <id>', 'whose keys').argParser(owner))
+    .addOption(ownerOption('whose keys'))
     .option('--everyone', 'every key of the workspace')
-    .option('--reason <text>', 'the reason, for the audit trail')
+    .addOption(reason())
     .addOption(json())
     .action(async (flags: RevokeAllFlags) => {
       const { revokeAll } = await import('./revoke-all.ts')
@@ -128,7 +125,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .argument('<file>', 'the file, or - for standard input')
     .addOption(workspace())
     .addOption(new Option('--format <format>', 'the format; default: detected from the first character').choices(['jsonl', 'csv']))
-    .addOption(new Option('--scope <scope>', 'the scope of keys that have none in the file').choices(Object.keys(scopes)))
+    .addOption(scopeOption('the scope of keys that have none in the file'))
     .addOption(json())
     .action(async (file: string, flags: ImportFlags) => {
       const { importKeys } = await import('./import-keys.ts')
@@ -138,6 +135,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
   const usage = keyCommand('usage', 'Show the usage of a key.')
     .option('--from <day>', 'the first day, such as 2027-01-31 (UTC); default: 30 days before the last')
     .option('--to <day>', 'the last day; default: today')
+    .addOption(csv())
     .action(async (keyId: string, flags: UsageFlags) => {
       const { showUsage } = await import('./history.ts')
       await showUsage(await config(), keyId, flags, terminal)
@@ -170,14 +168,24 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
   const policySet = command('set')
     .description('Replace the whole policy of a workspace: an option that is not given removes its rule.')
     .addOption(workspace())
-    .addOption(new Option('--max-lifetime-days <n>', 'maximum lifetime of a key').argParser(wholeNumber(1, policyDaysMax)))
-    .addOption(new Option('--default-lifetime-days <n>', 'lifetime of a key that is created without an expiry').argParser(wholeNumber(1, policyDaysMax)))
-    .addOption(new Option('--unused-days <n>', 'revoke a key that is not used for this long').argParser(wholeNumber(1, policyDaysMax)))
+    .addOption(daysOption('--max-lifetime-days', 'maximum lifetime of a key'))
+    .addOption(daysOption('--default-lifetime-days', 'lifetime of a key that is created without an expiry'))
+    .addOption(daysOption('--unused-days', 'revoke a key that is not used for this long'))
     .addOption(new Option('--apply <to>', 'all: also shorten the existing keys').choices(['new', 'all']).default('new'))
     .addOption(json())
     .action(async (flags: PolicyFlags) => {
       const { setPolicy } = await import('./policy.ts')
       await setPolicy(await config(), flags, terminal)
+    })
+
+  const erase = command('erase')
+    .description('Revoke every key of a person and erase the person from everything that is recorded of them. Cannot be undone.')
+    .argument('<owner>', 'the owner id of the person', owner)
+    .addOption(workspace())
+    .addOption(json())
+    .action(async (ownerId: string, flags: EraseFlags) => {
+      const { eraseOwner } = await import('./erase-owner.ts')
+      await eraseOwner(await config(), ownerId, flags, terminal)
     })
 
   const leaks = command('leaks')
@@ -193,7 +201,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
 
   const verify = command('verify')
     .description('Verify the token on standard input, as the service does. Exit status 1: the token is refused.')
-    .addOption(new Option('--scope <scope>', 'the scope that is needed').choices(Object.keys(scopes)))
+    .addOption(scopeOption('the scope that is needed'))
     .option('--address <address>', 'the address of the client')
     .addOption(json())
     .action(async (flags: VerifyFlags) => {
@@ -220,6 +228,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .addHelpText('after', settingsHelp)
     .addCommand(subcommands('keys', 'Create, find, change and revoke keys.', [create, list, get, edit, rotate, revoke, revokeAll, importing, usage]))
     .addCommand(subcommands('policy', 'Show or replace how long the keys of a workspace may live.', [policyGet, policySet]))
+    .addCommand(subcommands('people', 'Erase a person.', [erase]))
     .addCommand(audit)
     .addCommand(calls)
     .addCommand(leaks)
@@ -245,6 +254,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
       .addOption(new Option('--to <when>', 'end of the time range (exclusive)').argParser(moment))
       .addOption(pageSize())
       .addOption(cursor())
+      .addOption(csv())
       .addOption(json())
   }
 
@@ -260,6 +270,26 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
 
 function json (): Option {
   return new Option('--json', 'print JSON; errors too (RFC 9457, on stderr)')
+}
+
+function csv (): Option {
+  return new Option('--csv', 'print CSV, for a spreadsheet').conflicts('json')
+}
+
+function scopeOption (description: string): Option {
+  return new Option('--scope <scope>', description).choices(Object.keys(scopes))
+}
+
+function ownerOption (description: string): Option {
+  return new Option('--owner <id>', description).argParser(owner)
+}
+
+function daysOption (name: string, description: string): Option {
+  return new Option(`${name} <n>`, description).argParser(wholeNumber(1, policyDaysMax))
+}
+
+function reason (): Option {
+  return new Option('--reason <text>', 'the reason, for the audit trail')
 }
 
 function pageSize (): Option {

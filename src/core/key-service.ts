@@ -240,6 +240,17 @@ export class KeyService {
     return { revoked }
   }
 
+  /**
+   * Revokes every key of a person, and then takes the person out of everything that is recorded: owner, names, metadata, addresses, clients, calls, sessions, and the actor of changes. Ids of
+   * keys, days and counts stay. Rejects where a key was made meanwhile: then it has to be called again.
+   */
+  async eraseOwner ({ workspaceId, ownerId, actor }: { readonly workspaceId: string, readonly ownerId: string, readonly actor: string }): Promise<{ revoked: number, erased: number }> {
+    const { revoked } = await this.revokeWorkspace({ workspaceId, ownerId, actor })
+    const { erased, living } = await this.#store.eraseOwner({ workspaceId, ownerId, actor })
+    if (living > 0) throw unavailable('A key of this owner was made meanwhile, and is still there. Erase the owner again.')
+    return { revoked, erased }
+  }
+
   /** Newest first. */
   async audit ({ workspaceId, limit, cursor, ...filter }: Page & AuditFilter): Promise<{ entries: readonly AuditEntry[], nextCursor: string | null }> {
     if (filter.keyId !== undefined && !isUuid(filter.keyId)) return { entries: [], nextCursor: null }

@@ -202,6 +202,8 @@ export interface KeyStore {
   revoke (change: KeyChange & { readonly reason: string | undefined }): Promise<ChangedKey | undefined>
   /** Every key of the workspace at once, or every key of one owner, under one position in the log. */
   revokeWorkspace (change: { workspaceId: string, ownerId?: string | undefined, actor: string, reason: string | undefined }): Promise<RevokedKeys>
+  /** Takes a person out of everything that is recorded of keys which have ended, and ends the person's sessions. Resolves to how many keys those were, and how many live on. */
+  eraseOwner (change: { workspaceId: string, ownerId: string, actor: string }): Promise<{ erased: number, living: number }>
   listAudit (query: AuditQuery): Promise<readonly AuditEntry[]>
   /** The workspace's own; members that it does not set are null. */
   policy (workspaceId: string): Promise<Policy>

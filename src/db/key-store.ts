@@ -10,6 +10,7 @@ import { AnswerRefused } from '../core/window/store.ts'
 import { isConflict, isAway } from './outage.ts'
 import type { EventQuery, EventStore } from '../core/events.ts'
 import { listEvents, placeEvents } from './queries/events.ts'
+import { eraseOwner } from './queries/erase-owner.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
 import { importKeys } from './queries/import-keys.ts'
@@ -158,6 +159,10 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
 
   async applyPolicy (change: { workspaceId: string, actor: string }) {
     return await this.#bulk((db) => applyPolicy(db, { ...change, settings: this.#policy }))
+  }
+
+  async eraseOwner (change: { workspaceId: string, ownerId: string, actor: string }) {
+    return await this.#bulk((db) => eraseOwner(db, change), 'change')
   }
 
   async listAudit (query: AuditQuery) {

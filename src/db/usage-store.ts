@@ -9,7 +9,7 @@ import { isAway } from './outage.ts'
 import { insertCalls, listCalls } from './queries/calls.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { recordEndedUse } from './queries/tokens.ts'
-import { eraseOwner, readUsage, recordGap, recordUsage } from './queries/usage.ts'
+import { readUsage, recordGap, recordUsage } from './queries/usage.ts'
 import type { Pool } from './replaceable-pool.ts'
 
 const readMs = 3000
@@ -43,10 +43,6 @@ export class PostgresUsageStore implements UsageStore {
 
   async sharedSecret () {
     return await this.#answered((db) => readSharedSecret(db))
-  }
-
-  async erase (owner: { readonly workspaceId: string, readonly ownerId: string }) {
-    return await this.#answered((db) => eraseOwner(db, owner))
   }
 
   async recordUses (batch: UsageBatch): Promise<void> {

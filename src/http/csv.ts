@@ -23,6 +23,11 @@ export function sendCsv (request: FastifyRequest, reply: FastifyReply, { columns
     url.searchParams.set('cursor', nextCursor)
     reply.header('link', `<${url.pathname}${url.search}>; rel="next"`)
   }
-  const text = stringify(rows.map((row) => columns.map((column) => row[column] ?? '')), { header: true, columns: [...columns], escape_formulas: true })
-  return reply.type(csvType).header('vary', 'accept').serializer((body) => String(body)).send(text)
+  return reply.type(csvType).header('vary', 'accept').serializer((body) => String(body)).send(csvText(columns, rows))
+}
+
+/** Rows as CSV, a header line first. What is no text and no number is written as JSON. */
+export function csvText (columns: readonly string[], rows: ReadonlyArray<Readonly<Record<string, unknown>>>): string {
+  const cell = (value: unknown): unknown => typeof value === 'object' && value !== null ? JSON.stringify(value) : value ?? ''
+  return stringify(rows.map((row) => columns.map((column) => cell(row[column]))), { header: true, columns: [...columns], escape_formulas: true })
 }

@@ -1,6 +1,8 @@
 import { Type, type Static, type TObject, type TString } from 'typebox'
 import { KeysError } from '../core/errors.ts'
 import { eventTypes, type KeyEvent } from '../core/events.ts'
+import type { AuditEntry } from '../core/key-store.ts'
+import type { KeyUsage, ListedCall } from '../core/usage-reports.ts'
 import type { ManagedKey, RateLimit } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 
@@ -70,6 +72,33 @@ export const keyParams = Type.Object({
 export const pageQuery = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Maximum number of rows.' })),
   cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next_cursor` of the previous page, unchanged.' }))
+}
+
+/** Of a list of what happened. */
+export const timeRangeQuery = {
+  from: Type.Optional(Type.String({ format: 'date-time', description: 'The start of the time range (inclusive).' })),
+  to: Type.Optional(Type.String({ format: 'date-time', description: 'The end of the time range (exclusive).' }))
+}
+
+export function fromWireTimeRange ({ from, to }: { readonly from?: string, readonly to?: string }): { readonly from: number | undefined, readonly to: number | undefined } {
+  return { from: fromWireTime(from, '/from'), to: fromWireTime(to, '/to') }
+}
+
+export const auditColumns = ['id', 'at', 'actor', 'action', 'key_id', 'details'] as const
+export const callColumns = ['at', 'key_id', 'upstream', 'method', 'tool', 'decision', 'status', 'ms'] as const
+export const usageColumns = ['day', 'accepted', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed', 'rate_limited'] as const
+
+export function toWireAuditEntry ({ id, workspaceId, keyId, action, actor, at, details }: AuditEntry) {
+  return { id, workspace_id: workspaceId, key_id: keyId, action, actor, at: toWireTime(at), details }
+}
+
+export function toWireCall ({ at, keyId, upstream, method, tool, decision, status, ms }: ListedCall) {
+  return { at: toWireTime(at), key_id: keyId, upstream, method, tool, decision, status, ms }
+}
+
+/** A row of CSV for each day. */
+export function usageRows ({ days }: Pick<KeyUsage, 'days'>) {
+  return days.map(({ day, accepted, refused }) => ({ day, accepted, ...refused }))
 }
 
 export function toWireKey (key: ManagedKey): Static<typeof keySchema> {

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { fromWireTime, nullableInteger, nullableObject, nullableTexts, pageQuery, rateLimitSchema, toWireTime, workspaceParams } from '../http/wire.ts'
+import { sendCsv, wantsCsv } from '../http/csv.ts'
+import { auditColumns, fromWireTimeRange, nullableInteger, nullableObject, nullableTexts, pageQuery, rateLimitSchema, timeRangeQuery, toWireAuditEntry, workspaceParams } from '../http/wire.ts'
 
 const details = Type.Object({
   name: Type.Optional(Type.String()),
@@ -11,6 +12,7 @@ const details = Type.Object({
   revoked: Type.Optional(Type.Integer({ description: 'How many keys.' })),
   shortened: Type.Optional(Type.Integer({ description: 'How many keys.' })),
   imported: Type.Optional(Type.Integer({ description: 'How many keys.' })),
+  erased: Type.Optional(Type.Integer({ description: 'How many keys.' })),
   owner_id: Type.Optional(Type.String()),
   allowed_cidrs: Type.Optional(nullableTexts('null: every address.')),
   rate_limit: Type.Optional(nullableObject(rateLimitSchema, 'null: no limit.')),
@@ -27,7 +29,7 @@ const entrySchema = Type.Object({
   id: Type.String({ format: 'uuid' }),
   workspace_id: Type.String(),
   key_id: Type.Union([Type.String({ format: 'uuid' }), Type.Null()], { description: 'null: several keys, or the whole workspace.' }),
-  action: Type.String({ description: '`key.created`, `key.changed`, `key.rotated`, `key.revoked`, `key.revoked_again`, `key.leaked`, `key.token_ended`, `key.imported`, `owner.revoked`, `workspace.revoked`, `policy.changed` or `policy.applied`.' }),
+  action: Type.String({ description: '`key.created`, `key.changed`, `key.rotated`, `key.revoked`, `key.revoked_again`, `key.leaked`, `key.token_ended`, `key.imported`, `owner.revoked`, `owner.erased`, `workspace.revoked`, `policy.changed` or `policy.applied`.' }),
   actor: Type.String({ description: 'Name of the management token.' }),
   at: Type.String({ format: 'date-time' }),
   details
@@ -49,8 +51,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
       querystring: Type.Object({
         key_id: Type.Optional(Type.String({ maxLength: 64 })),
         actor: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
-        from: Type.Optional(Type.String({ format: 'date-time', description: 'The start of the time range (inclusive).' })),
-        to: Type.Optional(Type.String({ format: 'date-time', description: 'The end of the time range (exclusive).' })),
+        ...timeRangeQuery,
         ...pageQuery
       }, { additionalProperties: false }),
       response: {
@@ -58,14 +59,12 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
         ...problemAnswers(400, 401, 403, 503)
       }
     }
-  }, async function listAudit (request) {
-    const { limit = 50, cursor, key_id: keyId, actor, from, to } = request.query
-    const filter = { keyId, actor, from: fromWireTime(from, '/from'), to: fromWireTime(to, '/to') }
-    const { entries, nextCursor } = await service.audit({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
-    return {
-      entries: entries.map(({ id, workspaceId, keyId, action, actor, at, details }) =>
-        ({ id, workspace_id: workspaceId, key_id: keyId, action, actor, at: toWireTime(at), details })),
-      next_cursor: nextCursor
-    }
+  }, async function listAudit (request, reply) {
+    const { limit = 50, cursor, key_id: keyId, actor } = request.query
+    const filter = { keyId, actor, ...fromWireTimeRange(request.query) }
+    const page = await service.audit({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
+    const entries = page.entries.map(toWireAuditEntry)
+    if (wantsCsv(request)) return sendCsv(request, reply, { columns: auditColumns, rows: entries, nextCursor: page.nextCursor }) as never
+    return { entries, next_cursor: page.nextCursor }
   })
 }

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { sendCsv, wantsCsv } from '../http/csv.ts'
-import { fromWireTime, keyParams, nullable, pageQuery, toWireTime, workspaceParams } from '../http/wire.ts'
+import { callColumns, fromWireTimeRange, keyParams, nullable, pageQuery, timeRangeQuery, toWireCall, toWireTime, usageColumns, usageRows, workspaceParams } from '../http/wire.ts'
 
 const day = (description: string) => Type.Optional(Type.String({ minLength: 10, maxLength: 10, description }))
 const count = (description: string) => Type.Integer({ minimum: 0, description })
@@ -64,10 +64,7 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
   }, async function getKeyUsage (request, reply) {
     const { workspace_id: workspaceId, key_id: keyId } = request.params
     const { days, tools, last } = await reports.usage({ workspaceId, keyId, ...request.query })
-    if (wantsCsv(request)) {
-      const rows = days.map(({ day, accepted, refused }) => ({ day, accepted, ...refused }))
-      return sendCsv(request, reply, { columns: ['day', 'accepted', 'revoked', 'expired', 'insufficient_scope', 'address_not_allowed', 'rate_limited'], rows }) as never
-    }
+    if (wantsCsv(request)) return sendCsv(request, reply, { columns: usageColumns, rows: usageRows({ days }) }) as never
     return {
       days: days.map(({ day, accepted, refused }) => ({ day, accepted, refused: { ...refused } })),
       tools: tools.map((tool) => ({ ...tool })),
@@ -86,8 +83,7 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
         key_id: Type.Optional(Type.String({ maxLength: 64 })),
         tool: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
         decision: Type.Optional(Type.Enum(['passed', 'denied', 'failed'])),
-        from: Type.Optional(Type.String({ format: 'date-time', description: 'The start of the time range (inclusive).' })),
-        to: Type.Optional(Type.String({ format: 'date-time', description: 'The end of the time range (exclusive).' })),
+        ...timeRangeQuery,
         ...pageQuery
       }, { additionalProperties: false }),
       response: {
@@ -96,12 +92,11 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       }
     }
   }, async function listCalls (request, reply) {
-    const { limit = 50, cursor, key_id: keyId, tool, decision, from, to } = request.query
-    const filter = { keyId, tool, decision, from: fromWireTime(from, '/from'), to: fromWireTime(to, '/to') }
+    const { limit = 50, cursor, key_id: keyId, tool, decision } = request.query
+    const filter = { keyId, tool, decision, ...fromWireTimeRange(request.query) }
     const page = await reports.calls({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
-    const calls = page.calls.map(({ at, keyId, upstream, method, tool, decision, status, ms }) =>
-      ({ at: toWireTime(at), key_id: keyId, upstream, method, tool, decision, status, ms }))
-    if (wantsCsv(request)) return sendCsv(request, reply, { columns: ['at', 'key_id', 'upstream', 'method', 'tool', 'decision', 'status', 'ms'], rows: calls, nextCursor: page.nextCursor }) as never
+    const calls = page.calls.map(toWireCall)
+    if (wantsCsv(request)) return sendCsv(request, reply, { columns: callColumns, rows: calls, nextCursor: page.nextCursor }) as never
     return { calls, next_cursor: page.nextCursor }
   })
 }

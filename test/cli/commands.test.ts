@@ -59,6 +59,17 @@ t.test('keys of an owner are ended together, and everyone\'s only when that is s
   t.strictSame(await json(['keys', 'revoke-all', ...acme, '--everyone']), { revoked: 1 })
 })
 
+t.test('a person is erased: the keys are revoked, and nothing names the person any more', async (t) => {
+  const { cli, json, create } = await setup(t)
+  const [ada, ben] = [await create('--owner', 'auth0|ada'), await create('--owner', 'ben')]
+  t.strictSame(await json(['people', 'erase', 'auth0|ada', ...acme]), { revoked: 1, erased: 1 })
+  t.match(await json(['keys', 'get', ada.id, ...acme]), { status: 'revoked', owner_id: null, name: 'erased' })
+  t.match(await json(['keys', 'get', ben.id, ...acme]), { status: 'active', owner_id: 'ben', name: 'laptop' })
+  t.match(await cli(['people', 'erase', 'auth0|ada', ...acme]), { code: 0, stderr: /Revoked 0 keys/ })
+  t.match(await cli(['people', 'erase', ...acme]), { code: 2 })
+  t.match(await cli(['people', 'erase', '..', ...acme]), { code: 2 })
+})
+
 t.test('the policy is shown and replaced, and shortens what exists where that is said', async (t) => {
   const { cli, json, create } = await setup(t)
   const { id } = await create()
@@ -95,6 +106,13 @@ t.test('history is shown: the audit trail, calls and the use of a key', async (t
   t.strictSame((await json(['audit', ...acme, '--from', '2099-01-01'])).entries, [])
   t.strictSame(await json(['calls', ...acme, '--decision', 'denied']), { calls: [], next_cursor: null })
   t.strictSame(await json(['keys', 'usage', id, ...acme]), { days: [], tools: [], last: null })
+  const csv = async (...args: string[]) => (await cli([...args, ...acme, '--csv'])).stdout.split('\n')
+  t.equal((await csv('keys', 'usage', id))[0], 'day,accepted,revoked,expired,insufficient_scope,address_not_allowed,rate_limited')
+  t.equal((await csv('calls'))[0], 'at,key_id,upstream,method,tool,decision,status,ms')
+  const [columns, revoked] = await csv('audit', '--key', id)
+  t.equal(columns, 'id,at,actor,action,key_id,details')
+  t.match(revoked, new RegExp(`^[0-9a-f-]{36},[^,]+Z,cli,key\\.revoked,${id},"\\{.*\\}"$`))
+  t.match(await cli(['audit', ...acme, '--csv', '--json']), { code: 2 })
   t.match(await cli(['keys', 'usage', id, ...acme, '--from', 'yesterday']), { code: 1, stderr: /day such as/ })
 })
 

@@ -5,7 +5,7 @@ import { servePages } from './support/pages.ts'
 import { create, scriptedForce, signIn } from './support/steps.ts'
 
 const browser = await startBrowser(t)
-const emulations = (['light', 'dark'] as const).flatMap((colorScheme) => [1280, 768, 380].map((width) => ({ colorScheme, width })))
+const emulations = [...(['light', 'dark'] as const).flatMap((colorScheme) => [1280, 380].map((width) => ({ colorScheme, width }))), { colorScheme: 'dark' as const, width: 768 }]
 
 t.test('axe finds nothing in any state, light and dark, wide and narrow, and nothing is wider than the window', async (t) => {
   const scripted = scriptedForce()

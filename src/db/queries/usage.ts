@@ -113,20 +113,3 @@ export async function pruneUsage (db: Database, { days, rowsMax }: { readonly da
     select ((select count(*) from old_days) + (select count(*) from old_tools) + (select count(*) from old_batches))::int as gone`)
   return row?.gone ?? 0
 }
-
-/** Erases where and with what the keys of an owner were used, whom they called, and whose they are. Keys and their history stay, without the person. */
-export async function eraseOwner (db: Database, { workspaceId, ownerId }: { readonly workspaceId: string, readonly ownerId: string }): Promise<{ keys: number }> {
-  const { keys, keyUsage, usageTools, calls } = db.tables
-  const [row] = await db.execute<{ keys: number, [column: string]: unknown }>(sql`
-    with theirs as materialized (
-      select id from ${keys} where workspace_id = ${workspaceId} and owner_id = ${ownerId}
-    ), uses as (
-      update ${keyUsage} as usage set address = null, client = null from theirs where usage.key_id = theirs.id
-    ), tools as (
-      delete from ${usageTools} as usage using theirs where usage.key_id = theirs.id
-    ), called as (
-      delete from ${calls} as calls using theirs where calls.key_id = theirs.id
-    )
-    select count(*)::int as keys from theirs`)
-  return { keys: row?.keys ?? 0 }
-}

@@ -104,6 +104,7 @@ const actions: Readonly<Record<string, string>> = {
   'key.leaked': 'Reported as leaked',
   'key.token_ended': 'The previous token ended',
   'owner.revoked': 'All keys of an owner revoked',
+  'owner.erased': 'An owner erased',
   'workspace.revoked': 'All keys revoked',
   'policy.changed': 'Policy changed',
   'policy.applied': 'Policy applied to all keys'

@@ -1,0 +1,15 @@
+import type { Config } from '../config/config.ts'
+import { printJson, type Terminal } from './terminal.ts'
+import { withKeys } from './with-keys.ts'
+
+export interface EraseFlags {
+  readonly workspace: string
+  readonly json?: true
+}
+
+/** Returns when the person's keys are refused everywhere and nothing of the person is recorded any more. */
+export async function eraseOwner (config: Config, ownerId: string, { workspace, json }: EraseFlags, terminal: Terminal): Promise<void> {
+  const { revoked, erased } = await withKeys(config, { mayBeNew: false }, async ({ service }) => await service.eraseOwner({ workspaceId: workspace, ownerId, actor: 'cli' }))
+  if (json) printJson(terminal, { revoked, erased })
+  else terminal.writeError(`Revoked ${revoked} keys in workspace ${workspace}, and erased the owner from ${erased}; in force on every replica.\n`)
+}

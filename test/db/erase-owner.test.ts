@@ -1,0 +1,49 @@
+import postgres from 'postgres'
+import t from 'tap'
+import { openKeys } from '../../src/engine/open-keys.ts'
+import { freshDatabase } from '../support/servers.ts'
+
+const ownerId = 'auth0|ada-5f2c'
+const actor = `user:${ownerId}`
+
+t.test('a person who is erased stands in no row of any table any more; other people and the counts stay', async (t) => {
+  const databaseUrl = await freshDatabase(t)
+  const keys = await openKeys({ databaseUrl })
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} })
+  t.teardown(async () => { await Promise.all([keys.close(), sql.end({ timeout: 2 })]) })
+  const { service, policies } = keys
+  const make = async (owner: string, name: string) => (await service.create({ workspaceId: 'acme', actor: `user:${owner}`, ownerId: owner, name, scope: 'mcp:read', metadata: { mail: `${name}@example.com` } })).key.id
+  const [laptop, phone, others] = [await make(ownerId, 'ada-lovelace'), await make(ownerId, 'ada-phone'), await make('ben', 'ben-laptop')]
+  await service.update({ workspaceId: 'acme', keyId: laptop, actor, name: 'ada-renamed' })
+  await service.revoke({ workspaceId: 'acme', keyId: phone, actor, reason: 'ada-lost it' })
+  await service.revoke({ workspaceId: 'acme', keyId: others, actor, reason: 'unused' })
+  await policies.set({ workspaceId: 'acme', actor, policy: { maxLifetimeDays: 90, defaultLifetimeDays: null, unusedDays: null }, apply: 'all' })
+  for (const id of [laptop, others]) {
+    await sql`insert into navis_keys.key_usage (key_id, last_used_at, address, client) values (${id}, now(), '192.0.2.7', 'ada-client/1')`
+    await sql`insert into navis_keys.usage_days (key_id, day, accepted) values (${id}, current_date, 5)`
+  }
+  await sql`insert into navis_keys.usage_tools (key_id, day, tool, calls, denied, failed) values (${laptop}, current_date, 'ada-diary', 1, 0, 0)`
+  await sql`insert into navis_keys.sessions (digest, workspace_id, owner_id, person_name, actor, admin, ends_at) values (sha256('x'), 'acme', ${ownerId}, 'Ada Lovelace', ${actor}, false, now() + interval '1 hour')`
+  const tables = await sql<Array<{ name: string }>>`select table_name as name from information_schema.tables where table_schema = 'navis_keys'`
+  const naming = async (text: string) => {
+    const found: string[] = []
+    for (const { name } of tables) {
+      const [row] = await sql`select count(*)::int as rows from navis_keys.${sql(name)} as one where one::text ilike ${`%${text}%`}`
+      if (row!['rows'] > 0) found.push(name)
+    }
+    return found.sort()
+  }
+  t.same(await naming('ada-'), ['audit', 'events', 'key_usage', 'keys', 'policies', 'sessions', 'usage_tools'])
+  await sql`update navis_keys.key_usage set client = 'curl/8' where key_id = ${others}`
+
+  t.same(await service.eraseOwner({ workspaceId: 'acme', ownerId, actor: 'cli' }), { revoked: 1, erased: 2 })
+  t.same(await naming('ada-'), [])
+  t.same(await naming('lovelace'), [])
+  t.match(await service.get({ workspaceId: 'acme', keyId: laptop }), { status: 'revoked', ownerId: null, name: 'erased', createdBy: 'erased', revokedBy: 'cli' })
+  t.match(await service.get({ workspaceId: 'acme', keyId: others }), { status: 'revoked', ownerId: 'ben', name: 'ben-laptop', createdBy: 'user:ben', revokedBy: 'erased', revokeReason: 'unused', metadata: { mail: 'ben-laptop@example.com' } })
+  t.match((await keys.reports.usage({ workspaceId: 'acme', keyId: laptop })), { days: [{ accepted: 5 }], tools: [], last: { address: null, client: null } })
+  t.match((await keys.reports.usage({ workspaceId: 'acme', keyId: others })), { last: { address: '192.0.2.7', client: 'curl/8' } })
+  const { entries } = await service.audit({ workspaceId: 'acme', limit: 50 })
+  t.match(entries[0], { action: 'owner.erased', actor: 'cli', details: { erased: 2 } })
+  t.match((await keys.events.list({ after: undefined, limit: 50 })).events.filter(({ keyId }) => keyId === laptop), [{ key: { ownerId: null, name: 'erased', metadata: {} } }, { type: 'key.updated' }])
+})
