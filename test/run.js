@@ -175,9 +175,10 @@ function memoryDir () {
 async function build () {
   const [status] = await once(spawn('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' }), 'close')
   if (status !== 0) giveUp()
-  // The compiler leaves what it made of a source that is gone.
+  // The compiler leaves what it made of a source that is gone. What the build has joined has no source here.
   for (const file of filesIn(join(root, 'dist'), '.js')) {
-    if (!existsSync(join(root, 'src', relative(join(root, 'dist'), file).replace(/js$/, 'ts')))) rmSync(file)
+    const path = relative(join(root, 'dist'), file)
+    if (!path.startsWith('joined') && !existsSync(join(root, 'src', path.replace(/js$/, 'ts')))) rmSync(file)
   }
 }
 
