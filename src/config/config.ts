@@ -21,7 +21,7 @@ export type LogLevel = Settings['LOG_LEVEL']
 export interface Config {
   readonly host: string
   readonly port: number
-  /** Unset: what those who run the service ask is on `port`. */
+  /** Unset: livez, readyz and metrics are on `port`. */
   readonly metricsPort: number | undefined
   /** Unset: the embedded Postgres in `dataDir`. */
   readonly databaseUrl: string | undefined
@@ -48,7 +48,7 @@ export interface Config {
   readonly unknownTokensPerMinute: number
   readonly memoryEntriesMax: number
   readonly tokenPrefix: string
-  /** Other beginnings of tokens that work. */
+  /** Other prefixes of accepted tokens. */
   readonly tokenPrefixesAccepted: readonly string[]
   /** How long keys may live, everywhere. */
   readonly policy: Policy
@@ -56,7 +56,7 @@ export interface Config {
   readonly retention: Retention
   /** Where GitHub's public keys are: a path or a URL. */
   readonly leaksGithubKeys: string
-  /** Absent: nobody is told what happens to keys. */
+  /** Absent: no events are sent. */
   readonly webhooks?: WebhooksConfig
   /** Empty: none. */
   readonly apiKeyHeader: string
@@ -70,7 +70,7 @@ export interface Config {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Settings that the service does not start with. Names each setting and what to do; never shows a value. */
+/** Invalid settings: the service does not start. Names each setting and what to do; never shows a value. */
 export class ConfigError extends Error {
   readonly faults: readonly string[]
 
@@ -148,7 +148,7 @@ export function readConfig (environment: Environment): Config {
   return config
 }
 
-/** What no setting can be blamed for alone, and what JSON Schema cannot say. */
+/** Faults that concern several settings, and rules that JSON Schema cannot express. */
 function faultsBetween (config: Config, values: Settings): string[] {
   const { databaseUrl, managementTokens, serviceTokens, trustedProxies } = config
   const faults: string[] = []
@@ -233,7 +233,7 @@ function mustBe (name: SettingName): string {
   return `${name} must be ${notesOf(name).advice}.`
 }
 
-// A range of every address would let anyone choose the address that the limits count.
+// With a range of all addresses, any client could choose the address that limits count.
 function isNarrowRange (text: string): boolean {
   const [address = '', bits, ...rest] = text.split('/')
   const family = isIP(address)
@@ -241,7 +241,7 @@ function isNarrowRange (text: string): boolean {
   return bits === undefined || (/^[1-9][0-9]{0,2}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
 }
 
-// The conditions of the specification; what is exported and how, the SDK reads itself.
+// The conditions of the OpenTelemetry specification. The SDK reads the other variables itself.
 function isTraced ({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }: Settings, environment: Environment): boolean {
   if (environment['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || environment['OTEL_TRACES_EXPORTER'] === 'none') return false
   return [endpoint, environment['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']].some((url) => url !== undefined && url !== '')

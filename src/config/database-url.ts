@@ -8,8 +8,8 @@ interface DatabaseUrl {
 }
 
 /**
- * One URL of DATABASE_URL and the settings of its parts, which count more. What comes from a file that can be read again stands in it as the
- * file's name, so that a password that is rotated needs no restart.
+ * One URL from DATABASE_URL and the settings of its parts, which take precedence. Values from files are in it as the names of the
+ * files, so that a rotated password needs no restart.
  */
 export function readDatabaseUrl (values: Settings, environment: Readonly<Record<string, string | undefined>>): DatabaseUrl {
   const { DATABASE_URL: base, DATABASE_HOST: host } = values

@@ -36,7 +36,7 @@ interface GatewayConfig {
 }
 
 const name = /^[a-z0-9][a-z0-9-]{0,62}$/
-// Shorter ones could not be kept out of logs by their value.
+// The scrubber cannot remove shorter values from logs: they would match ordinary text.
 const token = /^[!-~]{8,4096}$/
 
 /** The settings of the MCP gateway, as far as they concern each other. Never shows a value but an upstream's name. */

@@ -7,7 +7,7 @@ interface GreetingOptions {
   readonly tokenPath: string | undefined
 }
 
-/** What people read who have started the service in a terminal, without settings. The command in it works when pasted. */
+/** Printed when the service was started in a terminal without settings. The command in it can be pasted. */
 export function greeting ({ address, dataDir, tokenPath }: GreetingOptions): string {
   const url = urlOf(address)
   const lines = [`Navis Keys listens on ${url} and keeps its data in ${dataDir}.`]
@@ -24,7 +24,7 @@ export function greeting ({ address, dataDir, tokenPath }: GreetingOptions): str
   return `\n${lines.join('\n')}\n\n`
 }
 
-// Nobody can connect to the address that stands for all of them.
+// Clients cannot connect to the wildcard address.
 function urlOf ({ address, family, port }: AddressInfo): string {
   const reachable = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address
   return `http://${family === 'IPv6' && reachable === address ? `[${reachable}]` : reachable}:${port}`

@@ -7,7 +7,7 @@ export function managementTokenPath (dataDir: string): string {
   return join(dataDir, 'management-token')
 }
 
-/** The management token of a data folder; makes one the first time. Only for who holds the folder's lock. */
+/** The management token of a data folder; creates it the first time. The caller must hold the lock of the folder. */
 export function openManagementToken (dataDir: string): string {
   const path = managementTokenPath(dataDir)
   try {
@@ -22,7 +22,7 @@ export function openManagementToken (dataDir: string): string {
   return token
 }
 
-// Renamed into place when it is on the disk: a crash leaves the whole token or none.
+// Synced to disk, then renamed: after a crash there is the whole token or none.
 function writeWhole (path: string, text: string): void {
   const draft = `${path}.draft`
   const file = openSync(draft, 'w', 0o600)

@@ -49,7 +49,7 @@ export function readPagesConfig (values: Settings): { pages: PagesConfig, faults
   }
 }
 
-/** What of it must never be seen in a log. */
+/** The parts that must never appear in a log. */
 export function pageSecrets ({ signIn }: PagesConfig): string[] {
   return signIn.way === 'provider' && signIn.options.clientSecret !== undefined ? [signIn.options.clientSecret] : []
 }
@@ -57,7 +57,7 @@ export function pageSecrets ({ signIn }: PagesConfig): string[] {
 function signInOf (values: Settings): PagesConfig['signIn'] {
   const { OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId } = values
   if (issuer !== undefined && clientId !== undefined) return { way: 'provider', options: optionsOf(values, issuer, clientId) }
-  // Whoever runs it on a database of their own has people, and people have a provider. The management token opens every workspace.
+  // With DATABASE_URL the management token is no sign-in: it would open every workspace.
   return { way: values.DATABASE_URL === undefined ? 'management-token' : 'off' }
 }
 
@@ -71,7 +71,7 @@ function optionsOf (values: Settings, issuer: string, clientId: string): OpenIdS
   }
 }
 
-// What does not come out of it as it went in is no origin: it could end the policy that it is written into.
+// The text is written into a Content-Security-Policy: anything but a canonical origin could end the directive.
 function isOrigin (text: string): boolean {
   return URL.canParse(text) && new URL(text).origin === text && isTrustworthy(text)
 }

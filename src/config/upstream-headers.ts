@@ -1,7 +1,7 @@
-// What HTTP, MCP and the gateway itself say in every request.
+// Headers that HTTP, MCP and the gateway set themselves.
 const reserved = /^(?:authorization|host|connection|keep-alive|transfer-encoding|te|trailer|upgrade|expect|accept|accept-encoding|last-event-id|content-.*|proxy-.*|mcp-.*|x-navis-.*)$/
 const name = /^[a-z0-9][a-z0-9-]{0,63}$/
-// Shorter ones could not be kept out of logs by their value.
+// The scrubber cannot remove shorter values from logs: they would match ordinary text.
 const value = /^[!-~](?:[ -~]{6,4094})[!-~]$/
 
 interface UpstreamHeaders {

@@ -3,7 +3,7 @@ import { faultOfWebhookUrl } from '../core/webhook-address.ts'
 import { partsOf } from './parts-of.ts'
 import type { Settings } from './settings.ts'
 
-/** Who is told what happens to keys. */
+/** The receivers of events. */
 export interface WebhooksConfig {
   readonly urls: readonly string[]
   readonly secrets: readonly string[]
@@ -40,10 +40,10 @@ export function readWebhooksConfig (values: Settings): { webhooks?: WebhooksConf
   return { ...urls.length > 0 && { webhooks: { urls, secrets, allowedCidrs } }, faults }
 }
 
-// A receiver may have nothing but its path to know a caller by.
+// Some receivers identify a caller only by the path of the URL, so the path is a secret.
 const pathMin = 20
 
-/** What of it must never be seen in a log. */
+/** The parts that must never appear in a log. */
 export function webhookSecrets ({ urls, secrets }: WebhooksConfig): string[] {
   const paths = urls.map((url) => new URL(url)).map(({ pathname, search }) => pathname + search).filter((path) => path.length >= pathMin)
   return [...secrets.flatMap((text) => [text, text.slice('whsec_'.length)]), ...paths]

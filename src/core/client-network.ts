@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net'
 
 /**
- * Whom a budget is counted against: an IPv4 address itself; of an IPv6 address its /64, since whoever has one address
- * of such a network has all of them.
+ * The network that a budget is counted for: an IPv4 address, or the /64 of an IPv6 address, because a client usually controls
+ * its whole /64.
  */
 export function clientNetwork (address: string): string {
   if (!address.includes(':')) return address

@@ -1,4 +1,4 @@
-/** Time, handed in. Nothing in `core/` or `tiers/` reads a clock of its own. */
+/** The source of time. Code in `core/` and `tiers/` gets a `Clock` and reads no other clock. */
 export interface Clock {
   /** Milliseconds on a clock that never goes back and that no administrator can set. For every decision. */
   monotonicMs (): number

@@ -6,15 +6,15 @@ const placeBytes = 8 + 16
 const sealBytes = 16
 
 /**
- * Cursors of lists: the place of the last row shown, sealed so that nobody can make one up, and bound to the list that
- * it was made for, so that one of another workspace is worth nothing.
+ * Cursors of lists: the place of the last row, with an HMAC, so that clients cannot invent one, and bound to its list,
+ * so that a cursor of another workspace is refused.
  */
 export class CursorSeal {
   readonly #key: Buffer
 
   /** `secret` is shared by the replicas: a page may be asked of any of them. */
   constructor (secret: Uint8Array) {
-    // A key of its own: what signs rows in Redis never signs anything that a stranger can choose.
+    // A separate key: the key that signs rows in Redis never signs input of clients.
     this.#key = createHmac('sha256', secret).update('navis-keys cursor').digest()
   }
 
@@ -27,7 +27,7 @@ export class CursorSeal {
 
   open (cursor: string, list: readonly string[]): Place {
     const bytes = Buffer.from(cursor, 'base64url')
-    // Base64 has spare bits in its last character: only the spelling that was given out counts.
+    // The last base64 character has unused bits: only the canonical spelling is accepted.
     if (bytes.length !== placeBytes + sealBytes || bytes.toString('base64url') !== cursor) throw invalidCursor()
     const place = bytes.subarray(0, placeBytes)
     if (!timingSafeEqual(bytes.subarray(placeBytes), this.#sealOf(place, list))) throw invalidCursor()

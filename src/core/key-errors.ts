@@ -1,7 +1,7 @@
 import { KeysError, type ErrorCode, type Fault } from './errors.ts'
 import type { ExpiryFault } from './key-store.ts'
 
-/** What people who manage keys are told when something cannot be done. */
+/** Errors for people and programs that manage keys. */
 
 export function invalid (faults: readonly Fault[]): KeysError {
   return new KeysError('invalid_request', { detail: 'Invalid request; see "errors".', faults })

@@ -3,8 +3,8 @@ import type { Scope } from './scopes.ts'
 declare const digestBrand: unique symbol
 
 /**
- * SHA-256 of a whole token: 32 bytes as a string of 32 Latin-1 characters, which is the quickest thing that a
- * `Map` can be asked for. Only `digestOf` makes one from a token, only a driver makes one from stored bytes.
+ * SHA-256 of a whole token: 32 bytes as a string of 32 Latin-1 characters, which is the fastest key for a
+ * `Map`. Only `digestOf` makes one from a token, only a driver makes one from stored bytes.
  */
 export type Digest = string & { readonly [digestBrand]: true }
 
@@ -27,7 +27,7 @@ export interface RateLimit {
   readonly windowSeconds: number
 }
 
-/** What few keys have. In one place, so that a key without any costs a verification one comparison. */
+/** Properties that few keys have, in one object, so that other keys cost one comparison. */
 export interface KeyLimits {
   /** When this token ends although its key goes on, because the key was rotated; milliseconds since the epoch. */
   readonly tokenEndsAt: number | null

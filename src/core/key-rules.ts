@@ -6,21 +6,20 @@ import type { TokenFormat } from './token.ts'
 
 // Patterns are regular expressions with the `u` flag, as JSON Schema reads them.
 // Neither control characters nor lone surrogates: Postgres takes no NUL, and JSON in Postgres no lone surrogate.
-// Nor what turns the direction of writing: a name with it looks like another one.
+// No bidirectional control characters: with them a name can look like another name.
 const character = '[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]'
-// A name that nobody can see is none.
+// A name must have at least one visible character.
 const visible = '[\\p{L}\\p{N}\\p{P}\\p{S}]'
 
 export const rules = {
-  // In a path, clients and proxies take . and .. for something else.
+  // Clients and proxies normalize . and .. in a path.
   id: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@-]{1,128}$', says: '1 to 128 characters, each one of A-Z a-z 0-9 . _ : @ -, and not only dots' },
-  // What identity providers really give: auth0|abc, ada+test@example.com, base64.
+  // Subjects of identity providers: auth0|abc, ada+test@example.com, base64.
   ownerId: { pattern: '^(?!\\.+$)[A-Za-z0-9._:@|+/=~-]{1,128}$', says: '1 to 128 characters, each one of A-Z a-z 0-9 . _ : @ | + / = ~ -, and not only dots' },
   name: { pattern: `^(?=.*${visible})${character}{1,100}$`, says: '1 to 100 characters, at least one of them visible, without control characters and bidirectional control characters' },
   reason: { pattern: `^${character}{0,200}$`, says: 'at most 200 characters, without control characters and bidirectional control characters' },
   text: { pattern: `^${character}*$`, says: 'text without control characters and bidirectional control characters' },
-  // Hexadecimal, base64 or base64url: the forms that other systems keep digests in.
-  // Not base64url: a token of ours, pasted where its digest belongs, could be taken for one and be kept.
+  // Hexadecimal or base64. Not base64url: a token that is pasted instead of its digest could match it and would be stored.
   digest: { pattern: '^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=?)$', says: 'the SHA-256 of the whole token, 32 bytes: 64 hexadecimal digits, or 43 or 44 characters of base64' },
   hint: { pattern: '^[A-Za-z0-9._~+/=-]{4}…[A-Za-z0-9._~+/=-]{4}$', says: 'the first four characters of the token after its prefix, the character … and the last four, such as 3kTq…B3x9; or omitted' },
   importKeysMax: 1000,

@@ -171,8 +171,8 @@ export class KeyService {
   }
 
   /**
-   * Whatever narrows is in force on every replica when this returns, like a revocation. That is decided by what is asked for: where the key is
-   * like that already, whoever asked for it first may still be waiting, or may have died waiting (R8 a).
+   * A restriction is in force on every replica when this returns, like a revocation. This also waits if the key already has the
+   * requested values: the first request for them may still be waiting, or its replica may have died (R8 a).
    */
   async update (wanted: UpdateKey): Promise<ManagedKey> {
     this.#assertSound(wanted)
@@ -222,8 +222,8 @@ export class KeyService {
   }
 
   /**
-   * Returns when every replica refuses the key, also where it is revoked already: whoever revoked it first may still
-   * be waiting, or may have died waiting.
+   * Returns when every replica refuses the key, also if it is already revoked: the first revocation may still
+   * be waiting, or its replica may have died.
    */
   async revoke ({ workspaceId, keyId, actor, reason }: KeyName & { readonly actor: string, readonly reason?: string | undefined }): Promise<void> {
     this.#assertSound({ reason })

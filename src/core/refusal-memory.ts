@@ -14,8 +14,8 @@ interface Refusal {
 }
 
 /**
- * Refusals that the primary gave a moment ago, so that a client that repeats itself does not cost a statement each
- * time. In memory only and for a moment only: anyone can invent tokens, and an absence is never logged.
+ * Recent refusals of the primary, so that a client that repeats a request does not cost a statement each
+ * time. Kept only in memory and only briefly: anyone can invent tokens, and the revocation log does not record new keys.
  */
 export class RefusalMemory {
   readonly #ttlMs: number

@@ -2,7 +2,7 @@ import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Person } from './person.ts'
 
 export interface SessionLimits {
-  /** A session ends when it is unused for this long. */
+  /** Milliseconds without use after which a session ends. */
   readonly idleMs: number
   /** And in any case this long after signing in; rights that the provider takes away end here at the latest. */
   readonly lifetimeMs: number

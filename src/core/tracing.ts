@@ -3,7 +3,7 @@ import type { Force } from './window/trust.ts'
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 
-/** Whoever wants to know what leaves the process: which stores and upstreams were asked, and for how long. */
+/** Records requests to stores and upstreams as spans. */
 export interface Tracing {
   /** Runs `work` within a span that ends with it, and with its error if it rejects. No attribute may hold a token or a digest. */
   span<T>(name: string, attributes: SpanAttributes, work: () => Promise<T>): Promise<T>

@@ -43,7 +43,7 @@ const defaultDays = 30
 const daysMax = 400
 const dayMs = 86_400_000
 
-/** "Was this key used after the leak, from where, and what did it call?" */
+/** Answers whether a key was used, from where, and what it called. */
 export class UsageReports {
   readonly #store: UsageStore
   readonly #today: () => number

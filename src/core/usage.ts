@@ -260,7 +260,7 @@ export class UsageBatcher {
     use.user = { address: address === undefined ? undefined : keptOf(address, this.#addresses), client: this.#cleaned(client) ?? use.user?.client }
   }
 
-  // The text comes from the caller: it is kept only if it is short and printable and holds no token.
+  // The caller chooses the text: it is stored only if it is short, printable and contains no token.
   #cleaned (text: string | undefined): string | undefined {
     if (text === undefined || !/^[\x20-\x7e]+$/.test(text) || this.#holdsToken(text)) return undefined
     return text.slice(0, textMax)

@@ -117,7 +117,7 @@ export class Verifier {
   }
 
   /**
-   * The verdict on a token: at once when memory can answer, else as a promise, so that a hit costs none. Never throws;
+   * The verdict on a token: synchronously if memory can answer, otherwise as a promise. Never throws;
    * the promise rejects with `unavailable` when the answer is not known right now, within a second, and with
    * `too_many_unknown_tokens` when the client has used up its budget and there is no place, or no key, for this token.
    */

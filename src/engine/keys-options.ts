@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { KeysOptions } from './open-keys.ts'
 
-// A host application hands these in; no setting names them.
+// Only a host application passes these; there is no setting for them.
 type HandedIn = 'db' | 'redis' | 'log' | 'clock' | 'tracing'
 
 /** Every option of the engine that a setting decides. An option that is renamed, or added without a setting, does not compile. */

@@ -1,22 +1,22 @@
 import { isRepeated } from './repeated-header.ts'
 import { refusals, type Refusal } from './refusals.ts'
 
-/** What is looked at of a request: node's own, so that nothing has been merged or dropped yet. */
+/** Node's own request: Fastify has not merged or dropped headers yet. */
 interface RawRequest {
   readonly url?: string | undefined
   readonly headers: Readonly<Record<string, string | string[] | undefined>> & { readonly authorization?: string | undefined }
   readonly rawHeaders: readonly string[]
 }
 
-/** Tells what is shaped like a token: `TokenFormat`. */
+/** Finds text in the form of a token: `TokenFormat`. */
 interface TokenShape {
   foundIn (text: string): boolean
 }
 
-/** Reads the token that a request presents, or why there is none to look at. */
+/** Returns the token that a request presents, or a refusal. */
 export type PresentedToken = (request: RawRequest) => string | Refusal
 
-/** The header beside `Authorization` unless another is set. */
+/** The default of `API_KEY_HEADER`. */
 export const defaultKeyHeader = 'x-api-key'
 
 /**
@@ -33,7 +33,7 @@ export function presentedToken (tokens: TokenShape, header: string = defaultKeyH
     if (token === refusals.tokenInQuery) return token
     if (isRepeated(name, request.rawHeaders)) return refusals.twoTokens
     const second = typeof value === 'string' ? value.replace(/^bearer +/i, '') : ''
-    // No bearer token: another scheme may be meant for a proxy on the way.
+    // `Authorization` may have another scheme that is meant for a proxy.
     if (token !== refusals.noToken && token !== second) return typeof token === 'string' ? refusals.twoTokens : token
     return withoutPlaceholder(second)
   }
@@ -42,7 +42,7 @@ export function presentedToken (tokens: TokenShape, header: string = defaultKeyH
 const placeholder = /^(?:\$\{[^}]*\}|\$[A-Za-z_]\w*|\{\{?[^}]*\}?\}|<[^>]*>|%\w+%|\S*(?:REPLACE|YOUR[_-]?(?:API[_-]?)?(?:KEY|TOKEN))\S*)$/i
 const dollar = 0x24
 
-// Only what is too short for a token, or begins as none does, is looked at closely: this is on the way of every request.
+// Runs on every request: the expression is tried only on texts that are shorter than a token or begin with `$`.
 function withoutPlaceholder (token: string | Refusal): string | Refusal {
   if (typeof token !== 'string' || (token.length >= 40 && token.charCodeAt(0) > dollar)) return token
   return placeholder.test(token) ? refusals.placeholder : token
@@ -63,7 +63,7 @@ function tokenOfAuthorization (request: RawRequest, tokens: TokenShape, hasOther
   return header.startsWith('Bearer ') && !header.includes(' ', 7) ? header.slice(7) : tokenOfUnusual(header, tokens)
 }
 
-// Also asked for by RFC 7235, though rarely seen: another case, more than one space.
+// RFC 7235 also allows another case and more than one space.
 function tokenOfUnusual (header: string, tokens: TokenShape): string | Refusal {
   const [, token] = /^bearer +([^\s,]+) *$/i.exec(header) ?? []
   if (token !== undefined) return token
@@ -72,8 +72,8 @@ function tokenOfUnusual (header: string, tokens: TokenShape): string | Refusal {
 }
 
 /**
- * Whether a token travels in a query string, where logs and histories keep it. A parameter called `token` may be the
- * application's own, so beside a proper header only what is certainly meant for us counts.
+ * Whether a query string contains a token, which logs and browser histories would keep. With an Authorization header, a parameter named `token`
+ * may belong to the application, so then only text in the form of our tokens counts.
  */
 function holdsToken (query: string, hasHeader: boolean, tokens: TokenShape): boolean {
   if (/(?:^|&)access_token=/i.test(query)) return true

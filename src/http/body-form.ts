@@ -7,7 +7,7 @@ const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const parameter = new RegExp(`[ \\t]*;[ \\t]*(?:(${token})=(${token}|"(?:[^"\\\\]|\\\\.)*"))?`, 'y')
 const mediaType = new RegExp(`${token}/${token}`, 'y')
 
-/** Why the form that a body is said to have is none that is read here. */
+/** The refusal for the Content-Type and Content-Encoding of a body; `undefined`: the body can be read. */
 export function formRefusal ({ raw }: FastifyRequest): KeysError | undefined {
   const { headers, rawHeaders } = raw
   if (isRepeated('content-type', rawHeaders)) return unsupported('There is more than one Content-Type header. Send one.')
@@ -15,7 +15,7 @@ export function formRefusal ({ raw }: FastifyRequest): KeysError | undefined {
   return namesUtf8(headers['content-type'] ?? '') ? undefined : unsupported('Send the body in UTF-8, with a Content-Type such as application/json; charset=utf-8.')
 }
 
-/** What the bytes of a body say. Bytes that are no UTF-8 are refused: replaced by others, they would be stored as something that nobody sent. */
+/** Decodes a body. Invalid UTF-8 is refused: decoding would replace bytes, and the result would differ from what the client sent. */
 export function textOf (body: Buffer): string {
   if (!isUtf8(body)) throw new KeysError('invalid_request', { detail: 'The body is not valid UTF-8.' })
   const text = body.toString('utf8')

@@ -7,12 +7,12 @@ const refusals: Readonly<Record<string, { code: ErrorCode, detail: string }>> = 
   HPE_HEADER_OVERFLOW: { code: 'headers_too_large', detail: 'All headers together must be at most 16 KiB.' },
   ERR_HTTP_REQUEST_TIMEOUT: { code: 'request_timeout', detail: 'The request did not arrive in time. Send it without pauses.' }
 }
-// For the answer to arrive: closing at once would reset the connection while the client still sends, and the answer could be lost.
+// Closing at once would reset the connection while the client still sends, and the answer could be lost.
 const lingerMs = 1000
 const unreadable = { code: 'invalid_request', detail: 'This is not a valid HTTP/1.1 request.' } as const
 
 /**
- * Answers what the HTTP parser refuses before there is a request. The error holds the bytes that came in: it is neither shown nor logged.
+ * Answers requests that the HTTP parser rejects. The error contains the received bytes, so it is neither shown nor logged.
  */
 export function refuseAtSocket (error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable || socket.destroyed) {
@@ -32,6 +32,6 @@ export function refuseAtSocket (error: Error & { code?: string }, socket: Socket
     '',
     body
   ].join('\r\n'))
-  // A client that ignores the end and goes on sending, a byte now and then, would keep the descriptor for ever.
+  // A client that ignores the end and keeps sending single bytes would hold the descriptor without limit.
   setTimeout(() => { socket.destroy() }, lingerMs).unref()
 }

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 
 export const csvType = 'text/csv; charset=utf-8'
 
-/** Whether the client would rather have a spreadsheet than JSON: it names `text/csv` and not JSON. */
+/** Whether the client prefers CSV: its Accept header names `text/csv` and not JSON. */
 export function wantsCsv (request: FastifyRequest): boolean {
   const accept = String(request.headers.accept ?? '').toLowerCase()
   return accept.includes('text/csv') && !accept.includes('json')

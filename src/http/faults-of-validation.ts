@@ -13,7 +13,7 @@ export function faultsOfValidation (errors: readonly FastifySchemaValidationErro
   return faults.filter(({ pointer }) => !seen.has(pointer) && seen.add(pointer)).slice(0, faultsMax)
 }
 
-// Whoever sent something did not mean the branch of nothing, and that no branch fits says nothing beside why.
+// A union reports one error per branch. Errors of the null branch, and of the union itself, add nothing to the others.
 function isOfOtherBranch ({ keyword, params }: FastifySchemaValidationError): boolean {
   return keyword === 'anyOf' || (keyword === 'type' && (params['type'] === 'null' || params['type'] === 'undefined'))
 }

@@ -14,9 +14,9 @@ interface GithubKeysOptions {
 }
 
 const freshMs = 3_600_000
-// For a while old keys are better than none: GitHub changes them rarely, and one that is unknown is looked for again.
+// GitHub rarely changes its keys, so old keys are used while new ones cannot be read; an unknown key causes another read.
 const staleMs = 24 * 3_600_000
-// An unknown identifier has the keys read again, but not at everyone's wish.
+// An unknown key identifier causes another read. Callers choose the identifier, so such reads are limited.
 const againMs = 60_000
 const bytesMax = 256 * 1024
 
@@ -44,7 +44,7 @@ export class GithubKeys {
     const known = this.#keys.get(identifier)
     if (known !== undefined && age < freshMs) return known
     if (known === undefined && age < againMs) return undefined
-    // Those who ask at once share one reading; a source that has just failed is not asked by everybody.
+    // Concurrent callers share one read, and after a failure the next read waits.
     if (this.#reading !== undefined || now - this.#triedAt >= againMs || age === Infinity) await this.#read(now)
     if (now - this.#readAt < freshMs) return this.#keys.get(identifier)
     if (known !== undefined && age < staleMs) return known

@@ -11,8 +11,8 @@ interface LoggerOptions {
 }
 
 /**
- * A logger whose every line is scrubbed by value, last thing before it is written: redaction by path misses what stands inside a
- * text, a URL or the message of an error.
+ * Scrubs every line by value just before it is written: redaction by path misses secrets inside
+ * texts, URLs and messages of errors.
  */
 export function createLogger ({ level, scrubber, destination = process.stdout }: LoggerOptions): Logger {
   return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) }, serializers: { err: describeError, error: describeError } }, {
@@ -20,14 +20,14 @@ export function createLogger ({ level, scrubber, destination = process.stdout }:
   })
 }
 
-/** Where lines go: JSON as it is, or `pretty` for people, which is what `auto` makes of a terminal. */
+/** The destination of log lines: JSON, or `pretty` for people; `auto` means `pretty` on a terminal. */
 export async function openLogDestination (format: 'auto' | 'pretty' | 'json', output: NodeJS.WriteStream = process.stdout): Promise<DestinationStream> {
   if (format === 'json' || (format === 'auto' && !output.isTTY)) return output
   const { default: pretty } = await import('pino-pretty')
   return pretty({ destination: output, colorize: output.isTTY, translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l', singleLine: true, sync: true })
 }
 
-// The message of a query's error holds the query's parameters; that of the driver below it does not.
+// The message of a DrizzleQueryError contains the parameters; the message of the driver's error does not.
 function describeError (error: unknown): unknown {
   if (!(error instanceof Error)) return String(error)
   const cause = error.cause instanceof Error ? error.cause : undefined
@@ -44,17 +44,17 @@ function describeError (error: unknown): unknown {
 const series = randomBytes(6).toString('base64url')
 let count = 0
 
-/** An id of our own for every request: one that a client sends could be anything, also a token. */
+/** A new id for every request. An id from the client is not used: it could be any text, even a token. */
 export function requestId (): string {
   return `${series}-${++count}`
 }
 
-/** For what is said about one request. Made when there is something to say: nearly all requests end without a word. */
+/** The logger of one request. Created on first use, because nearly all requests log nothing. */
 export function logOf ({ server, id }: FastifyRequest): FastifyBaseLogger {
   return server.log.child({ reqId: id })
 }
 
-/** One line a request, with the route's pattern in the place of the URL, and no headers. Probes and scrapes at debug. */
+/** Logs one line per request, with the route pattern instead of the URL, and without headers. Probes and scrapes are logged at debug. */
 export const accessLog = fp(async (app) => {
   const log = app.log as Logger
   if (!log.isLevelEnabled('info')) return

@@ -13,7 +13,7 @@ export interface Telemetry {
   close (): Promise<void>
 }
 
-// A collector that is away must not hold the end of the process.
+// An unavailable collector must not delay the end of the process.
 const closeTimeoutMs = 1000
 
 /** Starts it; only where `OTEL_…` variables ask for it, since loading it alone takes a while. */
@@ -56,7 +56,7 @@ export function openTelemetry (version: string): Telemetry {
         const route = request.routeOptions.url
         if (route !== undefined && probes.has(route)) return done()
         const parent = propagation.extract(ROOT_CONTEXT, request.headers)
-        // Never the path as it came: anything can stand in it.
+        // Never the path of the request: it can contain any text.
         const span = tracer.startSpan(`${request.method} ${route ?? 'unknown'}`, {
           kind: SpanKind.SERVER,
           attributes: { 'http.request.method': request.method, ...route !== undefined && { 'http.route': route }, 'navis_keys.request_id': request.id }
@@ -75,7 +75,7 @@ export function openTelemetry (version: string): Telemetry {
   }
 }
 
-// By its code alone: the message of a driver's error can hold a statement's parameters.
+// Only its code: the message of a driver's error can contain the parameters of a statement.
 function failed (span: Span, error: unknown): void {
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
   span.setStatus({ code: SpanStatusCode.ERROR })

@@ -5,10 +5,10 @@ import type { RateDecision } from '../core/rate-limiter.ts'
 import type { Reason, Verdict } from '../core/verdict.ts'
 import { meanings, problemDocument, problemType } from './problem-document.ts'
 
-/** A whole answer: it needs no error handler, no serializer and no settings of the application that it is given in. */
+/** A complete answer, independent of the error handler, serializer and settings of the host application. */
 export interface Refusal {
   readonly status: number
-  /** What programs test, and what people read: the body has both. */
+  /** The body has a code for programs and texts for people. */
   readonly code: RefusalCode
   readonly detail: string
   readonly headers: Readonly<Record<string, string>>
@@ -45,7 +45,7 @@ function answer ({ status, title, code, detail }: { status: number, title: strin
 }
 
 export const refusals = {
-  // RFC 6750, section 3.1: who sent no credentials is told of no error.
+  // RFC 6750, section 3.1: without credentials the challenge has no error.
   noToken: refusal({
     status: 401,
     title: 'No token',
@@ -83,7 +83,7 @@ const refusedTokens: Readonly<Record<Exclude<Reason, 'insufficient_scope'>, Refu
     detail: addressNotAllowed,
     challenge: `${realm}, error="address_not_allowed", error_description="${addressNotAllowed}"`
   }),
-  // Where how long to wait is not known: `/v1/verify` tells the reason alone.
+  // `/v1/verify` returns only the reason, so the time to wait is not known.
   rate_limited: tooManyRequests('The key is used too often. Try again later.', { 'retry-after': '1' })
 }
 
@@ -120,7 +120,7 @@ function tooManyRequests (detail: string, headers: Readonly<Record<string, strin
   return answer({ status: 429, title: 'Rate limited', code: 'rate_limited', detail }, headers)
 }
 
-/** What a refused verdict is to a client that presents a token itself. */
+/** The answer to a client whose own token was refused. */
 export function refusalOfVerdict ({ reason, scope, rate }: Exclude<Verdict, { valid: true }>): Refusal {
   return reason === 'rate_limited' && rate !== undefined ? rateLimited(rate) : refusalFor(reason, scope)
 }
@@ -129,7 +129,7 @@ export function refusalFor (reason: Reason, scope: Scope | undefined): Refusal {
   return reason === 'insufficient_scope' ? tooLittleScope[scope ?? 'mcp:read'] : refusedTokens[reason]
 }
 
-/** What is answered when verification rejected, and there is no verdict: the token may well be good. */
+/** The answer when verification failed without a verdict: the token may be valid. */
 export function failureFor (thrown: unknown): Refusal {
   const error = thrown instanceof KeysError ? thrown : unavailable('It is not known right now whether the token is valid. Try again.', thrown)
   const known = failures.get(error)
@@ -145,7 +145,7 @@ export function failureFor (thrown: unknown): Refusal {
   return failure
 }
 
-// Some errors are thrown again and again: those of a flood.
+// During a flood the same error object is thrown many times.
 const failures = new WeakMap<KeysError, Refusal>()
 
 export function refuseRequest (reply: FastifyReply, { status, headers, body }: Refusal): void {

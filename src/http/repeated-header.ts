@@ -1,4 +1,4 @@
-/** Whether a request has a header, named in lower case, more than once. Node keeps the first of two and drops the other: whoever is in front of us may have believed that other one. */
+/** Whether a request has a header, named in lower case, more than once. Node keeps the first and drops the second, but a proxy in front may have used the second. */
 export function isRepeated (name: string, rawHeaders: readonly string[]): boolean {
   let times = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {

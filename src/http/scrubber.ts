@@ -4,11 +4,11 @@ const redacted = '[redacted]'
 
 interface ScrubberOptions {
   readonly tokenPrefix: string
-  /** Other beginnings of tokens. None. */
+  /** Other prefixes of tokens. None. */
   readonly tokenPrefixesAccepted?: readonly string[]
-  /** Texts that must never be seen: management and service secrets. */
+  /** Texts that must never appear: management and service secrets. */
   readonly secrets: readonly string[]
-  /** URLs whose passwords must never be seen. */
+  /** URLs whose passwords must never appear. */
   readonly urls?: ReadonlyArray<string | undefined>
 }
 
@@ -57,7 +57,7 @@ function spellingsOf (secret: string): string[] {
 }
 
 function passwordsOf (url = ''): string[] {
-  // By their places and not as a URL: several hosts make it one that URL cannot read.
+  // Not parsed with URL, which cannot read several hosts.
   const found = [/^[a-z+]+:\/\/[^:@/?#]*:([^@/?#]*)@/i.exec(url)?.[1], /[?&]sentinel_password=([^&#]*)/.exec(url)?.[1]]
   return found.flatMap((password = '') => {
     // Short ones are words that logs are full of, and where they stand in a URL they are known by their place.

@@ -20,7 +20,7 @@ interface WebhookReceiverOptions {
   readonly timeoutMs?: number
 }
 
-// Answers are not read: an answer that has a body so long is cut off.
+// Answers are not read. An answer with a longer body is cut off.
 const bodyBytesMax = 16 * 1024
 const idleMs = 4000
 const secretPrefix = 'whsec_'
@@ -89,7 +89,7 @@ export class WebhookReceiver implements Receiver {
     })
   }
 
-  // Every address that a name has is looked at, each time that a connection is made: what a name leads to can change.
+  // Every address of a host name is checked at each connection, because DNS answers can change.
   readonly #lookup: LookupFunction = (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
       if (error !== null) return callback(error, '')
@@ -104,7 +104,7 @@ export class WebhookReceiver implements Receiver {
 
 const addressForbidden = 'ADDRESS_NOT_ALLOWED'
 
-// Whole seconds alone: few servers send a date, and the back-off is there anyway.
+// Only whole seconds: few servers send a date, and there is a back-off anyway.
 function delayOf (retryAfter: string | undefined): number | undefined {
   return retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) * 1000 : undefined
 }

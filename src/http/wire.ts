@@ -6,9 +6,9 @@ import type { KeyUsage, ListedCall } from '../core/usage-reports.ts'
 import type { ManagedKey, RateLimit } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 
-/** What keys look like on the wire. Never made from the table: a new column would be a new leak. */
+/** The wire format of keys. Never derived from the table: a new column would leak. */
 const time = (description: string) => Type.String({ format: 'date-time', description })
-// Not a union: answers are written by functions made from these schemas, and a union is told apart by a validator, each time.
+// Not a union: the compiled serializer would run a validator on each value to choose the branch.
 export const nullable = <T extends TString>(schema: T) => Type.Unsafe<string | null>({ ...schema, type: ['string', 'null'] })
 
 export const scopeSchema = Type.Enum(['mcp:read', 'mcp:write'], { description: '`mcp:write` implies `mcp:read`.' })
@@ -21,7 +21,7 @@ export const rateLimitSchema = Type.Object({
 
 const previousTokenSchema = Type.Object({ hint: Type.String(), ends_at: time('The latest time. A grace that begins at the first use of the new token may end it earlier.') })
 
-// Not unions with null, for the same reason; the type says that null may stand here.
+// Not unions with null, for the same reason.
 export const nullableObject = <T extends TObject>(schema: T, description: string) => Type.Unsafe<Static<T> | null>({ ...schema, type: ['object', 'null'], description })
 export const nullableTexts = (description: string) => Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' }, description })
 export const nullableInteger = (description: string) => Type.Unsafe<number | null>({ type: ['integer', 'null'], description })
@@ -60,7 +60,7 @@ export const eventSchema = Type.Object({
   })
 }, { title: 'Event' })
 
-/** Where the client is that presented a token to the asker. */
+/** The address of the client that presented the token to the calling service. */
 export const addressSchema = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })], { description: 'The address of the client that presented the token. Without it, a key with a list of addresses is refused.' })
 
 export const workspaceParams = Type.Object({ workspace_id: Type.String({ pattern: rules.id.pattern }) })
@@ -149,7 +149,7 @@ export function fromWireRateLimit <T extends null | undefined> (limit: Static<ty
 export function fromWireTime <T extends null | undefined> (text: string | T, pointer = '/expires_at'): number | T {
   if (typeof text !== 'string') return text
   const ms = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d/.test(text) ? Date.parse(text) : NaN
-  // A leap second has the right shape, yet no clock here can show it.
+  // A leap second matches the pattern, but Date cannot represent it.
   if (!Number.isFinite(ms)) {
     throw new KeysError('invalid_request', { detail: 'Invalid time; see "errors".', faults: [{ pointer, detail: 'Must be a time such as 2027-01-31T12:00:00Z.' }] })
   }

@@ -60,11 +60,11 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   if (options.keys === undefined && options.retention === undefined) app.log.info(noUpkeep)
   const { verifier, tokens } = keys
   const presented = presentedToken(tokens, options.apiKeyHeader)
-  // Of this instance: two in one context must not take the key of one for that of the other.
+  // One symbol per instance: two instances in one context must not mix up their keys.
   const verified = Symbol('navis-keys.verified')
   type Verified = FastifyRequest & { [verified]?: ApiKey | undefined }
 
-  // Node leaves out the headers beyond a count, a second Authorization among them; their bytes are bounded anyway.
+  // Node drops headers over a maximum count, which could hide a second Authorization header. The size of all headers is limited anyway.
   app.server.maxHeadersCount ??= 0
   app.decorate(names.keys, keys)
   app.decorateRequest(verified, undefined)

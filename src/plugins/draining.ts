@@ -14,13 +14,13 @@ declare module 'fastify' {
   }
 }
 
-// A client learns from its next answer that a kept connection ends. One that has nothing to ask gets this long, then its
-// connection is closed: later is better, because a request that is sent at that very moment is lost.
+// A client learns from its next answer that its kept connection ends. An idle connection is closed after this time; a request
+// that is sent at that moment is lost, so a later time is better.
 const idleMaxMs = 3000
 const lookEveryMs = 50
 
 /**
- * The last plugin to be registered: what other plugins do before connections are closed, such as ending streams, must not wait for the clients of
+ * Must be registered last: the close hooks of other plugins, such as ending streams, must not wait for clients with
  * kept connections.
  */
 export const draining = fp(async (app) => {
@@ -31,7 +31,7 @@ export const draining = fp(async (app) => {
   app.decorate('drain', () => {
     if (isDraining) return
     isDraining = true
-    // Listeners of the server and no hook: they cost nothing before, and see also what Fastify refuses by itself.
+    // Server listeners instead of hooks: they cost nothing until the service drains, and also see requests that Fastify itself refuses.
     app.server.prependListener('request', closeAfterAnswer)
     app.server.prependListener('checkContinue', closeAfterAnswer)
     for (const { raw } of app.openReplies()) if (!raw.headersSent) raw.shouldKeepAlive = false

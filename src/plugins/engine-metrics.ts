@@ -142,7 +142,7 @@ export function registerEngineMetrics (registry: Registry, reading: () => Readin
           const { stats, window } = reading()
           const samples = read(stats, window)
           for (const { labels, value } of samples) this.set(labels, value)
-          // A gauge without labels is 0 from the start: one that has no value yet must not be there. One with labels has none to name.
+          // prom-client shows a gauge without labels as 0 from the start. A gauge that has no value yet must be absent.
           if (samples.length > 0) return
           if (labelNames.length === 0) this.remove()
           else this.reset()

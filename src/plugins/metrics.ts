@@ -5,14 +5,14 @@ import { registerEngineMetrics, type Reading } from './engine-metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Where plugins with figures of their own register them. */
+    /** Other plugins register their metrics here. */
     readonly metricsRegistry: Registry
     /** Everything that is measured, in Prometheus' text format; at most a second old. */
     metrics (): Promise<Buffer>
   }
 }
 
-// Their names are not allowed for gauges, and they walk through every open connection.
+// These default metrics have names that are not allowed for gauges, and they visit every open connection.
 const leftOut = ['handles', 'requests', 'resources'].flatMap((what) => [`nodejs_active_${what}`, `nodejs_active_${what}_total`])
 
 /** Counts requests by the pattern of their route, never by URL, and shows the engine's counters beside them. */

@@ -55,7 +55,7 @@ export const openapi = fp(async (app) => {
       }
     },
     refResolver: { buildLocalReference: (schema, _base, _fragment, i) => String(schema['$id'] ?? `def-${i}`) },
-    // The framework knows schemas and paths. What it does not know, or OpenAPI has no place for, is mended in one place.
+    // `complete` adds everything that the framework does not know or OpenAPI cannot express.
     transformObject: (document) => 'openapiObject' in document ? complete(document.openapiObject as object) as object : document.swaggerObject
   })
 }, { name: 'openapi', fastify: '5.x' })

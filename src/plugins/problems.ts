@@ -7,7 +7,7 @@ import { allowedMethods, type RouteMap } from '../http/allowed-methods.ts'
 import { logOf } from '../http/logging.ts'
 import { meanings, problemDocument, problemType } from '../http/problem-document.ts'
 
-/** Turns whatever goes wrong into problem+json (RFC 9457). What nobody foresaw is an opaque 500 whose cause is only logged. */
+/** Turns every error into problem+json (RFC 9457). An unexpected error is an opaque 500 whose cause is only logged. */
 export const problems = fp(async (app) => {
   const routes: RouteMap = new Map()
   app.addHook('onRoute', ({ url, method }) => {
@@ -24,7 +24,7 @@ export const problems = fp(async (app) => {
   })
 }, { name: 'problems', fastify: '5.x' })
 
-/** Also for what Fastify refuses before any route is found, such as a broken URL. */
+/** Also handles errors before routing, such as an invalid URL. */
 export function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = toKeysError(error, request)
   if (problem.code === 'internal') logOf(request).error({ err: error }, 'unforeseen error')

@@ -11,9 +11,9 @@ export interface RequestEnd {
   readonly route: string | undefined
   /** From the first look at the request to the last byte of the answer, in milliseconds. */
   readonly elapsedMs: number
-  /** `undefined`: its client went away before it was told. */
+  /** `undefined`: the client disconnected before the status was sent. */
   readonly status: number | undefined
-  /** `false`: its client went away before it had the whole answer, as those of streams do. */
+  /** `false`: the client disconnected before the end of the answer, as clients of streams do. */
   readonly isAnswered: boolean
 }
 
@@ -52,7 +52,7 @@ export const requestEnd = fp(async (app) => {
   app.decorateReply('beganAt', 0)
   app.decorateReply('route', '')
 
-  // `request.routeOptions` is made anew whenever it is looked at, with all there is to know of a route.
+  // Each access to `request.routeOptions` builds a new object with all route options, which is slow.
   app.addHook('onRoute', (options) => {
     const { url, onRequest = [] } = options
     options.onRequest = [(_request, reply, done) => { reply.route = url; done() }, ...[onRequest].flat()]
@@ -96,7 +96,7 @@ export const requestEnd = fp(async (app) => {
   function end (reply: FastifyReply, isAnswered: boolean): void {
     const elapsedMs = performance.now() - reply.beganAt
     const { request } = reply
-    // A hook that answers before those of the route have run leaves no pattern.
+    // If an earlier hook answers, the hooks of the route have not run and the pattern is missing.
     const route = reply.route === '' ? request.routeOptions.url : reply.route
     const status = isAnswered || reply.raw.headersSent ? reply.statusCode : undefined
     const ending = { request, reply, route, elapsedMs, status, isAnswered }

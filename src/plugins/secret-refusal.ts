@@ -5,7 +5,7 @@ import type { Scrubber } from '../http/scrubber.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Refuses a credential in the query string: URLs end up in logs and histories everywhere. */
+    /** Refuses a credential in the query string: logs and browser histories keep URLs. */
     refuseQueryCredentials: onRequestHookHandler
     /** Whether there is a token, or a configured secret, in a text. */
     holdsSecret (text: string): boolean

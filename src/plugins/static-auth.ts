@@ -7,16 +7,16 @@ import { isRepeated } from '../http/repeated-header.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Refuses whoever holds no management token. */
+    /** Refuses requests without a management token. */
     requireManagement: onRequestHookHandler
-    /** Refuses whoever holds neither a service nor a management token. */
+    /** Refuses requests without a service or management token. */
     requireService: onRequestHookHandler
     /**
-     * The same for OAuth clients: also lets `client_secret_basic` (RFC 6749, section 2.3.1) pass, and whoever may still send `client_secret_post` in the body. The
-     * body's turn comes with `requireServiceClientInBody`.
+     * The same for OAuth clients: also accepts `client_secret_basic` (RFC 6749, section 2.3.1), and lets form requests pass that may have `client_secret_post` in the body;
+     * `requireServiceClientInBody` checks those.
      */
     requireServiceClient: onRequestHookHandler
-    /** Refuses whoever has not sent a credential in a header by now, nor in `client_id` and `client_secret` of the body. */
+    /** Refuses requests that have no credential, neither in a header nor in `client_id` and `client_secret` of the body. */
     requireServiceClientInBody: preValidationHookHandler
   }
   interface FastifyRequest {
@@ -43,7 +43,7 @@ interface Holder {
   readonly digest: Buffer
 }
 
-/** The static credentials of people and services that manage and ask about keys. Keys are no such credential. */
+/** The static credentials of people and services that manage or verify keys. An API key is not accepted as such a credential. */
 export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, serviceTokens, tokenPrefixes }) => {
   const holders: Holder[] = [
     ...managementTokens.map(({ name, secret }) => ({ name, manages: true, digest: digestOf(secret) })),
@@ -70,7 +70,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
     return (request, reply, done) => {
       if (isRepeated('authorization', request.raw.rawHeaders)) return done(twoCredentials())
       const { authorization = '' } = request.headers
-      // The library answers in a later turn, when the body has come in already and has to be kept: who is right goes on at once.
+      // bearer-auth resolves in a later turn, by which time Node has buffered the body. Accept known holders synchronously.
       const holder = authorization.startsWith('Bearer ') ? holderOf(authorization.slice(7), holders) : undefined
       if (holder !== undefined && (holder.manages || !mustManage)) {
         request.actor = holder.name
@@ -84,7 +84,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
   app.decorate('requireService', requireService)
   app.decorate('requireServiceClient', function (request, reply, done) {
     const { authorization } = request.headers
-    // Only a form can hold a credential: whoever sends anything else is refused before the body is read.
+    // Only a form can contain a credential: other content types are refused before the body is read.
     if (authorization === undefined && isForm(request.headers['content-type'])) return done()
     if (authorization === undefined || !/^basic /i.test(authorization) || isRepeated('authorization', request.raw.rawHeaders)) return requireService.call(app, request, reply, done)
     const { id, secret } = basicOf(authorization)
@@ -105,7 +105,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
   })
 }, { name: 'static-auth', fastify: '5.x' })
 
-// Every holder is compared, and digests have one length: the time tells neither which one it was nor how much of it was right.
+// Compares all holders, with digests of equal length: the time reveals neither the holder nor a partial match.
 function holderOf (presented: string, holders: readonly Holder[]): Holder | undefined {
   presentedDigest.write(hash('sha256', presented, 'binary'), 'latin1')
   let found: Holder | undefined
@@ -125,7 +125,7 @@ function isForm (contentType: string | undefined): boolean {
   return contentType !== undefined && /^application\/x-www-form-urlencoded(?:[ \t]*;|$)/i.test(contentType)
 }
 
-// RFC 6749, section 2.3.1: both are form-encoded before they are put together. What cannot be decoded fits no holder.
+// RFC 6749, section 2.3.1: both parts are form-encoded. A text that cannot be decoded matches no holder.
 function basicOf (authorization: string): { readonly id: string, readonly secret: string } {
   const text = Buffer.from(authorization.slice('basic '.length).trim(), 'base64').toString('utf8')
   const colon = text.indexOf(':')

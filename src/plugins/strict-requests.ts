@@ -28,7 +28,7 @@ export const strictRequests = fp(async (app) => {
     const refusal = formRefusal(request)
     if (refusal !== undefined) return done(refusal)
     const text = textOf(body)
-    // Many clients name the content type of a body that they do not send.
+    // Many clients send a Content-Type without a body.
     if (text === '' && request.routeOptions.config.bodyMayBeLeftOut === true) done(null, undefined)
     else {
       const { depth, members } = outlineOf(text)
@@ -41,18 +41,18 @@ export const strictRequests = fp(async (app) => {
     }
   })
 
-  // RFC 9112, section 3.2. Node keeps the first of two, and a proxy in front may have believed the other.
+  // RFC 9112, section 3.2. Node keeps the first Host header, but a proxy in front may have used the second.
   app.addHook('onRequest', (request, _reply, done) => {
     done(isRepeated('host', request.raw.rawHeaders) ? new KeysError('invalid_request', { detail: 'There is more than one Host header. Send one.' }) : undefined)
   })
   app.server.on('checkContinue', askForBodyWhenRead)
   app.addHook('onClose', async () => { app.server.off('checkContinue', askForBodyWhenRead) })
 
-  /** `Expect: 100-continue`: the client is asked for its body when somebody begins to read it, which is after its credential was found good. */
+  /** `Expect: 100-continue`: the client is asked for its body when reading begins, which is after its credential was accepted. */
   function askForBodyWhenRead (request: IncomingMessage, answer: ServerResponse): void {
     const { shouldKeepAlive } = answer
     const read = request._read
-    // Refused without its body, the client may still send it, or not: the connection cannot be used again.
+    // After a refusal the client may or may not still send the body, so the connection cannot be reused.
     answer.shouldKeepAlive = false
     request._read = (size) => {
       request._read = read
@@ -77,14 +77,14 @@ function validatorOf ({ schema, httpPart }: { readonly schema: unknown, readonly
   }
 }
 
-/** Conversion takes 2.5, 0x10 and 1e2 for whole numbers. */
+/** The type conversion would accept 2.5, 0x10 and 1e2 as whole numbers. */
 function plainIntegers (schema: unknown, validate: Validate): Validate {
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
   const names = Object.keys(properties).filter((name) => properties[name]?.type === 'integer')
   return (value) => {
     const query = value as Readonly<Record<string, unknown>>
     const wrong = names.find((name) => typeof query[name] === 'string' && !/^\d+$/.test(query[name]))
-    // Not a number to any converter, so that the fault reads like that of any other text.
+    // No converter reads this as a number, so the error is the same as for any other text.
     return validate(wrong === undefined ? query : { ...query, [wrong]: 'no integer' })
   }
 }
@@ -106,7 +106,7 @@ function doubled (): KeysError {
   return new KeysError('invalid_request', { detail: 'An object in the body has the same field twice. Send each field once.' })
 }
 
-/** How deep a JSON text is nested, and how many members its objects have together. Before it is parsed: all that walks through the result may then recurse. */
+/** How deep a JSON text is nested, and how many members its objects have together. Checked before parsing, so that code that walks through the result may recurse. */
 function outlineOf (text: string): { readonly depth: number, readonly members: number } {
   let open = 0
   let depth = 0
@@ -130,7 +130,7 @@ function outlineOf (text: string): { readonly depth: number, readonly members: n
   return { depth, members }
 }
 
-// Of two members with one name a parser keeps one: then there are fewer than the text has.
+// JSON.parse keeps one of two members with the same name: then the value has fewer members than the text.
 function membersIn (value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0
   const values = Object.values(value)

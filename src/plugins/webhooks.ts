@@ -10,7 +10,7 @@ export interface WebhooksOptions {
   readonly allowedCidrs: readonly string[]
 }
 
-/** Sends what happens to keys to the URLs of the settings, and counts it. */
+/** Sends events to the URLs of the settings, and counts deliveries. */
 export const webhooks = fp<WebhooksOptions>(async (app, { urls, secrets, allowedCidrs }) => {
   const { apiKeys: keys, metricsRegistry } = app
   const receivers = urls.map((url) => new WebhookReceiver({ url, secrets, allowedCidrs }))
