@@ -21,7 +21,7 @@ export class RedisServer {
 
   static async start ({ args = [] }: RedisOptions = {}): Promise<RedisServer> {
     const process = new ServerProcess({ name: 'redis' })
-    const server = new RedisServer(await freePort(), process, args)
+    const server = new RedisServer(await freePort(args.includes('--cluster-enabled') ? { busOffset: 10_000 } : {}), process, args)
     try {
       await server.start()
     } catch (error) {

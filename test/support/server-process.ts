@@ -170,15 +170,21 @@ function startGuard (dir: string): ChildProcess {
   return guard
 }
 
-/** A free loopback port outside the range from which the system takes ports for outgoing connections, so that a server can come back to it. */
-export async function freePort (): Promise<number> {
+/**
+ * A free loopback port outside the range from which the system takes ports for outgoing connections, so that a server can come back to it.
+ * `busOffset`: the port that lies so far above is free as well, as a node of a Redis Cluster needs it.
+ */
+export async function freePort ({ busOffset = 0 } = {}): Promise<number> {
   for (;;) {
-    const port = 12_000 + Math.floor(Math.random() * 20_000)
-    const free = await new Promise<boolean>((resolve) => {
-      const server = createServer()
-      server.once('error', () => { resolve(false) })
-      server.listen(port, '127.0.0.1', () => { server.close(() => { resolve(true) }) })
-    })
-    if (free) return port
+    const port = 12_000 + Math.floor(Math.random() * (20_000 - busOffset))
+    if (await isFree(port) && (busOffset === 0 || await isFree(port + busOffset))) return port
   }
+}
+
+async function isFree (port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => { resolve(false) })
+    server.listen(port, '127.0.0.1', () => { server.close(() => { resolve(true) }) })
+  })
 }

@@ -36,14 +36,16 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
   /** A limited key is used, and its bucket in Redis with it: two replicas share it, one alone needs no Redis. */
   const limits = async () => {
     const other = await openKeys({ databaseUrl, redisUrl, redisCaFile })
-    t.teardown(() => other.close())
-    await until(() => keys.window.snapshot().members === 2, { timeoutMs: 15_000 })
-    const { token } = await keys.service.create({ workspaceId: 'w', actor: 'test', name: 'n', scope: 'mcp:read', rateLimit: { requests: 100, windowSeconds: 3600 } })
-    const before = keys.stats().rates.settlements
-    const isValid = async () => (await keys.verifier.verify(token, { scope: 'mcp:read' })).valid
-    for (let i = 0; i < 20; i++) t.equal(await isValid(), true)
-    await until(() => keys.stats().rates.settlements > before, { timeoutMs: 15_000 })
-    t.equal(keys.stats().rates.failures, 0)
+    try {
+      await until(() => keys.window.snapshot().members === 2, { timeoutMs: 15_000 })
+      const { token } = await keys.service.create({ workspaceId: 'w', actor: 'test', name: 'n', scope: 'mcp:read', rateLimit: { requests: 100, windowSeconds: 3600 } })
+      const before = keys.stats().rates.settlements
+      for (let i = 0; i < 20; i++) t.equal((await keys.verifier.verify(token, { scope: 'mcp:read' })).valid, true)
+      await until(() => keys.stats().rates.settlements > before, { timeoutMs: 15_000 })
+      t.equal(keys.stats().rates.failures, 0)
+    } finally {
+      await other.close()
+    }
   }
   const told = (code: string) => lines.filter((line) => line.includes(`"failure":"${code}"`)).length
   return { keys, written, revokes, limits, told, lines }
