@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -170,6 +170,27 @@ t.test('bash completes commands, and options after the arguments of a command', 
   among('navis-keys keys rotate some-id --workspace acme', '--grace-seconds', '--json')
   among('navis-keys policy set', '--max-lifetime-days')
   t.notOk(complete('navis-keys keys').includes('audit'))
+})
+
+const without = (shell: string): string | false => spawnSync(shell, ['-c', 'true']).status !== 0 && `${shell} is not installed`
+
+t.test('zsh completes commands and options', { skip: without('zsh') }, async (t) => {
+  const { stdout } = await runCliProcess(['completion', 'zsh'], {})
+  // The function as zsh would call it, with what it would show printed.
+  const complete = (...words: string[]) => execFileSync('zsh', ['-fc', `compdef () {}; _describe () { print -l -- \${(P)2} }\n${stdout}\nwords=(navis-keys ${words.join(' ')} ''); CURRENT=\${#words}; _navis_keys`], { encoding: 'utf8' }).split('\n').map((line) => line.split(':')[0])
+  t.ok(['keys', 'people', 'policy', 'audit'].every((word) => complete().includes(word)))
+  t.ok(['create', 'revoke-all'].every((word) => complete('keys').includes(word)))
+  t.ok(complete('keys', 'rotate', 'some-id', '--workspace', 'acme').includes('--grace-seconds'))
+  t.notOk(complete('keys').includes('audit'))
+})
+
+t.test('fish completes commands and options', { skip: without('fish') }, async (t) => {
+  const { stdout } = await runCliProcess(['completion', 'fish'], {})
+  const complete = (line: string) => execFileSync('fish', ['--no-config', '-c', `${stdout}\ncomplete -C '${line}'`], { encoding: 'utf8' }).split('\n').map((one) => one.split('\t')[0])
+  t.ok(['keys', 'people', 'policy', 'audit'].every((word) => complete('navis-keys ').includes(word)))
+  t.same(complete('navis-keys keys rev'), ['revoke', 'revoke-all', ''])
+  t.same(complete('navis-keys keys rotate some-id --grace-se'), ['--grace-seconds', ''])
+  t.notOk(complete('navis-keys keys ').includes('audit'))
 })
 
 t.test('the scripts of zsh and fish name every command and option', async (t) => {
