@@ -56,6 +56,17 @@ t.test('an application that leaves the upkeep to others is told so when it start
   await until(async () => (await client`select from navis_keys.events`).length === 0, { timeoutMs: 25_000 })
 })
 
+t.test('a key with a list of addresses opens a route from these alone: 403 that says so from any other', async (t) => {
+  const { app } = await setup(t)
+  const { token } = await app.apiKeys.service.create({ workspaceId: 'w1', actor: 'test', name: 'n', scope: 'mcp:read', allowedCidrs: ['192.0.2.0/24', '2001:db8::/32'] })
+  const from = async (remoteAddress: string) => await app.inject({ url: '/things', remoteAddress, headers: { authorization: `Bearer ${token}`, 'x-forwarded-for': '192.0.2.7' } })
+  for (const address of ['192.0.2.7', '::ffff:192.0.2.7', '2001:db8::1']) t.equal((await from(address)).statusCode, 200, address)
+  for (const address of ['198.51.100.7', '::ffff:198.51.100.7', '2001:db9::1']) {
+    const answer = await from(address)
+    t.match([answer.statusCode, answer.json(), answer.headers['www-authenticate']], [403, { code: 'address_not_allowed' }, /error="address_not_allowed"/], address)
+  }
+})
+
 t.test('an Authorization header in every shape', async (t) => {
   const { app, make, get } = await setup(t)
   const { token } = await make('mcp:read')
