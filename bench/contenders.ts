@@ -27,15 +27,15 @@ interface Common extends Keys {
   readonly sequential?: boolean
 }
 
-/** A Fastify application without us; `hook`: it reads the header of each request. */
-export function bare ({ name, title, tokensFile, hook = false }: Omit<Common, 'databaseUrl'> & { readonly hook?: boolean }): Contender {
+/** A Fastify application without us; `hook`: it reads the header of each request; `spinUs`: it does nothing for so many microseconds. */
+export function bare ({ name, title, tokensFile, hook = false, spinUs = 0 }: Omit<Common, 'databaseUrl'> & { readonly hook?: boolean, readonly spinUs?: number }): Contender {
   return {
     name,
     title,
     tokensFile,
     shape: plain,
     authenticates: false,
-    start: async (t) => (await Program.startFile(t, 'bare.ts', { name, env: hook ? { HOOK: 'header' } : {} })).running
+    start: async (t) => (await Program.startFile(t, 'bare.ts', { name, env: { ...hook ? { HOOK: 'header' } : {}, ...spinUs > 0 ? { SPIN_US: String(spinUs) } : {} } })).running
   }
 }
 

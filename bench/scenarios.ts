@@ -10,10 +10,12 @@ import { manyKeys } from './scenarios/many-keys.ts'
 import { memory } from './scenarios/memory.ts'
 import { replicas } from './scenarios/replicas.ts'
 import { throughput } from './scenarios/throughput.ts'
+import { yardstick } from './scenarios/yardstick.ts'
 import type { Section } from './support/section.ts'
 
 /** In the order of the report. */
 export const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
+  yardstick,
   throughput,
   cold,
   'many-keys': manyKeys,

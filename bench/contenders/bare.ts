@@ -11,5 +11,15 @@ if (process.env['HOOK'] === 'header') {
   })
 }
 
+// SPIN_US: does nothing for so long. What it costs beyond that is what the machine adds to any work of that length.
+const spinMs = Number(process.env['SPIN_US'] ?? 0) / 1000
+if (spinMs > 0) {
+  app.addHook('onRequest', function spin (_request, _reply, done) {
+    const end = performance.now() + spinMs
+    while (performance.now() < end);
+    done()
+  })
+}
+
 app.get('/', (_request, reply) => { reply.send(answer) })
 await serve(app)

@@ -2,7 +2,7 @@ import type { Teardowns } from '../../test/support/servers.ts'
 import type { Bench } from '../bench.ts'
 import { inRounds } from './in-rounds.ts'
 import { loadAllGood, type RequestShape } from './load.ts'
-import { cpuUsOf } from './program.ts'
+import { cpuUsOf, ticksOf } from './program.ts'
 import { startContenders } from './start-contenders.ts'
 
 /** Something that answers requests, in one or more processes on the core that is measured. */
@@ -38,6 +38,13 @@ export interface Measurement {
   readonly p99Us: number
 }
 
+export interface SplitMeasurement extends Measurement {
+  /** The part of the time on the core that was the kernel's: reading, writing, and waking up who waits. */
+  readonly systemShare: number
+  /** How often the load slept, for a request. */
+  readonly sleeps: number
+}
+
 export type Measurements = ReadonlyMap<string, readonly Measurement[]>
 
 interface InterleaveOptions {
@@ -46,7 +53,7 @@ interface InterleaveOptions {
 }
 
 /** Measures contenders by turns, each as fast as it answers. */
-export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSeconds = 3 }: InterleaveOptions = {}): Promise<Measurements> {
+export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSeconds = 3 }: InterleaveOptions = {}): Promise<ReadonlyMap<string, readonly SplitMeasurement[]>> {
   const { seconds } = bench.options
   const sent = new Map<string, number>()
   return await inRounds(bench, contenders, async (t) => {
@@ -55,10 +62,10 @@ export async function interleave (bench: Bench, contenders: readonly Contender[]
     return (contender) => one(contender, runnings.get(contender)!, seconds)
   })
 
-  async function one (contender: Contender, { url, pids, before }: Running, seconds: number): Promise<Measurement> {
+  async function one (contender: Contender, { url, pids, before }: Running, seconds: number): Promise<SplitMeasurement> {
     await before?.()
     const from = sent.get(contender.name) ?? 0
-    const cpuBefore = cpuUsOfAll(pids)
+    const [cpuBefore, ticksBefore] = [cpuUsOfAll(pids), ticksOfAll(pids)]
     const result = await loadAllGood({
       url,
       seconds,
@@ -69,11 +76,17 @@ export async function interleave (bench: Bench, contenders: readonly Contender[]
       seed: from + 1
     })
     const cpuUs = (cpuUsOfAll(pids) - cpuBefore) / result.requests
+    const ticks = ticksOfAll(pids)
+    const [user, system] = [ticks.user - ticksBefore.user, ticks.system - ticksBefore.system]
     sent.set(contender.name, from + result.requests)
-    return { perSecond: result.perSecond, cpuUs, p50Us: result.p50Us, p99Us: result.p99Us }
+    return { perSecond: result.perSecond, cpuUs, systemShare: system / Math.max(1, user + system), sleeps: result.sleeps / result.requests, p50Us: result.p50Us, p99Us: result.p99Us }
   }
 }
 
 function cpuUsOfAll (pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + cpuUsOf(pid), 0)
+}
+
+function ticksOfAll (pids: readonly number[]): { user: number, system: number } {
+  return pids.map(ticksOf).reduce((sum, { user, system }) => ({ user: sum.user + user, system: sum.system + system }), { user: 0, system: 0 })
 }

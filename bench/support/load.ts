@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { requireProgram } from '../../test/support/programs.ts'
 import { otherCore } from './program.ts'
@@ -50,7 +51,11 @@ export interface LoadResult {
   readonly p99Us: number
   readonly p999Us: number
   readonly maxUs: number
+  /** How often it had nothing to do and slept, until an answer woke it up: the kernel counts that as the contender's time. */
+  readonly sleeps: number
 }
+
+const lookEveryMs = 20
 
 /** Loads one address with wrk, one thread on the core that is not measured. Rejects when wrk could not send. */
 export async function load (options: LoadOptions): Promise<LoadResult> {
@@ -73,13 +78,16 @@ export async function load (options: LoadOptions): Promise<LoadResult> {
     },
     stdio: ['ignore', 'pipe', 'pipe']
   })
+  let sleeps = 0
+  const looks = setInterval(() => { sleeps = Math.max(sleeps, sleepsOf(child.pid!)) }, lookEveryMs)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { output += String(chunk) })
   await once(child, 'close')
+  clearInterval(looks)
   const [, json] = /^BENCH (.*)$/m.exec(output) ?? []
   if (json === undefined) throw new Error(`wrk did not report:\n${output}`)
-  const result = JSON.parse(json) as Omit<LoadResult, 'perSecond'>
-  return { ...result, perSecond: result.requests / result.durationUs * 1e6 }
+  const result = JSON.parse(json) as Omit<LoadResult, 'perSecond' | 'sleeps'>
+  return { ...result, sleeps, perSecond: result.requests / result.durationUs * 1e6 }
 }
 
 /** Rejects unless every request was answered below 400: a contender that fails must not look fast. */
@@ -90,4 +98,13 @@ export async function loadAllGood (options: LoadOptions): Promise<LoadResult> {
     throw new Error(`${options.url}${options.shape.path}: ${requests} requests, ${refused} refused, ${socketErrors} socket errors, ${timeouts} timeouts`)
   }
   return result
+}
+
+/** Times that its threads gave up the core of their own accord; 0 when it has ended. */
+function sleepsOf (pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'))?.[1] ?? 0), 0)
+  } catch {
+    return 0
+  }
 }

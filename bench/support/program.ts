@@ -107,3 +107,16 @@ export function cpuUsOf (pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
   return ns / 1000 + (children === '' ? 0 : children.split(' ').reduce((sum, child) => sum + cpuUsOf(Number(child)), 0))
 }
+
+/** The part of a process's time, its children's included, that it spent in its own code, and the part that it spent in the kernel. In ticks of 10 ms: for whole rounds. */
+export function ticksOf (pid: number): { readonly user: number, readonly system: number } {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+  let [user, system] = [Number(fields[11]), Number(fields[12])]
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  for (const child of children === '' ? [] : children.split(' ')) {
+    const ticks = ticksOf(Number(child))
+    user += ticks.user
+    system += ticks.system
+  }
+  return { user, system }
+}
