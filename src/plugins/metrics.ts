@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import { Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import { registerEngineMetrics, type Reading } from './engine-metrics.ts'
+import { RequestDurations } from './request-durations.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -22,17 +23,12 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
   for (const name of leftOut) registry.removeSingleMetric(name)
   new Gauge({ name: 'navis_keys_build_info', help: 'The version of the service and of Node.js, as labels; always 1.', labelNames: ['version', 'node'], registers: [registry] })
     .set({ version, node: process.version }, 1)
-  const durations = new Histogram({
-    name: 'navis_keys_http_request_duration_seconds',
-    help: 'From the start of the request to the last byte of the answer. The status is none if the client closed the connection before the status was sent.',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
-    registers: [registry]
-  })
+  const durations = new RequestDurations()
+  durations.register(registry)
   const known = new Set<string>(app.supportedMethods)
   app.onRequestEnd(({ request, route = 'none', elapsedMs, status }) => {
     const method = known.has(request.method) ? request.method : 'other'
-    durations.observe({ method, route, status: status === undefined ? 'none' : String(status) }, elapsedMs / 1000)
+    durations.note(method, route, status, elapsedMs)
   })
 
   let reading: Reading | undefined
