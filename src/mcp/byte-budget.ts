@@ -13,7 +13,7 @@ interface Waiting {
   readonly start: (release: Release) => void
 }
 
-/** A key has so much waiting that more would only wait in vain. */
+/** The key already has too many waiting requests. */
 export class TooMuchWaiting extends Error {
   override readonly name = 'TooMuchWaiting'
 }
@@ -21,8 +21,8 @@ export class TooMuchWaiting extends Error {
 const waitingPerKeyMax = 100
 
 /**
- * Bounds the bytes that are held for callers: one that has its share waits for itself, with its data left in the network, and not in
- * the way of others. Nobody can take more than one share of what there is in all.
+ * Limits the bytes that are held for callers. A caller that uses its whole share waits, with its data left in the network, and does not
+ * delay others. No caller can use more than one share.
  */
 export class ByteBudget {
   readonly #perKeyMax: number
@@ -87,7 +87,7 @@ export class ByteBudget {
     this.#heldInAll += bytes
   }
 
-  // Key after key, each from its oldest on; a key that was served goes to the end of the line.
+  // Round robin over keys, the oldest request of a key first.
   #serve (): void {
     for (const [keyId, queue] of [...this.#waiting]) {
       let served = 0

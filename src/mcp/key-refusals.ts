@@ -3,7 +3,7 @@ import type { Generation } from './protocol/protocol.ts'
 import { McpRefusal, rpcCodes, type RpcId } from './protocol/rpc-error.ts'
 import { refusalOfVerdict, type Refusal } from '../http/refusals.ts'
 
-// For the agent on the other side, which reads this and nothing else.
+// For the agent behind the client, which sees only this text.
 const advice: Readonly<Record<string, string>> = {
   insufficient_scope: ' tools/list shows the tools that this key may call. For the others, ask a person for a key with "Read + Write".',
   revoked: ' Ask a person to do so; trying again does not help.',

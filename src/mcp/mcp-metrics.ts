@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Gateway } from './gateway.ts'
 
-/** What the gateway's calls look like from far away: no key, no workspace, no tool. Those stand in the log. */
+/** Metrics of the gateway, without key, workspace and tool; the log has those. */
 export function mcpMetrics (registry: Registry, gateway: Gateway): void {
   const calls = new Counter({
     name: 'navis_keys_mcp_calls_total',

@@ -51,7 +51,7 @@ function serve (app: FastifyInstance, { gateway, upstream, path }: Served): void
     method: 'OPTIONS',
     url: path,
     schema: { hide: true },
-    // Before a body, which nobody who asks first sends, would be read.
+    // In onRequest, before a body is read: a CORS preflight has none.
     onRequest: async function preflight (request, reply) {
       return gateway.origins.answerPreflight(request, reply)
     },

@@ -11,7 +11,7 @@ export interface OpenCall {
   interrupt (): void
   /** Asks whether its key may still do this, and cuts it if not. */
   recheck (): void
-  /** Whether it lasts as long as somebody listens. */
+  /** Whether it lasts until the client disconnects. */
   readonly isEndless: boolean
   /** Ends it because the process stops. */
   retire (): void

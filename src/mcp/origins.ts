@@ -5,7 +5,7 @@ import { foreignOrigin } from './gateway-refusals.ts'
 const exposed = 'Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy'
 const methods = 'POST, GET, DELETE'
 
-/** The pages of whoever sits at the machine: the inspector of MCP among them. */
+/** Pages that are opened on this machine, such as the MCP Inspector. */
 export const originsOfThisMachine: readonly string[] = ['http://localhost:*', 'http://127.0.0.1:*', 'http://[::1]:*']
 
 /**

@@ -26,7 +26,7 @@ export class PolicyFile {
     // Before it is read: a change in between is then seen as one.
     this.#seen = versionOf(options.path)
     this.#policies = this.#read()
-    // Looked at by its path: configuration mounted into a container changes by a link that is moved, which events miss.
+    // Polled by its path: configuration in a container changes by moving a symbolic link, which file events miss.
     this.#looking = setInterval(() => { this.#look() }, options.lookEveryMs ?? 2000).unref()
   }
 

@@ -12,7 +12,7 @@ interface ReadOnlyToolsOptions {
 }
 
 const freshForMs = 60_000
-// Asked again before that, so that a tool that is in use keeps nobody waiting.
+// Asked again before that, so that calls of a tool in use do not wait.
 const askedAnewAfterMs = 40_000
 const askedAgainAfterMs = 5_000
 const answerTimeoutMs = 5_000
@@ -32,7 +32,7 @@ export class ReadOnlyTools {
     this.#options = options
   }
 
-  /** What is known now, for whoever decides in this very turn. */
+  /** What is known now, for decisions in this turn of the event loop. */
   get known (): ToolsKnownToRead {
     return this.#age() < freshForMs ? this.#tools : new Set<string>()
   }
@@ -83,7 +83,7 @@ export async function listReadOnlyTools (options: AskOptions): Promise<ReadonlyS
     let cursor: string | undefined
     do {
       const page = await client.listTools(cursor === undefined ? {} : { cursor }, { signal })
-      // A name that is listed twice reads only if it does so both times.
+      // A name that is listed twice is read-only only if both entries say so.
       for (const { name, annotations } of page.tools) reading.set(name, annotations?.readOnlyHint === true && reading.get(name) !== false)
       cursor = page.nextCursor
     } while (cursor !== undefined)

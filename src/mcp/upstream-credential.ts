@@ -9,7 +9,7 @@ interface SigningKey {
   readonly kid: string
 }
 
-/** Whom a token is about: a key, or the gateway asking for itself. */
+/** The subject of a token: a key, or the gateway itself. */
 export type Subject = Pick<KeyRecord, 'id' | 'workspaceId' | 'ownerId' | 'scope'> | undefined
 
 const lifetimeS = 60

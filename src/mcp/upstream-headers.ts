@@ -60,7 +60,7 @@ export async function told (answer: UpstreamAnswer, tokens: { foundIn (text: str
       if (length >= toldBytesMax) break
     }
   } catch {
-    // It broke off: what has come is all that was said.
+    // The body ended early: use the text that arrived.
   } finally {
     clearTimeout(tooSlow)
   }

@@ -35,7 +35,7 @@ export class CoalescingTier implements Lookup {
     return flight.found
   }
 
-  /** From now on nobody joins a read that is under way: it may be of a history that is no more. */
+  /** From now on no caller joins a read that is in progress: it may be from another history of the database. */
   clear (): void {
     this.#underWay.clear()
   }

@@ -11,7 +11,7 @@ interface KeyTableOptions {
   readonly readyMax?: number
 }
 
-// A table in which everything has been used lately is no reason to look at all of it.
+// Stop the clock sweep after this many rows.
 const looksMax = 256
 
 /**
@@ -57,7 +57,7 @@ export class KeyTable {
     const ready = this.#readyOf(row)
     if (ready !== undefined) return ready
     const entry = this.#unpack(row, digest)
-    // What is asked for once is not worth keeping ready: such objects would die old, which is dear.
+    // An entry that is asked for once is not kept as an object: it would survive into the old generation of the garbage collector.
     if (isUsedAgain) this.#keepReady(row, entry)
     return entry
   }

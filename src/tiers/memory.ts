@@ -45,7 +45,7 @@ export class MemoryTier implements MemoryLookup {
         return
       }
       case 'workspace': return this.#table.dropWorkspace(target.workspaceId)
-      // A new table, since emptying a large one would stop the process for as long as it is large.
+      // A new table, because emptying a large one would block the event loop.
       case 'everything': this.#table = new KeyTable({ entriesMax: this.#entriesMax })
     }
   }
@@ -57,7 +57,7 @@ export class MemoryTier implements MemoryLookup {
   async #keep (digest: Digest, found: Promise<Entry | undefined>): Promise<Entry | undefined> {
     const table = this.#table
     const entry = assertAskedFor(digest, await found)
-    // Everything was dropped meanwhile: what was asked for before that may be of a database that is no more.
+    // Everything was dropped meanwhile: a read from before the drop may be from another history of the database.
     if (table !== this.#table) return entry
     if (entry === undefined) table.delete(digest)
     // Correctness does not rest on this (the reader judges freshness): it spares the next reader another look at the primary.

@@ -105,7 +105,7 @@ export class PostgresTier implements Lookup {
     return batch
   }
 
-  // After the poll phase: by then every request that this turn has read has asked.
+  // After the poll phase, so that the statement includes all requests that this turn of the event loop has read.
   #sendSoon (): void {
     if (this.#isSendingSoon || this.#statementsUnderWay >= this.#statementsMax) return
     this.#isSendingSoon = true

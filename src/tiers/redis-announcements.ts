@@ -58,7 +58,7 @@ export class RedisAnnouncements implements Announcements {
   constructor (options: RedisAnnouncementsOptions) {
     this.#options = options
     const { redis } = options
-    // Nothing is queued and nothing resent: an announcement is worth something now or not at all.
+    // Nothing is queued or resent: a late announcement has no value.
     this.#publisher = redis.duplicate({
       lazyConnect: false, enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, autoResubscribe: false, keyPrefix: '', commandTimeout: 250, connectTimeout: 2000, socketTimeout: silenceMaxMs, retryStrategy
     })
@@ -91,7 +91,7 @@ export class RedisAnnouncements implements Announcements {
     if (this.#opened === undefined || this.#isClosed) return
     const { credentials: { isOurs }, key, changes } = this.#opened
     const { target } = announcement.change
-    // Which rows there are under another lineage is no business of ours.
+    // Rows of another lineage belong to another database.
     if (target.kind === 'key' && isOurs) {
       for (const digest of target.digests) this.#publisher.unlink(rowName(digest, key)).catch(() => {})
     }
@@ -103,7 +103,7 @@ export class RedisAnnouncements implements Announcements {
     if (this.#opened === undefined || this.#isClosed) return false
     const { key } = this.#opened
     try {
-      // Nobody who listens there: the maker of the change has another line, or none, and our renewal has to tell.
+      // No subscriber on that channel: the maker of the change has another lineage, or none, so our renewal must acknowledge.
       const listeners = await this.#publisher.publish(acknowledgementChannel(key, to), sealAcknowledgement(acknowledgement, key.bytes))
       this.#counts.acknowledgementsSent++
       return listeners > 0
@@ -149,7 +149,7 @@ export class RedisAnnouncements implements Announcements {
       this.#counts[acknowledgement === undefined ? 'forged' : 'acknowledgementsHeard']++
       if (acknowledgement !== undefined) listener.acknowledged(acknowledgement)
     } else if (channel === changes) {
-      // Without a lineage of our own nothing is believed, and any message is a reason to look (R9).
+      // Without a lineage no message is trusted, and any message causes a renewal (R9).
       const heard = isOurs ? openMessage(message, key.bytes) : 'call'
       if (heard === undefined) this.#counts.forged++
       else if (heard === 'call' || heard.from !== id) this.#counts.heard++

@@ -106,7 +106,7 @@ function clusterOf (hosts: RedisAddress['hosts'], access: RedisOptions, { retryS
     clusterRetryStrategy: (times) => Number(retryStrategy?.(times) ?? 1000),
     slotsRefreshInterval: topologyEveryMs,
     slotsRefreshTimeout: topologyEveryMs,
-    // Nothing is repeated later: a lookup goes on to Postgres, and an announcement is worth something now or not at all.
+    // Nothing is repeated later: a lookup continues in Postgres, and a late announcement has no value.
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     retryDelayOnTryAgain: 0,
