@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import './support/typescript.js'
+import { cpuMs } from './support/cpu-ms.js'
 import { strip } from './support/strip-types.js'
 
 const { TestFile } = await import('./support/test-file.ts')
@@ -120,7 +121,8 @@ function print ({ file, pass, fail, ms, cpuMs, lines }) {
 function report () {
   const total = (name) => results.reduce((sum, result) => sum + result[name], 0)
   const slowest = [...results].sort((a, b) => b.ms - a.ms).slice(0, 15)
-  if (slowest.length > 1) console.log(`# slowest: ${slowest.map(({ file, ms }) => `${file} ${seconds(ms)}`).join(', ')}`)
+  if (slowest.length > 1) console.log(`# slowest: ${slowest.map(({ file, ms, cpuMs }) => `${file} ${seconds(ms)} (${seconds(cpuMs)} CPU)`).join(', ')}`)
+  console.log(`# ${seconds(performance.now())}, with ${seconds(cpuMs())} of processor time`)
   for (const { file } of results.filter(({ fail }) => fail > 0)) console.log(`# failed: ${file}`)
   const away = [total('skip') > 0 && `${total('skip')} skipped`, total('todo') > 0 && `${total('todo')} to do`].filter(Boolean)
   if (away.length > 0) console.log(`# ${away.join(', ')}`)
