@@ -11,6 +11,7 @@ import { connect } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { PostgresWindowStore } from '../../src/db/window-store.ts'
 import { RedisAnnouncements } from '../../src/tiers/redis-announcements.ts'
+import { isLong } from '../support/long.ts'
 import { startPostgres, startRedis, until } from '../support/servers.ts'
 import { administer } from './replicas.ts'
 
@@ -67,7 +68,8 @@ async function statements (): Promise<{ calls: number, at: number }> {
   return { calls: row!['calls'] as number, at: performance.now() }
 }
 
-for (const count of [3, 20, 50]) {
+// Fifty in one process starve one another on a busy machine; twenty show as well that a change costs no more with more members.
+for (const count of isLong ? [3, 20, 50] : [3, 20]) {
   t.test(`with ${count} members and a Redis a change costs Postgres its own statement and one that reads who lives, and is in force at each when it returns`, async (t) => {
     // Renewals every five seconds at most: what the fleet sends by itself is small beside what the changes cost.
     const windows = await openMembers(t, count, { windowMs: 10_000 })
