@@ -30,7 +30,7 @@ const programs = {
   'redis-server': { packages: ['redis-server'], advice: 'Install Redis 7 or later (Debian: apt-get install redis-server).' },
   nginx: { packages: ['nginx-light'], advice: 'Install nginx (Debian: apt-get install nginx-light).' },
   wrk: { packages: ['wrk'], advice: 'Install wrk (Debian: apt-get install wrk).' },
-  chromium: { packages: ['chromium'], advice: 'Install Chromium (Debian: apt-get install chromium).' },
+  'chromium-headless-shell': { packages: ['chromium-headless-shell'], advice: 'Install the Chromium that has no window (Debian: apt-get install chromium-headless-shell).' },
   'firefox-esr': { packages: ['firefox-esr'], advice: 'Install Firefox ESR (Debian: apt-get install firefox-esr).' },
   buildah: { packages: ['buildah'], rare: true, advice: 'Install buildah (Debian: apt-get install buildah).' },
   debootstrap: { packages: ['debootstrap'], rare: true, advice: 'Install debootstrap (Debian: apt-get install debootstrap).' },
