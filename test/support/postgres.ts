@@ -8,6 +8,8 @@ import { freePort, ServerProcess } from './server-process.ts'
 export interface PostgresOptions {
   /** Server settings beyond the defaults, such as `{ synchronous_commit: 'off' }`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** The folder with the server's programs. Those of the system. */
+  readonly programs?: string | undefined
 }
 
 /** A real Postgres with a data folder and a port of its own. The user `guarded` needs a password; `postgres` needs none. */
@@ -15,16 +17,18 @@ export class PostgresServer {
   readonly port: number
   readonly #process: ServerProcess
   readonly #settings: Readonly<Record<string, string>>
+  readonly #program: string
 
-  private constructor (port: number, process: ServerProcess, settings: Readonly<Record<string, string>>) {
+  private constructor (port: number, process: ServerProcess, { settings = {}, programs }: PostgresOptions) {
     this.port = port
     this.#process = process
     this.#settings = settings
+    this.#program = programs === undefined ? requireProgram('postgres') : join(programs, 'postgres')
   }
 
-  static async start ({ settings = {} }: PostgresOptions = {}): Promise<PostgresServer> {
+  static async start (options: PostgresOptions = {}): Promise<PostgresServer> {
     const process = new ServerProcess({ name: 'postgres', unprivileged: true })
-    const server = new PostgresServer(await freePort(), process, settings)
+    const server = new PostgresServer(await freePort(), process, options)
     try {
       server.#create()
       await server.start()
@@ -38,7 +42,7 @@ export class PostgresServer {
   /** A standby that streams from the server on this port. `name`: what that server shows of it. */
   static async standbyOf (primaryPort: number, { settings = {}, name = 'standby' }: PostgresOptions & { readonly name?: string } = {}): Promise<PostgresServer> {
     const process = new ServerProcess({ name: 'standby', unprivileged: true })
-    const server = new PostgresServer(await freePort(), process, settings)
+    const server = new PostgresServer(await freePort(), process, { settings })
     try {
       await promisify(execFile)(requireProgram('pg_basebackup'), ['-D', server.#data, '-R', '-X', 'stream', '-c', 'fast', '-d', `postgres://postgres@127.0.0.1:${primaryPort}/postgres?application_name=${name}`], { ...process.user, cwd: server.dir })
       await server.start()
@@ -78,7 +82,7 @@ export class PostgresServer {
       ...this.#settings
     }
     await this.#process.start({
-      command: requireProgram('postgres'),
+      command: this.#program,
       args: ['-D', this.#data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
       ready: (pid) => {
         const lines = readFileSync(this.#pidFile, 'utf8').split('\n')
@@ -113,7 +117,7 @@ export class PostgresServer {
 
   #create (): void {
     const options = { ...this.#process.user, cwd: this.dir, encoding: 'utf8' as const }
-    const initdb = join(dirname(requireProgram('postgres')), 'initdb')
+    const initdb = join(dirname(this.#program), 'initdb')
     execFileSync(initdb, ['-D', this.#data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'], { ...options, stdio: 'pipe' })
     writeFileSync(join(this.#data, 'pg_hba.conf'), [
       'local all all trust',

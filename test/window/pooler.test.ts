@@ -1,8 +1,11 @@
 import t from 'tap'
+import { connect, noteRefusedSettings } from '../../src/db/connect.ts'
 import { Child } from '../support/child.ts'
 import { PgBouncer } from '../support/pgbouncer.ts'
 import { freshDatabase, freshRedis, startPostgres } from '../support/servers.ts'
 import { administer, startReplica, warm } from './replicas.ts'
+
+t.setTimeout(180_000)
 
 t.test('through a transaction pooler five migrations at once succeed, three replicas start at once, and none accepts what was revoked', async (t) => {
   const [direct, redisUrl] = [await freshDatabase(t, { migrated: false }), await freshRedis(t)]
@@ -40,4 +43,31 @@ t.test('through a transaction pooler, which keeps our settings from the server, 
   await postgres.kill()
   await postgres.start()
   t.strictSame(await administer(postgres.url, 'select count(*)::int as revoked from navis_keys.keys where revoked_at is not null'), [{ revoked: 5 }])
+})
+
+t.test('a pooler that refuses our settings of the session is connected to without them, and only for that reason', async (t) => {
+  const { url } = await PgBouncer.start(t, await freshDatabase(t))
+  const refusal = async () => {
+    const { sql, close } = connect({ url, max: 1 })
+    return await sql`select 1`.then(() => undefined, (error: unknown) => error).finally(close)
+  }
+  const refused = await refusal()
+  t.match(refused, { code: '08P01', message: /startup parameter/ })
+  for (const other of [new Error('startup parameter'), Object.assign(new Error('out of sync'), { code: '08P01' }), Object.assign(new Error('startup parameter'), { code: '28P01' })]) {
+    t.equal(noteRefusedSettings(url, other), false)
+    t.match(await refusal(), { code: '08P01' }, 'nothing was learnt from another error')
+  }
+  t.equal(noteRefusedSettings(url, new Error('a query failed', { cause: refused })), true)
+  t.equal(await refusal(), undefined)
+  t.equal(noteRefusedSettings(url, refused), false, 'it was without them already: there is nothing else to try')
+})
+
+t.test('through a session pooler two replicas keep the promise', async (t) => {
+  const { url: databaseUrl } = await PgBouncer.start(t, await freshDatabase(t), { mode: 'session', poolSize: 40 })
+  const redisUrl = await freshRedis(t)
+  const replicas = await Promise.all([1, 2].map(async () => await startReplica(t, { databaseUrl, redisUrl, windowMs: 2000 })))
+  const [revoked, live] = await replicas[0]!.createMany(2)
+  await warm(replicas, [revoked!, live!])
+  await replicas[0]!.revoke(revoked!.id)
+  for (const replica of replicas) t.strictSame([await replica.status(revoked!.token), await replica.status(live!.token)], [401, 200])
 })
