@@ -1,10 +1,8 @@
 import t from 'tap'
-import { isLong } from '../support/long.ts'
 import { loadProtocol } from './protocol.ts'
 import { simulate } from './simulate.ts'
 
-// Other worlds: `npm run simulate`.
-const seeds = isLong ? 200 : 60
+const seeds = 200
 const steps = 200
 
 t.test(`in ${seeds} worlds of ${steps} steps nothing that a returned change took away is accepted, and every change returns`, async (t) => {
