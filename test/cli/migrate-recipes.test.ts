@@ -82,7 +82,7 @@ t.test('keys of a home-made table are taken over and work, but for those that ar
       ('${tokens[1]}', null, null, false, null, null),
       ('${tokens[2]}', 'gone', null, false, null, now()),
       ('${tokens[3]}', 'late', null, false, now() - interval '1 day', null)`)
-  t.match(await load('keys.csv', psql(url, recipe('A table of your own'))), { code: 0, stdout: /"imported": 2/ })
+  t.match(await load('keys.csv', psql(url, recipe('Your own table'))), { code: 0, stdout: /"imported": 2/ })
   t.match(await verify(tokens[0]!), { valid: true, key: { name: 'the "shop", main', owner_id: 'auth0|1', scope: 'mcp:write', expires_at: '2099-01-01T00:00:00.000Z' } })
   t.match(await verify(tokens[1]!), { valid: true, key: { name: 'Key 2', owner_id: null, scope: 'mcp:read' } })
   for (const gone of tokens.slice(2)) t.match(await verify(gone), { valid: false, reason: 'unknown' })

@@ -59,7 +59,11 @@ const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
     else if (dumps.has(world)) world.restore(dumps.get(world) as ModelPostgres)
   }],
   // A standby that no commit waits for takes over: what it has is a dump of before, or what there is now.
-  [1, (world, _, how) => world.promote(how % 2 === 0 ? dumps.get(world) ?? world.dump() : world.dump())],
+  [1, (world, _, how) => {
+    const standby = how % 2 === 0 ? dumps.get(world) ?? world.dump() : world.dump()
+    // A standby that lags by more than a replica has lived does not know the replica: docs/failover.md says so.
+    if (world.replicas.every(({ state }) => state.id === undefined || standby.members.has(state.id))) world.promote(standby)
+  }],
   // Once in a world at most, and only in those that have replicas for it.
   [1, (world) => { world.clone() }]
 ]
