@@ -18,7 +18,7 @@ await joinPackages()
 for (const file of javascriptIn(dist)) rewrite(file)
 
 async function joinPackages () {
-  const made = JSON.stringify([version, joined, manifestOf('typebox').version])
+  const made = JSON.stringify([version, joined, manifestOf('typebox').version, 'no maps'])
   const stamp = join(folder, '.versions.json')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === made) return
   rmSync(folder, { recursive: true, force: true })
@@ -29,8 +29,6 @@ async function joinPackages () {
     outdir: folder,
     bundle: true,
     splitting: true,
-    sourcemap: true,
-    sourcesContent: false,
     format: 'esm',
     platform: 'node',
     target: 'node20',
