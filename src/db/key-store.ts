@@ -22,7 +22,7 @@ import { readDeadline } from './queries/read-deadline.ts'
 import { readSharedSecret } from './queries/read-shared-secret.ts'
 import { endToken, revokeLeaked } from './queries/token-reports.ts'
 import { recordFirstUse, rotateKey } from './queries/tokens.ts'
-import { assertSynchronous, confirmCommits } from './standbys.ts'
+import { assertSynchronous } from './standbys.ts'
 import type { Pool } from './replaceable-pool.ts'
 import { QueueFull, StatementQueue, type Urgency } from './statement-queue.ts'
 
@@ -36,9 +36,6 @@ const bulkAnswerMs = 30_000
 const defaultConcurrency = 8
 // Changes that meet at the clock's row each wait for the other, unless the host's database isolates them more than they need.
 const conflictsMax = 50
-
-// Each may find that the wait of yet another commit was given up.
-const confirmationsMax = 3
 
 // Events at a time that get their place.
 const eventsPlaced = 1000
@@ -200,19 +197,8 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
       if (this.#requireSynchronous) await assertSynchronous(db)
       return await repeated(() => work(db, call), call)
     }, limitMs, urgency)
-    if (this.#uncertain() !== before) await this.#confirm()
+    if (this.#uncertain() !== before) throw unavailable('It is not known whether the standby has the change. Try again: repeating the request is safe.')
     return answer
-  }
-
-  // A commit on this pool gave up its wait for a synchronous standby: this change's, or another's. The warning does not say whose. What a
-  // later commit waits for until the end, the standby has of all before it.
-  async #confirm (): Promise<void> {
-    for (let attempts = 0; attempts < confirmationsMax; attempts++) {
-      const before = this.#uncertain()
-      const isAnswered = await this.#bounded((db) => confirmCommits(db), answerMs, 'revoke').then(() => true, () => false)
-      if (isAnswered && this.#uncertain() === before) return
-    }
-    throw unavailable('It is not known whether the standby has the change. Try again: repeating the request is safe.')
   }
 
   async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'read'): Promise<T> {

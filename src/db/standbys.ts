@@ -3,7 +3,7 @@ import { NothingDone } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { DatabaseServer, Standbys } from '../core/standbys.ts'
 import type { Database } from './connect.ts'
-import { asWhole, provenChange, provenRead } from './proof.ts'
+import { asWhole, provenRead } from './proof.ts'
 
 /**
  * As the primary sees them now. Not subscribers of logical replication, nor programs that copy or archive. A standby that keeps a replication slot and is not
@@ -37,17 +37,6 @@ export async function readServer (db: Database): Promise<DatabaseServer> {
     select ${proof}, (select coalesce(sum(numbackends), 0) from pg_stat_database)::int as open,
       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as max`)
   return { ...await readStandbys(db), connections: { open: asWhole(row.open, 'open'), max: asWhole(row.max, 'max') } }
-}
-
-/**
- * Resolves when the synchronous standbys have this commit, and so every commit before it. It writes the clock's row as it is: what only reads
- * waits for no standby.
- */
-export async function confirmCommits (db: Database): Promise<void> {
-  const { revocationClock } = db.tables
-  await provenChange(db, (proof) => sql`
-    with written as (update ${revocationClock} set window_ms = window_ms where id = 1 returning 1)
-    select ${proof}, (select count(*)::int from written) as written`)
 }
 
 interface ServerWatchOptions {
