@@ -49,7 +49,8 @@ function build ({ name, description, keywords, entries = {}, bin, peers = {}, op
   const types = reachableFrom(Object.values(entries).map((entry) => `${entry}.d.ts`))
   for (const file of [...code.files, ...types.files]) {
     cpSync(join(root, file), join(folder, file))
-    if (file.endsWith('.js')) cpSync(join(root, `${file}.map`), join(folder, `${file}.map`))
+    // What was joined has no map.
+    if (file.endsWith('.js') && existsSync(join(root, `${file}.map`))) cpSync(join(root, `${file}.map`), join(folder, `${file}.map`))
   }
   for (const path of [...folders, ...files]) cpSync(join(root, path), join(folder, path), { recursive: true, filter: (source) => !ofTheWorkshop.test(relative(root, source)) })
   cpSync(join(root, 'packages', name, 'README.md'), join(folder, 'README.md'))

@@ -74,7 +74,7 @@ export const guards: readonly Guard[] = [
   { name: 'aheadOverflowRaisesFloor', seed: 12, models: ['M_AHEADNOFLOOR'], patches: [patch('step', 'acknowledged, floor: Math.max(state.floor, prunedTo)', 'acknowledged')] },
   { name: 'memoOfGeneration', models: [], patches: [patch('token-memo', 'generation === this.#generation && ', '')] },
   { name: 'aheadOutlivesOlderAnswer', models: ['M_AHEADCLEAR'], patches: [patch('step', 'ahead: after(state.ahead, answer.seq)', 'ahead: noChanges')] },
-  { name: 'joinedBeforeRead', seed: 1, models: ['M_REG1SNAP'], mistakes: { joinsWithOldNews: true } },
+  { name: 'joinedBeforeRead', seed: 3376, models: ['M_REG1SNAP'], mistakes: { joinsWithOldNews: true } },
   { name: 'answersProven', seed: 19, models: ['M_ROLLSWAP', 'M_POLLSWAP'], mistakes: { believesSwappedAnswers: true } },
   { name: 'beatChecked', models: ['M_NOBEAT'], mistakes: { ignoresBeats: true } },
   { name: 'positionProven', models: ['M_ASOFAHEAD'], mistakes: { keepsUnprovenPositions: true } },
