@@ -18,37 +18,26 @@ const refusedForGood = ['28P01', '28000', '3D000', '42501']
 /** Whether an error of the query layer says that the database is away or busy, and not that the statement or the address was wrong. */
 export function isOutage (error: unknown): boolean {
   if (isWrongServer(error) || (isRefusedConnection(error) && !hasCode(error, ...refusedForGood))) return true
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    const code = 'code' in cause ? cause.code : undefined
-    if (typeof code === 'string' && (codes.has(code) || (/^[0-9A-Z]{5}$/.test(code) && classes.has(code.slice(0, 2))))) return true
-  }
-  return false
+  return hasCause(error, ({ code }) => typeof code === 'string' && (codes.has(code) || (/^[0-9A-Z]{5}$/.test(code) && classes.has(code.slice(0, 2)))))
 }
 
-/** Whether a service that has begun takes an error for an outage. A password that was changed under it is one: nothing is known, and it is mended outside. */
+/** Whether a running service takes an error for an outage. A password that was changed on the server is one: nothing is known of any key, and the operator mends it. */
 export function isAway (error: unknown): boolean {
   return isOutage(error) || isRefusedConnection(error)
 }
 
 /** Whether an error says that the server is not the primary: a statement that writes was refused for that, or the connection was. */
 export function isWrongServer (error: unknown): boolean {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    if (!('code' in cause)) continue
-    // A standby does not let a connection begin that asks for transactions that write.
-    if (cause.code === '25006' || ('severity' in cause && cause.severity === 'FATAL' && (cause.code === '25001' || cause.code === '0A000'))) return true
-  }
-  return false
+  // A standby does not let a connection begin that asks for transactions that write.
+  return hasCause(error, ({ code, severity }) => code === '25006' || (severity === 'FATAL' && (code === '25001' || code === '0A000')))
 }
 
 /**
- * Whether an error is that of a connection which the server did not let begin, or ended, and says nothing of any statement: a database that takes no connections just
- * now is a 55000, a role that may no longer connect a 42501. A service that has begun takes it for an outage whatever its code is.
+ * Whether the server refused or ended the connection. Such an error says nothing about a statement: a database that takes no connections at the moment answers
+ * 55000, a role that may no longer connect 42501.
  */
 export function isRefusedConnection (error: unknown): boolean {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    if ('severity' in cause && (cause.severity === 'FATAL' || cause.severity === 'PANIC')) return true
-  }
-  return false
+  return hasCause(error, ({ severity }) => severity === 'FATAL' || severity === 'PANIC')
 }
 
 /** Whether an error says that the statement met another one, and would do its work if it were repeated. */
@@ -58,8 +47,13 @@ export function isConflict (error: unknown): boolean {
 
 /** Whether an error of the query layer, or a cause of it, has one of these codes. */
 export function hasCode (error: unknown, ...wanted: readonly string[]): boolean {
+  return hasCause(error, ({ code }) => typeof code === 'string' && wanted.includes(code))
+}
+
+/** Whether this is true of an error or of one of its causes. The query layer hands on the driver's error as the cause of its own. */
+export function hasCause (error: unknown, isTrueOf: (cause: Error & { readonly code?: unknown, readonly severity?: unknown }) => boolean): boolean {
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    if ('code' in cause && typeof cause.code === 'string' && wanted.includes(cause.code)) return true
+    if (isTrueOf(cause)) return true
   }
   return false
 }

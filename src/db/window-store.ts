@@ -2,6 +2,7 @@ import type { Sql } from 'postgres'
 import type { RenewalAnswer } from '../core/window/step.ts'
 import { AnswerRefused, type Heard, type OwnRow, type PutBack, type Renewal, type WindowStore } from '../core/window/store.ts'
 import type { Roll } from '../core/window/waits.ts'
+import { hasCause } from './outage.ts'
 import { NotPrimary } from './proof.ts'
 import {
   admitMembers, countOutMember, foundLineage, joinWindow, leaveWindow, pruneRevocationLog, putBackRevocations, readRoll, renewWindow, type WindowTables
@@ -102,8 +103,5 @@ export class PostgresWindowStore implements WindowStore {
 
 /** A standby, or a server that became one: it can be connected to for a long time, and answers from the past (R10). */
 export function isNotPrimary (error: unknown): boolean {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    if (cause instanceof NotPrimary || ('code' in cause && cause.code === '25006')) return true
-  }
-  return false
+  return hasCause(error, (cause) => cause instanceof NotPrimary || cause.code === '25006')
 }
