@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { sql, type SQL } from 'drizzle-orm'
 import { NothingDone } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { DatabaseServer, Standbys } from '../core/standbys.ts'
@@ -11,19 +11,27 @@ import { asWhole, provenRead } from './proof.ts'
  * commits wait for any.
  */
 export async function readStandbys (db: Database): Promise<Standbys> {
-  const row = await provenRead<{ standbys: unknown, not_waited_for: unknown }>(db, (proof) => sql`
-    with commits as materialized (
-      select current_setting('synchronous_standby_names') <> '' as wait
-    ), standby as materialized (
-      select coalesce(sync_state in ('sync', 'quorum'), commits.wait) as is_waited_for from pg_stat_replication, commits
-      where coalesce(application_name, '') not in ('pg_basebackup', 'pg_receivewal')
-        and pid not in (select active_pid from pg_replication_slots where slot_type = 'logical' and active_pid is not null)
-      union all
-      select commits.wait from pg_replication_slots, commits where slot_type = 'physical' and not active
-    )
-    select ${proof}, count(*)::int as standbys, (count(*) filter (where not is_waited_for))::int as not_waited_for from standby`)
-  return { count: asWhole(row.standbys, 'standbys'), notWaitedFor: asWhole(row.not_waited_for, 'not_waited_for') }
+  return standbysIn(await provenRead<StandbysRow>(db, (proof) => standbyCounts(proof)))
 }
+
+interface StandbysRow {
+  standbys: unknown
+  not_waited_for: unknown
+}
+
+const standbyCounts = (columns: SQL) => sql`
+  with commits as materialized (
+    select current_setting('synchronous_standby_names') <> '' as wait
+  ), standby as materialized (
+    select coalesce(sync_state in ('sync', 'quorum'), commits.wait) as is_waited_for from pg_stat_replication, commits
+    where coalesce(application_name, '') not in ('pg_basebackup', 'pg_receivewal')
+      and pid not in (select active_pid from pg_replication_slots where slot_type = 'logical' and active_pid is not null)
+    union all
+    select commits.wait from pg_replication_slots, commits where slot_type = 'physical' and not active
+  )
+  select ${columns}, count(*)::int as standbys, (count(*) filter (where not is_waited_for))::int as not_waited_for from standby`
+
+const standbysIn = (row: StandbysRow): Standbys => ({ count: asWhole(row.standbys, 'standbys'), notWaitedFor: asWhole(row.not_waited_for, 'not_waited_for') })
 
 /** Refuses a change that a standby could lose (REQUIRE_SYNCHRONOUS). */
 export async function assertSynchronous (db: Database): Promise<void> {
@@ -31,12 +39,12 @@ export async function assertSynchronous (db: Database): Promise<void> {
   if (notWaitedFor > 0) throw new NothingDone('Changes are refused (REQUIRE_SYNCHRONOUS) while the database has a standby that a commit does not wait for. Tell the operator of the service, and try again later.')
 }
 
-/** Standbys, and how many connections all clients have open. Those that only superusers may open do not count as free. */
+/** Standbys, and how many connections all clients have open, in one statement. Connections that only superusers may open do not count as free. */
 export async function readServer (db: Database): Promise<DatabaseServer> {
-  const row = await provenRead<{ open: unknown, max: unknown }>(db, (proof) => sql`
-    select ${proof}, (select coalesce(sum(numbackends), 0) from pg_stat_database)::int as open,
-      current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as max`)
-  return { ...await readStandbys(db), connections: { open: asWhole(row.open, 'open'), max: asWhole(row.max, 'max') } }
+  const row = await provenRead<StandbysRow & { open: unknown, max: unknown }>(db, (proof) => standbyCounts(sql`${proof},
+    (select coalesce(sum(numbackends), 0) from pg_stat_database)::int as open,
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as max`))
+  return { ...standbysIn(row), connections: { open: asWhole(row.open, 'open'), max: asWhole(row.max, 'max') } }
 }
 
 interface ServerWatchOptions {
