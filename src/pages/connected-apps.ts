@@ -2,18 +2,15 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { KeyService } from '../core/key-service.ts'
 import { rules } from '../core/key-rules.ts'
 import type { Person } from '../core/person.ts'
-import { effectivePolicy } from '../core/policy.ts'
 import type { Session } from '../core/sessions.ts'
-import { waitOutMs } from '../core/window/durations.ts'
 import type { Keys } from '../engine/open-keys.ts'
 import { Scrubber } from '../http/scrubber.ts'
 import { secretRefusal } from '../plugins/secret-refusal.ts'
 import { assetRoutes } from './assets.ts'
-import { keyPages } from './key-pages.ts'
+import { contextOfKeys, keyPages } from './key-pages.ts'
 import { noBrand, readPageAssets, siteOf } from './page-assets.ts'
 import { pagePerson } from './page-person.ts'
 import { pageScope } from './page-scope.ts'
-import { settleUses } from './settle-uses.ts'
 import { pathsAt } from './views/page.ts'
 
 /** Whom the application has signed in. */
@@ -71,20 +68,12 @@ export async function connectedApps (app: FastifyInstance, { person: personOf, k
   const { publicUrl, frameOrigins = [], mcpUrl, tryUrl, signInUrl, homeUrl } = options
   const assets = readPageAssets({ name: options.brand?.name ?? noBrand.name, logoFile: options.brand?.logoFile, cssFile: options.brand?.cssFile })
   const origin = publicUrl === undefined ? undefined : new URL(publicUrl).origin
-  const { service, reports, overview, policies, tokens: { prefix: tokenPrefix, accepted } } = keys
+  const { prefix: tokenPrefix, accepted } = keys.tokens
   const context = {
-    service,
-    reports,
-    overview,
-    policies,
-    settingsPolicy: keys.policy,
-    policyOf: async (workspaceId: string) => effectivePolicy(keys.policy, await policies.get(workspaceId)),
-    settleUses: settleUses(keys.usage),
-    tokenPrefix,
+    ...contextOfKeys(keys),
     originOf: ({ protocol, host }: FastifyRequest) => origin ?? `${protocol}://${host}`,
     mcpServer: mcpUrl,
     tryUrl,
-    revokeLongestMs: waitOutMs(keys.trustWindowMs),
     frameOrigins,
     assets,
     site: siteOf({ paths: pathsAt({ apps, settings: apps }), assetsAt: apps, assets, hasSignIn: false, homeUrl })
@@ -107,13 +96,14 @@ export async function connectedApps (app: FastifyInstance, { person: personOf, k
 }
 
 // What the application says is believed, but not what nobody could be called: an empty owner id would be everyone's.
-function soundPerson ({ workspaceId, ownerId, name = ownerId ?? 'Admin', actor = ownerId === null ? undefined : `user:${ownerId}`, admin = false }: SignedInPerson): Person {
+function soundPerson ({ workspaceId, ownerId, name = ownerId ?? 'Admin', actor = ownerId === null ? undefined : `user:${ownerId}`, admin: claimed }: SignedInPerson): Person {
+  // Only what is true makes an admin: a claim that is some text, "false" among them, does not.
+  const admin = claimed === true
   if (typeof workspaceId !== 'string' || !shapes.id.test(workspaceId)) throw new TypeError(`\`workspaceId\` of a person is ${rules.id.says}.`)
   if (ownerId !== null && (typeof ownerId !== 'string' || !shapes.ownerId.test(ownerId))) throw new TypeError(`\`ownerId\` of a person is ${rules.ownerId.says}; or null for an admin.`)
   if (ownerId === null && !admin) throw new TypeError('A person without `ownerId` has to be an admin: nobody else would see any key.')
   if (typeof actor !== 'string' || actor === '') throw new TypeError('`actor` says in the audit who a person without `ownerId` is.')
-  // Only what is true makes an admin: a claim that is some text, "false" among them, does not.
-  return { workspaceId, ownerId, name: String(name), actor, admin: admin === true }
+  return { workspaceId, ownerId, name: String(name), actor, admin }
 }
 
 export default connectedApps

@@ -1,4 +1,7 @@
 import type { FastifyInstance } from 'fastify'
+import { effectivePolicy } from '../core/policy.ts'
+import { waitOutMs } from '../core/window/durations.ts'
+import type { Keys } from '../engine/open-keys.ts'
 import { adminRoutes } from './admin.ts'
 import type { KeyPagesContext } from './context.ts'
 import { createKeyRoutes } from './create-key.ts'
@@ -7,6 +10,7 @@ import { keyListRoutes } from './key-list.ts'
 import { keyPageRoutes } from './key-page.ts'
 import { revokeKeyRoutes } from './revoke-key.ts'
 import { rotateKeyRoutes } from './rotate-key.ts'
+import { settleUses } from './settle-uses.ts'
 
 /** The pages about keys, for people who are signed in, at the prefix that they are registered with. Who is there, headers and errors are those of the scope around them. */
 export async function keyPages (app: FastifyInstance, context: KeyPagesContext): Promise<void> {
@@ -17,4 +21,19 @@ export async function keyPages (app: FastifyInstance, context: KeyPagesContext):
   app.register(firstUseRoutes, context)
   app.register(rotateKeyRoutes, context)
   app.register(revokeKeyRoutes, context)
+}
+
+/** What the pages use of the engine, wherever they are registered. */
+export function contextOfKeys ({ service, reports, overview, policies, policy, usage, tokens, trustWindowMs }: Keys) {
+  return {
+    service,
+    reports,
+    overview,
+    policies,
+    settingsPolicy: policy,
+    policyOf: async (workspaceId: string) => effectivePolicy(policy, await policies.get(workspaceId)),
+    settleUses: settleUses(usage),
+    tokenPrefix: tokens.prefix,
+    revokeLongestMs: waitOutMs(trustWindowMs)
+  }
 }

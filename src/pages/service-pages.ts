@@ -1,26 +1,24 @@
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '../config/config.ts'
 import { systemClock } from '../core/clock.ts'
-import { effectivePolicy } from '../core/policy.ts'
 import { PublicOrigin } from '../core/public-origin.ts'
 import { Sessions } from '../core/sessions.ts'
-import { waitOutMs } from '../core/window/durations.ts'
 import { ReplaceablePool } from '../db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../db/session-store.ts'
 import { readPageAssets, siteOf } from './page-assets.ts'
 import { digestOf, ManagementDoor } from './sign-in/management-door.ts'
 import { OpenIdProvider } from './sign-in/openid-provider.ts'
 import type { SettingsContext, SignInWay } from './context.ts'
+import { contextOfKeys } from './key-pages.ts'
 import { settingsOff } from './settings-off.ts'
 import { appsPrefix, settingsPages, settingsPrefix } from './settings.ts'
-import { settleUses } from './settle-uses.ts'
 import { pathsAt } from './views/page.ts'
 
 const sessionConnections = 2
 
 /** Settings -> Connected Apps, as the settings want it; a page that says why where they leave it switched off. `gatewayPath`: where the gateway answers, if there is one. */
 export async function servicePages (app: FastifyInstance, { config, gatewayPath }: { config: Config, gatewayPath: string | undefined }): Promise<void> {
-  const { pages, managementTokens, tokenPrefix, trustWindowMs, databaseUrl, databaseSchema: schema } = config
+  const { pages, managementTokens, databaseUrl, databaseSchema: schema } = config
   const assets = readPageAssets(pages.brand)
   const signIn = wayIn(config)
   if (signIn === undefined || databaseUrl === undefined) {
@@ -33,20 +31,12 @@ export async function servicePages (app: FastifyInstance, { config, gatewayPath 
   const pool = new ReplaceablePool({ url: databaseUrl, schema, max: sessionConnections, prepare: (db) => db })
   app.addHook('onClose', async () => { await pool.close() })
   const context: SettingsContext = {
-    service: app.apiKeys.service,
-    reports: app.apiKeys.reports,
-    overview: app.apiKeys.overview,
-    policies: app.apiKeys.policies,
-    settingsPolicy: config.policy,
+    ...contextOfKeys(app.apiKeys),
     sessions: new Sessions({ store: new PostgresSessionStore(pool), limits: pages.sessionLimits, credentials: managementTokens.map(({ secret }) => digestOf(secret)) }),
     signIn,
     originOf: ({ headers: { host } }) => origin.of(host),
     mcpServer: pages.mcpUrl ?? gatewayPath,
     tryUrl: '/forward-auth',
-    policyOf: async (workspaceId) => effectivePolicy(config.policy, await app.apiKeys.policies.get(workspaceId)),
-    settleUses: settleUses(app.apiKeys.usage),
-    tokenPrefix,
-    revokeLongestMs: waitOutMs(trustWindowMs),
     frameOrigins: pages.frameOrigins,
     assets,
     site: siteOf({ paths: pathsAt({ settings, apps: settings + appsPrefix }), assetsAt: settings, assets })

@@ -12,7 +12,9 @@ const people: Readonly<Record<string, SignedInPerson>> = {
   adaElsewhere: { workspaceId: 'acme', ownerId: 'auth0|ada', name: 'Ada', session: 'second' },
   grace: { workspaceId: 'acme', ownerId: 'grace' },
   boss: { workspaceId: 'acme', ownerId: null, name: 'The boss', actor: 'user:boss', admin: true },
-  faulty: { workspaceId: 'acme', ownerId: '' }
+  faulty: { workspaceId: 'acme', ownerId: '' },
+  // As an application without types may say it: nobody's keys, and no admin.
+  claimant: { workspaceId: 'acme', ownerId: null, actor: 'claimant', admin: 'false' as unknown as boolean }
 }
 
 /** An application with a session, a policy and a page of its own; the cookie `who` names the person. */
@@ -125,6 +127,7 @@ t.test('each person sees their own keys alone, an admin everyone\'s; a person wh
   const faulty = await ask(apps, { who: 'faulty' })
   t.equal(faulty.status, 500)
   t.notMatch(faulty.text, /of ada|ownerId/)
+  t.equal((await ask(apps, { who: 'claimant' })).status, 500, 'a text is no claim to be an admin')
 })
 
 t.test('a form from another site, of another person, of another session or without its token does nothing', async (t) => {
