@@ -1,12 +1,19 @@
 import type { PostgresServer, Teardowns } from '../support/servers.ts'
 import { startStandby } from '../support/standby.ts'
+import { until } from '../support/until.ts'
 import { Links } from '../torture/links.ts'
+import { administer } from './replicas.ts'
 
 /** A standby that follows the primary over a link, and that no commit waits for. */
-export async function followingStandby (t: Teardowns, primary: PostgresServer): Promise<{ port: number, url: string, cut: () => Promise<unknown> }> {
+export async function followingStandby (t: Teardowns, primary: PostgresServer): Promise<{ port: number, url: string, caughtUp: () => Promise<void>, cut: () => Promise<unknown> }> {
   const carrier = new Links()
   t.teardown(() => { carrier.close() })
   const link = await carrier.open(primary.port)
   const { port, url } = await startStandby(t, primary, { through: link.port })
-  return { port, url, cut: async () => await link.hold() }
+  /** Resolves when it has everything that the primary has now. */
+  const caughtUp = async () => {
+    const [{ at } = {}] = await administer(primary.url, 'select pg_current_wal_lsn()::text as at')
+    await until(async () => (await administer(url, `select pg_last_wal_replay_lsn() >= '${String(at)}' as caught_up`))[0]?.['caught_up'], { timeoutMs: 20_000 })
+  }
+  return { port, url, caughtUp, cut: async () => await link.hold() }
 }

@@ -23,12 +23,11 @@ async function losesRevocations (t: Test, { hasLineage }: Loss): Promise<void> {
   const options = { databaseUrl, redisUrl: await freshRedis(t), windowMs: hasLineage ? 3000 : 15_000 }
   const replicas = await Promise.all([startReplica(t, options), startReplica(t, options)])
   const [a, b] = replicas
-  const lineages = async () => await Promise.all(replicas.map(async ({ port }) => /^navis_keys_window_has_lineage 1$/m.test(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text())))
+  const lineages = async () => await Promise.all(replicas.map(async (replica) => await replica.hasLineage()))
   if (hasLineage) await until(async () => (await lineages()).every(Boolean), { timeoutMs: 20_000 })
   const [revoked, live] = [await a.createMany(4), await a.createMany(1)]
   await warm(replicas, [...revoked, ...live])
-  const [{ at } = {}] = await administer(primary.url, 'select pg_current_wal_lsn()::text as at')
-  await until(async () => (await administer(standby.url, `select pg_last_wal_replay_lsn() >= '${String(at)}' as caught_up`))[0]?.['caught_up'], { timeoutMs: 20_000 })
+  await standby.caughtUp()
   await standby.cut()
   // Without a lineage nothing is acknowledged over Redis: the member of before is waited for.
   if (hasLineage) for (const { id } of revoked) await a.revoke(id)

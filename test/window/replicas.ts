@@ -73,6 +73,11 @@ export class RunningReplica {
     }
   }
 
+  /** Whether it knows of which history the database is: only then are revocations held under a lineage of its own. As of a scrape, which may be a second old. */
+  async hasLineage (): Promise<boolean> {
+    return /^navis_keys_window_has_lineage 1$/m.test(await (await fetch(`${this.#url}/metrics`)).text())
+  }
+
   freeze (): void { this.child.process.kill('SIGSTOP') }
   thaw (): void { this.child.process.kill('SIGCONT') }
 
