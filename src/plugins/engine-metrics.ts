@@ -47,7 +47,7 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_window_lineages_founded_total', help: 'How often this replica began a new lineage, because no running replica knew the history of the database.', read: (_, window) => one(window.founded) },
   { name: 'navis_keys_window_resets_total', help: 'How often the whole cache was dropped: another timeline, a database that was restored to an earlier state, or this replica was removed.', read: (_, window) => one(window.resets) },
   { name: 'navis_keys_revocations_put_back_total', help: 'Tokens whose revocation the database had lost, after a failover or a restore, and that this replica revoked again.', read: (_, window) => one(window.revocationsPutBack) },
-  { name: 'navis_keys_answers_refused_total', help: 'Answers of the database that were rejected: they belonged to another statement, were incomplete, or did not come from the primary. Their connections were closed.', read: (stats) => one(stats.answersRefused) },
+  { name: 'navis_keys_answers_refused_total', help: 'Answers of the database that were rejected: they belonged to another statement, were incomplete, or came from another server than the primary that answers the renewals. Their connections were closed.', read: (stats) => one(stats.answersRefused) },
   {
     name: 'navis_keys_standbys',
     help: 'Standbys of the database, by whether a commit waits for them. A failover to a standby that commits do not wait for loses confirmed revocations.',
