@@ -47,13 +47,13 @@ import { verifyRoutes } from './routes/verify.ts'
 import { wellKnownRoutes } from './routes/well-known.ts'
 
 export interface AppOptions {
-  /** With `databaseUrl` set; in embedded mode to the address of the embedded Postgres. */
+  /** `databaseUrl` is set; in embedded mode it is that of the embedded Postgres. */
   readonly config: Config
-  /** An engine that is open already; closing it remains yours. */
+  /** An open engine; the caller closes it. */
   readonly keys?: Keys
-  /** Tells of what leaves the process. An engine that is open already was given its own. */
+  /** Records spans of requests that leave the process. An open engine already has its own. */
   readonly telemetry?: Telemetry | undefined
-  /** Where log lines go. Standard output. */
+  /** The destination of log lines. Standard output. */
   readonly logDestination?: DestinationStream
 }
 
@@ -90,7 +90,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
   const presented = presentedToken(app.apiKeys.tokens, config.apiKeyHeader)
-  // Loaded where it is used: with the MCP client it is a fifth of all code.
+  // Only loaded if it is configured: with the MCP client it is a fifth of all code.
   if (gateway !== undefined) await app.register((await import('./mcp/mcp-gateway.ts')).mcpGateway, { ...gateway, keys: app.apiKeys, tracing: telemetry?.tracing, presented, onCall: callRecorder(app.apiKeys) })
   await app.register(forwardAuthRoutes, { presented })
   await app.register(revokeRoutes)
@@ -102,7 +102,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
   return app
 }
 
-/** What those who run `app` ask of it, for a port of its own. */
+/** Probes and metrics of `app`, on a port of their own. */
 export async function buildOperationsApp ({ app, config }: { readonly app: FastifyInstance, readonly config: Config }): Promise<FastifyInstance> {
   const operations = server(config)
   operations.log = app.log
@@ -116,7 +116,7 @@ export async function buildOperationsApp ({ app, config }: { readonly app: Fasti
   return operations
 }
 
-/** Notes what the gateway was used for. */
+/** Records calls of the gateway. */
 function callRecorder ({ calls, usage }: Keys): (call: GatewayCall) => void {
   return ({ key, upstream, method, tool, decision, status, ms, clientInfo }) => {
     const now = performance.now()
@@ -139,13 +139,13 @@ function server (config: Config): FastifyInstance {
     trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
     bodyLimit: 16 * 1024,
     routerOptions: { maxParamLength: 512 },
-    // Node takes these from the constructor alone; set later they bind nothing, or the other of the two.
+    // Node only takes these in the constructor; set later they have no effect, or change each other.
     http: { maxHeaderSize: 16 * 1024, headersTimeout: slowestMs, requestTimeout: slowestMs, connectionsCheckingInterval: 2000 },
-    // A revocation may wait the whole window out, with nothing on the wire.
+    // A revocation may wait for the whole window without sending anything.
     connectionTimeout: Math.max(60_000, config.trustWindowMs * 1.1 + 10_000),
     requestTimeout: slowestMs,
     keepAliveTimeout: 72_000,
-    // While it drains, everything is answered as before: a refusal would be a failed request.
+    // While it drains, requests are answered as before: a refusal would be a failed request.
     return503OnClosing: false,
     schemaController: { compilersFactory: { buildSerializer: lazySerializers() } },
     clientErrorHandler: refuseAtSocket,

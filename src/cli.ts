@@ -2,7 +2,7 @@
 import { text } from 'node:stream/consumers'
 import { runProgram } from './cli/program.ts'
 
-// The reader has closed the pipe, as `head` does when it has its lines.
+// The reader has closed the pipe, as `head` does after its last line.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
   process.exit()
@@ -15,5 +15,5 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   writeOut: (text) => { process.stdout.write(text) },
   writeError: (text) => { process.stderr.write(text) }
 })
-// The result has been written. A connection to a server that does not answer must not keep the shell waiting.
+// The result has been written. A connection to a server that does not answer must not delay the exit.
 setTimeout(() => { process.exit() }, 1000).unref()

@@ -21,9 +21,9 @@ import { createKeys } from './engine/open-keys.ts'
 import { createLogger, openLogDestination } from './http/logging.ts'
 import { Scrubber } from './http/scrubber.ts'
 
-// For load balancers that look once a second, to see that this replica is not ready any more and to send nothing else.
+// Time for load balancers, which look about once a second, to see that this replica is no longer ready.
 const unreadyMs = 2000
-// From the closing on. A request that still runs then is refused: a revocation may wait for longer than a process may take to end.
+// Time for requests after the closing began. Those that still run then are refused: a revocation may wait longer than a process may take to end.
 const drainMs = 4000
 const lastWordsMs = 300
 const shutdownMs = 9500
@@ -31,7 +31,7 @@ const shutdownMs = 9500
 const unwritable = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOENT', 'ENOTDIR', 'EISDIR'])
 
 const stopping = new AbortController()
-/** What has to be undone before the process ends; the last first. */
+/** What has to be closed before the process ends, in reverse order. */
 const closers: Array<() => Promise<void>> = []
 let app: FastifyInstance | undefined
 let log: Logger = silentLogger
@@ -41,7 +41,7 @@ closeWithGrace({ delay: shutdownMs, logger: false, onTimeout: () => { process.ex
   if (err !== undefined) complain(err)
   log.info({ signal }, 'Navis Keys is stopping: it is no longer ready, and every answer closes its connection')
   stopping.abort(new Error('The service is stopping.'))
-  // Ctrl-C is pressed in a terminal, where there is no load balancer.
+  // Ctrl-C: there is no load balancer in front of a terminal.
   if (signal === 'SIGTERM') await sayUnready()
   await started
   await endAll()
@@ -61,7 +61,7 @@ async function run (): Promise<void> {
   }
 }
 
-/** Listens first: until the database has answered, probes are told so and everything else gets a 503. */
+/** Listens first: until the database has answered, probes report that and everything else gets a 503. */
 async function start (settings: Config): Promise<void> {
   const logDestination = await openLogDestination(settings.logFormat)
   const config = settings.databaseUrl === undefined ? await startOwnDatabase(settings) : settings
@@ -91,7 +91,7 @@ async function start (settings: Config): Promise<void> {
   if (settings.databaseUrl === undefined) greet(settings, app.server.address() as AddressInfo)
 }
 
-/** What it is and what it is connected to; hosts only, no credential. */
+/** Version, mode and the hosts that it is connected to; no credential. */
 function description ({ databaseUrl, redisUrl, gateway, trustWindowMs }: Config): object {
   return {
     version,
@@ -103,7 +103,7 @@ function description ({ databaseUrl, redisUrl, gateway, trustWindowMs }: Config)
   }
 }
 
-// Without its credentials: what stands before the last @ of the part in which they may stand.
+// Without credentials: they are before the last @ of the authority part.
 function hostOf (url: string): string {
   const [, scheme = '', authority = ''] = /^([a-z+]+):\/\/([^/?#]*)/.exec(url) ?? []
   const hosts = authority.slice(authority.lastIndexOf('@') + 1)
@@ -143,12 +143,12 @@ function greet ({ dataDir, managementTokens }: Config, address: AddressInfo): vo
   process.stderr.write(greeting({ address, dataDir, tokenPath }))
 }
 
-// For what is there before the app, which has one of its own.
+// For messages before the app exists, which has its own logger.
 function loggerOf ({ logLevel, tokenPrefix, tokenPrefixesAccepted, databaseUrl, redisUrl }: Config, destination: DestinationStream): Logger {
   return createLogger({ level: logLevel, destination, scrubber: new Scrubber({ tokenPrefix, tokenPrefixesAccepted, secrets: [], urls: [databaseUrl, redisUrl] }) })
 }
 
-/** In a sentence, where it is the operator who can do something about it; never with the parameters of a query. */
+/** Describes a failure that the operator can mend in a sentence; never with the parameters of a query. */
 function complain (error: unknown): void {
   process.stderr.write(`navis-keys: ${sentenceOf(error)}\n`)
 }

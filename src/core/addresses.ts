@@ -4,15 +4,15 @@ import ipaddr from 'ipaddr.js'
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Range = readonly [Address, number]
 
-/** A range of addresses in its canonical form, or what is wrong with it. */
+/** A range of addresses in canonical form, or what is wrong with the text. */
 export type ParsedCidr = { readonly cidr: string } | { readonly fault: string }
 
 const example = 'such as 192.0.2.0/24, 2001:db8::/32 or one address'
 
-/** Reads `192.0.2.0/24`, `2001:db8::/32` or an address alone, which is a range of one. An IPv4 address in IPv6's clothes counts as IPv4. */
+/** Reads `192.0.2.0/24`, `2001:db8::/32` or an address alone, which is a range of one. An IPv4-mapped IPv6 address counts as IPv4. */
 export function parseCidr (text: string): ParsedCidr {
   const [address = '', bits, ...rest] = text.split('/')
-  // The library also reads octal, hexadecimal and shortened forms, which people do not mean.
+  // The library also reads octal, hexadecimal and shortened forms. People who type these rarely mean them.
   if (isIP(address) === 0 || address.includes('%') || rest.length > 0) return { fault: `Must be an address or a CIDR range, ${example}.` }
   const longest = isIPv4(address) ? 32 : 128
   if (bits !== undefined && (!/^(0|[1-9]\d{0,2})$/.test(bits) || Number(bits) > longest)) return { fault: `Must have 0 to ${longest} bits after the slash.` }
@@ -33,7 +33,7 @@ function networkOf (address: Address, length: number): string {
 
 const known = new WeakMap<readonly string[], readonly Range[]>()
 
-/** Whether `address` is in one of the ranges, which are in canonical form. One that is not known, or is none, is in no range. */
+/** Whether `address` is in one of the ranges, which are in canonical form. An unknown or invalid address is in no range. */
 export function isAllowed (address: string | undefined, cidrs: readonly string[]): boolean {
   if (address === undefined || isIP(address) === 0) return false
   let ranges = known.get(cidrs)
@@ -42,12 +42,12 @@ export function isAllowed (address: string | undefined, cidrs: readonly string[]
   return ranges.some(([network, length]) => network.kind() === parsed.kind() && parsed.match(network as never, length))
 }
 
-/** Whether an address is one of the internet's, and not of a machine, a private network or a protocol. */
+/** Whether an address is public: not loopback, not of a private network, not reserved. */
 export function isPublic (address: string): boolean {
   return isIP(address) !== 0 && ipaddr.process(address.replace(/%.*$/, '')).range() === 'unicast'
 }
 
-/** Whether an address is a machine's own. */
+/** Whether an address is loopback. */
 export function isLoopback (address: string): boolean {
   return isIP(address) !== 0 && ipaddr.process(address.replace(/%.*$/, '')).range() === 'loopback'
 }

@@ -4,7 +4,7 @@ import type { CallDecision } from './usage.ts'
 
 /** A call through the gateway: who called what, and how it ended. Never an argument or a result. */
 export interface Call {
-  /** A UUID v7, so that a call that is written twice is there once. */
+  /** A UUID v7. Writing a call twice stores it once. */
   readonly id: string
   readonly workspaceId: string
   readonly keyId: string
@@ -25,7 +25,7 @@ export interface AgedCall extends Call {
 interface CallLogOptions {
   readonly clock: Clock
   readonly log: Logger
-  /** Writes calls. Settles in bounded time; writing the same ones again does no harm. */
+  /** Writes calls. Settles in bounded time; repeating it is safe. */
   record (calls: readonly AgedCall[]): Promise<void>
   /** Milliseconds between two writes. */
   readonly flushEveryMs: number
@@ -43,7 +43,7 @@ export interface CallLogStats {
 
 const perWrite = 5000
 
-/** The gateway's calls, written in batches behind them. A call never waits for it: what Postgres does not take in time is dropped and counted. */
+/** The gateway's calls, written in batches. A call never waits for the write: calls that Postgres cannot take in time are dropped and counted. */
 export class CallLog {
   readonly #options: CallLogOptions
   readonly #callsMax: number

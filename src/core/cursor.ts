@@ -6,7 +6,7 @@ const placeBytes = 8 + 16
 const sealBytes = 16
 
 /**
- * Cursors of lists: the place of the last row, with an HMAC, so that clients cannot invent one, and bound to its list,
+ * Cursors of lists: the position of the last row, with an HMAC so that clients cannot invent one. Each is bound to its list,
  * so that a cursor of another workspace is refused.
  */
 export class CursorSeal {

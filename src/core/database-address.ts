@@ -137,7 +137,7 @@ function parametersOf (query: string): Map<string, string> {
   return values
 }
 
-// A port of its own parameter counts more than one that stands beside its host.
+// The parameter `port` overrides a port in the host part.
 function hostsOf (text: string, ports: readonly string[]): DatabaseHost[] {
   return text.split(',').map((part, i) => {
     const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]*))(?::(\d{1,5})?)?$/.exec(part) ?? []
@@ -149,7 +149,7 @@ function hostsOf (text: string, ports: readonly string[]): DatabaseHost[] {
   })
 }
 
-// Without a word about it, as libpq does: encrypted where the server can, but for this very machine.
+// The default, as in libpq: encrypted if the server supports it, except on loopback.
 function sslModeOf (values: ReadonlyMap<string, string>, hosts: readonly DatabaseHost[]): SslMode {
   const given = values.get('sslmode') ?? (values.get('ssl') === 'true' ? 'require' : values.get('ssl') === 'false' ? 'disable' : undefined)
   const mode = given === undefined || given === '' ? (hosts.every(({ host }) => isSocketFolder(host) || localHosts.has(host)) ? 'disable' : 'prefer') : given as SslMode
@@ -161,7 +161,7 @@ export function isSocketFolder (host: string): boolean {
   return host.startsWith('/') || host.startsWith('@')
 }
 
-// A percent sign that begins no character is one of the password's own.
+// A percent sign that begins no escape sequence is part of the password.
 function decoded (text: string): string {
   try {
     return decodeURIComponent(text)

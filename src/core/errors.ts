@@ -1,4 +1,4 @@
-/** Stable codes that programs test. Their HTTP statuses stand in `http/problem-document.ts`, which does not compile while one is missing. */
+/** Stable codes that programs test. `http/problem-document.ts` maps each to an HTTP status and does not compile while one is missing. */
 export const errorCodes = [
   'invalid_request',
   'invalid_cursor',
@@ -43,7 +43,7 @@ interface KeysErrorOptions {
   readonly cause?: unknown
 }
 
-/** A failure that the caller is told about. Refusing a token is no failure: that is a `Verdict`. */
+/** A failure that is reported to the caller. A refused token is not a failure but a `Verdict`. */
 export class KeysError extends Error {
   readonly code: ErrorCode
   readonly faults: readonly Fault[]
@@ -62,14 +62,14 @@ export class KeysError extends Error {
   }
 }
 
-/** Unavailable, and nothing was even asked of the database: it is certain that nothing was done. */
+/** Unavailable before anything was sent to the database: certainly nothing was changed. */
 export class NothingDone extends KeysError {
   constructor (detail: string) {
     super('unavailable', { detail, retryAfterS: 5 })
   }
 }
 
-/** The answer is not known right now: nothing was decided, trying again is safe. */
+/** The answer is not known right now. Nothing was decided; repeating the request is safe. */
 export function unavailable (detail: string, cause?: unknown): KeysError {
   return new KeysError('unavailable', { detail, retryAfterS: 1, cause })
 }

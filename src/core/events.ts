@@ -2,7 +2,7 @@ import { validate as isUuid } from 'uuid'
 import { invalid } from './key-errors.ts'
 import type { ManagedKey } from './key-record.ts'
 
-/** Events are kept for so many days, for those who ask for them. */
+/** For how many days events can be asked for. */
 export const eventDays = 30
 
 export const eventTypes = [
@@ -31,11 +31,11 @@ export interface EventQuery {
 }
 
 export interface EventStore {
-  /** In the order in which they are told; `undefined` where `after` is no event that is known. Rejects with `unavailable` when the answer is not known. */
+  /** In the order of delivery; `undefined` if `after` is not a known event. Rejects with `unavailable` when the answer is not known. */
   listEvents (query: EventQuery): Promise<readonly KeyEvent[] | undefined>
 }
 
-/** What happened to keys, for those who would rather ask than be told. */
+/** Lists what happened to keys, for programs that poll instead of receiving webhooks. */
 export class EventFeed {
   readonly #store: EventStore
 
@@ -43,7 +43,7 @@ export class EventFeed {
     this.#store = store
   }
 
-  /** `nextAfter` is what to ask with the next time; null while there has never been an event. */
+  /** `nextAfter` is the `after` of the next request; null while there has never been an event. */
   async list ({ after, limit }: { readonly after: string | undefined, readonly limit: number }): Promise<{ events: readonly KeyEvent[], nextAfter: string | null }> {
     const events = after === undefined || isUuid(after) ? await this.#store.listEvents({ after, rowsMax: limit }) : undefined
     if (events === undefined) {

@@ -1,8 +1,8 @@
 import type { Digest, KeyRecord } from './key-record.ts'
 
 /**
- * The record as the caches share it between requests: nobody can change it for the next one, and what prints it,
- * such as an answer or a log line that holds the whole of it, does not print the digest.
+ * The record that caches share between requests. It is immutable, and what prints it whole,
+ * such as an answer or a log line, does not print the digest.
  */
 export function freezeRecord (record: KeyRecord): KeyRecord {
   return new FrozenRecord(record)

@@ -1,4 +1,4 @@
-/** The answer, or a rejection when it takes longer than `timeoutMs`; `onTimeout` is told so. */
+/** Settles as `promise` does, or rejects after `timeoutMs` milliseconds and calls `onTimeout`. */
 export function inTime<T> (answer: Promise<T>, timeoutMs: number, onTimeout: () => void = () => {}): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {

@@ -12,14 +12,14 @@ interface KeyImportsOptions {
   readonly tokens: TokenFormat
 }
 
-/** A key of another system. Its token is known by its digest alone. */
+/** A key of another system. Only the digest of its token is known. */
 export interface KeyToImport {
   readonly digest: Digest
   readonly name: string
   readonly scope: Scope
   readonly hint?: string | undefined
   readonly ownerId?: string | null | undefined
-  /** Milliseconds since the epoch; null: never; left out: as the policy has it. */
+  /** Milliseconds since the epoch; null: never; left out: the policy's default. */
   readonly expiresAt?: number | null | undefined
   /** When the other system made it. */
   readonly createdAt?: number | undefined
@@ -33,11 +33,11 @@ interface ImportKeys {
   readonly keys: readonly KeyToImport[]
 }
 
-/** What is shown of a token of which nothing is known. */
+/** The hint of a token of which only the digest is known. */
 const noHint = '…'
 const faultsMax = 20
 
-/** Takes over keys that people have already: their tokens go on working. */
+/** Imports keys of other systems. Their tokens keep working. */
 export class KeyImports {
   readonly #options: KeyImportsOptions
 
@@ -45,7 +45,7 @@ export class KeyImports {
     this.#options = options
   }
 
-  /** All or none. `alreadyThere`: keys whose token the workspace has already; they stay as they are. */
+  /** Imports all or none. `alreadyThere`: keys whose token the workspace already has; these are not changed. */
   async import ({ workspaceId, actor, keys }: ImportKeys): Promise<{ imported: number, alreadyThere: number }> {
     const { store, tokens } = this.#options
     const faults = faultsOfImport(workspaceId, keys, tokens)

@@ -4,7 +4,7 @@ declare const digestBrand: unique symbol
 
 /**
  * SHA-256 of a whole token: 32 bytes as a string of 32 Latin-1 characters, which is the fastest key for a
- * `Map`. Only `digestOf` makes one from a token, only a driver makes one from stored bytes.
+ * `Map`. Only `digestOf` makes one from a token; only the database code makes one from stored bytes.
  */
 export type Digest = string & { readonly [digestBrand]: true }
 
@@ -21,13 +21,13 @@ export function digestToBytes (digest: Digest): Buffer {
   return Buffer.from(digest, 'latin1')
 }
 
-/** How often a key may be used: so many requests in so many seconds, and as many at once. */
+/** How often a key may be used: `requests` in `windowSeconds` seconds, and at most as many at once. */
 export interface RateLimit {
   readonly requests: number
   readonly windowSeconds: number
 }
 
-/** Properties that few keys have, in one object, so that other keys cost one comparison. */
+/** Properties that few keys have, in one object: for other keys they cost one comparison. */
 export interface KeyLimits {
   /** When this token ends although its key goes on, because the key was rotated; milliseconds since the epoch. */
   readonly tokenEndsAt: number | null
@@ -38,7 +38,7 @@ export interface KeyLimits {
   readonly awaitsFirstUse: boolean
 }
 
-/** What verification needs to know of a key; the shape that the cache tiers hold. Times are milliseconds since the epoch. */
+/** What verification needs of a key: the shape that the cache tiers hold. Times are milliseconds since the epoch. */
 export interface KeyRecord {
   readonly id: string
   readonly digest: Digest
@@ -56,7 +56,7 @@ export interface KeyRecord {
 
 export type KeyStatus = 'active' | 'expired' | 'revoked'
 
-/** What the people who manage keys see of one. Never the digest, never the token. */
+/** A key as the management routes show it. Never the digest, never the token. */
 export interface ManagedKey {
   readonly id: string
   readonly workspaceId: string
@@ -76,6 +76,6 @@ export interface ManagedKey {
   readonly allowedCidrs: readonly string[] | null
   readonly rateLimit: RateLimit | null
   readonly rotatedAt: number | null
-  /** The token before the current one, while it still works. */
+  /** The previous token, while it still works. */
   readonly previousToken: { readonly hint: string, readonly endsAt: number } | null
 }

@@ -5,7 +5,7 @@ import { isScope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 
 // Patterns are regular expressions with the `u` flag, as JSON Schema reads them.
-// Neither control characters nor lone surrogates: Postgres takes no NUL, and JSON in Postgres no lone surrogate.
+// No control characters and no lone surrogates: Postgres accepts no NUL in text and no lone surrogate in JSON.
 // No bidirectional control characters: with them a name can look like another name.
 const character = '[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]'
 // A name must have at least one visible character.
@@ -28,7 +28,7 @@ export const rules = {
   rateRequestsMax: 1_000_000,
   rateWindowSecondsMax: 86_400,
   graceSecondsMax: 2_592_000,
-  /** Milliseconds since the epoch: the last that four digits of a year can show. */
+  /** Milliseconds since the epoch: the end of the year 9999. */
   expiresAtMax: 253_402_300_799_999
 } as const
 
@@ -59,7 +59,7 @@ const table: readonly Rule[] = [
   { pointer: '/reason', pattern: new RegExp(rules.reason.pattern, 'u'), says: rules.reason.says, valueOf: ({ reason }) => reason }
 ]
 
-/** What is wrong with the description of a key. The same for every surface: HTTP says some of it earlier, in its schemas. */
+/** What is wrong with the description of a key. Every surface uses this; HTTP's schemas find some of the same faults earlier. */
 export function faultsOf (described: Described, tokens: TokenFormat): readonly Fault[] {
   const faults: Fault[] = []
   for (const { pointer, pattern, says, valueOf } of table) {
@@ -75,7 +75,7 @@ export function faultsOf (described: Described, tokens: TokenFormat): readonly F
   return faults
 }
 
-/** Whether the database and every answer can show it. */
+/** Whether the database and every answer can represent it. */
 export function isTime (ms: number): boolean {
   return ms > 0 && ms <= rules.expiresAtMax
 }
@@ -98,7 +98,7 @@ function faultsOfNumbers ({ rateLimit, graceSeconds }: Described): readonly Faul
     value === undefined || (Number.isInteger(value) && value >= min && value <= max) ? [] : [{ pointer, detail: `Must be a whole number from ${min} to ${max}.` }])
 }
 
-/** The ranges in their canonical form, each once. */
+/** The ranges in canonical form, without duplicates. */
 export function canonicalCidrs (cidrs: readonly string[]): readonly string[] {
   return [...new Set(cidrs.flatMap((cidr) => {
     const parsed = parseCidr(cidr)

@@ -25,14 +25,14 @@ export interface CreateKey {
   readonly actor: string
   readonly name: string
   readonly scope: Scope
-  /** Milliseconds since the epoch; null: never; left out: as long as the policy has it, never where there is none. */
+  /** Milliseconds since the epoch; null: never; left out: the policy's default, or never if there is no policy. */
   readonly expiresAt?: number | null | undefined
   readonly ownerId?: string | null | undefined
   readonly metadata?: Readonly<Record<string, string>> | undefined
-  /** The only ranges of addresses that may use the key; null or left out: every address. */
+  /** The address ranges that may use the key; null or left out: all. */
   readonly allowedCidrs?: readonly string[] | null | undefined
   readonly rateLimit?: RateLimit | null | undefined
-  /** The same one with the same description makes one key within 24 hours. */
+  /** Repeating it with the same description within 24 hours makes no second key. */
   readonly idempotencyKey?: string | undefined
 }
 
@@ -41,7 +41,7 @@ interface KeyName {
   readonly keyId: string
 }
 
-/** Left out: as it is. Null: none. */
+/** Left out: unchanged. Null: none. */
 export interface UpdateKey extends KeyName {
   readonly actor: string
   readonly name?: string | undefined
@@ -53,9 +53,9 @@ export interface UpdateKey extends KeyName {
 
 export interface RotateKey extends KeyName {
   readonly actor: string
-  /** For how long the token before goes on working. 0. */
+  /** How long the previous token keeps working. 0. */
   readonly graceSeconds?: number | undefined
-  /** Since when: the rotation, or the first use of the new token. `now`. */
+  /** When that time begins: at the rotation, or at the first use of the new token. `now`. */
   readonly graceStarts?: 'now' | 'first_use' | undefined
   readonly idempotencyKey?: string | undefined
 }
@@ -70,7 +70,7 @@ export interface RevokeWorkspace {
 
 interface Page {
   readonly workspaceId: string
-  /** Rows at most. */
+  /** Maximum number of rows. */
   readonly limit: number
   readonly cursor?: string | undefined
 }
@@ -86,7 +86,7 @@ export interface KeyList {
   readonly previousCursor: string | null
 }
 
-/** Makes, shows and ends keys. Every change returns when it is in force as far as it takes something away. */
+/** Creates, lists, changes and revokes keys. A change that takes something away returns when it is in force on every replica. */
 export class KeyService {
   readonly #store: KeyStore
   readonly #force: Force
@@ -101,12 +101,12 @@ export class KeyService {
     this.#tokens = tokens
   }
 
-  /** What is wrong with a description, whoever asks for it. The policy has its own word when a key is made. */
+  /** What is wrong with a description. The policy is checked when the key is made. */
   faultsIn (described: Parameters<typeof faultsOf>[0]): readonly Fault[] {
     return faultsOf(described, this.#tokens)
   }
 
-  /** The token is in this answer and nowhere else, ever. */
+  /** The token is only in this answer; it is stored nowhere. */
   async create (wanted: CreateKey): Promise<{ key: ManagedKey, token: string }> {
     this.#assertSound(wanted)
     const { token, digest, hint } = this.#tokens.mint()
@@ -133,8 +133,8 @@ export class KeyService {
   }
 
   /**
-   * A page of keys, the newest first unless `order` says otherwise. `nextCursor` is null on the last page, `previousCursor` on the first. A page of a filter
-   * that no index serves may be short, even empty, and have a next one. `before`: the page that ends before that cursor.
+   * A page of keys, the newest first unless `order` says otherwise. `nextCursor` is null on the last page, `previousCursor` on the first. With a filter that no
+   * index serves, a page may be short or even empty and still have a next one. `before`: the page that ends before that cursor.
    */
   async list ({ workspaceId, limit, cursor, before, order, ...filter }: KeyPage): Promise<KeyList> {
     const seal = await this.#cursors()
@@ -144,7 +144,7 @@ export class KeyService {
     if (before !== undefined) {
       const rows = await this.#store.list({ ...query, before: seal.open(before, name) })
       const [first, last] = [rows.at(1), rows.at(-1)]
-      // Fewer rows than a page before the cursor: the first page, whole.
+      // Fewer rows than a page before the cursor: show the whole first page.
       if (rows.length <= limit || first === undefined || last === undefined) return await this.list({ ...filter, workspaceId, limit, order })
       return { keys: rows.slice(1), nextCursor: sealed(last), previousCursor: sealed(first) }
     }
@@ -159,7 +159,7 @@ export class KeyService {
     }
   }
 
-  /** How many keys a list has. */
+  /** The number of keys in a list. */
   async count (filter: KeyFilter & { readonly workspaceId: string }): Promise<KeyCount> {
     return await this.#store.count(filter)
   }
@@ -193,8 +193,8 @@ export class KeyService {
   }
 
   /**
-   * Gives the key a new token, which is in this answer and nowhere else. Returns when every replica knows when the one before ends, and refuses
-   * those that have ended.
+   * Gives the key a new token, which is only in this answer. Returns when every replica knows when the previous token ends, and refuses
+   * tokens that have ended.
    */
   async rotate (wanted: RotateKey): Promise<{ key: ManagedKey, token: string }> {
     const { workspaceId, keyId, actor, graceSeconds = 0, graceStarts = 'now' } = wanted
@@ -215,7 +215,7 @@ export class KeyService {
     return { key: rotated.key, token }
   }
 
-  /** Begins the grace of a rotated key's former token. What the replicas are told takes nothing away at once: nobody waits for it. */
+  /** Begins the grace of a rotated key's previous token. This takes nothing away at once, so the call does not wait for the replicas. */
   async recordFirstUse (keyId: string, ageMs: number): Promise<void> {
     const begun = await this.#store.recordFirstUse({ keyId, ageMs })
     if (begun !== undefined) this.#force.announce({ action: 'change', target: keyTarget(begun), seq: begun.logged.seq })
@@ -232,7 +232,7 @@ export class KeyService {
     await this.#force.inForce(committed(this.#clock, 'revoke', keyTarget(done), done.logged))
   }
 
-  /** Returns when every replica refuses every key that the workspace, or the owner in it, had. */
+  /** Revokes all keys of the workspace, or of one owner in it. Returns when every replica refuses them. */
   async revokeWorkspace ({ workspaceId, ownerId, actor, reason }: RevokeWorkspace): Promise<{ revoked: number }> {
     this.#assertSound({ workspaceId, ownerId, reason })
     const { revoked, logged } = await this.#store.revokeWorkspace({ workspaceId, ownerId, actor, reason })
@@ -241,8 +241,8 @@ export class KeyService {
   }
 
   /**
-   * Revokes every key of a person, and then takes the person out of everything that is recorded: owner, names, metadata, addresses, clients, calls, sessions, and the actor of changes. Ids of
-   * keys, days and counts stay. Rejects where a key was made meanwhile: then it has to be called again.
+   * Revokes every key of a person, then erases the person from all records: owner, names, metadata, addresses, clients, calls, sessions, and the actor of changes. Ids of
+   * keys, days and counts stay. Rejects if the person got a new key meanwhile; call it again then.
    */
   async eraseOwner ({ workspaceId, ownerId, actor }: { readonly workspaceId: string, readonly ownerId: string, readonly actor: string }): Promise<{ revoked: number, erased: number }> {
     const { revoked } = await this.revokeWorkspace({ workspaceId, ownerId, actor })
@@ -269,7 +269,7 @@ export class KeyService {
       () => this.#store.create(key, request))
   }
 
-  // Without an Idempotency-Key, a call that was not answered in time may have made a token that nobody received.
+  // Without an Idempotency-Key, a call that timed out may have made a token that nobody received.
   async #certain<T> (request: IdempotentRequest | undefined, detail: string, change: () => Promise<T>): Promise<T> {
     try {
       return await change()
@@ -294,7 +294,7 @@ function canonical (cidrs: readonly string[] | null | undefined): readonly strin
   return cidrs === null || cidrs === undefined ? cidrs : canonicalCidrs(cidrs)
 }
 
-/** What a cursor is bound to: a page of one list is no page of another. */
+/** What a cursor is bound to: a cursor of one list is refused by another. */
 function listName (kind: string, workspaceId: string, filter: object): string[] {
   const given = Object.entries(filter).filter(([, value]) => value !== undefined).sort(([one], [other]) => one < other ? -1 : 1)
   return [kind, workspaceId, ...given.map(([name, value]) => `${name}=${value}`)]

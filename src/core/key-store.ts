@@ -2,7 +2,7 @@ import type { Digest, KeyStatus, ManagedKey, RateLimit } from './key-record.ts'
 import type { Policy } from './policy.ts'
 import type { Scope } from './scopes.ts'
 
-/** What is written when a key is made. The token itself is not among it. */
+/** What is stored of a new key. The token itself is not. */
 export interface NewKey {
   readonly id: string
   readonly digest: Digest
@@ -12,14 +12,14 @@ export interface NewKey {
   readonly name: string
   readonly scope: Scope
   readonly metadata: Readonly<Record<string, string>>
-  /** `undefined`: as long as the policy has it; null: never ends. */
+  /** `undefined`: the policy's default; null: never. */
   readonly expiresAt: number | null | undefined
   readonly allowedCidrs?: readonly string[] | null
   readonly rateLimit?: RateLimit | null
   readonly createdBy: string
 }
 
-/** A key that comes from another system: its token is not known here, its digest is. */
+/** A key of another system. Its token is not known, only its digest. */
 export interface ImportedKey extends Omit<NewKey, 'workspaceId' | 'createdBy' | 'allowedCidrs' | 'rateLimit'> {
   /** Milliseconds since the epoch; `undefined`: now. */
   readonly createdAt: number | undefined
@@ -31,7 +31,7 @@ export interface KeysImport {
   readonly keys: readonly ImportedKey[]
 }
 
-/** Why one key was not imported, hence none: `taken`: another workspace has its token; `too_old`: the policy had ended it by now. */
+/** Why one key could not be imported, and so none was. `taken`: another workspace has its token; `too_old`: by the policy it would have ended already. */
 export type ImportFault = 'taken' | 'created_in_future' | 'expiry_past' | 'endless' | 'past_maximum' | 'too_old'
 
 export type Imported =
@@ -55,14 +55,14 @@ export type Created =
   | { readonly outcome: 'reused' }
   | ExpiryFault
 
-/** Whose key, and who does it. */
+/** Which key is changed, and by whom. */
 export interface KeyChange {
   readonly workspaceId: string
   readonly keyId: string
   readonly actor: string
 }
 
-/** `undefined`: stays as it is; null: none. */
+/** `undefined`: unchanged; null: none. */
 export interface KeyEdit extends KeyChange {
   readonly name: string | undefined
   readonly expiresAt: number | null | undefined
@@ -70,13 +70,13 @@ export interface KeyEdit extends KeyChange {
   readonly rateLimit?: RateLimit | null | undefined
 }
 
-/** Where a committed change stands in the revocation log, and the longest window that it has to wait out. */
+/** The position of a committed change in the revocation log, and the longest window that has to be waited out. */
 export interface LogPosition {
   readonly seq: number
   readonly windowMs: number
 }
 
-/** A committed change of one key, and the tokens that caches may hold of it. */
+/** A committed change of one key, with the digests that caches may hold. */
 export interface ChangedKey {
   readonly key: ManagedKey
   readonly digests: readonly Digest[]
@@ -92,13 +92,13 @@ export interface Rotation extends KeyChange {
   readonly digest: Digest
   readonly hint: string
   readonly graceSeconds: number
-  /** When the grace of the token before begins. */
+  /** When the grace of the previous token begins. */
   readonly graceStarts: 'now' | 'first_use'
 }
 
 export type Rotated =
   | { readonly outcome: 'rotated' } & ChangedKey
-  /** The change is logged anew: whoever asked for it first may have died waiting. */
+  /** The change is logged again: the replica that made it first may have died while it waited. */
   | { readonly outcome: 'repeated' } & ChangedKey
   | { readonly outcome: 'missing' | 'revoked' | 'expired' | 'reused' }
 
@@ -108,24 +108,24 @@ export interface RevokedKeys {
   readonly logged: LogPosition
 }
 
-/** A place in a list that is ordered by time and id, newest first. */
+/** A position in a list that is ordered by time and id, newest first. */
 export interface Place {
   readonly at: number
   readonly id: string
 }
 
-/** What a list of keys is narrowed by; left out: by nothing. */
+/** Filters of a list of keys. One that is left out filters nothing. */
 export interface KeyFilter {
   readonly status: KeyStatus | 'all'
   readonly ownerId?: string | undefined
   readonly scope?: Scope | undefined
-  /** A part of the name, in any case. */
+  /** Part of the name, case-insensitive. */
   readonly q?: string | undefined
-  /** Not used for so many days, since its last use or else its making. */
+  /** Not used for this many days, counted from its last use, else from its creation. */
   readonly unusedDays?: number | undefined
   /** `true`: only keys that have not been used at all. */
   readonly neverUsed?: boolean | undefined
-  /** Will expire within so many days. */
+  /** Expires within this many days. */
   readonly expiresWithinDays?: number | undefined
 }
 
@@ -143,7 +143,7 @@ export interface KeyQuery extends KeyFilter {
   readonly before?: Place | undefined
 }
 
-/** How many keys a list has. Not exact: there are so many at least. */
+/** The number of keys in a list. If it is not exact, there are at least this many. */
 export interface KeyCount {
   readonly count: number
   readonly isExact: boolean
@@ -152,9 +152,9 @@ export interface KeyCount {
 export interface AuditFilter {
   readonly keyId?: string | undefined
   readonly actor?: string | undefined
-  /** Milliseconds since the epoch; the first that counts. */
+  /** Milliseconds since the epoch, included. */
   readonly from?: number | undefined
-  /** Milliseconds since the epoch; the first that does not count any more. */
+  /** Milliseconds since the epoch, excluded. */
   readonly to?: number | undefined
 }
 
@@ -177,39 +177,39 @@ export interface AuditEntry {
 }
 
 /**
- * The keys on the primary. Every change is one transaction, with its audit row and its event, and everything that a cache may have
- * to forget is in the revocation log in that same transaction (R1). "In the future" is judged in it too, by the database's
- * clock, and so is the policy. Rejects with `unavailable` when the answer is not known, in bounded time: then a change has
- * been made whole or not at all, and repeating it is safe.
+ * The keys on the primary. Every change is one transaction, with its audit row and its event. Everything that a cache may have to forget
+ * is written to the revocation log in the same transaction (R1), which also checks the policy, and, by the database's clock, that an expiry is in the
+ * future. Rejects with `unavailable` in bounded time when the answer is not known: the change was made whole or not at all, and
+ * repeating it is safe.
  */
 export interface KeyStore {
   create (key: NewKey, request?: IdempotentRequest): Promise<Created>
-  /** All or none. What the workspace has already stays as it is: repeating it does no harm. */
+  /** Imports all or none. Keys that the workspace already has are not changed: repeating it is safe. */
   import (wanted: KeysImport): Promise<Imported>
   find (workspaceId: string, keyId: string): Promise<ManagedKey | undefined>
   list (query: KeyQuery): Promise<readonly ManagedKey[]>
   /**
-   * The last row that a page was searched in: filters that no index serves look at a bounded number of keys. `undefined`: at all that there are.
+   * The last row that was looked at for a page. A filter that no index serves looks at a bounded number of keys. `undefined`: the list was looked at to its end.
    */
   lookedTo (query: KeyQuery): Promise<Place | undefined>
-  /** Counts up to a bound. */
+  /** Counts, up to a bound. */
   count (query: KeyFilter & { readonly workspaceId: string }): Promise<KeyCount>
   edit (edit: KeyEdit): Promise<Edited>
   rotate (rotation: Rotation, request?: IdempotentRequest): Promise<Rotated>
-  /** Begins the grace of the token before, `ageMs` after the newest one was used for the first time; `undefined` where no first use is awaited. */
+  /** Begins the grace of the previous token: the newest one was used for the first time `ageMs` ago. `undefined` if no first use is awaited. */
   recordFirstUse (use: { keyId: string, ageMs: number }): Promise<ChangedKey | undefined>
-  /** Also where the key is revoked already: a position in the log of its own, while who revoked it first, when and why stay. */
+  /** If the key is already revoked, the revocation gets another position in the log; who revoked it first, when and why are not changed. */
   revoke (change: KeyChange & { readonly reason: string | undefined }): Promise<ChangedKey | undefined>
-  /** Every key of the workspace at once, or every key of one owner, under one position in the log. */
+  /** Revokes every key of the workspace, or of one owner, under one position in the log. */
   revokeWorkspace (change: { workspaceId: string, ownerId?: string | undefined, actor: string, reason: string | undefined }): Promise<RevokedKeys>
-  /** Takes a person out of everything that is recorded of keys which have ended, and ends the person's sessions. Resolves to how many keys those were, and how many live on. */
+  /** Erases a person from all records of keys that have ended, and ends the person's sessions. Resolves to the number of these keys, and of those that have not ended. */
   eraseOwner (change: { workspaceId: string, ownerId: string, actor: string }): Promise<{ erased: number, living: number }>
   listAudit (query: AuditQuery): Promise<readonly AuditEntry[]>
-  /** The workspace's own; members that it does not set are null. */
+  /** The workspace's own policy. Members that it does not set are null. */
   policy (workspaceId: string): Promise<Policy>
   setPolicy (change: { workspaceId: string, actor: string, policy: Policy }): Promise<void>
-  /** Shortens every key of the workspace that lives longer than the policy allows. Also where there is none: a position in the log of its own. */
+  /** Shortens every key of the workspace that lives longer than the policy allows. Takes a position in the log even if there is none. */
   applyPolicy (change: { workspaceId: string, actor: string }): Promise<{ shortened: number, logged: LogPosition }>
-  /** The secret that every replica of this database shares and nobody else has. */
+  /** The secret that all replicas on this database share. */
   sharedSecret (): Promise<Uint8Array>
 }

@@ -1,34 +1,34 @@
 import type { Digest, KeyRecord } from './key-record.ts'
 
-/** A record and how fresh it is. Who uses it judges that (WINDOW R5, R6); a tier only hands it on. */
+/** A record and how fresh it is. The trust window judges that (WINDOW R5, R6); a tier only passes it on. */
 export interface Entry {
   readonly record: KeyRecord
   /**
-   * The record shows every change up to this position of the revocation clock, and the position is of the history that the renewals of
-   * this replica have proven: never beyond what was applied when the read was sent (R5).
+   * The record shows every change up to this position of the revocation clock. It is a position of the history that this replica's renewals
+   * have proven, and at most the position that had been applied when the read was sent (R5).
    */
   readonly asof: number
-  /** The clock's position in the row's own statement. Says something only to the request for which the row was read; a cache does not keep it. */
+  /** The clock's position in the row's own statement. Only valid for the request that read the row; caches do not keep it. */
   readonly seq?: number
 }
 
 /**
- * One tier of the lookup, over the one `under` it. Three outcomes, told apart:
+ * One tier of the lookup, on top of the tier `under` it. It has three outcomes:
  * - an entry;
- * - `undefined`: there is certainly no such key, the primary said so;
+ * - `undefined`: there is certainly no such key, by an answer of the primary;
  * - a rejection: not known. A store that is down must never read as "no such key".
  */
 export interface Lookup {
   /** May be answered by a cache. */
   find (digest: Digest): Promise<Entry | undefined>
-  /** Read from the primary by a statement sent after this call; what it finds replaces what the caches held. */
+  /** Read from the primary by a statement that is sent after this call. The result replaces what the caches held. */
   findFresh (digest: Digest): Promise<Entry | undefined>
 }
 
 /** The outermost tier: answers at once what it holds, so that a hit costs no promise. `find` is for what `peek` did not hold. */
 export interface MemoryLookup extends Lookup {
   peek (digest: Digest): Entry | undefined
-  /** Drops every entry that a change touches. */
+  /** Drops every entry that a change concerns. */
   drop (target: ChangeTarget): void
 }
 

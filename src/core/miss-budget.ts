@@ -1,18 +1,18 @@
 import { clientNetwork } from './client-network.ts'
 import type { Clock } from './clock.ts'
 
-/** Who asks, as far as a budget is concerned. A Fastify request is one. */
+/** The client that a budget belongs to. A Fastify request is one. */
 export interface Client {
   readonly ip: string
-  /** How many clients it speaks for: 1, or more for an internal service that asks on behalf of others. */
+  /** How many clients it stands for: 1, or more for an internal service that asks for others. */
   readonly speaksFor?: number
 }
 
 interface MissBudgetOptions {
   readonly clock: Clock
-  /** Unknown tokens that one client network may present in a minute, and at once. */
+  /** Unknown tokens that one client network may present per minute; also the burst. */
   readonly perMinute: number
-  /** Client networks remembered at most; beyond that the one longest unseen starts anew. */
+  /** Maximum number of client networks. Beyond it the least recently seen one is forgotten. */
   readonly networksMax?: number
 }
 
@@ -22,8 +22,8 @@ interface Account {
 }
 
 /**
- * How many unknown tokens a client may still have looked up. One is taken before the lookup, so that many at once
- * count, and given back when the token turns out to be known: only inventing tokens uses a budget up.
+ * How many more unknown tokens are looked up for a client. One unit is taken before the lookup, so that concurrent lookups
+ * count, and given back if the token is known: only unknown tokens use up the budget.
  */
 export class MissBudget {
   readonly #clock: Clock
@@ -41,7 +41,7 @@ export class MissBudget {
     return this.#accounts.size
   }
 
-  /** Takes one lookup from the budget. Resolves to 0 when there was one, else to the milliseconds until there is. */
+  /** Takes one lookup from the budget. Returns 0 if there was one left, else the milliseconds until there is. */
   take (client: Client): number {
     const account = this.#accountOf(client)
     if (account.left >= 1) {
@@ -67,7 +67,7 @@ export class MissBudget {
     return account
   }
 
-  // In the order in which they were seen last, but only once that will be asked for soon.
+  // Least recently seen first. The order is only maintained when half of the places are in use.
   #keep (name: string, account: Account): void {
     if (this.#accounts.size > this.#networksMax / 2) this.#accounts.delete(name)
     this.#accounts.set(name, account)

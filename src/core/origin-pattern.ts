@@ -5,13 +5,13 @@
  */
 const pattern = /^([a-z][a-z0-9+.-]*):\/\/(\*|\[[0-9a-f:]+\]|[a-z0-9_.-]+)(:\*|:[0-9]{1,5})?$/i
 
-/** Whether `text` may stand in the list of origins. Every host of the web would be every page there is. */
+/** Whether `text` is a valid entry of the list of origins. A wildcard host under http: or https: is not: it would allow every page of the web. */
 export function isOriginPattern (text: string): boolean {
   const [, scheme = '', host, port] = pattern.exec(text) ?? []
   if (host === undefined) return false
   const isWeb = /^https?$/i.test(scheme)
   if (host === '*') return !isWeb && port === undefined
-  // Written as a browser sends it, or it would never fit.
+  // It must be spelled as browsers send it, otherwise it would never match.
   return !isWeb || port === ':*' || (URL.canParse(text) && new URL(text).origin === text)
 }
 

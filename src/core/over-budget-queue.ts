@@ -4,16 +4,16 @@ import type { Client } from './miss-budget.ts'
 interface OverBudgetQueueOptions {
   /** Milliseconds between two rounds. 50. */
   readonly everyMs?: number
-  /** Lookups of one client network in a round. 50. */
+  /** Maximum lookups of one client network in a round. 50. */
   readonly perNetworkMax?: number
-  /** Lookups in a round, of all together. 1000: one statement. */
+  /** Maximum lookups of all clients in a round. 1000: one statement. */
   readonly perRoundMax?: number
 }
 
 /**
- * Lets through, round by round, a few of those whose budget is spent: behind the address of whoever invents tokens there may be
- * others, with keys that exist. Those of a round go at once, so that one statement reads them all: a flood costs twenty a second. Rounds are small
- * because all of one end together, and meanwhile nobody else is answered.
+ * Lets a few requests of clients without budget through in each round: clients with real keys may share the address of one that
+ * invents tokens. All requests of a round go at the same time, so that one statement reads their keys: a flood costs twenty statements a second. Rounds are small
+ * because their requests also end in the same turn, which delays all others.
  */
 export class OverBudgetQueue {
   readonly #everyMs: number
@@ -28,7 +28,7 @@ export class OverBudgetQueue {
     this.#perRoundMax = perRoundMax
   }
 
-  /** A place in the next round: resolves when it is there. `undefined`: that round is full. */
+  /** Resolves when the next round begins. `undefined`: that round is full. */
   join ({ ip }: Client): Promise<void> | undefined {
     const network = clientNetwork(ip)
     const count = this.#ofNetwork.get(network) ?? 0

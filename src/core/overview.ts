@@ -1,4 +1,4 @@
-/** The keys of one owner that are not revoked. Numbers end at a bound; `isExact` says whether they got there. */
+/** The keys of one owner that are not revoked. Counting stops at a bound; `isExact`: it was not reached. */
 export interface OwnerOverview {
   /** null: keys that have no owner. */
   readonly ownerId: string | null
@@ -13,7 +13,7 @@ export interface OwnerOverview {
   readonly isExact: boolean
 }
 
-/** What people who look after a workspace want to know before they act on many keys at once. */
+/** What the admins of a workspace need to know before they change many keys at once. */
 export interface OverviewStore {
   /** Owners who have keys that are not revoked, in the order of their ids, after one of them. */
   owners (query: { readonly workspaceId: string, readonly after: string | undefined, readonly rowsMax: number }): Promise<readonly OwnerOverview[]>

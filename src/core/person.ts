@@ -1,13 +1,13 @@
 /** Who has signed in, and what they may do in which workspace. */
 export interface Person {
   readonly workspaceId: string
-  /** Owns the keys that this person makes. null: a management token, which is nobody. */
+  /** The owner of the keys that this person makes. null: signed in with a management token. */
   readonly ownerId: string | null
   /** For people to read. */
   readonly name: string
   /** For the audit. */
   readonly actor: string
-  /** Sees and may revoke everyone's keys in the workspace. */
+  /** May see and revoke all keys of the workspace. */
   readonly admin: boolean
 }
 

@@ -16,11 +16,11 @@ export interface SetPolicy {
   readonly workspaceId: string
   readonly actor: string
   readonly policy: Policy
-  /** `all`: keys that live longer than that are shortened; `new`: only what is made, moved or rotated from now on is bound. */
+  /** `all`: existing keys that live longer are shortened; `new`: the policy only binds keys that are created, edited or rotated from now on. */
   readonly apply: 'new' | 'all'
 }
 
-/** A hundred years: longer than any key should live. */
+/** A hundred years. */
 export const policyDaysMax = 36_500
 
 /** How long the keys of a workspace may live. */
@@ -31,7 +31,7 @@ export class Policies {
     this.#options = options
   }
 
-  /** The workspace's own. */
+  /** The workspace's own policy. */
   async get (workspaceId: string): Promise<Policy> {
     return await this.#options.store.policy(workspaceId)
   }

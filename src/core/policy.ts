@@ -1,15 +1,15 @@
-/** How long keys may live; null: no such rule. */
+/** How long keys may live. null: no rule. */
 export interface Policy {
   readonly maxLifetimeDays: number | null
-  /** What a key gets that is made without an expiry. */
+  /** The lifetime of a key that is made without an expiry. */
   readonly defaultLifetimeDays: number | null
-  /** A key that is not used for so many days is revoked. */
+  /** A key is revoked after this many days without use. */
   readonly unusedDays: number | null
 }
 
 export const noPolicy: Policy = { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null }
 
-/** The stricter of the settings' and the workspace's own counts; the default is the workspace's, where it has one. */
+/** Of each limit the stricter one, of the settings or of the workspace. The workspace's default lifetime overrides that of the settings. */
 export function effectivePolicy (settings: Policy, own: Policy): Policy {
   return {
     maxLifetimeDays: stricter(settings.maxLifetimeDays, own.maxLifetimeDays),

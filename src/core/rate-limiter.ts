@@ -15,11 +15,11 @@ import type { RateLimit } from './key-record.ts'
  * the whole limit through by itself: nothing waits, and nothing is refused that the limit allows.
  */
 
-/** Where the replicas settle with one another. */
+/** The buckets that the replicas share. */
 export interface SharedRates {
   /**
    * For each request: adds `debt` uses that were let through, takes up to `want` more or gives `-want` back. Rejects when the outcome is not
-   * known; then nothing may be concluded.
+   * known.
    */
   settle (requests: readonly Settlement[]): Promise<readonly Settled[]>
 }
@@ -29,20 +29,20 @@ export interface Settlement {
   readonly limit: RateLimit
   readonly debt: number
   readonly want: number
-  /** Whether the other replicas are to hear of it. */
+  /** Whether to announce it to the other replicas. */
   readonly announces: boolean
 }
 
 export interface Settled {
   readonly granted: number
-  /** How long the shared bucket takes to be full, in milliseconds. */
+  /** Milliseconds until the shared bucket is full. */
   readonly backlogMs: number
 }
 
 export interface RateDecision {
   readonly isAllowed: boolean
   readonly limit: RateLimit
-  /** Uses that are left at this moment. */
+  /** Uses left now. */
   readonly remaining: number
   /** Seconds until the bucket is full again. */
   readonly resetS: number
@@ -60,11 +60,11 @@ export interface RateLimiterStats {
 
 interface RateLimiterOptions {
   readonly clock: Clock
-  /** Left out: each replica limits by itself. */
+  /** Left out: each replica limits on its own. */
   readonly shared?: SharedRates | undefined
   /** How many replicas there are, this one included. */
   readonly replicas?: () => number
-  /** Keys remembered at most; those that were not used lately are forgotten first. 100,000. */
+  /** Maximum number of keys; the least recently used are forgotten first. 100,000. */
   readonly keysMax?: number
 }
 
@@ -85,7 +85,7 @@ interface State {
   isBeyond: boolean
   /** When the shared bucket is full, monotonic, as far as is known. */
   sharedFullAt: number
-  /** When that was heard; -Infinity: never. */
+  /** When that was announced; -Infinity: never. */
   heardAt: number
   askedAt: number
   usedAt: number
@@ -93,11 +93,11 @@ interface State {
   isQueued: boolean
 }
 
-// What was heard longer ago than this says little of the shared bucket.
+// An older announcement says little about the shared bucket.
 const freshMs = 1000
-// A refused key asks the shared bucket again at most so often.
+// The shortest time between two requests to the shared bucket for a key that is being refused.
 const askEveryMs = 20
-// After a failure Redis is passed by for so long.
+// After a failure Redis is not asked for this long.
 const awayMs = 1000
 const giveBackEveryMs = 500
 const settlementsMax = 1000
@@ -140,7 +140,7 @@ export class RateLimiter {
     return decision(state, now, 0)
   }
 
-  /** Another replica has told how long the shared bucket of a key takes to be full. */
+  /** Another replica announced the milliseconds until the shared bucket of a key is full. */
   heard (keyId: string, backlogMs: number, now: number): void {
     const state = this.#states.get(keyId) ?? this.#remember(keyId, undefined, now)
     state.sharedFullAt = Math.max(state.sharedFullAt, now + backlogMs)
@@ -151,7 +151,7 @@ export class RateLimiter {
     return { keys: this.#states.size, allowed: this.#allowed, refused: this.#refused, settlements: this.#settlements, failures: this.#failures }
   }
 
-  /** Gives back what was not used. */
+  /** Gives unused uses back to the shared bucket. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
     await this.#giveBack(-Infinity)
@@ -161,7 +161,7 @@ export class RateLimiter {
     return this.#shared !== undefined && now >= this.#awayUntil && this.#replicas() > 1
   }
 
-  /** Takes one use from what the shared bucket has granted, or on credit; `false`: there is neither. */
+  /** Takes one use from those that the shared bucket granted, or on credit. `false`: there is neither. */
   #spend (state: State, now: number): boolean {
     const { chunk, isWithin } = this.#shareOf(state, now)
     state.isBeyond = !isWithin
@@ -178,7 +178,7 @@ export class RateLimiter {
     return true
   }
 
-  /** How many uses may pass before the shared bucket has heard of them. */
+  /** How many uses may pass before they are reported to the shared bucket. */
   #credit (state: State, now: number): number {
     const { share, chunk, isWithin } = this.#shareOf(state, now)
     const most = isWithin ? share : chunk
@@ -240,7 +240,7 @@ export class RateLimiter {
     return state
   }
 
-  // A full bucket is as good as none. Where the oldest are all in use, the first of them is forgotten, and its limit begins anew.
+  // A full bucket need not be kept. If the oldest ones are all in use, the first of them is forgotten and its limit starts again.
   #forgetOne (now: number): void {
     let tries = 0
     for (const [keyId, state] of this.#states) {
@@ -249,7 +249,7 @@ export class RateLimiter {
         this.#holders.delete(state)
         return
       }
-      // To the end, as what is in use.
+      // Move it to the end: it is in use.
       this.#states.delete(keyId)
       this.#states.set(keyId, state)
     }
@@ -271,7 +271,7 @@ export class RateLimiter {
       const part = queue.slice(from, from + settlementsMax)
       const now = this.#clock.monotonicMs()
       this.#settle(part.map((state) => {
-        // Within its share a replica takes nothing in advance: what it would not use, another one may need for its own share.
+        // Within its share a replica takes nothing in advance: another replica may need for its own share what this one would not use.
         return { state, want: state.isBeyond ? this.#shareOf(state, now).chunk : 0, announces: state.isBeyond }
       }))
     }
@@ -301,7 +301,7 @@ export class RateLimiter {
       const now = this.#clock.monotonicMs()
       for (const [i, { granted, backlogMs }] of settled.entries()) this.#apply(wanted[i]!.state, requests[i]!, { granted, backlogMs, sentAt, now })
     } catch {
-      // Whether the debt was booked is not known. It is let go: more may pass, by what was let through since, and nothing is refused for it.
+      // It is not known whether the debt was recorded. Drop it: more uses may pass, and none is refused because of it.
       this.#failures++
       this.#awayUntil = this.#clock.monotonicMs() + awayMs
       for (const { state } of wanted) {
@@ -324,7 +324,7 @@ export class RateLimiter {
   }
 }
 
-// Of a key that another replica has told of, before it was used here.
+// For a key that another replica announced before it was used here.
 const unknownLimit: RateLimit = { requests: 1, windowSeconds: 1 }
 
 function intervalMsOf ({ requests, windowSeconds }: RateLimit): number {

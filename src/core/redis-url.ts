@@ -3,10 +3,10 @@ export interface RedisHost {
   readonly port: number
 }
 
-/** Where Redis is, as REDIS_URL says it. */
+/** The servers that REDIS_URL names. */
 export interface RedisAddress {
   readonly mode: 'single' | 'sentinel' | 'cluster'
-  /** One; or the Sentinels, or nodes of the Cluster, any of which may be away. */
+  /** The server, or the Sentinels, or some nodes of the Cluster. Of several, some may be down. */
   readonly hosts: readonly [RedisHost, ...RedisHost[]]
   readonly isTls: boolean
   readonly database: number
@@ -18,7 +18,7 @@ export interface RedisAddress {
   readonly sentinelPassword: string | undefined
 }
 
-/** REDIS_URL cannot be understood. The message completes the sentence "REDIS_URL …" and repeats nothing of it. */
+/** REDIS_URL cannot be understood. The message completes the sentence "REDIS_URL …" and quotes nothing from the URL. */
 export class RedisUrlError extends Error {
   override readonly name = 'RedisUrlError'
 }

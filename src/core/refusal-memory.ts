@@ -3,7 +3,7 @@ import type { Digest } from './key-record.ts'
 import type { Reason } from './verdict.ts'
 
 interface RefusalMemoryOptions {
-  /** How long a refusal is spoken again without asking, in milliseconds. 0: never. At most 1000 (R6). */
+  /** For how many milliseconds a refusal is repeated without a lookup. 0: never. At most 1000 (R6). */
   readonly ttlMs: number
   readonly entriesMax: number
 }
@@ -20,7 +20,7 @@ interface Refusal {
 export class RefusalMemory {
   readonly #ttlMs: number
   readonly #entriesMax: number
-  // All entries live equally long: the first in is the first to end.
+  // All entries live equally long: the oldest entry is the first to end.
   #refusals = new Map<Digest, Refusal>()
 
   constructor ({ ttlMs, entriesMax }: RefusalMemoryOptions) {

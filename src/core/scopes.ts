@@ -25,7 +25,7 @@ export function isScope (text: unknown): text is Scope {
   return text === 'mcp:read' || text === 'mcp:write'
 }
 
-/** Whether a key of the scope `held` may do what asks for `wanted`. */
+/** Whether a key of the scope `held` has the scope `wanted`. */
 export function includesScope (held: Scope, wanted: Scope): boolean {
   return held === wanted || held === 'mcp:write'
 }

@@ -4,22 +4,22 @@ import type { Person } from './person.ts'
 export interface SessionLimits {
   /** Milliseconds without use after which a session ends. */
   readonly idleMs: number
-  /** And in any case this long after signing in; rights that the provider takes away end here at the latest. */
+  /** Milliseconds after signing in at which a session ends in any case. Rights that the provider has withdrawn end then at the latest. */
   readonly lifetimeMs: number
 }
 
-/** Sessions on the primary, by the SHA-256 of their secret, so that a copy of the table opens none. */
+/** Sessions on the primary, stored by the SHA-256 of their secret: a stolen copy of the table opens no session. */
 export interface SessionStore {
   /** `credential`: the digest of the management token that opens it; `undefined`: a provider does. */
   start (digest: Buffer, person: Person, opening: { readonly limits: SessionLimits, readonly credential: Buffer | undefined }): Promise<void>
-  /** The person, and the session is used as of now; `undefined`: there is none, one of its limits is over, or its credential is none of `credentials`. */
+  /** The person; counts as a use of the session. `undefined`: no such session, it has ended, or its credential is not among `credentials`. */
   use (digest: Buffer, validity: { readonly limits: SessionLimits, readonly credentials: readonly Buffer[] }): Promise<Person | undefined>
   end (digest: Buffer): Promise<void>
 }
 
 export interface Session {
   readonly person: Person
-  /** Goes into every form of this session's pages; only they know it. */
+  /** The CSRF token in every form of this session's pages. */
   readonly formToken: string
 }
 
@@ -29,7 +29,7 @@ const secretShape = /^[A-Za-z0-9_-]{43}$/
 interface SessionsOptions {
   readonly store: SessionStore
   readonly limits: SessionLimits
-  /** SHA-256 of every management token of now. A session ends with the one that opened it. */
+  /** SHA-256 of every current management token. A session ends with the token that opened it. */
   readonly credentials?: readonly Buffer[]
 }
 
@@ -44,7 +44,7 @@ export class Sessions {
     this.limits = limits
   }
 
-  /** A new session under a new secret: one that a browser brought along is never taken up (session fixation). */
+  /** A new session under a new secret. A secret that the browser sent is never reused (session fixation). */
   async start (person: Person, credential?: Buffer): Promise<string> {
     const secret = randomBytes(secretBytes).toString('base64url')
     await this.#store.start(digestOf(secret), person, { limits: this.limits, credential })

@@ -1,12 +1,12 @@
-/** What is looked at of the database's server every few seconds. */
+/** What is read about the database server every few seconds. */
 export interface DatabaseServer extends Standbys {
-  /** Of all clients of the server, not only ours. */
+  /** Of all clients of the server, including other applications. */
   readonly connections: { readonly open: number, readonly max: number }
 }
 
-/** Servers that follow the primary. */
+/** Standby servers of the primary. */
 export interface Standbys {
   readonly count: number
-  /** Those that may lack what a commit has confirmed: where one of them is promoted, revocations are lost that were answered. */
+  /** Standbys that may lack confirmed commits. If one of them is promoted, revocations that were answered can be lost. */
   readonly notWaitedFor: number
 }

@@ -14,13 +14,13 @@ interface TokenReportsOptions {
 
 export interface LeakAnswer {
   readonly digest: Digest
-  /** Whether it is, or was, a token of a key here. */
+  /** Whether it is or was a token of one of our keys. */
   readonly isOurs: boolean
   /** Whether this report ended its key. */
   readonly revoked: boolean
 }
 
-/** What those may do who have a token and nothing else: end it, or report that it leaked. */
+/** Calls for callers who only have a token: end it, or report that it leaked. */
 export class TokenReports {
   readonly #options: TokenReportsOptions
 
@@ -28,7 +28,7 @@ export class TokenReports {
     this.#options = options
   }
 
-  /** Revokes the keys of leaked tokens. Every replica refuses them when this returns; one answer for each report, in its order. */
+  /** Revokes the keys of leaked tokens. Returns one answer for each report, in the same order, when every replica refuses the keys. */
   async leaked (leaks: readonly Leak[], actor: string): Promise<readonly LeakAnswer[]> {
     const ended = await this.#options.store.revokeLeaked(leaks, actor)
     await this.#inForce(ended)
@@ -38,7 +38,7 @@ export class TokenReports {
     })
   }
 
-  /** RFC 7009: a token in its grace ends alone, the newest ends its key. What is no token here is nothing to be done about. */
+  /** RFC 7009. A token in its grace ends alone, the newest ends its key. An unknown token is ignored. */
   async end (token: string): Promise<void> {
     const digest = this.#options.tokens.parse(token)
     if (digest !== undefined) await this.#inForce(await this.#options.store.endToken(digest))

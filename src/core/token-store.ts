@@ -2,7 +2,7 @@ import type { Digest } from './key-record.ts'
 import type { LogPosition } from './key-store.ts'
 import type { ChangeTarget } from './lookup.ts'
 
-/** A token that was found where it must not be. */
+/** A token that was found in a public place. */
 export interface Leak {
   readonly digest: Digest
   /** Where it was found. */
@@ -12,16 +12,16 @@ export interface Leak {
 }
 
 export interface EndedTokens {
-  /** The tokens that a key has, or had, and whether they had ended before. */
+  /** The tokens that are known, and whether each had ended before. */
   readonly known: ReadonlyMap<Digest, { readonly hasEnded: boolean }>
-  /** What caches have to forget; `undefined`: nothing, because no token is known. */
+  /** What caches have to forget; `undefined`: no token is known. */
   readonly change: { readonly target: ChangeTarget, readonly logged: LogPosition } | undefined
 }
 
-/** Tokens on the primary, for those who have a token and nothing else. As `KeyStore`: whole or not at all, in bounded time. */
+/** Tokens on the primary, for callers who only have a token. As in `KeyStore`, a change is made whole or not at all, in bounded time. */
 export interface TokenStore {
-  /** Revokes the keys of the tokens, with the reason `leaked`. A repeat is logged anew. */
+  /** Revokes the keys of the tokens, with the reason `leaked`. A repeat is logged again. */
   revokeLeaked (leaks: readonly Leak[], actor: string): Promise<EndedTokens>
-  /** A token in its grace ends alone, the newest one ends its key. A repeat is logged anew. */
+  /** A token in its grace ends alone, the newest one ends its key. A repeat is logged again. */
   endToken (digest: Digest): Promise<EndedTokens>
 }

@@ -15,11 +15,11 @@ const secretLength = 32
 const checksumLength = 6
 const hintEnds = 4
 
-// What a character code is worth in base62; 255: not of the alphabet.
+// The base62 value of a character code; 255: not in the alphabet.
 const worth = new Uint8Array(128).fill(255)
 for (let i = 0; i < alphabet.length; i++) worth[alphabet.charCodeAt(i)] = i
 
-// CRC-32 (IEEE 802.3), byte by byte: on texts this short quicker than the call into zlib.
+// CRC-32 (IEEE 802.3), byte by byte: faster than a call into zlib for such short texts.
 const crcTable = new Int32Array(256)
 for (let byte = 0; byte < 256; byte++) {
   let rest = byte
@@ -28,21 +28,21 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 export interface Minted {
-  /** Shown once, to whoever made the key; never stored, never logged. */
+  /** Shown once, when the key is made; never stored, never logged. */
   readonly token: string
   readonly digest: Digest
   /** First and last four characters after the prefix, for people to tell keys apart: `3kTq…B3x9`. */
   readonly hint: string
 }
 
-// Tokens without a checksum of ours: RFC 6750, section 2.1, and no longer than any system makes them.
+// Tokens without our checksum: RFC 6750, section 2.1, with a limit on the length.
 const b64token = /^[A-Za-z0-9._~+/-]+=*$/
 const foreignLengthMax = 512
 
-/** Mints tokens of one prefix, and recognises them and those that begin as other tokens do that are accepted. */
+/** Mints tokens of one prefix, and recognises these and tokens with an accepted prefix. */
 export class TokenFormat {
   readonly prefix: string
-  /** Beginnings under which imported and older tokens still work. They have no checksum of ours. */
+  /** Prefixes under which imported and older tokens still work. These tokens do not have our checksum. */
   readonly accepted: readonly string[]
   readonly #acceptedWithin: RegExp | undefined
   readonly #within: RegExp
@@ -78,8 +78,8 @@ export class TokenFormat {
   }
 
   /**
-   * The digest of a well-formed token, or `undefined` for a text that was never a token: wrong shape, or a
-   * checksum that does not fit. A match proves nothing but that asking a store is worth it.
+   * The digest of a well-formed token, or `undefined` for a text that cannot be a token: wrong shape or wrong
+   * checksum. A well-formed token need not exist.
    */
   parse (text: string): Digest | undefined {
     if (text.length !== this.#length || !text.startsWith(this.prefix)) return this.#parseAccepted(text)
@@ -90,7 +90,7 @@ export class TokenFormat {
     return ~crc >>> 0 === numberAt(text, checksumAt, this.#length) ? digestOf(text) : this.#parseAccepted(text)
   }
 
-  /** A text that holds something shaped like a token, to refuse where none belongs. */
+  /** Matches a text that contains something shaped like a token, to refuse it in fields where tokens do not belong. */
   foundIn (text: string): boolean {
     return (text.includes(this.prefix) && this.#within.test(text)) || this.#acceptedWithin?.test(text) === true
   }
@@ -115,7 +115,7 @@ function checksum (body: string): string {
   return text
 }
 
-/** Carries a CRC-32 on over the characters from `start` to `end`; `undefined` at the first that no token has. */
+/** Continues a CRC-32 over the characters from `start` to `end`. `undefined`: a character that no token has. */
 function crcOf (text: string, start: number, end: number, crc: number): number | undefined {
   for (let i = start; i < end; i++) {
     const code = text.charCodeAt(i)
@@ -125,7 +125,7 @@ function crcOf (text: string, start: number, end: number, crc: number): number |
   return crc
 }
 
-/** The base62 number from `start` to `end`; -1 if it is none. */
+/** The base62 number from `start` to `end`; -1 if it is not one. */
 function numberAt (text: string, start: number, end: number): number {
   let value = 0
   for (let i = start; i < end; i++) {
@@ -140,7 +140,7 @@ function isForeign (code: number): boolean {
   return code > 127 || worth[code] === 255
 }
 
-// Bytes of 248 and above are drawn again: 256 is no multiple of 62, and the first eight characters would come up more often.
+// Bytes of 248 and above are rejected: 256 is not a multiple of 62, and the first eight characters would be more frequent.
 function randomBase62 (length: number): string {
   let text = ''
   while (text.length < length) {

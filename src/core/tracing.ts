@@ -7,11 +7,11 @@ export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 export interface Tracing {
   /** Runs `work` within a span that ends with it, and with its error if it rejects. No attribute may hold a token or a digest. */
   span<T>(name: string, attributes: SpanAttributes, work: () => Promise<T>): Promise<T>
-  /** What passes the current span on with a request to somebody else: `traceparent` (W3C Trace Context, section 3.2) and what goes with it. */
+  /** The headers that carry the current span to another service: `traceparent` (W3C Trace Context, section 3.2) and `tracestate`. */
   headers (): Readonly<Record<string, string>>
 }
 
-/** A tier's lookups, each a span. The tier itself where nobody traces. */
+/** The tier with a span around each lookup; the tier itself without tracing. */
 export function tracedLookup<L extends Lookup> (lookup: L, system: 'redis' | 'postgresql', tracing: Tracing | undefined): Lookup {
   if (tracing === undefined) return lookup
   const span = (name: string, read: () => Promise<Entry | undefined>) => tracing.span(name, { 'db.system.name': system }, read)
@@ -21,7 +21,7 @@ export function tracedLookup<L extends Lookup> (lookup: L, system: 'redis' | 'po
   }
 }
 
-/** Waits for changes to be in force, each a span that says how it ended. */
+/** Puts a span around each wait for a change to be in force, with its outcome. */
 export function tracedForce (force: Force, tracing: Tracing | undefined): Force {
   if (tracing === undefined) return force
   return {
@@ -30,7 +30,7 @@ export function tracedForce (force: Force, tracing: Tracing | undefined): Force 
   }
 }
 
-/** The object with a span around each of these methods of it. The object itself where nobody traces. */
+/** The object with a span around each of these methods; the object itself without tracing. */
 export function tracedMethods<T extends object> (object: T, names: ReadonlyArray<keyof T & string>, system: string, tracing: Tracing | undefined): T {
   if (tracing === undefined) return object
   return new Proxy(object, {

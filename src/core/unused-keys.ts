@@ -4,24 +4,24 @@ import type { Digest } from './key-record.ts'
 import type { LogPosition } from './key-store.ts'
 import type { Force } from './window/trust.ts'
 
-/** So many days before a key is revoked because it is not used, an event says so. */
+/** Days between the event that announces the revocation of an unused key and the revocation. */
 export const unusedNoticeDays = 7
 
 export interface UnusedStep {
-  /** How many keys it looked at. */
+  /** The number of keys that were looked at. */
   readonly looked: number
-  /** The tokens of the keys that it revoked, and where that stands in the log; `undefined`: it revoked none. */
+  /** The tokens of the revoked keys, and the position in the log; `undefined`: none was revoked. */
   readonly revoked: { readonly digests: readonly Digest[], readonly logged: LogPosition } | undefined
 }
 
 interface UnusedKeysOptions {
-  /** The next step of a walk through all keys: one transaction, and of all processes only one takes a step at a time. */
+  /** The next step of a walk through all keys: one transaction. Only one process takes a step at a time. */
   readonly step: (rowsMax: number) => Promise<UnusedStep>
   readonly force: Force
   readonly clock: Clock
 }
 
-/** Ends keys that nobody uses, where a policy says so: first an event, and a week later a revocation as any other. */
+/** Revokes unused keys where a policy asks for it: first an event, a week later the revocation. */
 export class UnusedKeys {
   readonly #options: UnusedKeysOptions
 
@@ -29,7 +29,7 @@ export class UnusedKeys {
     this.#options = options
   }
 
-  /** Resolves to how many keys it looked at. What it revokes is in force on every replica by then. */
+  /** Resolves to the number of keys that were looked at, when its revocations are in force on every replica. */
   async step (rowsMax: number): Promise<number> {
     const { step, force, clock } = this.#options
     const { looked, revoked } = await step(rowsMax)

@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts'
 import { eventDays } from './events.ts'
 import { failureOf, type Logger } from './logger.ts'
 
-/** For how many days what happened is kept; null: for ever. */
+/** For how many days records are kept; null: for ever. */
 export interface Retention {
   readonly auditDays: number | null
   readonly usageDays: number
@@ -16,34 +16,34 @@ export interface UpkeepStep {
   readonly rowsMax: number
 }
 
-/** Small steps of the upkeep. Each is one transaction of its own, settles in bounded time and resolves to how many rows it changed; several replicas may take the same step at once. */
+/** Small steps of the upkeep. Each is one transaction, settles in bounded time and resolves to the number of changed rows. Several replicas may take the same step at once. */
 export interface UpkeepStore {
-  /** Writes down which keys have expired, each with its event. */
+  /** Records which keys have expired, each with its event. */
   markExpired (rowsMax: number): Promise<number>
   /** Emits an event for keys that expire within `days`, once. */
   noticeExpiring (step: UpkeepStep): Promise<number>
   pruneAudit (step: UpkeepStep): Promise<number>
   pruneUsage (step: UpkeepStep): Promise<number>
   pruneCalls (step: UpkeepStep): Promise<number>
-  /** Gives places to events that nobody has asked for: without one they would be kept for ever. Resolves to how many. */
+  /** Gives events their position in the list if nobody has asked for them yet; events without one are not pruned. Resolves to their number. */
   placeEvents (rowsMax: number): Promise<number>
   pruneEvents (step: UpkeepStep): Promise<number>
-  /** Deletes keys that ended so long ago, with their tokens. Resolves to how many keys it looked at. */
+  /** Deletes keys that ended longer ago, with their tokens. Resolves to the number of keys that were looked at. */
   pruneKeys (step: UpkeepStep): Promise<number>
-  /** Forgets receivers of webhooks that no replica names any more, and what waits for them. */
+  /** Deletes webhook receivers that no replica names any more, with their pending deliveries. */
   forgetReceivers (rowsMax: number): Promise<number>
 }
 
 interface UpkeepOptions {
   readonly store: UpkeepStore
-  /** Revokes some of the keys that are not used, and tells of those that will be. Resolves to how many keys it looked at. */
+  /** Revokes some unused keys and announces later revocations. Resolves to the number of keys that were looked at. */
   readonly revokeUnused: (rowsMax: number) => Promise<number>
   readonly retention: Retention
   readonly clock: Clock
   readonly log: Logger
-  /** Milliseconds between two looks at what is due, give or take half of it. 5000. */
+  /** Milliseconds between two checks for due work, plus or minus half. 5000. */
   readonly everyMs?: number
-  /** Rows of one step at most. 500. */
+  /** Maximum number of rows in one step. 500. */
   readonly rowsMax?: number
 }
 
@@ -59,12 +59,12 @@ interface Chore {
 }
 
 const pruneEveryMs = 600_000
-// Between two steps while there is more to do: whatever else wants the database gets in between.
+// Between two steps while there is more to do, so that other statements get their turn.
 const pauseMs = 100
 
 /**
- * What has to be done as time goes by: write down which keys have expired, tell of those that soon will, and delete what is older than its retention. One statement at a
- * time, in small steps. Every replica does this; a step passes over the rows that another replica works on.
+ * Background work: record expired keys, announce keys that will expire soon, and delete records that are older than their retention. One statement at a
+ * time, in small steps. Every replica does this; a step skips the rows that another replica is working on.
  */
 export class Upkeep {
   readonly #options: UpkeepOptions
@@ -86,7 +86,7 @@ export class Upkeep {
     const chore = (everyMs: number, step: Chore['step']): Chore => ({ everyMs, step, dueAt: -Infinity })
     this.#chores = [
       chore(0, (rowsMax) => store.markExpired(rowsMax)),
-      // The nearer notice first: a key that has less than a day left is told of once.
+      // The nearer notice first, so that a key with less than a day left gets one notice.
       chore(0, (rowsMax) => store.noticeExpiring({ days: 1, rowsMax })),
       chore(0, (rowsMax) => store.noticeExpiring({ days: 7, rowsMax })),
       chore(0, options.revokeUnused),
@@ -100,14 +100,14 @@ export class Upkeep {
     ]
   }
 
-  /** The first step comes after a random part of the interval, so that replicas that start together do not work together. */
+  /** The first step comes after a random part of the interval, so that replicas that start together do not work at the same time. */
   start (): void {
     if (this.#isOn) return
     this.#isOn = true
     this.#later()
   }
 
-  /** Takes no further step, and waits for the one under way. */
+  /** Starts no further step and waits for the current one. */
   async close (): Promise<void> {
     this.#isOn = false
     clearTimeout(this.#timer)
@@ -125,7 +125,7 @@ export class Upkeep {
     }, delayMs).unref()
   }
 
-  /** One step of every chore that is due; whether there is more to do at once. */
+  /** Takes one step of each task that is due. Resolves to whether there is more to do at once. */
   async #work (): Promise<boolean> {
     const { clock, log } = this.#options
     let hasMore = false

@@ -5,7 +5,7 @@ import { KeysError } from './errors.ts'
 import type { Place } from './key-store.ts'
 import type { CallDecision, CountedRefusal } from './usage.ts'
 
-/** What became of a key's verifications and calls between two days. */
+/** The outcomes of a key's verifications and calls between two days. */
 export interface KeyUsage {
   readonly days: ReadonlyArray<{ readonly day: string, readonly accepted: number, readonly refused: Readonly<Partial<Record<CountedRefusal, number>>> }>
   readonly tools: ReadonlyArray<{ readonly tool: string, readonly calls: number, readonly denied: number, readonly failed: number }>
@@ -19,7 +19,7 @@ export interface CallFilter {
   readonly keyId?: string | undefined
   readonly tool?: string | undefined
   readonly decision?: CallDecision | undefined
-  /** Milliseconds since the epoch: the first moment that counts, and the first that does not any more. */
+  /** Milliseconds since the epoch; the first is included, the second is not. */
   readonly from?: number | undefined
   readonly to?: number | undefined
 }
@@ -30,12 +30,12 @@ export interface CallQuery extends CallFilter {
   readonly after: Place | undefined
 }
 
-/** What has been recorded of the use of keys. Rejects with `unavailable` when the answer is not known. */
+/** The recorded use of keys. Rejects with `unavailable` when the answer is not known. */
 export interface UsageStore {
   /** `undefined`: the workspace has no such key. `from` and `to`: days (UTC), both included. */
   usage (query: { workspaceId: string, keyId: string, from: string, to: string }): Promise<KeyUsage | undefined>
   calls (query: CallQuery): Promise<readonly ListedCall[]>
-  /** The secret that every replica of this database shares. */
+  /** The secret that all replicas on this database share. */
   sharedSecret (): Promise<Uint8Array>
 }
 
@@ -43,7 +43,7 @@ const defaultDays = 30
 const daysMax = 400
 const dayMs = 86_400_000
 
-/** Answers whether a key was used, from where, and what it called. */
+/** Reports whether a key was used, from where, and what it called. */
 export class UsageReports {
   readonly #store: UsageStore
   readonly #today: () => number

@@ -10,23 +10,23 @@ export type CountedRefusal = typeof refusalsCounted[number]
 
 export type CallDecision = 'passed' | 'denied' | 'failed'
 
-/** Who presents a token: a request. Its address may cost something to find out. */
+/** The request that presents a token. Finding out its address may be expensive. */
 interface Sender {
   readonly ip: string | undefined
   readonly headers?: { readonly 'user-agent'?: string | undefined } | undefined
 }
 
-/** Who used a key, as far as it is kept. */
+/** The last user of a key, as far as the settings allow to record it. */
 export interface User {
   readonly address: string | undefined
   /** A product and its version, such as `claude-code/2.1.4`. */
   readonly client: string | undefined
 }
 
-/** What one key was used for since the batch before. */
+/** The use of one key since the previous batch. */
 export interface KeyUse {
   readonly keyId: string
-  /** How long ago it was last used, in milliseconds; null: it was refused each time. */
+  /** Milliseconds since its last use; null: it was refused each time. */
   readonly ageMs: number | null
   readonly accepted: number
   readonly refused: Readonly<Partial<Record<CountedRefusal, number>>>
@@ -35,14 +35,14 @@ export interface KeyUse {
 }
 
 export interface UsageBatch {
-  /** Written with the batch: the same batch is never counted twice, however often it is sent. */
+  /** Stored with the batch, so that a batch that is sent again is not counted twice. */
   readonly id: string
   readonly uses: readonly KeyUse[]
 }
 
-/** What is known in the database of uses that are not recorded there. */
+/** What the database knows about uses that are not recorded. */
 export interface UsageGap {
-  /** Of one gap of this process. */
+  /** Identifies one gap of this process. */
   readonly id: string
   /** `open`: uses cannot be written, and may be lost; `lost`: some were, and others can be written again; `closed`: none was. */
   readonly state: 'open' | 'lost' | 'closed'
@@ -51,23 +51,23 @@ export interface UsageGap {
 interface UsageOptions {
   readonly clock: Clock
   readonly log: Logger
-  /** Writes a batch. Settles in bounded time; writing the same one again does no harm. */
+  /** Writes a batch. Settles in bounded time; repeating it is safe. */
   record (batch: UsageBatch): Promise<void>
-  /** Writes down that the newest token of a key was used for the first time, so many milliseconds ago. Repeating it does no harm. */
+  /** Records that the newest token of a key was used for the first time, `ageMs` milliseconds ago. Repeating it is safe. */
   recordFirst? (keyId: string, ageMs: number): Promise<void>
-  /** Writes down that tokens were used which had ended before their keys. Repeating it does no harm. */
+  /** Records uses of tokens that had ended before their keys. Repeating it is safe. */
   recordEnded? (digests: readonly Digest[]): Promise<void>
-  /** Writes down whether uses are being lost: keys that are not used must not be told by what is not recorded. */
+  /** Records whether uses are being lost: an unrecorded use must not make a key count as unused. */
   recordGap? (gap: UsageGap): Promise<void>
   /** Milliseconds between two writes. */
   readonly flushEveryMs: number
   /** How much of an address is kept: `prefix` is its /24 or /48. `full`. */
   readonly addresses?: 'full' | 'prefix' | 'off' | undefined
-  /** Whether a text holds a token, so that it must not be kept. */
+  /** Whether a text contains a token; such a text is not stored. */
   readonly holdsToken?: (text: string) => boolean
-  /** Keys remembered at most; a write begins when there are half as many. What happens to further keys is dropped, and counted. 200,000. */
+  /** Maximum number of keys in memory; a write starts at half of it. Uses of further keys are dropped and counted. 200,000. */
   readonly keysMax?: number
-  /** Tools remembered at most, all keys together. 50,000. */
+  /** Maximum number of tools in memory, of all keys together. 50,000. */
   readonly toolsMax?: number
   /** How long `close` waits for the last write, in milliseconds. 2000. */
   readonly closeTimeoutMs?: number
@@ -81,7 +81,7 @@ export interface UsageStats {
   readonly failures: number
 }
 
-/** What the uses of one key are counted in until they are written: for who uses it again at once, and need not be looked for. */
+/** The counters of one key until they are written. A connection that uses the key again keeps them and needs no lookup. */
 export interface Noted {
   readonly keyId: string
   readonly batch: number
@@ -99,14 +99,14 @@ interface Use extends Noted {
 const keysPerWrite = 10_000
 const firstUsesMax = 1000
 const endedMax = 1000
-// The database tells of an ended token once a day; a client that goes on with one must not make a statement of every write.
+// The database records an event for an ended token once a day. A client that keeps using one must not add a statement to every write.
 const endedAgainMs = 3_600_000
-// Who uses a key is looked at once in so many milliseconds: finding out an address costs more than the verification.
+// Milliseconds between two looks at a key's client: finding out the address costs more than the verification.
 const lookEveryMs = 1000
 const textMax = 100
 
 /**
- * What keys are used for, gathered in memory and written together every few seconds: never on the way of a request. What may be lost stands in
+ * The use of keys, counted in memory and written in batches every few seconds, never during a request. What may be lost:
  * docs/decisions/0012, 0054 and 0131.
  */
 export class UsageBatcher {
@@ -124,16 +124,16 @@ export class UsageBatcher {
   readonly #closeTimeoutMs: number
   readonly #timer: NodeJS.Timeout
   #uses = new Map<string, Use>()
-  /** Of which `#uses` are. By number: what is remembered of one use must not keep all others of its time in memory. */
+  /** The batch that `#uses` belongs to. A number: a connection that keeps the counters of one key must not keep the whole batch in memory. */
   #batch = 0
-  // Of keys that were rotated lately. What is over the bound is noted by a later use: the record says for as long that it is awaited.
+  // Of keys that were rotated recently. A first use over the bound is noted by a later use: until then the record says that it is awaited.
   readonly #firstUses = new Map<string, number>()
-  /** Tokens that had ended when they were used, and when that was noted; the ones that are written down already stay for a while. */
+  /** Tokens that had ended when they were used, and when that was noted. Those that are already written stay for a while. */
   readonly #ended = new Map<Digest, { readonly notedAt: number, isWritten: boolean }>()
   #gap = { id: randomUUID(), isOpen: false }
-  /** Last uses that were dropped and not told of yet. */
+  /** Last uses that were dropped and have not been reported yet. */
   #lost = 0
-  /** What was sent and may or may not have been written: it is sent again as it was, under the same id. */
+  /** A batch that was sent and may not have been written: it is sent again unchanged, under the same id. */
   #unsure: ReadonlyArray<{ readonly id: string, readonly uses: ReadonlyArray<readonly [string, Use]> }> = []
   #tools = 0
   #flushing: Promise<void> | undefined
@@ -159,8 +159,8 @@ export class UsageBatcher {
   }
 
   /**
-   * Notes a use at the monotonic time `now`. On the way of every accepted request. `from` is looked at once a second for a key at most;
-   * `noted` may be what was answered before.
+   * Counts a use at the monotonic time `now`. Runs for every accepted request. `from` is read at most once a second for a key;
+   * `noted` may be the result of an earlier call.
    */
   note (keyId: string, now: number, from?: Sender, noted?: Noted): Noted | undefined {
     const use = noted !== undefined && noted.batch === this.#batch && noted.keyId === keyId ? noted as Use : this.#useOf(keyId)
@@ -171,7 +171,7 @@ export class UsageBatcher {
     return use
   }
 
-  /** Notes that a key was refused. */
+  /** Counts a refusal of a key. */
   noteRefused (keyId: string, reason: CountedRefusal): void {
     const use = this.#useOf(keyId)
     if (use === undefined) return
@@ -179,7 +179,7 @@ export class UsageBatcher {
     use.refused[reason] = (use.refused[reason] ?? 0) + 1
   }
 
-  /** Notes a call of a tool through the gateway. */
+  /** Counts a call of a tool through the gateway. */
   noteCall (keyId: string, tool: string, decision: CallDecision): void {
     const use = this.#useOf(keyId)
     if (use === undefined) return
@@ -197,18 +197,18 @@ export class UsageBatcher {
     if (decision !== 'passed') counts[decision]++
   }
 
-  /** Notes what an MCP client says that it is, which is more than its user agent says. */
+  /** Notes the name that an MCP client gives itself, which is more precise than its user agent. */
   noteClient (keyId: string, client: string, now: number): void {
     const use = this.#uses.get(keyId)
     if (use !== undefined) this.#look(use, { address: use.user?.address, client }, now)
   }
 
-  /** Notes that the newest token of a key was used, while its first use is awaited. */
+  /** Notes a use of a key's newest token while its first use is awaited. */
   noteFirst (keyId: string, now: number): void {
     if (!this.#firstUses.has(keyId) && this.#firstUses.size < firstUsesMax) this.#firstUses.set(keyId, now)
   }
 
-  /** Notes that a token was used which had ended although its key goes on. */
+  /** Notes a use of a token that had ended before its key. */
   noteEnded (digest: Digest, now: number): void {
     const known = this.#ended.get(digest)
     if (known !== undefined && now - known.notedAt < endedAgainMs) return
@@ -216,13 +216,13 @@ export class UsageBatcher {
     this.#ended.set(digest, { notedAt: now, isWritten: false })
   }
 
-  /** Writes what has been noted; joins the write under way, if there is one. Never rejects. */
+  /** Writes what has been noted, or joins the current write. Never rejects. */
   async flush (): Promise<void> {
     this.#flushing ??= this.#write().finally(() => { this.#flushing = undefined })
     await this.#flushing
   }
 
-  /** Writes what is left, within a bound: a database that does not answer keeps nobody from stopping. */
+  /** Writes what is left, in bounded time: a database that does not answer does not delay the stop. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
     let timer: NodeJS.Timeout | undefined
@@ -337,7 +337,7 @@ export class UsageBatcher {
   }
 }
 
-/** One after the other as they are written: a statement for all at once would stop the process while it is put together. */
+/** Made one by one while they are written: building all at once would hold the event loop. */
 function * batchesOf (uses: ReadonlyMap<string, Use>): Generator<{ id: string, uses: ReadonlyArray<readonly [string, Use]> }> {
   const all = [...uses]
   for (let from = 0; from < all.length; from += keysPerWrite) yield { id: randomUUID(), uses: all.slice(from, from + keysPerWrite) }

@@ -11,7 +11,7 @@ export type Reason = typeof reasons[number]
 /** Why a key that exists is refused. */
 export type KeyReason = Exclude<Reason, 'malformed' | 'unknown'>
 
-/** The answer about a presented token. Every surface turns the same verdict into its own dialect and re-checks nothing. */
+/** The answer about a presented token. Every surface translates the same verdict into its own dialect and checks nothing again. */
 export type Verdict =
   | { readonly valid: true, readonly key: KeyRecord, readonly rate?: RateDecision }
   | { readonly valid: false, readonly reason: Reason, readonly scope?: Scope, readonly rate?: RateDecision }
@@ -25,7 +25,7 @@ interface Occasion {
   readonly from: Sender | undefined
 }
 
-/** Who presents a token: a request. Its address may cost something to find out. */
+/** The request that presents a token. Finding out its address may be expensive. */
 export interface Sender {
   readonly ip: string | undefined
   /** What the client says that it is. */
@@ -33,8 +33,8 @@ export interface Sender {
 }
 
 /**
- * Why `key` is refused on this occasion, or `undefined` when nothing speaks against it. The first reason wins. Statements
- * rather than a table of functions: on the way of every request, and the engine cannot see through the calls.
+ * Why `key` is refused, or `undefined` if it is not. The first reason wins. Statements rather than a table of functions: this runs
+ * for every request, and V8 does not inline calls through a table.
  */
 export function refusalOf (key: KeyRecord, occasion: Occasion): KeyReason | undefined {
   if (key.revokedAt !== null) return 'revoked'

@@ -16,11 +16,11 @@ import type { Trust } from './window/trust.ts'
 export interface Presentation {
   /** The scope that the request asks for. None: any key will do. */
   readonly scope?: Scope | undefined
-  /** Who presents the token; its budget of unknown tokens is used. None: no budget is. Read only when a lookup leaves memory. */
+  /** The client whose budget of unknown tokens is used. None: no budget. Only read when a lookup leaves memory. */
   readonly client?: Client | undefined
-  /** The request whose address a key's list of addresses is held against. None: keys with such a list are refused. Read only for those. */
+  /** The request whose address must be in the key's list of addresses. None: keys with such a list are refused. Only read for those. */
   readonly from?: Sender | undefined
-  /** Of the connection that the token came over. None: the token is looked up each time. */
+  /** The memo of the connection that the token came over. None: the token is looked up each time. */
   readonly memo?: TokenMemo | undefined
   /**
    * What this verification counts as. `request`: a use, and one against the key's rate limit. `use`: a use, where something else is limited, such as
@@ -36,28 +36,28 @@ interface VerifierOptions {
   readonly clock: Clock
   readonly refusals: RefusalMemory
   readonly budget: MissBudget
-  /** For clients whose budget is spent. */
+  /** Queue for clients without budget. */
   readonly overBudget: OverBudgetQueue
   readonly rates?: Pick<RateLimiter, 'take'> | undefined
   readonly usage: {
     note (keyId: string, now: number, from?: Sender, noted?: Noted): Noted | undefined
     noteRefused? (keyId: string, reason: KeyReason): void
-    /** Of a token whose first use begins the grace of the one before. */
+    /** For a token whose first use begins the grace of the previous one. */
     noteFirst? (keyId: string, now: number): void
-    /** Of a token that had ended although its key goes on. */
+    /** For a token that had ended before its key. */
     noteEnded? (digest: Digest, now: number): void
   }
-  /** The longest that a verification takes before it is given up as `unavailable`, in milliseconds. 900. */
+  /** Milliseconds after which a verification is given up as `unavailable`. 900. */
   readonly timeoutMs?: number
 }
 
-/** What became of the tokens presented since the start. */
+/** The outcomes of all verifications since the start. */
 export interface VerifierStats {
   readonly accepted: number
-  /** Tokens that came over their connection once more, and whose keys were not looked up again. */
+  /** Verifications that the memo of the connection answered. */
   readonly repeated: number
   readonly refused: Readonly<Record<Reason, number>>
-  /** Entries that a later change had made worthless, found out by the final check. */
+  /** Entries that the final check found to be older than a change. */
   readonly staleCaught: number
   readonly unavailable: number
   readonly budgetRefused: number
@@ -65,23 +65,23 @@ export interface VerifierStats {
 
 /**
  * What the final check answers: the verdict, accepted or refused; `shut`: this replica may accept nothing until its window is
- * open; `stale`: a later change concerns the entry, or may; `doubtful`: a copy speaks against the key, which only a row read
- * from the primary for this request may do.
+ * open; `stale`: a later change concerns the entry, or may; `doubtful`: a cached copy says that the key is refused, which
+ * only a row that was read from the primary for this request may decide.
  */
 type Checked = Verdict | Unsettled
 
 type Unsettled = 'shut' | 'stale' | 'doubtful'
 
-/** What memory holds of a key, and what the final check said of it. */
+/** The entry that memory holds, and the final check's answer about it. */
 interface Held {
   readonly entry: Entry | undefined
   readonly checked: Unsettled | undefined
 }
 
-// Each round reads anew what the round before could not use: a change that lands between every read and its check is a storm.
+// Each round reads again what the previous round could not use because a change came between the read and its check.
 const roundsMax = 4
 
-/** Decides about presented tokens: asks the tiers, lets the trust window judge their answer, and answers itself. */
+/** Verifies presented tokens: looks them up in the tiers, lets the trust window judge the entry, and decides. */
 export class Verifier {
   readonly #format: TokenFormat
   readonly #lookup: MemoryLookup
@@ -117,16 +117,16 @@ export class Verifier {
   }
 
   /**
-   * The verdict on a token: synchronously if memory can answer, otherwise as a promise. Never throws;
-   * the promise rejects with `unavailable` when the answer is not known right now, within a second, and with
-   * `too_many_unknown_tokens` when the client has used up its budget and there is no place, or no key, for this token.
+   * The verdict on a token: synchronously if memory can answer, otherwise as a promise. Never throws. The promise rejects, within a
+   * second, with `unavailable` when the answer is not known right now, and with `too_many_unknown_tokens` when the client has no budget
+   * left and the queue is full or the token is unknown.
    */
   verify (token: string, presentation: Presentation = {}): Verdict | Promise<Verdict> {
     const { memo } = presentation
     return (memo === undefined ? undefined : this.#verifyAgain(token, memo, presentation)) ?? this.#verify(token, presentation)
   }
 
-  /** By what the connection's memo holds, where the final check needs nothing more. */
+  /** Answers from the connection's memo if the final check can decide with it. */
   #verifyAgain (token: string, memo: TokenMemo, presentation: Presentation): Verdict | undefined {
     const now = this.#clock.monotonicMs()
     const entry = memo.recall(token, now, this.#generation)
@@ -156,7 +156,7 @@ export class Verifier {
     return this.#inTime(this.#ask(digest, { entry, checked }, presentation))
   }
 
-  /** Forgets the refusals that a change may have overtaken, and what connections remember of any key. */
+  /** Forgets the refusals that a change may have made untrue, and the memos of all connections. */
   forget (target: ChangeTarget): void {
     this.#generation = {}
     this.#refusals.drop(target)
@@ -175,7 +175,7 @@ export class Verifier {
     const reason = refusalOf(entry.record, { databaseTime: this.#trust.databaseTime(now), scope, from })
     if (reason === undefined) return this.#accept(entry, presentation, now)
     if (reason === 'insufficient_scope') return this.#refuseKey(entry.record, reason, scope)
-    // From another address the same token may be good.
+    // Not remembered: from another address the same token may be accepted.
     if (reason === 'address_not_allowed') return this.#refuseKey(entry.record, reason)
     if (!isFresh) return 'doubtful'
     if (reason === 'revoked' && entry.record.revokedAt === null) this.#usage.noteEnded?.(entry.record.digest, now)
@@ -195,10 +195,10 @@ export class Verifier {
         isFresh = checked !== undefined
         epoch = this.#trust.epoch
         entry = isFresh ? await this.#lookup.findFresh(digest) : await this.#find(digest, presentation.client)
-        // A replica that is cut from the primary may miss keys that exist; it says so only while its window is open.
+        // A replica that is cut off from the primary may miss keys that exist: it answers `unknown` only while its window is open.
         if (entry === undefined) await this.#trust.opened()
       }
-      // What was asked for before everything became void may be of a history that is no more.
+      // Everything became void after the lookup began: the entry may belong to a lost history.
       if (epoch !== this.#trust.epoch) {
         checked = 'doubtful'
         continue
@@ -225,9 +225,9 @@ export class Verifier {
     }
   }
 
-  // Keys that exist get through a flood of others from the same address; that others do not exist is not told any more.
+  // Keys that exist are found even while the address sends a flood of unknown tokens. For unknown tokens the answer is 429.
   async #findOverBudget (digest: Digest, client: Client, waitMs: number): Promise<Entry> {
-    // Past the caches between: they hold no token that does not exist, and one statement reads all of a round.
+    // Skips the Redis tier: it holds no unknown tokens, and one statement reads the whole round.
     const entry = await this.#overBudget.join(client)?.then(() => this.#lookup.findFresh(digest))
     if (entry !== undefined) return entry
     this.#counts.budgetRefused++
@@ -298,7 +298,7 @@ export class Verifier {
 
 const knownRefusals = new Map<number, KeysError>()
 
-// One for all who wait equally long: in a flood, putting the stack of each together costs more than the lookup.
+// One shared error per wait: in a flood, collecting a stack trace for each costs more than the lookup.
 function tooManyUnknownTokens (retryAfterS: number): KeysError {
   const known = knownRefusals.get(retryAfterS)
   if (known !== undefined) return known

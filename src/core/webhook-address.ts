@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { isAllowed, isLoopback, isPublic } from './addresses.ts'
 
-/** What is wrong with a URL as one that events are sent to; `undefined`: nothing that its text tells. */
+/** What is wrong with the text of a webhook URL; `undefined`: nothing. */
 export function faultOfWebhookUrl (text: string, allowedCidrs: readonly string[]): string | undefined {
   if (!URL.canParse(text)) return 'must be a URL such as https://example.com/hooks.'
   const url = new URL(text)
@@ -14,12 +14,12 @@ export function faultOfWebhookUrl (text: string, allowedCidrs: readonly string[]
     : 'is a private address. To allow it, add its range to WEBHOOK_ALLOWED_CIDRS.'
 }
 
-/** Whether what is sent to `url` may go to `address`: where the URL names this machine to it alone, else to the internet and to what is allowed. */
+/** Whether a delivery to `url` may connect to `address`: for a loopback URL only loopback, else public addresses and the allowed ranges. */
 export function mayReach (url: URL, address: string, allowedCidrs: readonly string[]): boolean {
   return namesLoopback(url) ? isLoopback(address) : isPublic(address) || isAllowed(address, allowedCidrs)
 }
 
-/** The address that a URL names itself, without a name to look up. */
+/** The address that a URL contains instead of a host name. */
 export function addressOf ({ hostname }: URL): string | undefined {
   const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
   return isIP(host) === 0 ? undefined : host

@@ -7,40 +7,40 @@ export interface Delivery {
   /** The SHA-256 of the receiver's URL, in hexadecimal. */
   readonly receiver: string
   readonly place: number
-  /** How often it has been taken, this time included. It tells the process that took it last from those before. */
+  /** How often it has been taken, including this time. Tells the process that took it last from earlier ones. */
   readonly attempts: number
   readonly event: KeyEvent
-  /** Whether the event happened so long ago that it is not tried for ever. */
+  /** Whether the event is so old that the number of further attempts is limited. */
   readonly isOld: boolean
 }
 
 export interface QueuedWork {
   /** Receivers with deliveries that are due. */
   readonly due: readonly string[]
-  /** How long ago the oldest event happened that a receiver has not confirmed; 0: there is none. */
+  /** Age of the oldest event that a receiver has not confirmed; 0: there is none. */
   readonly oldestMs: number
-  /** Whether there are further events to be queued. */
+  /** Whether there are more events to queue. */
   readonly hasMore: boolean
 }
 
 /** Deliveries in Postgres. Each call settles in bounded time, and several processes may make any of them at once. */
 export interface WebhookStore {
-  /** Makes the receivers known, each from now on, and queues for each the events that it has not been given yet. */
+  /** Registers the receivers, new ones from now on, and queues the new events for each. */
   queue (receivers: readonly string[]): Promise<QueuedWork>
   /** Takes some deliveries that are due; no other process takes them for `leaseMs`. */
   claim (wanted: { readonly receiver: string, readonly rowsMax: number, readonly leaseMs: number }): Promise<readonly Delivery[]>
-  /** It is done with: the next event of the key is due. Does nothing where another process took it meanwhile. */
+  /** Ends a delivery: the next event of the key becomes due. Does nothing if another process has taken it meanwhile. */
   finish (delivery: Delivery): Promise<void>
-  /** It is due again in `delayMs`. Does nothing where another process took it meanwhile. */
+  /** Makes a delivery due again in `delayMs`. Does nothing if another process has taken it meanwhile. */
   postpone (delivery: Delivery, delayMs: number): Promise<void>
 }
 
 export type SendOutcome = { readonly isConfirmed: true } | { readonly isConfirmed: false, readonly failure: string, readonly retryAfterMs?: number | undefined }
 
-/** Who is told of events. */
+/** A receiver of events. */
 export interface Receiver {
   readonly id: string
-  /** What logs call it: never its whole URL, which may hold a secret. */
+  /** Its name in logs: never the whole URL, which may contain a secret. */
   readonly name: string
   /** Never rejects. */
   send (event: KeyEvent, signal: AbortSignal): Promise<SendOutcome>
@@ -50,7 +50,7 @@ export interface WebhookStats {
   readonly delivered: number
   readonly failed: number
   readonly givenUp: number
-  /** How long ago the oldest event happened that a receiver has not confirmed, in seconds. */
+  /** Age of the oldest event that a receiver has not confirmed, in seconds. */
   readonly oldestS: number
 }
 
@@ -61,27 +61,27 @@ interface WebhooksOptions {
   readonly log: Logger
   /** Whether the database has answered for the first time. */
   isStarted (): boolean
-  /** Milliseconds between two looks for new events, give or take half of it. 2000. */
+  /** Milliseconds between two checks for new events, plus or minus half. 2000. */
   readonly everyMs?: number
-  /** How long `close` waits for what is being sent, in milliseconds. 2000. */
+  /** How long `close` waits for current deliveries, in milliseconds. 2000. */
   readonly closeMs?: number
 }
 
-/** Deliveries to one receiver at a time, in one process. */
+/** Maximum number of concurrent deliveries to one receiver, in one process. */
 const atOnceMax = 16
-/** How long an event may be on its way. `Receiver.send` ends within it. */
+/** Time limit of one delivery. `Receiver.send` ends within it. */
 export const sendMs = 15_000
-// A process that is killed keeps what it took to itself for so long. Twice the sending, so that a delivery that another process may take is never under way.
+// How long a killed process blocks what it took. Twice the time limit of a delivery, so that another process never takes a delivery that is still being sent.
 const leaseMs = 30_000
 const firstDelayMs = 5000
 const longestDelayMs = 3_600_000
-/** An event that is older than so many days is given up after these attempts. */
+/** Days, and attempts, after which an event is given up. */
 export const triedDays = 3
 const attemptsMin = 10
 
 /**
- * Sends events to receivers, each event of a key after the one before it. What is to be sent, and when, stands in Postgres; a process takes a delivery for half a minute,
- * sends it, and says so. One that is killed in between, or that cannot say so, leaves it to another: a receiver may get an event twice, and never an earlier one after a later one
+ * Sends events to receivers, in order for each key. Postgres holds what is due and when. A process takes a delivery for half a minute, sends it and records the
+ * result. If it is killed meanwhile, or cannot record the result, another process sends it again: a receiver may get an event twice, but never an older event after a newer one
  * that it has confirmed. Every replica does this.
  */
 export class Webhooks {
@@ -105,7 +105,7 @@ export class Webhooks {
     this.#later()
   }
 
-  /** Takes nothing more, and waits a little for what is being sent; what is not confirmed by then is sent again by another process. */
+  /** Takes nothing more and waits a little for current deliveries. Another process sends again what is not confirmed by then. */
   async close (): Promise<void> {
     clearTimeout(this.#timer)
     for (const lane of this.#lanes.values()) lane.close()
@@ -152,7 +152,7 @@ interface LaneOptions extends Pick<WebhooksOptions, 'store' | 'clock' | 'log'> {
   readonly signal: AbortSignal
 }
 
-/** What this process sends to one receiver: a receiver that does not answer keeps no other one waiting. */
+/** The deliveries of this process to one receiver. A receiver that does not answer does not delay the others. */
 class Lane {
   readonly #options: LaneOptions
   readonly #underWay = new Set<Promise<void>>()
@@ -165,7 +165,7 @@ class Lane {
     this.#options = options
   }
 
-  /** There may be something to take. */
+  /** Looks for deliveries to take. */
   poke (): void {
     this.#again = true
     this.#claiming ??= this.#claim().finally(() => { this.#claiming = undefined })
@@ -175,7 +175,7 @@ class Lane {
     this.#isOn = false
   }
 
-  /** Resolves when nothing is under way; after `close` nothing begins. */
+  /** Resolves when no delivery is being sent. None begins after `close`. */
   async idle (): Promise<void> {
     await this.#claiming
     await Promise.all(this.#underWay)
@@ -204,7 +204,7 @@ class Lane {
 
   async #deliver (delivery: Delivery, askedAt: number): Promise<void> {
     const { clock, receiver, signal, log } = this.#options
-    // A process that was stopped for a while: another one may have taken it.
+    // This process was stopped for a while: another one may have taken the delivery.
     if (!this.#isOn || clock.monotonicMs() - askedAt > leaseMs - sendMs) return
     const outcome = await receiver.send(delivery.event, signal)
     try {

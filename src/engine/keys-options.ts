@@ -4,7 +4,7 @@ import type { KeysOptions } from './open-keys.ts'
 // Only a host application passes these; there is no setting for them.
 type HandedIn = 'db' | 'redis' | 'log' | 'clock' | 'tracing'
 
-/** Every option of the engine that a setting decides. An option that is renamed, or added without a setting, does not compile. */
+/** Every engine option that has a setting. Renaming an option, or adding one without a setting, does not compile. */
 export type ConfiguredKeysOptions = { readonly [Name in Exclude<keyof KeysOptions, HandedIn>]-?: KeysOptions[Name] | undefined }
 
 export function keysOptionsOf (config: Config): ConfiguredKeysOptions {

@@ -6,8 +6,8 @@ interface MigrateKeysOptions {
 }
 
 /**
- * Brings our schema in a database to the newest version, and touches nothing else in it: for a step of a deployment, under a role that may create
- * tables, before applications start with `migrate: false`. Safe to repeat, and to run several times at once.
+ * Updates our schema to the newest version and touches nothing else in the database. For a deployment step, under a role that may create
+ * tables, before applications start with `migrate: false`. Safe to repeat and to run concurrently.
  */
 export async function migrateKeys (databaseUrl: string, { databaseSchema }: MigrateKeysOptions = {}): Promise<void> {
   await migrate(databaseUrl, { schema: databaseSchema })

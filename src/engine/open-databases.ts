@@ -15,26 +15,26 @@ import type { HostDatabase, KeysOptions } from './open-keys.ts'
 
 export type Lookups = Pool<ReturnType<typeof prepareFindKeys>>
 
-// The server's function that waits for a synchronous standby warns when it was told to stop: the commit is on this server, and maybe on no other.
+// The name of the server's function that waits for a synchronous standby. Its warning means: the wait was cancelled, and the commit may be on this server only.
 const cancelledWait = 'SyncRepWaitForLSN'
 
-/** The ways to Postgres, apart from each other, so that none waits behind another. */
+/** The connection pools, separate so that none waits behind another. */
 export interface Databases {
   readonly lookups: Lookups
   readonly management: Pool<Database>
-  /** How many statements `management` runs at a time. */
+  /** The number of statements that `management` runs concurrently. */
   readonly managementConnections: number
   /** How often a wait for a synchronous standby has been cancelled on the connections of `management`. */
   uncertain (): number
   /**
-   * Looks at what a statement was rejected with: connections to a server that is not the primary, and those that a pooler does not let begin, are all given
-   * up. Answers whether the window's own connections serve no more.
+   * Examines the error of a statement. If the server is not the primary, or a pooler refuses to begin, all connections are closed.
+   * Returns whether the window's own connections were closed.
    */
   noteFailure (error: unknown): boolean
-  /** Finds out how the database tells its history. Rejects when it does not answer. */
+  /** Chooses the strategy by which the database's history is read. Rejects when the database does not answer. */
   chooseHistory (): Promise<void>
   connectWindow (): OwnConnection
-  /** Gives up every connection but the window's: the server that they lead to is not the primary. */
+  /** Closes every connection but the window's: they lead to a server that is not the primary. */
   replace (): void
   close (): Promise<void>
 }
@@ -43,11 +43,11 @@ const connectionsMax = 10
 const connectionsMin = 4
 // Renewals of the window, and its other statements.
 const windowConnections = 2
-// Of a database that the host application owns; how many connections it has is not known.
+// For a database client that the host application owns; the number of its connections is not known.
 const borrowedConcurrency = 8
 const reachTimeoutMs = 3000
 
-/** Connects when something is asked. */
+/** Connects when the first statement is sent. */
 export function openDatabases ({ databaseUrl, databaseSchema, databaseConnectionsMax = connectionsMax, db, log = silentLogger }: KeysOptions): Databases {
   if ((databaseUrl === undefined) === (db === undefined)) throw new TypeError('Give either `databaseUrl` or `db`.')
   return db === undefined ? ownDatabases({ url: databaseUrl!, schema: databaseSchema, connectionsMax: databaseConnectionsMax, log }) : borrowedDatabases(db, { schema: databaseSchema, log })
@@ -121,14 +121,14 @@ function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }:
   }
 }
 
-// Who gives up on an answer ends the connection; the host's is not ours to end.
+// An answer that is given up closes its connection, except those of the host application.
 function withoutEnd (client: Sql): Sql {
   return new Proxy(client, { get: (target, name) => name === 'end' ? async () => {} : Reflect.get(target, name) })
 }
 
 /**
- * Brings the database to the newest schema, or says what is missing where that is not wanted. Rejects with `unavailable` while it cannot be
- * reached: that may be tried again.
+ * Updates the schema, or, with `migrate: false`, says what is missing. Rejects with `unavailable` while the database cannot be
+ * reached; the call can be repeated then.
  */
 export async function makeReady ({ lookups, chooseHistory }: Databases, { databaseUrl, db, databaseSchema: schema, migrate: migrates = true }: KeysOptions): Promise<void> {
   const database = databaseUrl ?? db!.$client
@@ -143,7 +143,7 @@ export async function makeReady ({ lookups, chooseHistory }: Databases, { databa
   }
 }
 
-// What trying again does not mend: the server has answered, and said no.
+// Failures that a repetition does not cure: the server has answered and refused.
 function isRefusal (error: unknown): boolean {
   return error instanceof UnfitDatabase || (!isOutage(error) && /^[0-9A-Z]{5}$/.test(codeOf(error) ?? ''))
 }

@@ -40,7 +40,7 @@ import { RedisSource } from '../tiers/redis-source.ts'
 import { RedisSharedRates } from '../tiers/shared-rates.ts'
 import { requestRedis } from '../tiers/request-redis.ts'
 
-/** A Drizzle database on postgres.js that the host application made, of whatever version and schema: its client is all that is used of it. */
+/** A Drizzle database on postgres.js that the host application made. Only its client is used, so its schema and Drizzle's version do not matter. */
 export interface HostDatabase {
   readonly $client: Sql
 }
@@ -50,60 +50,60 @@ export interface KeysOptions {
   readonly databaseUrl?: string | undefined
   /** The schema that holds every table. `navis_keys`. */
   readonly databaseSchema?: string | undefined
-  /** Connections at most, all purposes together. 10, and 4 at least. */
+  /** Maximum number of connections for all purposes. At least 4. 10. */
   readonly databaseConnectionsMax?: number | undefined
-  /** Whether the start brings our schema to the newest version. `false`: nothing is ever created or altered, and a start on an older one says so. `true`. */
+  /** Whether the start updates our schema. `false`: nothing is created or altered, and the start fails on an older schema. `true`. */
   readonly migrate?: boolean | undefined
-  /** `true`: changes are refused while the database has a standby that a commit does not wait for. `false`. */
+  /** `true`: changes are refused while the database has a standby that commits do not wait for. `false`. */
   readonly requireSynchronous?: boolean | undefined
   /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
   readonly db?: HostDatabase | undefined
-  /** `redis://…`, `redis+sentinel://…`, `redis+cluster://…`, or `rediss…` for TLS. Neither this nor `redis`: no Redis tier, and hints travel with the renewals alone. */
+  /** `redis://…`, `redis+sentinel://…`, `redis+cluster://…`, or `rediss…` for TLS. Without this and `redis`: no Redis tier, and changes reach the other replicas with the renewals only. */
   readonly redisUrl?: string | undefined
-  /** Path of a PEM file with the certificates that the one of Redis is checked against. Those of Node. */
+  /** Path of a PEM file with the CA certificates for Redis. Node's own. */
   readonly redisCaFile?: string | undefined
   /** An ioredis client that you own; only its settings are used, by `duplicate()`. */
   readonly redis?: Redis | undefined
-  /** How long a replica may accept keys without having heard from Postgres, in milliseconds. 10,000. */
+  /** Milliseconds for which a replica may accept keys without an answer from Postgres. 10,000. */
   readonly trustWindowMs?: number | undefined
   /** Milliseconds between two writes of when keys were last used. 5000. */
   readonly lastUsedFlushMs?: number | undefined
-  /** How much is kept of the address that used a key last: `prefix` is its /24 or /48. `full`. */
+  /** How much of a key's last client address is stored: `prefix` is its /24 or /48. `full`. */
   readonly usageAddresses?: 'full' | 'prefix' | 'off' | undefined
-  /** What every token begins with. `nops_`. */
+  /** The prefix of new tokens. `nops_`. */
   readonly tokenPrefix?: string | undefined
-  /** Other beginnings under which imported and older tokens work, such as `sk_live_`. None. */
+  /** Other prefixes under which imported and older tokens work, such as `sk_live_`. None. */
   readonly tokenPrefixesAccepted?: readonly string[] | undefined
   /** `false`: every verification reads Postgres. `true`. */
   readonly cache?: boolean | undefined
-  /** Which acknowledgements may end a revocation's wait: those over Redis too, those in Postgres alone, or none, so that it always waits for the longest window. `all`. */
+  /** Which acknowledgements may end a revocation's wait: also those over Redis, only those in Postgres, or none; then it always waits for the longest window. `all`. */
   readonly acks?: AcknowledgementMode | undefined
-  /** Keys held in memory at most. 100,000. */
+  /** Maximum number of keys in memory. 100,000. */
   readonly memoryEntriesMax?: number | undefined
-  /** Tokens that do not exist that one client address (IPv6: one /64) may present in a minute; beyond, 429, and keys that exist are looked up in turn. 600. */
+  /** Unknown tokens that one client address (IPv6: one /64) may present per minute. Beyond it unknown tokens get 429, and tokens that are not in memory wait in a queue. 600. */
   readonly unknownTokensPerMinute?: number | undefined
-  /** How long keys may live, in every workspace. A workspace's own policy can only be stricter, but for its default. No such rules. */
+  /** The policy of every workspace. A workspace's own policy can only be stricter, except for the default lifetime. None. */
   readonly policy?: Policy | undefined
   /**
-   * For how long history is kept, in days; null: for ever. Left out: this process leaves expiry events, keys that nobody uses and pruning to others, which are the service's replicas or
-   * one more process with this option, and says so when it starts.
+   * How many days records are kept; null: for ever. Left out: this process does no background work (expiry events, unused keys, pruning) and logs that at its
+   * start; the service's replicas, or another process with this option, must do it.
    */
   readonly retention?: Retention | undefined
-  /** Shaped like pino. Silence. */
+  /** A logger with pino's methods. No log. */
   readonly log?: Logger | undefined
   readonly clock?: Clock | undefined
-  /** Told of what leaves the process. Nobody. */
+  /** Records spans of requests that leave the process. No tracing. */
   readonly tracing?: Tracing | undefined
 }
 
 export interface KeysHealth {
   readonly postgres: 'up' | 'down'
-  /** `refusing`: it answers, with errors. */
+  /** `refusing`: it answers with errors. */
   readonly redis: 'up' | 'refusing' | 'down' | 'unused'
-  /** The code of what Redis refuses, such as `READONLY`; `undefined` while it refuses nothing. */
+  /** Redis's error code, such as `READONLY`; `undefined` without errors. */
   readonly redisRefusal: string | undefined
   readonly window: 'open' | 'shut'
-  /** Servers that follow the database; `undefined` while that is not known. */
+  /** The database's standby servers; `undefined` while they are not known. */
   readonly standbys: Standbys | undefined
 }
 
@@ -112,11 +112,11 @@ export interface KeysStats extends TiersStats {
   readonly usage: UsageStats
   readonly calls: CallLogStats
   readonly rates: RateLimiterStats
-  /** `undefined`: this process does no upkeep. */
+  /** `undefined`: this process does no background work. */
   readonly upkeep: UpkeepStats | undefined
   /** Of the Redis channel between replicas; `undefined` without Redis. */
   readonly announcements: AnnouncementCounts | undefined
-  /** Answers of the database that did not prove themselves, and said nothing. */
+  /** Answers of the database that did not prove that they belong to their statement, and were ignored. */
   readonly answersRefused: number
   /** The database's server; `undefined` while it is not known. */
   readonly server: DatabaseServer | undefined
@@ -124,50 +124,50 @@ export interface KeysStats extends TiersStats {
   readonly redisConnection: { readonly isUp: boolean, readonly refusals: Readonly<Record<string, number>> } | undefined
 }
 
-/** The engine: what the plugin, the command line and the tests stand on. */
+/** The engine that the plugin, the service, the command line and the tests use. */
 export interface Keys {
   readonly verifier: Verifier
   readonly service: KeyService
   readonly imports: KeyImports
   readonly policies: Policies
-  /** What the options allow in every workspace. */
+  /** The policy that the options set for every workspace. */
   readonly policy: Policy
-  /** How long a replica may accept keys without having heard from Postgres. */
+  /** Milliseconds for which a replica may accept keys without an answer from Postgres. */
   readonly trustWindowMs: number
   readonly formTokens: FormTokens
   readonly overview: OverviewStore
   readonly events: EventFeed
-  /** Which events have been confirmed by whom. */
+  /** The deliveries of events. */
   readonly webhooks: WebhookStore
   readonly tokenReports: TokenReports
   readonly window: TrustWindow
-  /** What keys are used for, on its way to the database. */
+  /** The use of keys, which is written in batches. */
   readonly usage: UsageBatcher
   readonly calls: CallLog
   readonly reports: UsageReports
   readonly tokens: TokenFormat
-  /** `false` until the database has answered for the first time: until then nothing can be verified or managed. */
+  /** `false` until the database has answered for the first time. Until then every call is `unavailable`. */
   readonly isStarted: boolean
-  /** What is known of each store. Asks none of them. */
+  /** The known state of each store. Asks none of them. */
   health (): KeysHealth
   stats (): KeysStats
-  /** Writes last uses, leaves the window, closes what is our own. Bounded in time, whatever is away. */
+  /** Writes last uses, leaves the window, closes our own connections. In bounded time, even if the stores are down. */
   close (): Promise<void>
 }
 
 /** An engine that has not been started. */
 export interface UnstartedKeys extends Keys {
-  /** Joins the trust window. Rejects when Postgres cannot be reached: that may be tried again. */
+  /** Joins the trust window. Rejects when Postgres cannot be reached; the call can be repeated then. */
   start (): Promise<void>
 }
 
 const closeTimeoutMs = 2000
-/** What of the store is worth a span of its own. */
+/** The methods of the store that get a span. */
 const changes = ['create', 'import', 'edit', 'rotate', 'revoke', 'revokeWorkspace', 'revokeLeaked', 'endToken', 'setPolicy', 'applyPolicy', 'list', 'listAudit'] as const
 
 /**
- * Puts the engine together and joins the trust window. Rejects when Postgres cannot be reached: that may be tried
- * again. Redis may be away; it is used once it is there.
+ * Creates the engine and joins the trust window. Rejects when Postgres cannot be reached; the call can be
+ * repeated then. Redis may be down; it is used when it is back.
  */
 export async function openKeys (options: KeysOptions): Promise<Keys> {
   const keys = createKeys(options)
@@ -180,7 +180,7 @@ export async function openKeys (options: KeysOptions): Promise<Keys> {
   }
 }
 
-/** Puts the engine together. Nothing is asked of any store before it is started. */
+/** Creates the engine. No store is asked before `start`. */
 export function createKeys (options: KeysOptions): UnstartedKeys {
   const { clock = systemClock, log = silentLogger, cache = true, tracing } = options
   const tokens = new TokenFormat(options.tokenPrefix, options.tokenPrefixesAccepted)

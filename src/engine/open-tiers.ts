@@ -12,7 +12,7 @@ import { RedisTier } from '../tiers/redis.ts'
 import { Uncached } from '../tiers/uncached.ts'
 import { tracedLookup, type Tracing } from '../core/tracing.ts'
 
-/** Counts of each tier since the start, and how full it is; `undefined` for one that is not there. */
+/** Counters of each tier since the start, and its size; `undefined` for a tier that does not exist. */
 export interface TiersStats {
   readonly memory: ReturnType<MemoryTier['stats']> | undefined
   readonly coalescing: ReturnType<CoalescingTier['stats']> | undefined
@@ -27,14 +27,14 @@ interface TiersOptions {
   readonly clock: Clock
   readonly cache: boolean
   readonly entriesMax: number
-  /** A server that is not the primary has answered. */
+  /** Called when a server that is not the primary has answered. */
   readonly onNotPrimary: () => void
   readonly tracing: Tracing | undefined
 }
 
 interface Tiers {
   readonly lookup: MemoryLookup
-  /** Drops what is held, and lets nobody join what is under way, of whatever a change concerns. */
+  /** Drops the entries that a change concerns; later lookups do not join its running reads. */
   drop (target: ChangeTarget): void
   stats (): TiersStats
 }
@@ -72,7 +72,7 @@ export function openTiers ({ lookups, redis, window, clock, cache, entriesMax, o
 
 let known: { readonly of: Seal, readonly seal: RowSeal } | undefined
 
-/** What rows in Redis are sealed with and named after; `undefined` while this replica must not use any. */
+/** The lineage that signs and names rows in Redis; `undefined` while this replica must not use Redis rows. */
 export function sealOf ({ seal: of }: TrustWindow): RowSeal | undefined {
   if (of === undefined) return undefined
   if (known?.of !== of) known = { of, seal: { key: new LineageKey(of.rowSecret, of.lineage), label: of.label } }
