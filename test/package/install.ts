@@ -173,7 +173,7 @@ export async function compile (folder: string, { module, files }: { module: 'nod
     },
     files
   }))
-  return await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', file]).then(() => '', (error: { stdout: string }) => error.stdout)
+  return await run(process.execPath, [join(root, 'node_modules/typescript-native/bin/tsc'), '-p', file]).then(() => '', (error: { stdout: string }) => error.stdout)
 }
 
 export async function temporaryFolder (t: Test): Promise<string> {

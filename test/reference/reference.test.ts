@@ -206,7 +206,7 @@ t.test('a client that is generated from the description compiles and works', asy
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
     compilerOptions: { module: 'nodenext', target: 'es2023', lib: ['es2023', 'dom'], types: ['node'], strict: true, exactOptionalPropertyTypes: true, skipLibCheck: true, rootDir: '.', outDir: 'out' }, files: ['main.ts']
   }))
-  t.equal(await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder]).then(() => '', (error: { stdout: string }) => error.stdout), '')
+  t.equal(await run(process.execPath, [join(root, 'node_modules/typescript-native/bin/tsc'), '-p', folder]).then(() => '', (error: { stdout: string }) => error.stdout), '')
   const url = await listening
   const { stdout } = await run(process.execPath, [join(folder, 'out/main.js')], { env: { PATH: process.env['PATH'], URL: url, TOKEN: management } })
   t.equal(stdout, 'true 1 renamed revoked not_found\n')
