@@ -22,11 +22,11 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** Each of these runs alone, after all others: what it measures or breaks is the whole machine. */
 const alone = ['test/torture/torture.test.ts']
 
-/** The longest, to be started first: one that is started last would be waited for by itself. */
-const longest = ['test/process/main.test.ts']
+/** The longest, to be started first: one that is started last would run by itself at the end. */
+const longest = ['test/process/node-versions.test.ts', 'test/package/packed.test.ts', 'test/process/main.test.ts', 'test/deploy/alerts.test.ts']
 
 /** Another file is started when this part of all processors' time has been idle for this long. */
-const idleEnough = 0.4
+const idleEnough = 0.3
 const meterMs = 500
 
 const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.url).href]
@@ -71,7 +71,7 @@ function roundsOf (files) {
   const isAlone = (file) => alone.some((folder) => file.startsWith(folder))
   const rank = (file) => longest.includes(file) ? longest.indexOf(file) : longest.length
   return [
-    { files: files.filter((file) => !isAlone(file)).sort((a, b) => rank(a) - rank(b)), jobs: 2, jobsMax: 6, timeoutMs: 300_000 },
+    { files: files.filter((file) => !isAlone(file)).sort((a, b) => rank(a) - rank(b)), jobs: 3, jobsMax: 8, timeoutMs: 300_000 },
     { files: files.filter(isAlone), jobs: 1, jobsMax: 1, timeoutMs: 600_000 }
   ]
 }
