@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import type { Contender } from './support/interleave.ts'
+import type { Contender } from './support/contender.ts'
 import { Program } from './support/program.ts'
 import type { RequestShape } from './support/load.ts'
 

@@ -2,7 +2,7 @@ import { requireProgram } from '../test/support/programs.ts'
 import type { Teardowns } from '../test/support/servers.ts'
 import { plain, serviceSettings } from './contenders.ts'
 import { nginxAuthRequest, nginxMap } from './contenders/nginx.ts'
-import type { Contender } from './support/interleave.ts'
+import type { Contender } from './support/contender.ts'
 import { Program } from './support/program.ts'
 
 interface Common {

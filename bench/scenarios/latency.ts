@@ -1,7 +1,7 @@
 import type { Bench } from '../bench.ts'
 import { bare, forwardAuthShape, plugin, service, verifyShape } from '../contenders.ts'
 import { inRounds } from '../support/in-rounds.ts'
-import type { Contender } from '../support/interleave.ts'
+import type { Contender } from '../support/contender.ts'
 import { loadAllGood, type LoadResult } from '../support/load.ts'
 import { Pace } from '../support/pace.ts'
 import { saturationsOf } from '../support/saturation.ts'

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import { TokenFormat } from '../../src/core/token.ts'
-import type { Contender } from './interleave.ts'
+import type { Contender } from './contender.ts'
 import type { RequestShape } from './load.ts'
 
 /** Rejects unless a contender accepts the first token of its file, and refuses tokens of no key, and none at all. */

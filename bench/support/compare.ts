@@ -1,4 +1,4 @@
-import type { Contender, Measurements } from './interleave.ts'
+import type { Contender, Measurements } from './contender.ts'
 import { number, type Table } from './section.ts'
 import { medianOf, ratiosOf, summaryOf } from './statistics.ts'
 import { withSpread } from './with-spread.ts'

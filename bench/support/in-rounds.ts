@@ -1,6 +1,6 @@
 import type { Teardowns } from '../../test/support/servers.ts'
 import type { Bench } from '../bench.ts'
-import type { Measurement } from './interleave.ts'
+import type { Measurement } from './contender.ts'
 
 type Found = Pick<Measurement, 'perSecond' | 'p99Us'>
 

@@ -1,6 +1,6 @@
 import type { Teardowns } from '../../test/support/servers.ts'
 import { assertHonest } from './assert-honest.ts'
-import type { Contender, Running } from './interleave.ts'
+import type { Contender, Running } from './contender.ts'
 
 /** A process of each, all of which have refused strangers where they should. */
 export async function startContenders (t: Teardowns, contenders: readonly Contender[]): Promise<ReadonlyMap<Contender, Running>> {

@@ -1,5 +1,5 @@
 import type { KeysStats } from '../../src/engine/open-keys.ts'
-import type { Contender } from './interleave.ts'
+import type { Contender } from './contender.ts'
 import { keysStats } from './keys-stats.ts'
 
 /** What a process did in all of its measurements, by its own counts. */

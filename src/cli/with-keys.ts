@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts'
-import { keysOptionsOf } from '../engine/keys-options.ts'
+import { keysOptionsOf } from '../engine/keys-options-of.ts'
 import { silentLogger } from '../core/logger.ts'
 import { openKeys, type Keys } from '../engine/open-keys.ts'
 import { openDatabase } from './open-database.ts'

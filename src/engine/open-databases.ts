@@ -11,7 +11,7 @@ import { isOutage, isWrongServer } from '../db/outage.ts'
 import { defaultSchema } from '../db/schema.ts'
 import { borrowedPool, ReplaceablePool, type Pool } from '../db/replaceable-pool.ts'
 import { inTime } from '../core/in-time.ts'
-import type { HostDatabase, KeysOptions } from './open-keys.ts'
+import type { HostDatabase, KeysOptions } from './keys-options.ts'
 
 export type Lookups = Pool<ReturnType<typeof prepareFindKeys>>
 

@@ -1,6 +1,4 @@
-import type { Redis } from 'ioredis'
-import type { Sql } from 'postgres'
-import { systemClock, type Clock } from '../core/clock.ts'
+import { systemClock } from '../core/clock.ts'
 import { KeyService } from '../core/key-service.ts'
 import { CallLog, type CallLogStats } from '../core/call-log.ts'
 import { RateLimiter, type RateLimiterStats } from '../core/rate-limiter.ts'
@@ -12,20 +10,19 @@ import type { OverviewStore } from '../core/overview.ts'
 import { Policies } from '../core/policies.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import { UnusedKeys } from '../core/unused-keys.ts'
-import { silentLogger, type Logger } from '../core/logger.ts'
+import { silentLogger } from '../core/logger.ts'
 import { MissBudget } from '../core/miss-budget.ts'
 import { RefusalMemory } from '../core/refusal-memory.ts'
 import { EventFeed } from '../core/events.ts'
 import { FormTokens } from '../core/form-tokens.ts'
-import { Upkeep, type Retention, type UpkeepStats } from '../core/upkeep.ts'
+import { Upkeep, type UpkeepStats } from '../core/upkeep.ts'
 import { PostgresUpkeepStore } from '../db/upkeep-store.ts'
 import { PostgresWebhookStore } from '../db/webhook-store.ts'
 import type { WebhookStore } from '../core/webhooks.ts'
 import { TokenFormat } from '../core/token.ts'
-import { tracedForce, tracedMethods, type Tracing } from '../core/tracing.ts'
+import { tracedForce, tracedMethods } from '../core/tracing.ts'
 import { OverBudgetQueue } from '../core/over-budget-queue.ts'
 import { Verifier, type VerifierStats } from '../core/verifier.ts'
-import type { AcknowledgementMode } from '../core/window/acknowledgements.ts'
 import { TrustWindow } from '../core/window/trust-window.ts'
 import { PostgresKeyStore } from '../db/key-store.ts'
 import { PostgresUsageStore } from '../db/usage-store.ts'
@@ -33,68 +30,13 @@ import { PostgresWindowStore } from '../db/window-store.ts'
 import type { DatabaseServer, Standbys } from '../core/standbys.ts'
 import { readServer, ServerWatch } from '../db/standbys.ts'
 import { inTime } from '../core/in-time.ts'
+import type { KeysOptions } from './keys-options.ts'
 import { makeReady, openDatabases } from './open-databases.ts'
 import { openTiers, sealOf, type TiersStats } from './open-tiers.ts'
 import { RedisAnnouncements, type AnnouncementCounts } from '../tiers/redis-announcements.ts'
 import { RedisSource } from '../tiers/redis-source.ts'
 import { RedisSharedRates } from '../tiers/shared-rates.ts'
 import { requestRedis } from '../tiers/request-redis.ts'
-
-/** A Drizzle database on postgres.js that the host application made. Only its client is used, so its schema and Drizzle's version do not matter. */
-export interface HostDatabase {
-  readonly $client: Sql
-}
-
-export interface KeysOptions {
-  /** `postgres://…` of the primary. Either this or `db` is needed. */
-  readonly databaseUrl?: string | undefined
-  /** The schema that holds every table. `navis_keys`. */
-  readonly databaseSchema?: string | undefined
-  /** Maximum number of connections for all purposes. At least 4. 10. */
-  readonly databaseConnectionsMax?: number | undefined
-  /** Whether the start updates our schema. `false`: nothing is created or altered, and the start fails on an older schema. `true`. */
-  readonly migrate?: boolean | undefined
-  /** `true`: changes are refused while the database has a standby that commits do not wait for. `false`. */
-  readonly requireSynchronous?: boolean | undefined
-  /** A Drizzle database on postgres.js that you own; window renewals then share its pool. Never closed by us. */
-  readonly db?: HostDatabase | undefined
-  /** `redis://…`, `redis+sentinel://…`, `redis+cluster://…`, or `rediss…` for TLS. Without this and `redis`: no Redis tier, and changes reach the other replicas with the renewals only. */
-  readonly redisUrl?: string | undefined
-  /** Path of a PEM file with the CA certificates for Redis. Node's own. */
-  readonly redisCaFile?: string | undefined
-  /** An ioredis client that you own; only its settings are used, by `duplicate()`. */
-  readonly redis?: Redis | undefined
-  /** Milliseconds for which a replica may accept keys without an answer from Postgres. 10,000. */
-  readonly trustWindowMs?: number | undefined
-  /** Milliseconds between two writes of when keys were last used. 5000. */
-  readonly lastUsedFlushMs?: number | undefined
-  /** How much of a key's last client address is stored: `prefix` is its /24 or /48. `full`. */
-  readonly usageAddresses?: 'full' | 'prefix' | 'off' | undefined
-  /** The prefix of new tokens. `nops_`. */
-  readonly tokenPrefix?: string | undefined
-  /** Other prefixes under which imported and older tokens work, such as `sk_live_`. None. */
-  readonly tokenPrefixesAccepted?: readonly string[] | undefined
-  /** `false`: every verification reads Postgres. `true`. */
-  readonly cache?: boolean | undefined
-  /** Which acknowledgements may end a revocation's wait: also those over Redis, only those in Postgres, or none; then it always waits for the longest window. `all`. */
-  readonly acks?: AcknowledgementMode | undefined
-  /** Maximum number of keys in memory. 100,000. */
-  readonly memoryEntriesMax?: number | undefined
-  /** Unknown tokens that one client address (IPv6: one /64) may present per minute. Beyond it unknown tokens get 429, and tokens that are not in memory wait in a queue. 600. */
-  readonly unknownTokensPerMinute?: number | undefined
-  /** The policy of every workspace. A workspace's own policy can only be stricter, except for the default lifetime. None. */
-  readonly policy?: Policy | undefined
-  /**
-   * How many days records are kept; null: for ever. Left out: this process does no background work (expiry events, unused keys, pruning) and logs that at its
-   * start; the service's replicas, or another process with this option, must do it.
-   */
-  readonly retention?: Retention | undefined
-  /** A logger with pino's methods. No log. */
-  readonly log?: Logger | undefined
-  readonly clock?: Clock | undefined
-  /** Records spans of requests that leave the process. No tracing. */
-  readonly tracing?: Tracing | undefined
-}
 
 export interface KeysHealth {
   readonly postgres: 'up' | 'down'

@@ -7,6 +7,15 @@ import type { UpstreamCause } from './upstream-client.ts'
 /** What became of a request. `cut`: its key was revoked or expired while its answer was on its way. */
 export type Decision = 'passed' | 'unauthenticated' | 'insufficient_scope' | 'refused' | 'unavailable' | 'upstream_refused' | 'upstream_failed' | 'cut'
 
+/** A call that was passed on, as far as a report needs it. */
+export interface ReportedCall {
+  readonly decision: Decision
+  /** Why the upstream failed. */
+  readonly failure: { readonly cause: CallReport['cause'], readonly code: string | undefined } | undefined
+  /** What the client is told of an error that came before the first byte of its answer. */
+  refusalOf (error: Error): McpRefusal | undefined
+}
+
 /** One message of a request, for logs and metrics: no arguments, no results, and no text that a stranger made up. */
 export interface CallReport {
   readonly key_id: string | undefined

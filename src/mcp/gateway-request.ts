@@ -3,11 +3,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
 import { connectionMemo } from '../http/connection-memo.ts'
 import { logOf } from '../http/logging.ts'
-import { decisionOf, labelsOf, outcomeOf, type CallReport, type Decision, type Labels } from './call-report.ts'
+import { decisionOf, labelsOf, outcomeOf, type CallReport, type Decision, type Labels, type ReportedCall } from './call-report.ts'
 import type { Body } from './bodies.ts'
 import type { Gateway } from './gateway.ts'
 import { inMcp, keyRefusal } from './key-refusals.ts'
-import type { McpCall } from './mcp-call.ts'
 import type { ClientInfo, Message } from './protocol/message.ts'
 import type { McpRefusal, RpcId } from './protocol/rpc-error.ts'
 import type { Upstream } from './upstream.ts'
@@ -44,7 +43,7 @@ export class GatewayRequest {
   messages: readonly Message[] = []
   clientInfo: ClientInfo | undefined
   /** From just before the upstream hears of it. */
-  call: McpCall | undefined
+  call: ReportedCall | undefined
   readonly #startedAt: number
   #refused: McpRefusal | undefined
   #body: Body | undefined

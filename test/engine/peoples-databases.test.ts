@@ -6,7 +6,8 @@ import t, { type Test } from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { assertMigrated, migrate } from '../../src/db/migrate.ts'
 import { isWrongServer } from '../../src/db/outage.ts'
-import { openKeys, type Keys, type KeysOptions } from '../../src/engine/open-keys.ts'
+import type { KeysOptions } from '../../src/engine/keys-options.ts'
+import { openKeys, type Keys } from '../../src/engine/open-keys.ts'
 import { freshDatabase, startPostgres, startProxy, until } from '../support/servers.ts'
 
 t.setTimeout(180_000)

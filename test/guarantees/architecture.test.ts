@@ -3,7 +3,7 @@ import t from 'tap'
 
 const root = new URL('../../', import.meta.url)
 const page = readFileSync(new URL('docs/architecture.md', root), 'utf8')
-const files = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => `src/${name}`)
+const files = filesOf('src')
 const importsOf = new Map(files.map((file) => [file, relativeImports(file)]))
 
 /** Rows of the table "Folders": what it is about, and the folders of `src/` that its last column names. */
@@ -35,16 +35,16 @@ t.test('each row of the table allows no folder that nothing of it imports', asyn
   t.same(idle, [])
 })
 
-t.test('no files load one another in a circle', async (t) => {
+t.test('no files import one another in a circle, not even for types', async (t) => {
   const circles: string[] = []
   const done = new Set<string>()
   const visit = (file: string, path: readonly string[]): void => {
     if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' → '))
     if (path.includes(file) || done.has(file)) return
-    for (const imported of relativeImports(file, { types: false })) visit(imported, [...path, file])
+    for (const imported of relativeImports(file)) visit(imported, [...path, file])
     done.add(file)
   }
-  for (const file of files) visit(file, [])
+  for (const file of [...files, ...filesOf('bench')]) visit(file, [])
   t.same(circles, [])
 })
 
@@ -82,9 +82,12 @@ function named (mayImport: string, folder: string): boolean {
   return new RegExp(`\\b${folder}\\b`).test(mayImport)
 }
 
-function relativeImports (file: string, { types = true } = {}): string[] {
-  const source = readFileSync(new URL(file, root), 'utf8')
-  const text = types ? source : source.replace(/^(?:import|export) type .*$/gm, '')
+function filesOf (folder: string): string[] {
+  return readdirSync(new URL(`${folder}/`, root), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => `${folder}/${name}`)
+}
+
+function relativeImports (file: string): string[] {
+  const text = readFileSync(new URL(file, root), 'utf8')
   const names = [...text.matchAll(/(?:\bfrom|\bimport\(|^import) ?'(\.[^']+)'/gm)].map(([, name = '']) => name)
   return [...new Set(names.map((name) => new URL(name, new URL(file, root)).href.slice(root.href.length)))]
 }

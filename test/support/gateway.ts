@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import Fastify from 'fastify'
-import type { KeysOptions } from '../../src/engine/open-keys.ts'
+import type { KeysOptions } from '../../src/engine/keys-options.ts'
 import { openKeys } from '../../src/engine/open-keys.ts'
 import type { Scope } from '../../src/core/scopes.ts'
 import type { CallReport } from '../../src/mcp/call-report.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { readConfig } from '../../src/config/config.ts'
-import { keysOptionsOf, type ConfiguredKeysOptions } from '../../src/engine/keys-options.ts'
+import { keysOptionsOf, type ConfiguredKeysOptions } from '../../src/engine/keys-options-of.ts'
 import { createKeys } from '../../src/engine/open-keys.ts'
 
 const environment = { DATABASE_URL: 'postgres://u@127.0.0.1:1/d', MANAGEMENT_TOKENS: `ops=${'x'.repeat(32)}` }
