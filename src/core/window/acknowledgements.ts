@@ -41,21 +41,26 @@ export interface AcknowledgementsSnapshot {
 
 interface Waiting {
   wait: Wait
+  readonly announcedAt: number
   resolve (path: ForcePath): void
   cancelAgain (): void
 }
 
 const readTimeoutMs = 1000
 const firstPauseMs = 50
+// How much of the longest way is forgotten with each acknowledgement.
+const forgotten = 0.01
 
 /**
  * Changes that wait to be in force (R8). One statement reads the living members after the commit; the wait ends when each of
- * them has acknowledged, over Redis or in its row. Who has not within 50 ms is called upon to renew, and the members are read again.
+ * them has acknowledged, over Redis or in its row. Who has not within 50 ms is called upon to renew, and the members are read again; in 50 ms, or
+ * in half as long again as acknowledgements have lately taken: where replicas are in distant regions, each change would make all of them renew.
  */
 export class Acknowledgements {
   readonly #options: AcknowledgementsOptions
   readonly #waiting = new Map<string, Waiting>()
   readonly #latencies = new Latencies()
+  #longestWayMs = 0
   #roll: Roll | undefined
   #reading: Promise<Roll | undefined> | undefined
   #next: Promise<Roll | undefined> | undefined
@@ -67,16 +72,16 @@ export class Acknowledgements {
 
   /** Resolves when the change is in force: every living member has acknowledged it, or every older window has ended. */
   inForce (change: CommittedChange): Promise<ForcePath> {
-    const { mode } = this.#options
+    const { mode, clock } = this.#options
     return new Promise((resolve) => {
       const nonce = randomUUID()
-      const waiting: Waiting = { wait: { nonce, change, acknowledgedBy: new Set() }, resolve, cancelAgain () {} }
+      const waiting: Waiting = { wait: { nonce, change, acknowledgedBy: new Set() }, announcedAt: clock.monotonicMs(), resolve, cancelAgain () {} }
       this.#waiting.set(nonce, waiting)
       this.#announce(waiting, mode === 'postgres' ? 'all' : 'none')
       this.#settle()
       this.#waitOut()
       if (mode === 'off') return
-      this.#askAgain(waiting, firstPauseMs)
+      this.#askAgain(waiting, Math.max(firstPauseMs, 1.5 * this.#longestWayMs))
       this.read().catch(() => {})
     })
   }
@@ -86,6 +91,7 @@ export class Acknowledgements {
     const waiting = this.#waiting.get(acknowledgement.nonce)
     if (waiting === undefined || this.#options.mode !== 'all') return
     waiting.wait = acknowledgedBy(waiting.wait, acknowledgement)
+    this.#longestWayMs = Math.max(this.#options.clock.monotonicMs() - waiting.announcedAt, this.#longestWayMs * (1 - forgotten))
     this.#settle()
   }
 

@@ -195,7 +195,9 @@ export class TrustWindow implements Trust, Force {
   }
 
   async inForce (change: CommittedChange): Promise<ForcePath> {
-    return this.#acknowledgements.inForce(change)
+    const path = await this.#acknowledgements.inForce(change)
+    if (path === 'slow') this.#upkeep.watch()
+    return path
   }
 
   announce ({ seq, target, action }: LoggedChange): void {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { failureOf, type Logger } from '../logger.ts'
-import { rollEveryMs } from './durations.ts'
+import { isWatcher, rollEveryMs, waitOutMs } from './durations.ts'
 import { within, type Scheduler } from './scheduler.ts'
 import { noSightings, sight } from './silent-members.ts'
 import type { OwnRow, WindowStore } from './store.ts'
@@ -46,6 +46,8 @@ export class Upkeep {
   readonly #counts = { countedOut: 0, pruned: 0, admitted: 0, founded: 0 }
   #sightings = noSightings
   #members = 1
+  #isWatcher = true
+  #watchesUntil = -Infinity
   #isOn = false
   #isKeeping = false
   #isWantedAgain = false
@@ -72,6 +74,14 @@ export class Upkeep {
     else if (this.#isOn) this.#later(0)
   }
 
+  /** Somebody has not acknowledged a change: whether that member is silent is found out now, and not when our next turn comes. */
+  watch (): void {
+    const { clock, windowMs } = this.#options
+    const watchesAlready = this.#watches
+    this.#watchesUntil = clock.monotonicMs() + 3 * waitOutMs(windowMs)
+    if (!watchesAlready && this.#isOn && !this.#isKeeping) this.#later(0)
+  }
+
   /** What was seen of members in another history says nothing. */
   forget (): void {
     this.#sightings = noSightings
@@ -82,7 +92,11 @@ export class Upkeep {
   }
 
   get #everyMs (): number {
-    return rollEveryMs(this.#options.windowMs, this.#members)
+    return rollEveryMs(this.#options.windowMs, this.#members, this.#watches)
+  }
+
+  get #watches (): boolean {
+    return this.#isWatcher || this.#options.clock.monotonicMs() < this.#watchesUntil
   }
 
   #later (delayMs: number): void {
@@ -98,6 +112,8 @@ export class Upkeep {
       const roll = await readRoll()
       if (roll !== undefined) {
         this.#members = roll.members.length
+        const own = this.#options.ownRow()
+        this.#isWatcher = own === undefined || isWatcher(own.id, roll.members)
         await this.#settleLineage(roll)
         await this.#countOut(roll)
         await this.#prune()

@@ -62,3 +62,36 @@ t.test('a wait that ends by the acknowledgement that its own second asking bring
   await clock.passTo(2000)
   t.equal(clock.timers.size, 0)
 })
+
+t.test('who has not acknowledged is asked again after 50 ms, or where acknowledgements take longer, after half as long again', async (t) => {
+  const clock = new HandClock()
+  const members = ['me', 'far'].map((id): Member => ({ id, acked: 0, beat: 'beat', lineage: 'L', windowMs: 10_000 }))
+  const asked: Array<{ readonly at: number, readonly renew: unknown }> = []
+  const acknowledgements: Acknowledgements = new Acknowledgements({
+    store: { roll: async () => ({ seq: 9, lineage: 'L', members }) } as unknown as WindowStore,
+    clock,
+    scheduler: clock,
+    mode: 'all',
+    log: silentLogger,
+    pauseMaxMs: () => 500,
+    ownRow: () => ({ id: 'me', beats: ['beat'], isOwnBeat: () => true }),
+    slowUntil: () => -Infinity,
+    announce: ({ nonce, renew, change: { seq } }) => {
+      asked.push({ at: clock.now, renew })
+      acknowledgements.acknowledged({ from: 'me', label: 'L', seq, nonce: nonce! })
+      // The way there and back takes 160 ms.
+      if (renew === 'none') clock.after(160, () => { acknowledgements.acknowledged({ from: 'far', label: 'L', seq, nonce: nonce! }) })
+    },
+    counted () {}
+  })
+  const askedFor = async (seq: number): Promise<typeof asked> => {
+    const from = clock.now
+    asked.length = 0
+    const ended = acknowledgements.inForce({ ...change, seq, committedAt: from - 0.5, windowMs: 10_000 })
+    await clock.passTo(from + 450)
+    t.equal(await ended, 'fast')
+    return asked.map(({ at, renew }) => ({ at: at - from, renew }))
+  }
+  t.strictSame(await askedFor(5), [{ at: 0, renew: 'none' }, { at: 50, renew: ['far'] }, { at: 150, renew: ['far'] }])
+  t.strictSame(await askedFor(6), [{ at: 0, renew: 'none' }], 'nobody renews for it once the way is known')
+})

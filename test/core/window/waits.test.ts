@@ -1,5 +1,5 @@
 import t from 'tap'
-import { renewalPeriodMs, waitOutMs } from '../../../src/core/window/durations.ts'
+import { isWatcher, renewalPeriodMs, rollEveryMs, waitOutMs } from '../../../src/core/window/durations.ts'
 import { noSightings, sight } from '../../../src/core/window/silent-members.ts'
 import { acknowledgedBy, settled, takesAway, type Member, type Roll } from '../../../src/core/window/waits.ts'
 
@@ -9,6 +9,7 @@ const wait = {
   change: { seq: 7, action: 'revoke' as const, target: { kind: 'everything' as const }, committedAt: 100, windowMs: 1000 },
   acknowledgedBy: new Set<string>()
 }
+const newWait = () => ({ ...wait, acknowledgedBy: new Set<string>() })
 const W = waitOutMs(1000)
 
 t.test('W waits the slowest allowed clock out on the fastest', async (t) => {
@@ -17,7 +18,20 @@ t.test('W waits the slowest allowed clock out on the fastest', async (t) => {
 
 t.test('P is a twentieth of D between 100 and 500 ms in a small fleet, and grows with the fleet to a quarter of D', async (t) => {
   t.strictSame([1000, 4000, 10_000, 60_000].map((windowMs) => renewalPeriodMs(windowMs)), [100, 200, 500, 500])
-  t.strictSame([3, 50, 100, 250, 1000].map((members) => renewalPeriodMs(10_000, members)), [500, 500, 1000, 2500, 2500])
+  t.strictSame([3, 50, 100, 250, 1000].map((members) => renewalPeriodMs(10_000, members)), [500, 1000, 2000, 2500, 2500])
+})
+
+t.test('ten members of a fleet watch the others; at any size up to 128 renewals and readings of the list are at most 60 statements a second', async (t) => {
+  const fleet = Array.from({ length: 128 }, (_, i) => ({ id: String(i).padStart(3, '0') }))
+  t.strictSame(fleet.filter(({ id }) => isWatcher(id, fleet.toReversed())).map(({ id }) => id), fleet.slice(0, 10).map(({ id }) => id))
+  for (let members = 1; members <= 128; members++) {
+    const each = (watches: boolean) => 1000 / rollEveryMs(10_000, members, watches)
+    const readings = Math.min(members, 10) * each(true) + Math.max(0, members - 10) * each(false)
+    const renewals = members * 1000 / renewalPeriodMs(10_000, members)
+    t.ok(renewals + readings <= 60, `${members}: ${renewals} and ${readings}`)
+    t.ok(readings >= 1, `${members}: silence is noticed`)
+  }
+  t.ok(rollEveryMs(10_000, 128, true) <= waitOutMs(10_000) / 2, 'who watches sees a silent member twice within W')
 })
 
 t.test('a wait ends when every living member has acknowledged, as read after the commit, or when W is over', async (t) => {
@@ -39,9 +53,9 @@ t.test('a wait ends when every living member has acknowledged, as read after the
 
 t.test('an acknowledgement counts for the wait that it names, and for who sent it', async (t) => {
   const told = { from: 'two', label: 'L', seq: 7, nonce: 'this wait' }
-  t.strictSame([...acknowledgedBy(wait, told).acknowledgedBy], ['two'])
-  t.strictSame([...acknowledgedBy(wait, { ...told, nonce: 'another wait' }).acknowledgedBy], [])
-  t.strictSame([...acknowledgedBy(wait, { ...told, seq: 8 }).acknowledgedBy], [], 'a later change says nothing of an earlier one')
+  t.strictSame([...acknowledgedBy(newWait(), told).acknowledgedBy], ['two'])
+  t.strictSame([...acknowledgedBy(newWait(), { ...told, nonce: 'another wait' }).acknowledgedBy], [])
+  t.strictSame([...acknowledgedBy(newWait(), { ...told, seq: 8 }).acknowledgedBy], [], 'a later change says nothing of an earlier one')
 })
 
 t.test('who waits is decided by what is asked for: any expiry that is not null', async (t) => {
