@@ -146,7 +146,7 @@ export const settings = Type.Object({
     maximum: 1_000_000,
     default: 600,
     advice: 'a whole number from 1 to 1000000',
-    description: 'How many well-formed but unknown tokens one client address (IPv6: one /64) may send per minute before it gets 429. Existing tokens never count. Over the limit, up to 1,000 tokens per second of that address are still looked up, so that existing tokens still work, some of them only at the second try. Behind a proxy set `TRUSTED_PROXIES`; otherwise all clients count as one address.'
+    description: 'How many well-formed but unknown tokens one client address (IPv6: one /64) may send per minute before it gets 429. Existing tokens never count. Over the limit, tokens of that address are still looked up, up to 1,000 per second before they are answered and 4,000 more per second after their 429, so that an existing token works at the second try at the latest. Behind a proxy set `TRUSTED_PROXIES`; otherwise all clients count as one address.'
   }),
   MEMORY_ENTRIES_MAX: Type.Integer({
     minimum: 1,

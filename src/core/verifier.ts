@@ -227,8 +227,10 @@ export class Verifier {
 
   // Keys that exist are found even while the address sends a flood of unknown tokens. For unknown tokens the answer is 429.
   async #findOverBudget (digest: Digest, client: Client, waitMs: number): Promise<Entry> {
+    const place = this.#overBudget.join(client)
+    if (place === undefined) this.#overBudget.lookUpBehind(client, () => { this.#lookup.findFresh(digest).catch(() => {}) })
     // Skips the Redis tier: it holds no unknown tokens, and one statement reads the whole round.
-    const entry = await this.#overBudget.join(client)?.then(() => this.#lookup.findFresh(digest))
+    const entry = await place?.then(() => this.#lookup.findFresh(digest))
     if (entry !== undefined) return entry
     this.#counts.budgetRefused++
     throw tooManyUnknownTokens(Math.ceil(waitMs / 1000))

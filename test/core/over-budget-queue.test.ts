@@ -17,3 +17,14 @@ t.test('a round takes so many of a network and so many of all; the next one take
     t.equal(gone, 3, 'all in one turn')
   }
 })
+
+t.test('what nobody waits for goes with the same round, so many of a network', async (t) => {
+  const queue = new OverBudgetQueue({ everyMs: 1, perNetworkMax: 1, behindPerNetworkMax: 2 })
+  for (let round = 0; round < 2; round++) {
+    const gone: string[] = []
+    for (const name of ['a', 'b', 'c']) queue.lookUpBehind({ ip: '192.0.2.1' }, () => { gone.push(name) })
+    queue.lookUpBehind({ ip: '192.0.2.2' }, () => { gone.push('d') })
+    await queue.join({ ip: '192.0.2.1' })
+    t.strictSame(gone, ['a', 'b', 'd'])
+  }
+})

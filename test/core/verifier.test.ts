@@ -15,7 +15,7 @@ import { until } from '../support/until.ts'
 const format = new TokenFormat()
 
 /** A verifier over a scripted tier, with a window that says of entries what the test tells it to. */
-function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900 }: { perMinute?: number, perNetworkMax?: number, timeoutMs?: number } = {}) {
+function setup ({ perMinute = 100, perNetworkMax = 0, behindPerNetworkMax = 0, timeoutMs = 900 }: { perMinute?: number, perNetworkMax?: number, behindPerNetworkMax?: number, timeoutMs?: number } = {}) {
   const time = { now: 0, database: 1_000_000 }
   const under = new ScriptedTier()
   const memory = new MemoryTier({ under, entriesMax: 10 })
@@ -35,7 +35,7 @@ function setup ({ perMinute = 100, perNetworkMax = 0, timeoutMs = 900 }: { perMi
     clock,
     refusals,
     budget: new MissBudget({ clock, perMinute }),
-    overBudget: new OverBudgetQueue({ everyMs: 1, perNetworkMax }),
+    overBudget: new OverBudgetQueue({ everyMs: 1, perNetworkMax, behindPerNetworkMax }),
     usage: { note: (id) => { uses.push(id); return undefined } },
     timeoutMs
   })
@@ -240,7 +240,7 @@ t.test('the budget counts unknown tokens alone, refuses the rest without a looku
   t.match(await unknown(), { reason: 'unknown' })
 })
 
-t.test('behind an address whose budget is spent, keys that exist get through, as many as there are places; no place, no lookup', async (t) => {
+t.test('behind an address whose budget is spent, keys that exist get through, as many as there are places', async (t) => {
   const { verifier, token, digest, under } = setup({ perMinute: 0, perNetworkMax: 2 })
   const client = { ip: '192.0.2.1' }
   const [good, invented, late] = [token, format.mint().token, format.mint().token].map((one) => verifier.verify(one, { client }) as Promise<unknown>)
@@ -253,6 +253,19 @@ t.test('behind an address whose budget is spent, keys that exist get through, as
   await t.rejects(invented!, refusal)
   t.match(verifier.verify(token, { client }), { valid: true })
   t.equal(under.asked.length, 2)
+})
+
+t.test('a key that exists is told 429 once at most, however many tokens its neighbours invent: it is looked up behind that answer', async (t) => {
+  const { verifier, token, digest, under, memory } = setup({ perMinute: 0, perNetworkMax: 1, behindPerNetworkMax: 10 })
+  const client = { ip: '192.0.2.1' }
+  const flood = () => { (verifier.verify(format.mint().token, { client }) as Promise<unknown>).catch(() => {}) }
+  flood()
+  await t.rejects(verifier.verify(token, { client }) as Promise<unknown>, { code: 'too_many_unknown_tokens' })
+  await until(() => under.asked.length === 2)
+  for (const asked of under.asked) asked.answer(asked.digest === digest ? rowOf(digest) : undefined)
+  await until(() => memory.stats().entries === 1)
+  flood()
+  t.match(verifier.verify(token, { client }), { valid: true }, 'from memory, with no place at all')
 })
 
 t.test('the entry and everything else are judged in the same turn as the accept, and a miss is judged once', async (t) => {
