@@ -82,13 +82,13 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_stale_entries_total', help: 'Cached entries that the final check found older than a later change, and that were read again.', read: ({ verifier }) => one(verifier.staleCaught) },
   {
     name: 'navis_keys_lookups_total',
-    help: 'Lookups by tier and outcome. connection: the same token came again over the same connection, and no tier was asked. redis: bad_row had no valid HMAC; passed_by did not ask Redis. postgres: refused because too many lookups were waiting.',
+    help: 'Lookups by tier and outcome. connection: the same token came again over the same connection, and no tier was asked. redis: bad_row had no valid HMAC; passed_by did not ask Redis; unasked did not either, because it had none of the keys asked for before. postgres: refused because too many lookups were waiting.',
     labels: ['tier', 'outcome'],
     read: ({ verifier, memory, coalescing, redis, postgres }) => [
       ...tier('connection', { hit: verifier.repeated }),
       ...memory === undefined ? [] : tier('memory', { hit: memory.hits, miss: memory.misses }),
       ...coalescing === undefined ? [] : tier('coalescing', { joined: coalescing.joined }),
-      ...redis === undefined ? [] : tier('redis', { hit: redis.hits, miss: redis.misses, error: redis.errors, bad_row: redis.badRows, passed_by: redis.passedBy }),
+      ...redis === undefined ? [] : tier('redis', { hit: redis.hits, miss: redis.misses, error: redis.errors, bad_row: redis.badRows, passed_by: redis.passedBy, unasked: redis.unasked }),
       ...tier('postgres', { found: postgres.found, absent: postgres.absent, refused: postgres.refused })
     ]
   },

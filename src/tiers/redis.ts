@@ -18,13 +18,29 @@ interface RedisTierOptions {
   readonly ttlMs?: number
   /** How long Redis is passed by after it failed, in milliseconds. 1000. */
   readonly breakMs?: number
-  /** Rows on their way into Redis at most; beyond that further ones are not written. 1000. */
+  /** Rows that wait to be written at most, or are on their way; beyond that further ones are not written. 1000. */
   readonly writesMax?: number
+}
+
+// So many keys that exist one after another and were not in Redis: it has been emptied, or is new, and asking it for each key is for nothing.
+const emptyAfter = 64
+// Of those, one in so many is asked for all the same: the first that is there shows that others have filled it.
+const askOneIn = 16
+const rowsPerSlice = 16
+// Of the time of the process, for sealing and writing rows, while it has other things to do.
+const shareOfTime = 0.1
+
+interface Waiting {
+  readonly entry: Entry
+  readonly seal: RowSeal
 }
 
 /**
  * Copies that replicas share. Nothing that Redis holds, loses, delays or invents decides anything: a row counts only
  * with the HMAC of this history, and then only as far as its `asof` carries. Redis away costs time, never an answer.
+ *
+ * A Redis that has none of the keys is asked for few of them, and rows are sealed and written after the answers, for a tenth of the time at most
+ * (docs/decisions/0251).
  */
 export class RedisTier implements Lookup {
   readonly #under: Lookup
@@ -36,8 +52,12 @@ export class RedisTier implements Lookup {
   readonly #breakMs: number
   readonly #writesMax: number
   #passedByUntil = -Infinity
+  #missesInARow = 0
+  #lookups = 0
+  #waiting: Waiting[] = []
+  #isWritingSoon = false
   #writes = 0
-  readonly #counts = { hits: 0, misses: 0, errors: 0, badRows: 0, passedBy: 0, written: 0, writesFailed: 0, writesSkipped: 0 }
+  readonly #counts = { hits: 0, misses: 0, errors: 0, badRows: 0, passedBy: 0, unasked: 0, written: 0, writesFailed: 0, writesSkipped: 0 }
 
   constructor (options: RedisTierOptions) {
     this.#under = options.under
@@ -57,27 +77,42 @@ export class RedisTier implements Lookup {
       this.#counts.passedBy++
       return await this.findFresh(digest)
     }
+    if (this.#missesInARow >= emptyAfter && ++this.#lookups % askOneIn !== 0) {
+      this.#counts.unasked++
+      return await this.findFresh(digest)
+    }
     let entry: Entry | undefined
+    let isMissing = false
     try {
       // GETRANGE: whoever can write to Redis could make us read half a gigabyte for each request with GET.
-      entry = this.#open(await this.#redis.getrange(rowName(digest, seal.key), 0, rowBytesMax), digest, seal)
+      const text = await this.#redis.getrange(rowName(digest, seal.key), 0, rowBytesMax)
+      isMissing = text === ''
+      entry = this.#open(text, digest, seal)
     } catch (error) {
       this.#counts.errors++
       // An answer that says no, such as WRONGTYPE, is one about this row alone.
       if (!isReply(error)) this.#passBy()
     }
-    return entry ?? await this.findFresh(digest)
+    if (entry !== undefined) {
+      this.#missesInARow = 0
+      return entry
+    }
+    const found = await this.findFresh(digest)
+    // A token that does not exist says nothing about Redis: anyone can invent them.
+    if (isMissing && found !== undefined) this.#missesInARow++
+    return found
   }
 
   async findFresh (digest: Digest): Promise<Entry | undefined> {
     const seal = this.#seal()
     const entry = assertAskedFor(digest, await this.#under.findFresh(digest))
-    if (entry !== undefined && seal !== undefined) this.#write(entry, seal)
+    // `seal` is from before the read, so that a row never passes for one of a later history.
+    if (entry !== undefined && seal !== undefined) this.#writeLater({ entry, seal })
     return entry
   }
 
   stats () {
-    return { ...this.#counts, writesUnderWay: this.#writes }
+    return { ...this.#counts, writesUnderWay: this.#writes + this.#waiting.length }
   }
 
   #open (text: string, digest: Digest, seal: RowSeal): Entry | undefined {
@@ -94,10 +129,30 @@ export class RedisTier implements Lookup {
     return entry
   }
 
-  /** In the background. `seal` is from before the read, so that a row never passes for one of a later history. */
+  #writeLater (waiting: Waiting): void {
+    if (this.#writes + this.#waiting.length >= this.#writesMax || this.#isPassedBy()) {
+      this.#counts.writesSkipped++
+      return
+    }
+    this.#waiting.push(waiting)
+    if (this.#isWritingSoon) return
+    this.#isWritingSoon = true
+    // After the answers of this turn.
+    setImmediate(() => { this.#writeSlice() })
+  }
+
+  #writeSlice (): void {
+    const start = this.#clock.monotonicMs()
+    for (const { entry, seal } of this.#waiting.splice(0, rowsPerSlice)) this.#write(entry, seal).catch(() => {})
+    this.#isWritingSoon = this.#waiting.length > 0
+    if (!this.#isWritingSoon) return
+    const tookMs = this.#clock.monotonicMs() - start
+    setTimeout(() => { this.#writeSlice() }, tookMs / shareOfTime - tookMs).unref()
+  }
+
   async #write (entry: Entry, seal: RowSeal): Promise<void> {
     const row = encodeRow(entry, seal)
-    if (this.#writes >= this.#writesMax || this.#isPassedBy() || Buffer.byteLength(row) > rowBytesMax) {
+    if (this.#isPassedBy() || Buffer.byteLength(row) > rowBytesMax) {
       this.#counts.writesSkipped++
       return
     }

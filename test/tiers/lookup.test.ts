@@ -11,6 +11,7 @@ import { RedisTier } from '../../src/tiers/redis.ts'
 import { encodeRow, rowName, type RowSeal } from '../../src/tiers/redis-row.ts'
 import { Uncached } from '../../src/tiers/uncached.ts'
 import { digest, entry, lookupContract, ScriptedTier, turn } from '../contract-suites/lookup.ts'
+import { until } from '../support/until.ts'
 
 const key = new LineageKey(Buffer.alloc(32, 7), 'a lineage')
 const seal: RowSeal = { key, label: 'a lineage/1/00000001/1' }
@@ -404,4 +405,41 @@ t.test('redis: nothing is read or written until the database has been reached, n
   await found
   await turn()
   t.equal(state.reads + state.rows.size, 0)
+})
+
+t.test('redis: one that has none of the keys is asked for one in sixteen, until it has one; tokens that do not exist say nothing of it', async (t) => {
+  const { redis, state } = fakeRedis()
+  let known = false
+  const under: Lookup = { find: async (digest) => known ? { ...entry('a'), record: { ...entry('a').record, digest } } : undefined, findFresh: async (digest) => await under.find(digest) }
+  // Nothing is written, so that what Redis has is decided here.
+  const tier = redisTier(under, { redis: { ...redis, set: async () => 'OK' } as typeof redis })
+  const askFor = async (count: number) => {
+    const before = state.reads
+    for (let i = 0; i < count; i++) await tier.find(digest('a'))
+    return state.reads - before
+  }
+  t.equal(await askFor(200), 200, 'strangers')
+  known = true
+  t.equal(await askFor(64), 64)
+  t.equal(await askFor(160), 10)
+  t.match(tier.stats(), { unasked: 150, hits: 0 })
+  state.rows.set(rowName(digest('a'), seal.key), encodeRow(entry('a'), seal))
+  t.ok(await askFor(16) >= 1, 'it is found out that others have filled it')
+  t.equal(await askFor(20), 20)
+})
+
+t.test('redis: rows are sealed and written after the answers, some at a time, and a thousand wait at most', async (t) => {
+  const { redis, state } = fakeRedis()
+  const under: Lookup = { find: async (digest) => ({ ...entry('a'), record: { ...entry('a').record, digest } }), findFresh: async (digest) => await under.find(digest) }
+  const tier = redisTier(under, { redis })
+  const digests = Array.from({ length: 1200 }, (_, i) => digest(String(i)))
+  t.equal(new Set(digests).size, 1200)
+  await Promise.all(digests.map(async (digest) => await tier.findFresh(digest)))
+  t.equal(state.rows.size, 0, 'everybody has been answered')
+  t.match(tier.stats(), { writesUnderWay: 1000, writesSkipped: 200 })
+  await turn()
+  t.ok(state.rows.size > 0 && state.rows.size <= 64, `${state.rows.size} of them in a turn`)
+  await until(() => tier.stats().written === 1000)
+  t.equal(state.rows.size, 1000)
+  t.match(tier.stats(), { writesUnderWay: 0 })
 })
