@@ -30,14 +30,34 @@ function faultsOf ({ keyword, instancePath, params, message = 'is not valid' }: 
   if (keyword === 'enum') return [{ pointer: at, detail: `Must be one of ${names(params['allowedValues']).join(', ')}.` }]
   if (keyword === 'minProperties') return [{ pointer: at, detail: `Must have at least one of the fields ${members.join(', ')}.` }]
   const said = saidByPattern.get(String(params['pattern'] ?? ''))
-  return [{ pointer: at, detail: said === undefined ? `${sentence(message)}.` : `Must be ${said}.` }]
+  return [{ pointer: at, detail: said === undefined ? sentences[keyword]?.(params) ?? `${capitalized(message)}.` : `Must be ${said}.` }]
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  array: 'a list', boolean: 'true or false', integer: 'a whole number', number: 'a number', object: 'an object', string: 'a string'
+}
+
+const sentences: Readonly<Record<string, (params: Readonly<Record<string, unknown>>) => string>> = {
+  type: ({ type }) => `Must be ${typeNames[String(type)] ?? String(type)}.`,
+  minimum: ({ limit }) => `Must be at least ${limit}.`,
+  maximum: ({ limit }) => `Must be at most ${limit}.`,
+  minLength: ({ limit }) => `Must have at least ${counted(limit, 'character', 'characters')}.`,
+  maxLength: ({ limit }) => `Must have at most ${counted(limit, 'character', 'characters')}.`,
+  minItems: ({ limit }) => `Must have at least ${counted(limit, 'entry', 'entries')}.`,
+  maxItems: ({ limit }) => `Must have at most ${counted(limit, 'entry', 'entries')}.`,
+  uniqueItems: () => 'Must not have the same entry twice.',
+  maxProperties: ({ limit }) => `Must have at most ${counted(limit, 'field', 'fields')}.`
+}
+
+function counted (limit: unknown, one: string, many: string): string {
+  return `${String(limit)} ${limit === 1 ? one : many}`
 }
 
 function names (value: unknown): string[] {
   return Array.isArray(value) ? value.map(String) : []
 }
 
-function sentence (message: string): string {
+function capitalized (message: string): string {
   return message.charAt(0).toUpperCase() + message.slice(1)
 }
 

@@ -258,9 +258,16 @@ t.test('a fault says what to do', async (t) => {
   t.strictSame(await faultsOf('POST', keys, { ...fields, scope: 'all' }), [{ pointer: '/scope', detail: 'Must be one of mcp:read, mcp:write.' }])
   t.strictSame(await faultsOf('PATCH', `${keys}/${id}`, {}), [{ pointer: '', detail: 'Must have at least one of the fields name, expires_at, allowed_cidrs, rate_limit.' }])
   for (const [method, path] of [['DELETE', `${keys}/${id}`], ['POST', `${keys}/revoke-all`]] as const) {
-    t.strictSame(await faultsOf(method, path, { reason: 5 }), [{ pointer: '/reason', detail: 'Must be string.' }])
+    t.strictSame(await faultsOf(method, path, { reason: 5 }), [{ pointer: '/reason', detail: 'Must be a string.' }])
     t.strictSame(await faultsOf(method, path, { why: 'x' }), [{ pointer: '/why', detail: 'Unknown field. Remove it.' }])
   }
+  for (const [method, path, payload, fault] of [
+    ['PUT', '/v1/workspaces/w1/policy', { max_lifetime_days: 0 }, { pointer: '/max_lifetime_days', detail: 'Must be at least 1.' }],
+    ['POST', `${keys}/${id}/rotate`, { grace_seconds: 2_592_001 }, { pointer: '/grace_seconds', detail: 'Must be at most 2592000.' }],
+    ['POST', `${keys}/${id}/rotate`, { grace_seconds: 1.5 }, { pointer: '/grace_seconds', detail: 'Must be a whole number.' }],
+    ['POST', '/v1/leaks', [], { pointer: '', detail: 'Must have at least 1 entry.' }],
+    ['POST', `${keys}/import`, { keys: {} }, { pointer: '/keys', detail: 'Must be a list.' }]
+  ] as const) t.strictSame(await faultsOf(method, path, payload), [fault])
   for (const member of ['"__proto__":{}', '"constructor":{"prototype":{}}']) {
     t.match(await ask('POST', keys, { payload: `{${member}}`, headers: { 'content-type': 'application/json' } }), { status: 400, body: { detail: /__proto__, or a field constructor/ } })
   }
