@@ -107,7 +107,7 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_redis_up', help: '1 while the connection for lookups in Redis is open, 0 while it is not.', read: ({ redisConnection }) => one(redisConnection && (redisConnection.isUp ? 1 : 0)) },
   {
     name: 'navis_keys_redis_refusals_total',
-    help: 'Errors that Redis answered with, by its code, such as READONLY, OOM, MOVED or NOPERM.',
+    help: 'Errors that Redis answered with, by its code, such as READONLY, OOM or NOPERM. MOVED: a Cluster has moved slots, which is followed; or REDIS_URL names a node of a Cluster as a single server, which is not.',
     labels: ['code'],
     read: ({ redisConnection }) => redisConnection === undefined ? [] : by('code', redisConnection.refusals)
   },

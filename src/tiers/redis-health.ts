@@ -32,6 +32,7 @@ export function refusalOf (error: Error): string | undefined {
 /** What Redis refuses, as it is noticed. A refusal is current until it has not come back for some time: the probe asks for all that is needed again and again. */
 export class RedisHealth {
   readonly #log: Logger
+  #moving: NodeJS.Timeout | undefined
   readonly #current = new Map<string, NodeJS.Timeout>()
   // From the start with the codes that are known: an alert sees the first one of them as an increase.
   readonly #counts: Record<string, number> = Object.fromEntries(Object.keys(advice).map((code) => [code, 0]))
@@ -40,8 +41,19 @@ export class RedisHealth {
     this.#log = log
   }
 
+  /** A Cluster answered that a key is at another node now. The client follows it there: this is no refusal, and an operator who moves slots should see that it is noticed. */
+  moved (): void {
+    this.#count('MOVED')
+    if (this.#moving !== undefined) {
+      this.#moving.refresh()
+      return
+    }
+    this.#log.info({ failure: 'MOVED' }, 'the Redis Cluster has moved keys to other nodes; its new layout is followed')
+    this.#moving = setTimeout(() => { this.#moving = undefined }, currentMs).unref()
+  }
+
   refused (code: string): void {
-    this.#counts[code] = (this.#counts[code] ?? 0) + 1
+    this.#count(code)
     const timer = this.#current.get(code)
     if (timer !== undefined) {
       timer.refresh()
@@ -65,7 +77,12 @@ export class RedisHealth {
   }
 
   close (): void {
+    clearTimeout(this.#moving)
     for (const timer of this.#current.values()) clearTimeout(timer)
     this.#current.clear()
+  }
+
+  #count (code: string): void {
+    this.#counts[code] = (this.#counts[code] ?? 0) + 1
   }
 }

@@ -49,8 +49,12 @@ export class RedisSource {
       // Called for every error that Redis answers with, and for nothing else.
       reconnectOnError: (error) => {
         const code = refusalOf(error)
+        if (code === undefined) return false
         // A Cluster moves its slots from node to node.
-        if (code === undefined || (code === 'MOVED' && this.#isCluster)) return false
+        if (code === 'MOVED' && this.#isCluster) {
+          this.health.moved()
+          return false
+        }
         this.health.refused(code)
         if (commandOf(error) === 'subscribe') setTimeout(() => { redis.disconnect(true) }, resubscribeAfterMs).unref()
         if (code !== 'READONLY' || performance.now() < reconnectedAt + reconnectEveryMs) return false

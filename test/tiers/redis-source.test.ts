@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { silentLogger } from '../../src/core/logger.ts'
 import { openKeys } from '../../src/engine/open-keys.ts'
@@ -14,7 +15,9 @@ const documentedRights = /^ACL SETUSER navis on >password (.*)$/m.exec(readFileS
 
 async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?: string } = {}) {
   const lines: string[] = []
-  const log = { ...silentLogger, warn: (fields: object, message: string) => { lines.push(`${JSON.stringify(fields)} ${message}`) } }
+  const infos: string[] = []
+  const noting = (to: string[]) => (fields: object, message: string) => { to.push(`${JSON.stringify(fields)} ${message}`) }
+  const log = { ...silentLogger, info: noting(infos), warn: noting(lines) }
   const databaseUrl = await freshDatabase(t)
   const keys = await openKeys({ databaseUrl, redisUrl, redisCaFile, log })
   t.teardown(() => keys.close())
@@ -48,7 +51,13 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
     }
   }
   const told = (code: string) => lines.filter((line) => line.includes(`"failure":"${code}"`)).length
-  return { keys, written, revokes, limits, told, lines }
+  /** Another replica, whose memory is empty. */
+  const another = async () => {
+    const other = await openKeys({ databaseUrl, redisUrl, redisCaFile })
+    t.teardown(() => other.close())
+    return other
+  }
+  return { keys, made, written, revokes, limits, another, told, lines, infos }
 }
 
 t.test('what Redis refuses is noticed without a request, told once with its code, shown and counted, and nothing is wrong', async (t) => {
@@ -100,7 +109,7 @@ t.test('a master that Sentinels watch is followed within 5 seconds of a failover
   await until(() => keys.health().redis === 'up')
 })
 
-t.test('a Cluster serves rows from all its nodes, and a node that fails over is followed', async (t) => {
+t.test('a Cluster serves rows from all its nodes; slots that are moved and a node that fails over are followed', async (t) => {
   const nodes = await Promise.all([1, 2, 3, 4].map(async () => await startRedis(t, { args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--databases', '1'] })))
   const ports = nodes.map(({ port }) => port)
   const busPorts = ports.map((port) => port + 10_000)
@@ -111,7 +120,7 @@ t.test('a Cluster serves rows from all its nodes, and a node that fails over is 
   await until(async () => /^slave.*,connected,/.test(String(await command(ports[3]!, 'role'))), { timeoutMs: 30_000 })
   const rights = [...documentedRights, '+cluster|slots', '+cluster|info', '+info']
   for (const port of ports) await command(port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', ...rights)
-  const { keys, written, revokes, limits } = await open(t, `redis+cluster://keys:hunter2hunter2@${ports.slice(0, 3).map((port) => `127.0.0.1:${port}`).join(',')}`)
+  const { keys, made, written, revokes, limits, another, told, infos } = await open(t, `redis+cluster://keys:hunter2hunter2@${ports.slice(0, 3).map((port) => `127.0.0.1:${port}`).join(',')}`)
   await until(written, { timeoutMs: 15_000 })
   for (let i = 0; i < 12; i++) await until(written)
   const sizes = await Promise.all(ports.slice(0, 3).map(async (port) => Number(await command(port, 'dbsize'))))
@@ -120,6 +129,40 @@ t.test('a Cluster serves rows from all its nodes, and a node that fails over is 
   await revokes()
   await until(() => keys.stats().announcements!.subscribed > 0)
   t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
+
+  await t.test('half of the slots of a node are moved to another, their keys with them, while keys are made, verified and revoked', async (t) => {
+    const [from, to] = await Promise.all([ports[2]!, ports[1]!].map(async (port) => String(await command(port, 'cluster', 'myid'))))
+    const moving = { isOver: false }
+    const moved = promisify(execFile)('redis-cli', ['--cluster', 'reshard', `127.0.0.1:${ports[0]!}`, '--cluster-from', from!, '--cluster-to', to!, '--cluster-slots', '2700', '--cluster-pipeline', '100', '--cluster-yes'])
+      .finally(() => { moving.isOver = true })
+    const tokens: Array<{ readonly token: string, readonly isRevoked: boolean }> = []
+    while (!moving.isOver) {
+      const { key, token } = await made()
+      t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: true })
+      const isRevoked = tokens.length % 4 === 0
+      if (isRevoked) await keys.service.revoke({ workspaceId: 'w', keyId: key.id, actor: 'test' })
+      tokens.push({ token, isRevoked })
+    }
+    await moved
+    t.ok((keys.stats().redisConnection?.refusals['MOVED'] ?? 0) > 0, `MOVED was answered, of ${tokens.length} keys`)
+    t.equal(infos.filter((line) => line.includes('"failure":"MOVED"')).length, 1)
+    t.equal(told('MOVED'), 0, 'it is no refusal')
+    t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
+    const other = await another()
+    for (const { token, isRevoked } of tokens) t.equal((await other.verifier.verify(token, { scope: 'mcp:read' })).valid, !isRevoked)
+    t.ok(other.stats().redis!.hits > 0, 'rows are read where they are now')
+    t.comment(`${tokens.length} keys, ${keys.stats().redisConnection?.refusals['MOVED']} times MOVED, ${other.stats().redis!.hits} hits`)
+  })
+
+  await t.test('a node of a Cluster that is named as a single server: MOVED is told once, shown and counted', async (t) => {
+    const answers = await Promise.all(ports.slice(0, 3).map(async (port) => await command(port, 'get', 'navis-keys:probe').then(() => 'here', (error: Error) => error.message)))
+    const { keys, revokes, told } = await open(t, `redis://127.0.0.1:${ports[answers.findIndex((answer) => answer.startsWith('MOVED'))]!}/0`)
+    await until(() => keys.health().redisRefusal === 'MOVED', { timeoutMs: 15_000 })
+    t.equal(keys.health().redis, 'refusing')
+    await revokes()
+    t.ok((keys.stats().redisConnection?.refusals['MOVED'] ?? 0) > 0)
+    t.equal(told('MOVED'), 1)
+  })
 
   await nodes[0]!.kill()
   await until(async () => String(await command(ports[3]!, 'role')).startsWith('master'), { timeoutMs: 60_000 })
