@@ -103,6 +103,9 @@ const endedMax = 1000
 const endedAgainMs = 3_600_000
 // Milliseconds between two looks at a key's client: finding out the address costs more than the verification.
 const lookEveryMs = 1000
+// A caller can invent names of tools: beyond this a key's own are counted together, and those of other keys keep their places.
+const toolsPerKeyMax = 500
+const otherTools = 'other'
 const textMax = 100
 
 /**
@@ -184,14 +187,15 @@ export class UsageBatcher {
     const use = this.#useOf(keyId)
     if (use === undefined) return
     use.tools ??= new Map()
-    let counts = use.tools.get(tool)
+    const name = use.tools.has(tool) || use.tools.size < toolsPerKeyMax ? tool : otherTools
+    let counts = use.tools.get(name)
     if (counts === undefined) {
       if (this.#tools >= this.#toolsMax) {
         this.#dropped++
         return
       }
       this.#tools++
-      use.tools.set(tool, counts = { calls: 0, denied: 0, failed: 0 })
+      use.tools.set(name, counts = { calls: 0, denied: 0, failed: 0 })
     }
     counts.calls++
     if (decision !== 'passed') counts[decision]++

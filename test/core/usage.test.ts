@@ -67,6 +67,20 @@ t.test('a write whose outcome is not known is sent again as it was, under the sa
   t.match(batcher.stats(), { pending: 0, failures: 1 })
 })
 
+t.test('a key that invents names of tools does not use up the places of other keys', async (t) => {
+  const { batcher, writes } = setup({ toolsMax: 600 })
+  for (let i = 0; i < 2000; i++) batcher.noteCall('inventor', `tool-${i}`, 'denied')
+  batcher.noteCall('honest', 'search', 'passed')
+  const flushed = batcher.flush()
+  const byKey = Object.fromEntries(writes[0]!.batch.uses.map((use) => [use.keyId, use]))
+  writes[0]!.succeed()
+  await flushed
+  t.same(byKey['honest']!.tools, [{ tool: 'search', calls: 1, denied: 0, failed: 0 }])
+  t.equal(byKey['inventor']!.tools.length, 501)
+  t.same(byKey['inventor']!.tools.find(({ tool }) => tool === 'other'), { tool: 'other', calls: 1500, denied: 1500, failed: 0 })
+  t.equal(batcher.stats().dropped, 0)
+})
+
 t.test('beyond the bounds uses and tools are dropped and counted', async (t) => {
   const { batcher, writes } = setup({ keysMax: 3, toolsMax: 2 })
   for (const key of ['a', 'b', 'c', 'd', 'e']) batcher.note(key, 0)
