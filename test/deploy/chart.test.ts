@@ -251,6 +251,23 @@ t.test('secrets reach the pods as files of exactly the Secrets that were named',
   for (const { secret } of sources) t.ok(env.some(({ name, value }) => name === `${secret.items[0]?.path}_FILE` && value === `/etc/navis-keys/secrets/${secret.items[0]?.path}`))
 })
 
+t.test('files such as the certificates of a CA reach the pods from the Secret or ConfigMap that was named; the migration Job has those of the database', async (t) => {
+  const manifests = renders.get('sentinel-values.yaml') ?? []
+  const filesOf = (kind: string) => {
+    const { volumes, containers: [container] } = podOf(manifests, kind)
+    const sources = volumes?.find(({ name }) => name === 'files')?.['projected'].sources as ReadonlyArray<Record<'secret' | 'configMap', { name: string, items: Array<{ key: string, path: string }> } | undefined>>
+    t.ok(container?.volumeMounts?.some(({ name, mountPath, readOnly }) => name === 'files' && mountPath === '/etc/navis-keys/files' && readOnly === true))
+    return sources.map(({ secret, configMap }) => {
+      const { name, items: [item] } = (secret ?? configMap)!
+      t.equal(container?.env?.find(({ name }) => name === item?.path)?.value, `/etc/navis-keys/files/${item?.path ?? ''}`)
+      return [item?.path, secret === undefined ? 'ConfigMap' : 'Secret', name, item?.key]
+    })
+  }
+  const database = ['DATABASE_CA_FILE', 'ConfigMap', 'navis-keys-postgres-ca', 'ca.crt']
+  t.same(filesOf('Deployment'), [database, ['REDIS_CA_FILE', 'Secret', 'navis-keys-redis', 'ca.crt']])
+  t.same(filesOf('Job'), [database])
+})
+
 t.test('the migration Job has the database alone, under its own role, and runs before the pods, which then do not migrate', async (t) => {
   const manifests = renders.get('stores-values.yaml') ?? []
   const [job] = of(manifests, 'Job')

@@ -82,8 +82,8 @@ t.test('every variable that a pod is given is a setting of the service', async (
     const manifests = renderFile(name)
     for (const pod of [podOf(manifests, 'Deployment'), ...of(manifests, 'Job').map((job) => podTemplateOf(job)!.spec)]) {
       const given = (pod.containers[0]?.env ?? []).map(({ name }) => name)
-      // NODE_EXTRA_CA_CERTS is Node's; the contract names MIGRATE.
-      t.same(given.filter((variable) => !known.has(variable) && !['NODE_EXTRA_CA_CERTS', 'MIGRATE'].includes(variable)), [], name)
+      // NODE_EXTRA_CA_CERTS is Node's.
+      t.same(given.filter((variable) => !known.has(variable) && variable !== 'NODE_EXTRA_CA_CERTS'), [], name)
     }
   }
 })
