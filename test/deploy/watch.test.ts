@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse, stringify } from 'yaml'
+import { createLogger } from '../../src/http/logging.ts'
+import { Scrubber } from '../../src/http/scrubber.ts'
 import { requireProgram } from '../support/programs.ts'
 import { chart, of, render } from './helm.ts'
 
@@ -108,6 +110,14 @@ t.test('every alert says how grave it is and names its section of the runbook, a
     t.equal(annotations['runbook'], `docs/runbook.md#${alert.toLowerCase()}`)
     for (const part of ['Symptom', 'Cause', 'Meanwhile', 'Do']) t.match(sections.get(alert), `- **${part}**: `, `${alert}: ${part}`)
   }
+})
+
+t.test('the command of the runbook finds the lines of the log that matter', async (t) => {
+  const pattern = new RegExp(/grep -E '([^']+)'/.exec(readFileSync('docs/runbook.md', 'utf8'))![1]!)
+  const lines: string[] = []
+  const log = createLogger({ level: 'trace', scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [] }), destination: { write: (line) => { lines.push(line) } } })
+  for (const level of ['debug', 'info', 'warn', 'error', 'fatal'] as const) log[level]({}, level)
+  t.same(lines.filter((line) => pattern.test(line)).map((line) => JSON.parse(line).msg), ['warn', 'error', 'fatal'])
 })
 
 t.test('the chart brings the same rules and the same dashboard', async (t) => {
