@@ -1,10 +1,12 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
+import { built } from '../support/built.ts'
+import { requireProgram } from '../support/programs.ts'
 import { freshDatabase, startPostgres, startRedis, until } from '../support/servers.ts'
 import { freePort } from '../support/server-process.ts'
 import { TokenFormat } from '../../src/core/token.ts'
@@ -122,6 +124,25 @@ t.test('settings that are wrong are all told at once, without their values', asy
   t.equal(await child.ended(), 1)
   t.match(child.stderr, /PORT must be .*\nLOG_LEVEL must be /)
   t.notMatch(child.output, /hush/)
+})
+
+t.test('on a terminal the log is for people, elsewhere it is JSON; LOG_FORMAT says otherwise', async (t) => {
+  // A database that does not exist: the process says that it starts, and ends.
+  const nowhere = Object.assign(new URL(await freshDatabase(t)), { pathname: '/nowhere' }).href
+  const run = (onTerminal: boolean, format: Readonly<Record<string, string>> = {}) => {
+    const command = [process.execPath, built('main')]
+    const [file = '', ...args] = onTerminal ? [requireProgram('script'), '-qec', command.join(' '), '/dev/null'] : command
+    const env = { PATH: process.env['PATH'], TEST_PACKAGES: process.env['TEST_PACKAGES'], DATABASE_URL: nowhere, MANAGEMENT_TOKENS: `tests=${secret}`, ...format }
+    return spawnSync(file, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).stdout
+  }
+  const forPeople = /^\S*\[\d{4}-\d\d-\d\d [\d:.]+\].*INFO.*Navis Keys \S+ is starting/m
+  const json = /^\{"level":"info",.*"msg":"Navis Keys \S+ is starting"\}\r?$/m
+  const shown = run(true)
+  t.match(shown, forPeople)
+  t.match(shown, /\x1b\[\d+m/, 'in colours') // eslint-disable-line no-control-regex
+  t.match(run(false), json)
+  t.match(run(true, { LOG_FORMAT: 'json' }), json)
+  t.match(run(false, { LOG_FORMAT: 'pretty' }), forPeople)
 })
 
 t.test('a revocation that waits for longer than the process may is answered 503, to be repeated', async (t) => {

@@ -34,6 +34,7 @@ const programs = {
   'firefox-esr': { packages: ['firefox-esr'], advice: 'Install Firefox ESR (Debian: apt-get install firefox-esr).' },
   buildah: { packages: ['buildah'], rare: true, advice: 'Install buildah (Debian: apt-get install buildah).' },
   debootstrap: { packages: ['debootstrap'], rare: true, advice: 'Install debootstrap (Debian: apt-get install debootstrap).' },
+  script: { packages: ['bsdutils'], advice: 'Install script, of util-linux (Debian: apt-get install bsdutils).' },
   ip: { packages: ['iproute2'], advice: 'Install iproute2 (Debian: apt-get install iproute2).' },
   psql: { packages: ['postgresql-client'], advice: 'Install psql (Debian: apt-get install postgresql-client).' },
   unzip: { packages: ['unzip'], advice: 'Install unzip (Debian: apt-get install unzip).' },
