@@ -4,9 +4,17 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Child } from '../support/child.ts'
+import { isLong } from '../support/long.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, freshRedis, until } from '../support/servers.ts'
 import { ask, ready, secret, startMain, type Asked } from './service.ts'
+
+/** How many requests have to be answered while replicas are replaced: once around in the short form, as often as it takes in the long one. */
+const requestsWanted = isLong ? 100_000 : 0
+// Some hundred requests each second keep every connection in use; more would only keep the processors busy.
+const pauseMs = isLong ? 1 : 30
+
+if (isLong) t.setTimeout(900_000)
 
 interface Replica {
   readonly port: number
@@ -42,6 +50,13 @@ class Balancer {
 
   add (port: number): void {
     this.#agents.set(port, new Agent({ keepAlive: true }))
+  }
+
+  /** Forgets a replica that has ended. */
+  remove (port: number): void {
+    this.#ready.delete(port)
+    this.#agents.get(port)?.destroy()
+    this.#agents.delete(port)
   }
 
   get readyPorts (): readonly number[] {
@@ -102,13 +117,18 @@ t.test('three replicas are replaced one after the other, under load and through 
   for (const { port } of replicas) { await ready(port); balancer.add(port) }
   await until(() => balancer.readyPorts.length === 3, { timeoutMs: 20_000 })
 
-  const done = { verified: 0, changes: 0, calls: 0, streams: 0, direct: 0 }
+  const done = { verified: 0, changes: 0, calls: 0, streams: 0, direct: 0, busy: 0 }
+  const requests = () => done.verified + done.direct + 2 * done.changes + done.calls + done.streams
   const failures: string[] = []
   const over = new AbortController()
   const keys = `${url}/v1/workspaces/w/keys`
   // On a machine that is too busy a change may take longer than it may wait for Postgres. That is no loss: no connection failed, and no replica was in a hurry.
   const isBusy = (text: string) => text.includes('"code":"unavailable"') && !text.includes('stopping')
-  const fail = (what: string, answer: unknown) => { if (!isBusy(String((answer as Asked).body ?? answer))) failures.push(`${what}: ${String((answer as Asked).status ?? answer)} ${String((answer as Asked).body ?? '')}`) }
+  const fail = (what: string, answer: unknown) => {
+    const text = String((answer as Asked).body ?? answer)
+    if (isBusy(text)) done.busy++
+    else failures.push(`${what}: ${String((answer as Asked).status ?? '')} ${text}`)
+  }
   const make = async (agent?: Agent) => {
     const answer = await ask(keys, { method: 'POST', body: '{"name":"n","scope":"mcp:write"}', agent })
     if (answer.status !== 201) throw new Error(`create ${answer.status} ${answer.body}`)
@@ -117,8 +137,7 @@ t.test('three replicas are replaced one after the other, under load and through 
   const repeated = async (what: string, act: () => Promise<void>) => {
     while (!over.signal.aborted) {
       await act().catch((error: unknown) => { fail(what, error) })
-      // Some hundred requests each second keep every connection in use; more would only keep the processors busy.
-      await sleep(10)
+      await sleep(pauseMs)
     }
   }
   const { token } = await make()
@@ -167,27 +186,39 @@ t.test('three replicas are replaced one after the other, under load and through 
     })
   ]
 
-  const successors = await Promise.all([start(), start(), start()])
-  for (const [place, { port, child }] of replicas.entries()) {
-    const fresh = successors[place]!
-    await ready(fresh.port)
-    balancer.add(fresh.port)
-    await until(() => balancer.readyPorts.includes(fresh.port), { timeoutMs: 20_000 })
-    // A client that is connected to the replica itself goes on until an answer says that its connection ends.
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-    const direct = (async () => {
-      while ((await verify(`http://127.0.0.1:${port}`, agent, 'direct')).headers.connection !== 'close');
-      agent.destroy()
-    })().catch((error: unknown) => { fail('direct', error) })
-    const before = done.direct
-    await until(() => done.direct > before)
-    child.process.kill('SIGTERM')
-    await direct
-    t.equal(await child.ended(), 0, child.stderr)
+  /** Starts three successors, then ends each replica as soon as its successor is in service. */
+  const replaced = async (replicas: readonly Replica[]): Promise<readonly Replica[]> => {
+    const successors = await Promise.all([start(), start(), start()])
+    for (const [place, { port, child }] of replicas.entries()) {
+      const fresh = successors[place]!
+      await ready(fresh.port)
+      balancer.add(fresh.port)
+      await until(() => balancer.readyPorts.includes(fresh.port), { timeoutMs: 20_000 })
+      // A client that is connected to the replica itself goes on until an answer says that its connection ends.
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      const direct = (async () => {
+        while ((await verify(`http://127.0.0.1:${port}`, agent, 'direct')).headers.connection !== 'close');
+        agent.destroy()
+      })().catch((error: unknown) => { fail('direct', error) })
+      const before = done.direct
+      await until(() => done.direct > before)
+      child.process.kill('SIGTERM')
+      await direct
+      t.equal(await child.ended(), 0, child.stderr)
+      balancer.remove(port)
+    }
+    return successors
   }
+
+  let [serving, rollouts] = [replicas as readonly Replica[], 0]
+  do {
+    serving = await replaced(serving)
+    rollouts++
+  } while (requests() < requestsWanted && failures.length === 0)
   over.abort()
   await Promise.all(load)
   t.same(failures, [])
-  for (const [what, count] of Object.entries(done)) t.ok(count > 0, `${what}: ${count}`)
-  t.comment(JSON.stringify(done))
+  for (const what of ['verified', 'changes', 'calls', 'streams', 'direct'] as const) t.ok(done[what] > 0, `${what}: ${done[what]}`)
+  t.ok(requests() >= requestsWanted)
+  t.comment(`${requests()} requests in ${rollouts} rollouts: ${JSON.stringify(done)}`)
 })
