@@ -1,44 +1,69 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import postgres from 'postgres'
+import { Redis } from 'ioredis'
+import postgres, { type Sql } from 'postgres'
+import { systemClock } from '../../src/core/clock.ts'
+import { TrustWindow } from '../../src/core/window/trust-window.ts'
+import { connect } from '../../src/db/connect.ts'
+import { PostgresWindowStore } from '../../src/db/window-store.ts'
+import { RedisAnnouncements } from '../../src/tiers/redis-announcements.ts'
+import { ask as askOnce, secret, type Asked } from '../process/service.ts'
 import { PostgresServer } from '../support/postgres.ts'
 import { RedisServer } from '../support/redis.ts'
 import { freePort } from '../support/server-process.ts'
 import { until } from '../support/until.ts'
 
 /*
- * `npm run sizing -- 8 32`: that many replicas as processes of their own on one Postgres and one Redis, and what they take.
- * The figures of deploy/README.md come from here. Minutes long, and no part of `npm test`.
+ * `npm run sizing -- 3 8 32 128:6`: so many replicas on one Postgres, with a Redis and without, and what they take. `128:6` is 128 members of the trust
+ * window, of which 6 are processes of the service; the others are members in this process, each with one connection to Postgres and two to Redis: they
+ * renew, hear, acknowledge and log as a replica does, and answer no requests. The figures of deploy/README.md come from here. No part of `npm test`.
  */
-const secret = 'sizing-management-token-0123456789-0123456789'
 const tickMs = 10
+const windowMs = 10_000
 
 interface Replica {
   readonly url: string
   readonly child: ChildProcess
 }
 
+interface Stores {
+  readonly postgres: PostgresServer
+  readonly redis: RedisServer | undefined
+  readonly sql: Sql
+}
+
+const statOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '').split(' ')
 const cpuMs = (pid: number) => {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '').split(' ')
+  const fields = statOf(pid)
   return (Number(fields[11]) + Number(fields[12])) * tickMs
 }
 const residentMb = (pid: number) => Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024 / 1e6
-const quantile = (values: number[], q: number) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? NaN
+const quantile = (values: readonly number[], q: number) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? NaN
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
 
-async function ask (url: string, method: string, path: string, body?: unknown): Promise<Response> {
-  return await fetch(`${url}${path}`, {
-    method,
-    headers: { authorization: `Bearer ${secret}`, ...body === undefined ? {} : { 'content-type': 'application/json' } },
-    ...body === undefined ? {} : { body: JSON.stringify(body) }
+/** Of a server with all its processes, those that have ended included. */
+function cpuOfServerMs (pid: number): number {
+  const own = statOf(pid)
+  const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    try {
+      return Number(statOf(Number(name))[1]) === pid ? [cpuMs(Number(name))] : []
+    } catch {
+      return []
+    }
   })
+  return cpuMs(pid) + (Number(own[13]) + Number(own[14])) * tickMs + sum(children)
 }
 
-async function startReplica (databaseUrl: string, redisUrl: string | undefined): Promise<Replica> {
+const kept = new Agent({ keepAlive: true, maxSockets: 64 })
+const ask = async (url: string, method: string, path: string, body?: object): Promise<Asked> => await askOnce(`${url}${path}`, { agent: kept, method, ...body === undefined ? {} : { body: JSON.stringify(body) } })
+
+async function startReplica ({ postgres, redis }: Stores): Promise<Replica> {
   const port = await freePort()
   const child = spawn(process.execPath, ['dist/main.js'], {
-    env: { PATH: process.env['PATH'], NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'error', DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `sizing=${secret}`, ...redisUrl === undefined ? {} : { REDIS_URL: redisUrl } },
+    env: { PATH: process.env['PATH'], NODE_ENV: 'production', HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'error', DATABASE_URL: postgres.url, TRUST_WINDOW_MS: String(windowMs), MANAGEMENT_TOKENS: `sizing=${secret}`, ...redis === undefined ? {} : { REDIS_URL: redis.url } },
     stdio: ['ignore', 'ignore', 'inherit']
   })
   const url = `http://127.0.0.1:${port}`
@@ -46,12 +71,33 @@ async function startReplica (databaseUrl: string, redisUrl: string | undefined):
   return { url, child }
 }
 
-async function revokeTimes (replicas: readonly Replica[], count: number, each?: (i: number) => void): Promise<number[]> {
+async function stopReplica ({ child }: Replica): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+}
+
+async function startMembers ({ postgres, redis }: Stores, count: number): Promise<TrustWindow[]> {
+  const client = redis && new Redis(redis.url, { lazyConnect: true })
+  const members = Array.from({ length: count }, () => new TrustWindow({
+    store: new PostgresWindowStore({ connect: () => connect({ url: postgres.url, max: 1 }) }),
+    announcements: client && new RedisAnnouncements({ redis: client }),
+    clock: systemClock,
+    windowMs
+  }))
+  for (const member of members) await member.start()
+  await until(() => members.every(({ isOpen }) => isOpen), { timeoutMs: 120_000 })
+  return members
+}
+
+/** Milliseconds that each of `count` revocations took, or each until `done` says so. */
+async function revokeTimes (replicas: () => readonly Replica[], done: (count: number) => boolean): Promise<number[]> {
   const times: number[] = []
-  for (let i = 0; i < count; i++) {
-    const { url } = replicas[i % replicas.length]!
-    const { id } = await (await ask(url, 'POST', '/v1/workspaces/sizing/keys', { name: `key ${i}`, scope: 'mcp:read' })).json() as { id: string }
-    each?.(i)
+  while (!done(times.length)) {
+    const all = replicas()
+    const { url } = all[times.length % all.length]!
+    const made = await ask(url, 'POST', '/v1/workspaces/sizing/keys', { name: 'a key', scope: 'mcp:read' })
+    const { id } = JSON.parse(made.body) as { id: string }
     const startedAt = performance.now()
     const answer = await ask(url, 'DELETE', `/v1/workspaces/sizing/keys/${id}`)
     if (answer.status !== 204) throw new Error(`A revocation was answered ${answer.status}.`)
@@ -60,70 +106,116 @@ async function revokeTimes (replicas: readonly Replica[], count: number, each?: 
   return times
 }
 
-async function measure (count: number, withRedis: boolean): Promise<void> {
-  const server = await PostgresServer.start({ settings: { max_connections: '600' } })
-  const redis = withRedis ? await RedisServer.start() : undefined
-  const sql = postgres(server.url, { max: 1, onnotice: () => {} })
-  const replicas: Replica[] = []
-  const connections = async () => Number((await sql`select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`)[0]?.['count'])
-  const commits = async () => Number((await sql`select sum(xact_commit) from pg_stat_database`)[0]?.['sum'])
+/** Replaces up to three replicas, one after the other, while others revoke. */
+async function rollOut (stores: Stores, replicas: Replica[]): Promise<number[]> {
+  let serving: readonly Replica[] = [...replicas]
+  const state = { isOver: false }
+  const times = revokeTimes(() => serving, () => state.isOver)
   try {
-    for (let i = 0; i < count; i++) replicas.push(await startReplica(server.url, redis?.url))
+    for (let place = 0; place < Math.min(3, replicas.length); place++) {
+      const old = replicas[place]!
+      const fresh = await startReplica(stores)
+      replicas[place] = fresh
+      // What follows /readyz asks the old one for nothing new from now on.
+      serving = [...replicas]
+      await sleep(500)
+      await stopReplica(old)
+    }
+  } finally {
+    state.isOver = true
+  }
+  return await times
+}
+
+async function verify (replicas: readonly Replica[], token: string, count: number): Promise<void> {
+  await Promise.all(Array.from({ length: 16 }, async (_, i) => {
+    for (let n = 0; n < count / 16; n++) {
+      const { body } = await ask(replicas[(i + n) % replicas.length]!.url, 'POST', '/v1/verify', { token })
+      if (!body.includes('"valid":true')) throw new Error(`A good key was refused: ${body}`)
+    }
+  }))
+}
+
+interface Wanted {
+  readonly members: number
+  readonly processes: number
+  readonly withRedis: boolean
+}
+
+async function measure ({ members: memberCount, processes, withRedis }: Wanted): Promise<void> {
+  const server = await PostgresServer.start({ settings: { max_connections: '900' } })
+  const redis = withRedis ? await RedisServer.start() : undefined
+  const stores = { postgres: server, redis, sql: postgres(server.url, { max: 1, onnotice: () => {} }) }
+  const replicas: Replica[] = []
+  let members: readonly TrustWindow[] = []
+  try {
+    for (let i = 0; i < processes; i++) replicas.push(await startReplica(stores))
+    members = await startMembers(stores, memberCount - processes)
     await sleep(5000)
-    const pids = replicas.map(({ child }) => child.pid!)
-    const [cpuBefore, commitsBefore] = [pids.map(cpuMs), await commits()]
-    await sleep(20_000)
-    const idleCpu = pids.reduce((sum, pid, i) => sum + cpuMs(pid) - cpuBefore[i]!, 0) / count / 20_000
-    const idle = { connections: await connections(), resident: pids.reduce((sum, pid) => sum + residentMb(pid), 0) / count, commits: (await commits() - commitsBefore) / 20 }
-
-    const { token } = await (await ask(replicas[0]!.url, 'POST', '/v1/workspaces/sizing/keys', { name: 'verified', scope: 'mcp:read' })).json() as { token: string }
-    const verifications = 20_000
-    const [cpuAtLoad, loadedPids] = [pids.map(cpuMs), pids]
-    await Promise.all(Array.from({ length: 16 }, async (_, i) => {
-      for (let n = 0; n < verifications / 16; n++) {
-        const { url } = replicas[(i + n) % count]!
-        const { valid } = await (await ask(url, 'POST', '/v1/verify', { token })).json() as { valid: boolean }
-        if (!valid) throw new Error('A good key was refused.')
-      }
-    }))
-    const perThousand = loadedPids.reduce((sum, pid, i) => sum + cpuMs(pid) - cpuAtLoad[i]!, 0) / verifications * 1000
-
-    const times = await revokeTimes(replicas, 60)
-    let most = 0
-    const watch = setInterval(() => { connections().then((now) => { most = Math.max(most, now) }, () => {}) }, 200)
-    await Promise.all(replicas.map(async ({ url }, r) => {
-      await Promise.all(Array.from({ length: 20 }, async (_, i) => {
-        await (await ask(url, 'POST', '/v1/workspaces/sizing/keys', { name: `many ${r} ${i}`, scope: 'mcp:read' })).text()
-      }))
-    }))
-    clearInterval(watch)
-    most = Math.max(most, await connections())
-
-    // One replica goes by SIGTERM while the others revoke, as in a rollout.
-    const [leaver, ...stayers] = replicas
-    const rolling = await revokeTimes(stayers, 40, (i) => { if (i === 5) leaver?.child.kill('SIGTERM') })
-    const loaded = pids.slice(1).reduce((sum, pid) => sum + residentMb(pid), 0) / (count - 1)
+    const idle = await measureIdle(stores, replicas)
+    const { token } = JSON.parse((await ask(replicas[0]!.url, 'POST', '/v1/workspaces/sizing/keys', { name: 'verified', scope: 'mcp:read' })).body) as { token: string }
+    const cpuOf = () => sum(replicas.map(({ child }) => cpuMs(child.pid!)))
+    await verify(replicas, token, 5000 * processes)
+    const [verifications, before] = [40_000, cpuOf()]
+    await verify(replicas, token, verifications)
+    const perThousand = (cpuOf() - before) / verifications * 1000
+    const times = await revokeTimes(() => replicas, (count) => count === 100)
+    const most = await mostConnections(stores, replicas)
+    const loaded = sum(replicas.map(({ child }) => residentMb(child.pid!))) / processes
+    const rolling = await rollOut(stores, replicas)
     console.log([
-      `${count} replicas, ${withRedis ? 'with' : 'without'} Redis:`,
-      `connections ${idle.connections} idle, ${most} at most with 20 creates at once at each;`,
+      `${memberCount} replicas${processes === memberCount ? '' : `, ${processes} of them processes`}, ${withRedis ? 'with' : 'without'} Redis:`,
+      `connections ${idle.connections} idle, ${most} at most with 20 creates at once at each process;`,
       `resident ${idle.resident.toFixed(0)} MB idle, ${loaded.toFixed(0)} MB after load;`,
-      `CPU ${(idleCpu * 100).toFixed(1)} % of a core each when idle, ${perThousand.toFixed(0)} ms for 1,000 verifications;`,
+      `CPU ${(idle.cpu * 100).toFixed(1)} % of a core each when idle, Postgres ${(idle.postgresCpu * 100).toFixed(1)} %; ${perThousand.toFixed(0)} ms for 1,000 verifications;`,
       `${idle.commits.toFixed(0)} transactions a second idle;`,
       `revocation ${quantile(times, 0.5).toFixed(0)} ms median, ${quantile(times, 0.99).toFixed(0)} ms p99;`,
-      `while one replica left: ${quantile(rolling, 0.5).toFixed(0)} ms median, ${Math.max(...rolling).toFixed(0)} ms at most`
+      `${rolling.length} while ${Math.min(3, processes)} replicas were replaced: ${quantile(rolling, 0.5).toFixed(0)} ms median, ${quantile(rolling, 0.99).toFixed(0)} ms p99, ${Math.max(...rolling).toFixed(0)} ms at most`
     ].join(' '))
   } finally {
-    await Promise.all(replicas.map(async ({ child }) => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      child.kill('SIGTERM')
-      await once(child, 'exit')
-    }))
-    await sql.end({ timeout: 1 })
+    await Promise.all([...replicas.map(stopReplica), ...members.map(async (member) => { await member.leave() })])
+    await stores.sql.end({ timeout: 1 })
     await redis?.remove()
     await server.remove()
   }
 }
 
-for (const count of process.argv.slice(2).map(Number)) {
-  for (const withRedis of [true, false]) await measure(count, withRedis)
+async function connections ({ sql }: Stores): Promise<number> {
+  return Number((await sql`select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`)[0]?.['count'])
 }
+
+async function measureIdle (stores: Stores, replicas: readonly Replica[]) {
+  const seconds = 20
+  const pids = replicas.map(({ child }) => child.pid!)
+  const read = async () => ({
+    cpu: sum(pids.map(cpuMs)),
+    postgresCpu: cpuOfServerMs(stores.postgres.pid),
+    commits: Number((await stores.sql`select sum(xact_commit) from pg_stat_database`)[0]?.['sum'])
+  })
+  const before = await read()
+  await sleep(seconds * 1000)
+  const after = await read()
+  return {
+    connections: await connections(stores),
+    resident: sum(pids.map(residentMb)) / pids.length,
+    cpu: (after.cpu - before.cpu) / pids.length / seconds / 1000,
+    postgresCpu: (after.postgresCpu - before.postgresCpu) / seconds / 1000,
+    commits: (after.commits - before.commits) / seconds
+  }
+}
+
+async function mostConnections (stores: Stores, replicas: readonly Replica[]): Promise<number> {
+  let most = 0
+  const watch = setInterval(() => { connections(stores).then((now) => { most = Math.max(most, now) }, () => {}) }, 200)
+  await Promise.all(replicas.map(async ({ url }, r) => {
+    await Promise.all(Array.from({ length: 20 }, async (_, i) => await ask(url, 'POST', '/v1/workspaces/sizing/keys', { name: `many ${r} ${i}`, scope: 'mcp:read' })))
+  }))
+  clearInterval(watch)
+  return Math.max(most, await connections(stores))
+}
+
+for (const wanted of process.argv.slice(2)) {
+  const [members = 0, processes = members] = wanted.split(':').map(Number)
+  for (const withRedis of [true, false]) await measure({ members, processes, withRedis })
+}
+kept.destroy()
