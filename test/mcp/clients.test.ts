@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process'
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { createMCPClient } from '@ai-sdk/mcp'
+import { MultiServerMCPClient } from '@langchain/mcp-adapters'
 import { Client as NewClient, StreamableHTTPClientTransport as NewTransport } from '@modelcontextprotocol/client'
 import { toNodeHandler } from '@modelcontextprotocol/node'
 import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js'
@@ -81,7 +83,7 @@ async function newClient (t: Test, url: string, token: string) {
 const readable = ['echo', 'get-annotated-message', 'get-resource-links', 'get-resource-reference', 'get-structured-content', 'get-sum', 'get-tiny-image', 'trigger-long-running-operation']
 const names = ({ tools }: { tools: ReadonlyArray<{ name: string }> }) => tools.map(({ name }) => name).sort()
 
-test('the official clients, inspector and mcp-remote work through the gateway', async (t) => {
+test('the official clients, those of the AI SDK and LangChain, inspector and mcp-remote work through the gateway', async (t) => {
   const { gateway, modern, read, write } = await setup(t)
   const everythingUrl = `${gateway.url}/everything`
   const notesUrl = `${gateway.url}/notes`
@@ -167,6 +169,46 @@ test('the official clients, inspector and mcp-remote work through the gateway', 
     const { client } = await oldClient(t, notesUrl, read.token)
     t.strictSame(names(await client.listTools()), ['get_note', 'größe'])
     await t.rejects(client.callTool({ name: 'set_note', arguments: { text: 'x' } }))
+  })
+
+  await t.test('the MCP client of the AI SDK lists and calls, and fails with a key that is wrong', async (t) => {
+    const connected = async (url: string, token: string) => {
+      const client = await createMCPClient({ transport: { type: 'http', url, headers: { Authorization: `Bearer ${token}` } } })
+      t.teardown(() => client.close())
+      return await client.tools()
+    }
+    const tools = await connected(everythingUrl, read.token)
+    t.strictSame(Object.keys(tools).sort(), readable)
+    t.match(await tools['echo']!.execute({ message: 'hi' }, { toolCallId: '1', messages: [], context: undefined }), { content: [{ text: 'Echo: hi' }] })
+    t.strictSame(Object.keys(await connected(notesUrl, read.token)).sort(), ['get_note', 'größe'])
+    t.ok((await connected(everythingUrl, write.token))['toggle-simulated-logging'])
+    await t.rejects(connected(everythingUrl, `${read.token}x`), { code: 401, message: /^The token is malformed/ }, 'and tells why')
+  })
+
+  await t.test('LangChain\'s MCP adapters list and call, and fail with a key that is wrong', async (t) => {
+    const connected = async (url: string, token: string) => {
+      const client = new MultiServerMCPClient({ mcpServers: { server: { transport: 'http', url, headers: { Authorization: `Bearer ${token}` } } } })
+      t.teardown(() => client.close())
+      return await client.getTools()
+    }
+    const tools = await connected(everythingUrl, read.token)
+    t.strictSame(names({ tools }), readable)
+    t.match(JSON.stringify(await tools.find(({ name }) => name === 'echo')!.invoke({ message: 'hi' })), /Echo: hi/)
+    t.strictSame(names({ tools: await connected(notesUrl, read.token) }), ['get_note', 'größe'])
+    await t.rejects(connected(everythingUrl, `${read.token}x`), { message: /401|not valid|malformed/i })
+  })
+
+  await t.test('the programs and the curl of docs/connect-mcp.md list the tools as they are written there', async (t) => {
+    const page = readFileSync('docs/connect-mcp.md', 'utf8').replaceAll('http://127.0.0.1:3000/mcp', notesUrl)
+    const programs = [...page.matchAll(/```js\n([^]*?)```/g)].map(([, text = '']) => [process.execPath, '--input-type=module', '-e', text])
+    const curls = [...page.matchAll(/```sh\n(curl [^]*?)```/g)].map(([, text = '']) => ['bash', '-c', text])
+    t.equal(programs.length, 3)
+    t.equal(curls.length, 1)
+    for (const [file = '', ...args] of [...programs, ...curls]) {
+      const { stdout } = await run(file, args, { env: { PATH: process.env['PATH'], NAVIS_KEY: read.token } })
+      t.match(stdout, /get_note/)
+      t.notMatch(stdout, /set_note/, 'a read key')
+    }
   })
 
   await t.test('mcp-inspector --cli lists and calls', async (t) => {
