@@ -12,7 +12,7 @@ interface RefusalOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-// MCP 2026-07-28, "Error Codes": ours lie outside the range that JSON-RPC reserves, and say what HTTP says.
+// MCP 2026-07-28, "Error Codes": our codes lie outside the range that JSON-RPC reserves, and equal the HTTP status.
 function refusal (status: number, message: string, { id, code, detail, headers }: RefusalOptions): McpRefusal {
   return new McpRefusal({ status, code: status, message, id, detail: { code, ...detail }, headers: headers ?? {} })
 }
@@ -48,7 +48,7 @@ export function bodyInCrumbs (): McpRefusal {
   return refusal(400, 'The body arrives in too many small chunks. Send larger chunks, or send it with a Content-Length.', { code: 'invalid_request', headers: notReadOn })
 }
 
-/** The upstream told of a refusal of its own that is no MCP; `text` is what it said. */
+/** The upstream refused with a body that is not MCP; `text` is that body. */
 export function upstreamRefused (status: number, { id, text, retryAfter }: { id: RpcId | undefined, text: string, retryAfter: string | undefined }): McpRefusal {
   return refusal(status, `The upstream MCP server refused the request with status ${status}${text === '' ? '.' : `: ${text}`}`, {
     id, code: 'upstream_refused', headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter }
@@ -59,7 +59,7 @@ const notSent = 'The request was not sent, so nothing was done: trying again is 
 const notKnown = 'It is not known whether the request was carried out: check before you try again.'
 const anOperator = 'An operator must correct this.'
 
-// What is true of each: the first six come before anything was sent, a redirect and a refused credential instead of doing anything.
+// With the first six nothing was sent. With a redirect or a refused credential, the upstream did not carry out the call.
 const failures: Readonly<Record<UpstreamCause, string>> = {
   refused: `The upstream MCP server cannot be reached: it accepts no connections. ${notSent}`,
   dns: `The upstream MCP server cannot be reached: its name is not found. ${notSent}`,
@@ -74,7 +74,7 @@ const failures: Readonly<Record<UpstreamCause, string>> = {
   redirect: `The upstream MCP server redirects, and the gateway follows no redirects. ${anOperator}`,
   credential: `The upstream MCP server does not accept the gateway's credential. ${anOperator}`,
   not_mcp: `The upstream MCP server answered with something that is not MCP. ${notKnown}`,
-  too_large: 'The upstream MCP server answered with a list of tools that is too long to be filtered for this key.'
+  too_large: `The upstream MCP server answered with a list of tools, an event or an event id that is longer than the gateway reads, or that took too long to arrive. ${notKnown}`
 }
 
 export function upstreamFailed ({ reason, wasSent }: Pick<UpstreamFailure, 'reason' | 'wasSent'>, id: RpcId | undefined, retryAfter?: string): McpRefusal {
@@ -99,7 +99,7 @@ export function unforeseen (id: RpcId | undefined): McpRefusal {
   return refusal(500, 'Internal error in the gateway.', { id, code: 'internal' })
 }
 
-/** Any failure as what the client is told, or `undefined` for one that was not foreseen. */
+/** The refusal for a known kind of failure; `undefined` for any other. */
 export function toRefusal (error: unknown, id: RpcId | undefined): McpRefusal | undefined {
   if (error instanceof McpRefusal) return error
   if (error instanceof KeysError) return fromKeysError(error, id)

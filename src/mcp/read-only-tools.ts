@@ -1,10 +1,11 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
+import { listBytesMax } from './bodies.ts'
 import type { ToolsKnownToRead } from './protocol/tool-scope.ts'
 
 interface ReadOnlyToolsOptions {
-  /** Asks the upstream which of its tools only read. */
+  /** Asks the upstream which of its tools are read-only. */
   readonly ask: (signal: AbortSignal) => Promise<ReadonlySet<string>>
   readonly upstream: string
   readonly clock: Clock
@@ -12,14 +13,15 @@ interface ReadOnlyToolsOptions {
 }
 
 const freshForMs = 60_000
-// Asked again before that, so that calls of a tool in use do not wait.
+// The list is requested again before it is too old, so that calls do not wait for it.
 const askedAnewAfterMs = 40_000
 const askedAgainAfterMs = 5_000
 const answerTimeoutMs = 5_000
 
 /**
- * What an upstream's own `tools/list` says of its tools, asked for by the gateway itself, never learnt from what passes. It is believed
- * for a minute from when it was asked for; then it is asked anew before it decides, and while it cannot be, every tool writes.
+ * The read-only tools by an upstream's own `tools/list`. The gateway requests the list itself, and learns nothing from the answers that it
+ * passes on. The list is valid for one minute from its request; then it is requested again before it decides, and while the upstream does not
+ * answer, every tool needs `mcp:write`.
  */
 export class ReadOnlyTools {
   readonly #options: ReadOnlyToolsOptions
@@ -32,12 +34,12 @@ export class ReadOnlyTools {
     this.#options = options
   }
 
-  /** What is known now, for decisions in this turn of the event loop. */
+  /** The tools that are known to be read-only, for decisions in this turn of the event loop. */
   get known (): ToolsKnownToRead {
     return this.#age() < freshForMs ? this.#tools : new Set<string>()
   }
 
-  /** Resolves when it is worth asking `known`. An unknown tool is a reason to ask the upstream again, but not often. */
+  /** Resolves when `known` is up to date. An unknown tool makes the gateway ask the upstream again, at most every five seconds. */
   async settled (tools: readonly string[]): Promise<void> {
     const isKnown = tools.every((tool) => this.#tools.has(tool))
     if (isKnown && this.#age() < askedAnewAfterMs) return
@@ -69,13 +71,21 @@ export class ReadOnlyTools {
   }
 }
 
+// All pages of a list and what comes before them: as much as a list that is filtered.
+const answersBytesMax = listBytesMax
+
+/** An upstream's answers to the gateway itself are longer than it reads. */
+class AnswersTooLong extends Error {
+  override readonly name = 'AnswersTooLong'
+}
+
 interface AskOptions {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
 
-/** The tools of an upstream of either generation whose `readOnlyHint` is true, and nothing less than true. */
+/** The tools of an upstream of either generation whose `readOnlyHint` is exactly `true`. */
 export async function listReadOnlyTools (options: AskOptions): Promise<ReadonlySet<string>> {
   const { signal } = options
   return await connected(options, async (client) => {
@@ -93,7 +103,7 @@ export async function listReadOnlyTools (options: AskOptions): Promise<ReadonlyS
 
 async function connected<T> ({ url, headers, signal }: AskOptions, ask: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ name: 'navis-keys', version: '1' }, { versionNegotiation: { mode: 'auto' } })
-  const transport = new StreamableHTTPClientTransport(url, { requestInit: { headers: { ...headers }, redirect: 'error' } })
+  const transport = new StreamableHTTPClientTransport(url, { requestInit: { headers: { ...headers }, redirect: 'error' }, fetch: boundedFetch(answersBytesMax) })
   try {
     await client.connect(transport, { signal })
     const answer = await ask(client)
@@ -104,7 +114,23 @@ async function connected<T> ({ url, headers, signal }: AskOptions, ask: (client:
   }
 }
 
-/** The protocol versions that an upstream speaks, as far as it says: all of 2026-07-28's `server/discover`, or the one that it agrees to. */
+/** `fetch` whose answers together have at most `bytesMax`: the client reads each of them whole, in one turn of the event loop. */
+function boundedFetch (bytesMax: number): typeof fetch {
+  let left = bytesMax
+  return async (input, init) => {
+    const { body, status, statusText, headers } = await fetch(input, init)
+    const counted = body?.pipeThrough(new TransformStream<Uint8Array, Uint8Array>({
+      transform: (piece, controller) => {
+        left -= piece.length
+        if (left >= 0) controller.enqueue(piece)
+        else controller.error(new AnswersTooLong(`The answers are longer than ${bytesMax} bytes.`))
+      }
+    }))
+    return new Response(counted ?? null, { status, statusText, headers })
+  }
+}
+
+/** The protocol versions that an upstream supports: all in its answer to `server/discover` (2026-07-28), or the one that it negotiates. */
 export async function askVersions (options: AskOptions): Promise<readonly string[]> {
   return await connected(options, async (client) => {
     const negotiated = client.getNegotiatedProtocolVersion()

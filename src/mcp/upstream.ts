@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { UpstreamSettings } from '../config/gateway-config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
@@ -30,9 +31,10 @@ export interface UpstreamState {
 
 const versionsFreshForMs = 60_000
 const versionsAskedAgainAfterMs = 5_000
+const versionsWaitedForMs = 1_000
 const askTimeoutMs = 5_000
 
-/** One MCP server behind the gateway: where it is, what its tools need, what it is told of the caller, and how it does. */
+/** One MCP server behind the gateway: its address, its credential, the scopes of its tools, and its state. */
 export class Upstream {
   readonly name: string
   readonly url: URL
@@ -47,7 +49,7 @@ export class Upstream {
   #versionsAskedAt = -Infinity
   #versionsTriedAt = -Infinity
   #askingVersions: Promise<void> | undefined
-  /** Told of each failure. */
+  /** Called for each failure. */
   onFailure: (cause: FailureCause) => void = () => {}
 
   constructor ({ name, url, path, token, headers = {} }: UpstreamSettings, parts: UpstreamParts) {
@@ -70,7 +72,7 @@ export class Upstream {
     return this.#state
   }
 
-  /** It answered as an MCP server does, if only with a refusal. */
+  /** The upstream answered as an MCP server, even if it refused. */
   answered (): void {
     if (this.#state.state === 'up') return
     if (this.#state.state === 'failing') this.#parts.log.info({ upstream: this.name }, 'the MCP upstream answers again')
@@ -79,12 +81,12 @@ export class Upstream {
 
   failed (cause: FailureCause, code: string | undefined): void {
     this.onFailure(cause)
-    // One line for a spell of failures of one kind: each call has a line of its own that names the cause too.
+    // Logged once for consecutive failures of one cause; the line of each call names the cause too.
     if (this.#state.cause !== cause) this.#parts.log.warn({ upstream: this.name, cause, cause_code: code }, 'the MCP upstream failed')
     this.#state = { name: this.name, state: 'failing', cause }
   }
 
-  /** Resolves when what is known of the tools is as good as it gets, in time for `scopeOf` and `scopeOfTool`. */
+  /** Resolves when the read-only hints are up to date, for a following `scopeOf` or `scopeOfTool`. */
   async settled (tools: readonly string[]): Promise<void> {
     if (this.#parts.policy().trustReadOnlyHints) await this.#readOnlyTools.settled(tools)
   }
@@ -97,13 +99,13 @@ export class Upstream {
     return toolScope(tool, this.#parts.policy(), this.#readOnlyTools.known)
   }
 
-  /** Which tools read by what is known now, for a list that is shown later. It decides no call. */
+  /** Which tools are read-only by what is known now, to filter a list that arrives later. It decides no call. */
   readingTools (): (tool: string) => boolean {
     const [policy, known] = [this.#parts.policy(), this.#readOnlyTools.known]
     return (tool) => toolScope(tool, policy, known) === 'mcp:read'
   }
 
-  /** Whether there is one of the operator's credentials for this upstream in `text`. */
+  /** Whether `text` contains one of the operator's credentials for this upstream. */
   isBetrayedBy (text: string): boolean {
     return [this.#token, ...Object.values(this.headers)].some((secret) => secret !== undefined && text.includes(secret))
   }
@@ -113,14 +115,16 @@ export class Upstream {
     return token === undefined ? {} : { authorization: `Bearer ${token}` }
   }
 
-  /** The versions that it speaks; all that the gateway knows while it does not say. */
+  /** The versions that the upstream supports, by its newest answer; before the first answer all versions of the gateway. Waits at most one second for the first. */
   async versions (): Promise<readonly string[]> {
     const now = this.#parts.clock.monotonicMs()
     if (now - this.#versionsAskedAt > versionsFreshForMs && now - this.#versionsTriedAt > versionsAskedAgainAfterMs) {
       this.#versionsTriedAt = now
-      this.#askingVersions = this.#askVersions(now).finally(() => { this.#askingVersions = undefined })
+      const asking = this.#askVersions(now)
+      this.#askingVersions = Promise.race([asking, sleep(versionsWaitedForMs, undefined, { ref: false })])
     }
-    await this.#askingVersions
+    // An older answer is good enough for this request; the new one is for the next.
+    if (this.#versionsAskedAt === -Infinity) await this.#askingVersions
     return this.#versions
   }
 
@@ -130,7 +134,6 @@ export class Upstream {
       this.#versions = supported.filter((version) => spoken.includes(version))
       this.#versionsAskedAt = now
     } catch (error) {
-      this.#versions = supported
       this.#parts.log.debug({ upstream: this.name, reason: (error as Error).name }, 'the upstream did not tell which protocol versions it supports')
     }
   }

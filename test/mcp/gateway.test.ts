@@ -312,6 +312,36 @@ test('an unsupported version is refused with the id of its request, and with wha
   })
 })
 
+test('an unsupported version is refused while a silent upstream is still being asked, and what it said once is told without asking', async (t) => {
+  const state = { isSilent: true, given: 0 }
+  const upstream = await recordingUpstream(t, ({ body, method }, response) => {
+    response.once('close', () => { if (!response.writableFinished) state.given++ })
+    if (state.isSilent) return
+    const { id, method: asked } = method === 'POST' ? JSON.parse(body) as { id: number, method: string } : { id: 0, method: '' }
+    response.setHeader('content-type', 'application/json')
+    if (asked === 'initialize') response.end(JSON.stringify({ jsonrpc: '2.0', id, result: { protocolVersion: '2025-06-18', capabilities: {}, serverInfo: { name: 'x', version: '1' } } }))
+    else response.writeHead(asked === 'notifications/initialized' ? 202 : 400).end(JSON.stringify({ jsonrpc: '2.0', id, error: { code: -32601, message: 'Method not found' } }))
+  })
+  let now = 1000
+  const gateway = await startGateway(t, { upstreams: upstream.url, clock: { monotonicMs: () => now } })
+  const { token } = await gateway.mint('mcp:read')
+  const supportedNow = async () => (await post(gateway.url, token, rpc('ping'), { 'mcp-protocol-version': '2099-01-01' }) as { json: { error: { data: { supported: string[] } } } }).json.error.data.supported
+  t.ok((await supportedNow()).length > 3, 'all that the gateway knows')
+  t.ok(upstream.received.length > 0)
+  t.equal(state.given, 0, 'the upstream was not waited for to the end')
+  state.isSilent = false
+  upstream.server.closeAllConnections()
+  await until(async () => {
+    now += 6000
+    return (await supportedNow()).join() === '2025-06-18'
+  })
+  state.isSilent = true
+  now += 61_000
+  const before = upstream.received.length
+  t.strictSame(await supportedNow(), ['2025-06-18'])
+  await until(() => upstream.received.length > before)
+})
+
 test('a method that is not known does not exist for a read key, and goes on for a write key', async (t) => {
   const upstream = await recordingUpstream(t)
   const gateway = await startGateway(t, { upstreams: upstream.url })

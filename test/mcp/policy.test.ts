@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs'
 import { test } from 'tap'
 import { silentLogger } from '../../src/core/logger.ts'
 import { PolicyFile } from '../../src/mcp/policy-file.ts'
-import { ReadOnlyTools } from '../../src/mcp/read-only-tools.ts'
+import { listReadOnlyTools, ReadOnlyTools } from '../../src/mcp/read-only-tools.ts'
+import { recordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/servers.ts'
 
 const file = (tools: object) => JSON.stringify({ upstreams: { crm: { tools } } })
@@ -86,4 +87,22 @@ test('while an upstream does not say which of its tools only read, after a minut
   clock.now = 67_000
   await tools.settled(['get'])
   t.ok(tools.known.has('get'))
+})
+
+test('a list of tools that never ends, or is too long, is given up, and no tool of it is read-only', async (t) => {
+  const list = (count: number, more = {}) => ({ ...more, tools: Array.from({ length: count }, (_, i) => ({ name: `get_${i}`, description: 'x'.repeat(100), inputSchema: { type: 'object' }, annotations: { readOnlyHint: true } })) })
+  let page = 0
+  const results: Readonly<Record<string, () => object>> = { short: () => list(10), long: () => list(40_000), endless: () => list(1000, { nextCursor: `page ${++page}` }) }
+  const upstream = await recordingUpstream(t, ({ method, url, body }, response) => {
+    if (method !== 'POST') return response.writeHead(405).end()
+    const { id, method: asked } = JSON.parse(body) as { id: number, method: string }
+    if (id === undefined) return response.writeHead(202).end()
+    const result = asked === 'initialize' ? { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } } : asked === 'tools/list' ? results[url.slice(1)]?.() : undefined
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ jsonrpc: '2.0', id, ...result === undefined ? { error: { code: -32601, message: 'Method not found' } } : { result } }))
+  })
+  const ask = async (name: string) => await listReadOnlyTools({ url: new URL(`/${name}`, upstream.url), headers: {}, signal: AbortSignal.timeout(20_000) })
+  t.equal((await ask('short')).size, 10)
+  await t.rejects(ask('long'))
+  await t.rejects(ask('endless'))
+  t.ok(page > 1 && page < 100, `all pages together count: ${page}`)
 })
