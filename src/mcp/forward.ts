@@ -11,13 +11,13 @@ import type { McpRefusal } from './protocol/rpc-error.ts'
 import type { ToolListRules } from './protocol/tool-list.ts'
 import { identityHeaders, passableHeaders } from './upstream-headers.ts'
 
-/** Sends a call to its upstream, if its key may make it. The check is the last thing before. */
+/** Sends a call to its upstream if its key may make it. The key is checked immediately before sending. */
 export async function forward (request: AuthenticatedRequest, call: ClientCall, body: Buffer | undefined): Promise<void> {
   const { gateway, upstream, key } = request
   await upstream.settled(toolsOf(call))
   const authorization = await upstream.authorization(key)
   const scope = upstream.scopeOf(call.messages, call)
-  const checked = gateway.keys.verifier.verify(request.token, { scope, from: request.request, counts: 'nothing' })
+  const checked = request.recheck(scope)
   const verdict = checked instanceof Promise ? await checked : checked
   if (!verdict.valid) throw refusalOf(verdict, request, call)
   limitCalls(request, call, verdict.key)
@@ -36,7 +36,7 @@ export async function forward (request: AuthenticatedRequest, call: ClientCall, 
   }
 }
 
-// A call is what a key's limit counts here: not a notification, a response or a stream.
+// The rate limit of a key counts calls: no notifications, responses or streams.
 function limitCalls ({ gateway: { keys: { verifier } }, id, reply }: AuthenticatedRequest, { messages }: ClientCall, key: KeyRecord): void {
   for (const { kind } of messages) {
     const rate = kind === 'request' ? verifier.limit(key) : undefined
@@ -52,7 +52,7 @@ function track (request: AuthenticatedRequest, call: ClientCall, scope: Scope): 
   return open
 }
 
-// A method that is not known is taken to write. To a read key it is one that does not exist.
+// An unknown method counts as a write. A read key is told that the method does not exist.
 function refusalOf (verdict: Verdict, request: AuthenticatedRequest, { messages: [only, ...others], generation }: ClientCall): McpRefusal {
   const isUnknown = only?.kind === 'request' && others.length === 0 && !isKnownMethod(only.method)
   if (!verdict.valid && verdict.reason === 'insufficient_scope' && isUnknown) return unknownMethod(verdict, request.id, generation)
@@ -73,7 +73,7 @@ function toolsOf ({ messages }: ClientCall): string[] {
   return messages.flatMap((message) => message.kind !== 'response' && message.method === 'tools/call' ? [message.name ?? ''] : [])
 }
 
-// A stream that is resumed may bring again the answer to a tools/list of before.
+// A resumed stream can repeat the answer to an earlier tools/list.
 function toolListRules ({ upstream, key }: { upstream: AuthenticatedRequest['upstream'], key: KeyRecord }, call: ClientCall): ToolListRules | undefined {
   const lists = call.messages.some((message) => message.kind === 'request' && message.method === 'tools/list')
   const markPrivate = call.generation === 'modern'

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeyRecord } from '../core/key-record.ts'
+import type { Scope } from '../core/scopes.ts'
+import type { Verdict } from '../core/verdict.ts'
 import { connectionMemo } from '../http/connection-memo.ts'
 import { logOf } from '../http/logging.ts'
 import { decisionOf, labelsOf, outcomeOf, type CallReport, type Decision, type Labels, type ReportedCall } from './call-report.ts'
@@ -24,25 +26,25 @@ interface GatewayRequestOptions {
   readonly reply: FastifyReply
 }
 
-/** A request whose token was found good. The token is kept, to ask again while an answer passes. */
+/** A request whose token was accepted. The token is kept for the checks while the answer is passed on. */
 export interface AuthenticatedRequest extends GatewayRequest {
   readonly key: KeyRecord
   readonly token: string
 }
 
-/** One request at the gateway, from its headers to the report about it. */
+/** One request at the gateway, from its headers to its report. */
 export class GatewayRequest {
   readonly gateway: Gateway
   readonly upstream: Upstream
   readonly request: FastifyRequest
   readonly reply: FastifyReply
-  /** Aborted when the client goes, the key ends, or the answer is complete: whatever is done for the request ends with it. */
+  /** Aborted when the client disconnects, the key ends, or the answer is complete. All work for the request ends with it. */
   readonly over = new AbortController()
   readonly key: KeyRecord | undefined
   readonly token: string | undefined
   messages: readonly Message[] = []
   clientInfo: ClientInfo | undefined
-  /** From just before the upstream hears of it. */
+  /** Set immediately before the request is sent to the upstream. */
   call: ReportedCall | undefined
   readonly #startedAt: number
   #refused: McpRefusal | undefined
@@ -57,7 +59,7 @@ export class GatewayRequest {
     reply.raw.once('close', () => { this.#end() })
   }
 
-  /** Lets the request in if its token is good for anything at all, before a byte of its body is read. */
+  /** Accepts any valid token, whatever its scope, before the body is read. */
   async authenticate (): Promise<void> {
     const { keys: { verifier }, presented } = this.gateway
     const token = presented(this.request.raw)
@@ -67,15 +69,21 @@ export class GatewayRequest {
     Object.assign(this, { key: verdict.key, token })
   }
 
+  /** The final check (WINDOW R6) again, for the scope that the call needs. Only after `authenticate`. */
+  recheck (scope: Scope): Verdict | Promise<Verdict> {
+    if (this.token === undefined) throw new TypeError('A request is authenticated before it is checked again.')
+    return this.gateway.keys.verifier.verify(this.token, { scope, from: this.request, memo: connectionMemo(this.request.raw), counts: 'nothing' })
+  }
+
   isAuthenticated (): this is AuthenticatedRequest {
     return this.key !== undefined && this.token !== undefined
   }
 
-  /** Reads the body from the network; held until `releaseBody`, and not longer than the request lasts. */
+  /** Reads the body from the network. It uses the key's share until `releaseBody`, at most until the request ends. */
   async receiveBody (stream: IncomingMessage): Promise<Buffer> {
     const length = this.request.headers['content-length']
     this.#body = await this.gateway.bodies.receive(this.key?.id ?? '', stream, length === undefined ? undefined : Number(length), this.over.signal)
-    // The client went while it was read.
+    // The client disconnected while the body was read.
     if (this.over.signal.aborted) this.releaseBody()
     return this.#body?.bytes ?? Buffer.alloc(0)
   }
@@ -85,7 +93,7 @@ export class GatewayRequest {
     this.#body = undefined
   }
 
-  /** The id to answer to, where there is one. */
+  /** The JSON-RPC id to answer, if the request is a single call. */
   get id (): RpcId | undefined {
     const [only, ...others] = this.messages
     return others.length === 0 && only?.kind === 'request' ? only.id : undefined
@@ -101,7 +109,7 @@ export class GatewayRequest {
     this.#report().catch((error: Error) => { logOf(this.request).error({ reason: error.name }, 'a call was not reported') })
   }
 
-  // A line for each message of a batch: not all of them in one turn of the event loop.
+  // One line for each message of a batch, spread over turns of the event loop.
   async #report (): Promise<void> {
     const { gateway, upstream, request, reply, key, call } = this
     const common = {

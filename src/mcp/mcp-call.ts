@@ -21,9 +21,9 @@ import { answerHeaders, told, typeOf } from './upstream-headers.ts'
 interface McpCallOptions {
   readonly request: AuthenticatedRequest
   readonly call: ClientCall
-  /** What the call needs. */
+  /** The scope that the call needs. */
   readonly scope: Scope
-  /** How the lists of tools in the answer are to be fitted; `undefined`: there are none. */
+  /** How lists of tools in the answer are filtered. `undefined`: the answer can contain none. */
   readonly toolList: ToolListRules | undefined
 }
 
@@ -34,7 +34,7 @@ interface Failure {
 
 const longestTimerMs = 0x7fffffff
 
-/** One request on its way to an upstream and back, which ends when its key does. */
+/** One request to an upstream and its answer. It ends when its key ends. */
 export class McpCall implements OpenCall {
   readonly digest
   readonly workspaceId
@@ -52,7 +52,7 @@ export class McpCall implements OpenCall {
     this.digest = key.digest
     this.workspaceId = key.workspaceId
     this.#watchExpiry(key)
-    // From here on the upstream's own limits hold, not those for clients that are slow to ask.
+    // The request has been received: from now on the time limits are those for upstreams.
     request.raw.socket.setTimeout(0)
     reply.raw.once('close', () => { clearTimeout(this.#expiry) })
   }
@@ -72,11 +72,11 @@ export class McpCall implements OpenCall {
       if (verdict.valid) this.#watchExpiry(verdict.key)
       else this.#cutAs(verdict)
     } catch {
-      // Not known: whatever comes next is checked anew before it is passed on, and refused while nothing is known.
+      // It is not known whether the key is valid. The next piece is checked before it is passed on, and refused if it is still not known.
     }
   }
 
-  /** Whether it lasts as long as somebody listens: a GET stream, or `subscriptions/listen`. */
+  /** Whether it lasts until the client disconnects: a GET stream, or `subscriptions/listen`. */
   get isEndless (): boolean {
     const { messages } = this.#options.call
     return messages.length === 0 || messages.some((message) => message.kind === 'request' && message.method === 'subscriptions/listen')
@@ -92,12 +92,12 @@ export class McpCall implements OpenCall {
     }
   }
 
-  /** The upstream began to answer. */
+  /** Passes on the answer that the upstream has begun. */
   async relay (answer: UpstreamAnswer): Promise<void> {
     const { request } = this.#options
     const { reply, upstream } = request
     const refusal = await this.#unusable(answer)
-    // The key may have ended, or the client gone, meanwhile.
+    // Meanwhile the key may have ended, or the client may have disconnected.
     const unusable = this.#refusal ?? refusal
     if (unusable !== undefined) {
       answer.stream.destroy()
@@ -114,13 +114,13 @@ export class McpCall implements OpenCall {
     }
   }
 
-  /** The upstream did not answer. */
+  /** Refuses the call because the upstream did not answer. */
   unanswered (error: unknown): void {
     if (this.#refusal === undefined && !(error instanceof UpstreamFailure)) throw error
     this.#fail(this.#refusal ?? this.#failed(error as UpstreamFailure))
   }
 
-  /** What to tell the client of an error that came before the first byte of its answer. */
+  /** The refusal for an error before the first byte of the answer. */
   refusalOf (error: Error): McpRefusal | undefined {
     if (this.#refusal !== undefined) return this.#refusal
     if (error instanceof ListTooLong || error instanceof EventTooLong) return this.#failed({ reason: 'too_large', wasSent: true, code: undefined })
@@ -138,10 +138,10 @@ export class McpCall implements OpenCall {
   /** The final check (WINDOW R6), for the scope that the call needs. */
   #verify (): Verdict | Promise<Verdict> {
     const { request, scope } = this.#options
-    return request.gateway.keys.verifier.verify(request.token, { scope, from: request.request, counts: 'nothing' })
+    return request.recheck(scope)
   }
 
-  // Only a session that is opened is new to its client; an upstream may name a session in each answer.
+  // An upstream may repeat its session id in every answer; only `initialize` has a client to remember.
   #sealedSession ({ headers }: UpstreamAnswer): Record<string, string> {
     const { request: { gateway, upstream, key, clientInfo }, call } = this.#options
     const session = headers['mcp-session-id']
@@ -158,7 +158,7 @@ export class McpCall implements OpenCall {
     const guard = new CallGuard({ stillAllowed: () => this.#stillAllowed(), silenceMaxMs: isEventStream ? undefined : request.gateway.answerTimeoutMs })
     pipeline(answer.stream, fittedAnswer(contentType, { request, toolList }), guard, (error) => { if (error != null) this.#relayFailed(error) })
     this.#guard = guard
-    // An event stream may be silent for long; its client waits for the headers to know that it is open.
+    // An event stream may send nothing for a long time, and its client waits for the headers to know that it is open.
     if (isEventStream) this.#raw.once('pipe', () => { this.#raw.flushHeaders() })
     return guard
   }
@@ -191,7 +191,7 @@ export class McpCall implements OpenCall {
     return upstreamRefused(answer.status, { id: request.id, text: await told(answer, { foundIn: (text) => request.gateway.keys.tokens.foundIn(text) || request.upstream.isBetrayedBy(text) }), retryAfter: retryAfterOf(answer) })
   }
 
-  // A client of HTTP+SSE, the transport of 2024-11-05, begins with a GET and names neither a version nor a session.
+  // A client of HTTP+SSE, the transport of 2024-11-05, begins with a GET that has neither a version nor a session.
   get #speaksOldTransport (): boolean {
     const { method, headers } = this.#options.request.request
     return method === 'GET' && headers['mcp-protocol-version'] === undefined && headers['mcp-session-id'] === undefined
@@ -230,7 +230,7 @@ export class McpCall implements OpenCall {
     this.#expiry = setTimeout(() => this.recheck(), Math.min(Math.max(inMs, 50), longestTimerMs)).unref()
   }
 
-  // Destroying the connection, unlike ending it, also drops what was written but not yet sent.
+  // `destroy`, unlike `end`, also drops bytes that were written but not sent yet.
   #cutAs (verdict: Verdict): void {
     const { request } = this.#options
     if (request.over.signal.aborted) return
@@ -280,7 +280,7 @@ async function hasBody (stream: Readable): Promise<boolean> {
   return await firstPiece(stream) !== undefined
 }
 
-// Some servers leave the header out; a body that is nothing but JSON can be told all the same.
+// Some servers omit Content-Type. A body that begins like JSON is accepted as JSON.
 async function looksLikeJson (stream: Readable): Promise<boolean> {
   const piece = await firstPiece(stream)
   return piece === undefined || /^[\s]*[{[]/.test(piece.toString('latin1'))

@@ -1,33 +1,35 @@
 import type { Clock } from '../core/clock.ts'
 
-/** Work that can stop and go on. */
+/** Work that can be interrupted and continued. */
 export interface Sliced {
-  /** Does about `bytesMax` more of it. Answers whether all is done. */
+  /** Does about `bytesMax` more of the work. Returns whether it is complete. */
   advance (bytesMax: number): boolean
 }
 
 interface Job {
   readonly work: Sliced
-  /** Whether what follows, with all of a large body, gets the rest of the turn. */
+  /** Whether the end of this work uses up the turn: what follows needs time too, with all of a large body. */
   readonly isLarge: boolean
   readonly done: () => void
   readonly failed: (error: unknown) => void
 }
 
 const stepBytes = 16 * 1024
-const turnMs = 4
-// What it costs to hand on a piece of an answer, beside what is done with its bytes.
+// For work that waits, in each turn of the event loop; and with the work that is done at once.
+const turnMs = 3
+const allMs = 4
+// An estimate of what it costs to pass on a piece of an answer, in addition to any work on its bytes.
 const passingMs = 0.1
 const passingMsPerByte = 1 / (512 * 1024)
 
 /**
- * Shares the event loop between pieces of work of many keys: in each turn of the loop a few milliseconds of it, one step of each key after
- * the other. A key with much work waits for itself; everything else that the loop has to do goes on in between.
+ * Shares the event loop between the work of many keys. Each turn of the loop does a few milliseconds of it, one step for each key in turn.
+ * A key with much work waits for its own work; everything else continues between the turns.
  */
 export class TimeSlices {
   readonly #clock: Clock
   readonly #jobs = new Map<string, Job[]>()
-  /** Of this turn of the loop. */
+  /** Of the current turn of the event loop. */
   #spentMs = 0
   #willTurn = false
 
@@ -35,13 +37,16 @@ export class TimeSlices {
     this.#clock = clock
   }
 
-  /** Resolves when `work` is done; rejects with what it throws. What fits into one step is done at once, while there is time in this turn. */
+  /**
+   * Resolves when `work` is complete; rejects with what it throws. Work that fits into one step is done at once while the turn has time left, unless its
+   * key already waits: small requests do not queue behind large bodies of other keys.
+   */
   async run (keyId: string, work: Sliced, bytes: number): Promise<void> {
-    if (bytes <= stepBytes && this.#jobs.size === 0 && this.#spentMs < turnMs && this.#isDone(work)) return
+    if (bytes <= stepBytes && !this.#jobs.has(keyId) && this.#spentMs < allMs && this.#isDone(work)) return
     await new Promise<void>((resolve, reject) => { this.#add(keyId, { work, isLarge: bytes > stepBytes, done: resolve, failed: reject }) })
   }
 
-  /** Resolves when a piece of an answer may be handed on, so that many answers together do not hold the loop either. */
+  /** Resolves when a piece of an answer may be passed on, so that many answers together do not block the event loop. */
   async pass (keyId: string, bytes: number): Promise<void> {
     await this.run(keyId, { advance: () => { this.#spentMs += passingMs + bytes * passingMsPerByte; return true } }, 0)
   }
@@ -76,7 +81,7 @@ export class TimeSlices {
     if (this.#jobs.size > 0) this.#turnLater()
   }
 
-  // The key that has waited longest goes first, and then to the end of the line.
+  // Round robin: the key that has waited longest goes first, and then to the end of the queue.
   #step (): void {
     const [[keyId, jobs] = ['', []]] = this.#jobs
     const [job] = jobs
@@ -93,7 +98,7 @@ export class TimeSlices {
     } catch (error) {
       failed(error)
     }
-    if (isLarge) this.#spentMs = turnMs
+    if (isLarge) this.#spentMs = allMs
     return true
   }
 }

@@ -66,6 +66,25 @@ test('small work of many callers is spread over turns of the loop as well', asyn
   t.ok(inOneTurn <= 5, `${inOneTurn} ms of work in one turn`)
 })
 
+test('small work of a key that waits for nothing is done beside the large work of another', async (t) => {
+  let now = 0
+  let steps = 0
+  const slices = new TimeSlices({ monotonicMs: () => now })
+  const large = slices.run('greedy', { advance: () => { now += 0.7; return ++steps === 50 } }, mebibyte)
+  const turn = async () => { await new Promise((resolve) => { setImmediate(resolve) }) }
+  await turn()
+  await turn()
+  const before = steps
+  t.ok(before > 0 && before < 50)
+  await slices.run('other', { advance: () => true }, 100)
+  t.equal(steps, before, 'in the same turn of the loop')
+  let isDone = false
+  const own = slices.run('greedy', { advance: () => true }, 100).then(() => { isDone = true })
+  await Promise.resolve()
+  t.notOk(isDone, 'the key itself waits for its own work')
+  await Promise.all([large, own])
+})
+
 test('pieces of answers that cost nothing to read take their turns too', async (t) => {
   const slices = new TimeSlices({ monotonicMs: () => 0 })
   let turns = 0
