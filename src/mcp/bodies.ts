@@ -14,7 +14,7 @@ interface BodiesOptions {
 
 export interface Body {
   readonly bytes: Buffer
-  /** Gives back what the body holds of the key's share. */
+  /** Returns the bytes of the body to the key's share. */
   readonly release: Release
 }
 
@@ -24,15 +24,15 @@ export const listBytesMax = 4 * 1024 * 1024
 const smallBytesMax = 64 * 1024
 const sharesInAll = 8
 const largeBodiesPerKey = 4
-// A chunk of HTTP costs a microsecond however small it is, and those of one read from the network are handled in one go.
+// Each HTTP chunk costs a microsecond, however small it is, and Node handles all chunks of one read in the same turn of the event loop.
 const crumbsMax = 1000
 const crumbBytes = 16
 
 /**
- * Holds and reads bodies, so that no caller can fill the memory or hold the event loop. Large bodies: four of the largest for a key,
- * eight times as much in all. Those up to 64 KiB have as much again for themselves, so that large ones are never in their way. A body is
- * held twice while it is read (as it came, and as it goes on); the names of its members that are held occupy at most 2 MiB. A list that is
- * filtered counts as a large body of its key.
+ * Holds and reads bodies, so that no caller can fill the memory or block the event loop. One key may hold four bodies of the largest size,
+ * all keys together eight times that. Bodies of up to 64 KiB have a budget of the same size for themselves, so that large bodies never delay
+ * them. While a body is read it is in memory twice (as received, and as serialized for the upstream), with the names of its members in at
+ * most 2 MiB. A list of tools that is filtered counts as a large body of its key.
  */
 export class Bodies {
   readonly #bytesMax: number
@@ -49,17 +49,17 @@ export class Bodies {
     this.#slices = new TimeSlices(clock)
   }
 
-  /** The bytes that are held now. */
+  /** The bytes that are in memory now. */
   get held (): number {
     return this.#small.heldInAll + this.#large.heldInAll
   }
 
-  /** Holds `bytes` of the key's share, as soon as there is room. */
+  /** Resolves when `bytes` of the key's share are free and taken. */
   async hold (keyId: string, bytes: number, signal: AbortSignal): Promise<Release> {
     return await (bytes <= smallBytesMax ? this.#small : this.#large).take(keyId, bytes, signal)
   }
 
-  /** Reads a body from the network. Without a `length` it takes as much room as the largest. */
+  /** Reads a body from the network. Without a `length` it is counted as one of the largest size. */
   async receive (keyId: string, stream: Readable, length: number | undefined, signal: AbortSignal): Promise<Body> {
     if (length !== undefined && length > this.#bytesMax) throw bodyTooLarge()
     const release = await this.hold(keyId, length ?? this.#bytesMax, signal)
@@ -78,12 +78,12 @@ export class Bodies {
     return reader
   }
 
-  /** Does other work of a key's, in its share of the event loop. */
+  /** Does other work for a key, in that key's share of the event loop. */
   async work (keyId: string, work: Sliced, bytes: number): Promise<void> {
     await this.#slices.run(keyId, work, bytes)
   }
 
-  /** Resolves when a piece of an answer may be handed on. */
+  /** Resolves when a piece of an answer may be passed on. */
   async pass (keyId: string, bytes: number): Promise<void> {
     await this.#slices.pass(keyId, bytes)
   }
@@ -94,7 +94,7 @@ interface Expected {
   readonly bytesMax: number
 }
 
-// Node holds back what does not belong to the announced length, so that only a body without one can be longer than it may be.
+// Node ends a body at its announced length, so that only a body without one can exceed the limit.
 async function collect (stream: Readable, { length, bytesMax }: Expected): Promise<Buffer> {
   return await new Promise<Buffer>((resolve, reject) => {
     const body = new Bytes(length)

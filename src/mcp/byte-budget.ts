@@ -1,4 +1,4 @@
-/** Gives the bytes back; more than once does no harm. */
+/** Returns the bytes. Calling it twice does nothing more. */
 export type Release = () => void
 
 interface ByteBudgetOptions {
@@ -36,7 +36,7 @@ export class ByteBudget {
     this.#inAllMax = inAllMax
   }
 
-  /** The bytes that are held now, by all. */
+  /** The bytes that all keys hold now. */
   get heldInAll (): number {
     return this.#heldInAll
   }

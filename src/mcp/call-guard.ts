@@ -1,16 +1,16 @@
 import { Transform, type TransformCallback } from 'node:stream'
 
-/** Whether the key may still have what it asked for; at once when memory can tell. Rejects when that is not known. */
+/** Whether the key is still allowed to make this call: synchronous when memory can answer. Rejects when it is not known. */
 export type StillAllowed = () => boolean | Promise<boolean>
 
-/** A key lost its right in the middle of an answer. */
+/** The key was revoked or expired in the middle of an answer. */
 export class CutOff extends Error {
   override readonly name = 'CutOff'
 }
 
 interface CallGuardOptions {
   readonly stillAllowed: StillAllowed
-  /** How long the upstream may be silent, in milliseconds. None: for ever, as event streams are. */
+  /** How long the upstream may send nothing, in milliseconds. None: without limit, for event streams. */
   readonly silenceMaxMs: number | undefined
 }
 
@@ -49,7 +49,7 @@ export class CallGuard extends Transform {
   }
 
   #pass (allowed: boolean, chunk: Buffer, done: TransformCallback): void {
-    // Cut while the answer to the check was under way: the pieces that wait go with it.
+    // The call was cut during an asynchronous check: drop the pieces that wait.
     if (this.destroyed) return
     this.bytes += chunk.length
     if (allowed) done(null, chunk)

@@ -4,7 +4,7 @@ import { knownMethod } from './protocol/methods.ts'
 import type { McpRefusal } from './protocol/rpc-error.ts'
 import type { UpstreamCause } from './upstream-client.ts'
 
-/** What became of a request. `cut`: its key was revoked or expired while its answer was on its way. */
+/** How a request ended. `cut`: its key was revoked or expired before the answer was complete. */
 export type Decision = 'passed' | 'unauthenticated' | 'insufficient_scope' | 'refused' | 'unavailable' | 'upstream_refused' | 'upstream_failed' | 'cut'
 
 /** A call that was passed on, as far as a report needs it. */
@@ -12,11 +12,11 @@ export interface ReportedCall {
   readonly decision: Decision
   /** Why the upstream failed. */
   readonly failure: { readonly cause: CallReport['cause'], readonly code: string | undefined } | undefined
-  /** What the client is told of an error that came before the first byte of its answer. */
+  /** The refusal for an error before the first byte of the answer. */
   refusalOf (error: Error): McpRefusal | undefined
 }
 
-/** One message of a request, for logs and metrics: no arguments, no results, and no text that a stranger made up. */
+/** One message of a request, for logs and metrics. It has no arguments, no results, and no text that a caller can choose freely. */
 export interface CallReport {
   readonly key_id: string | undefined
   readonly workspace_id: string | undefined
@@ -24,24 +24,24 @@ export interface CallReport {
   readonly method: string
   readonly tool: string | undefined
   readonly decision: Decision
-  /** Why the upstream failed, and what the system calls it. */
+  /** Why the upstream failed, and the code that the system has for it. */
   readonly cause: UpstreamCause | 'broke_off' | undefined
   readonly cause_code: string | undefined
   readonly status: number
   readonly duration_ms: number
 }
 
-/** One message of an authenticated key, for those who count the use of keys. */
+/** One message of an authenticated key, for counting the use of keys. */
 export interface GatewayCall {
   readonly key: KeyRecord
   readonly upstream: string
   readonly method: string
   readonly tool: string | undefined
-  /** `denied`: by the gateway. `failed`: by the upstream, or because nothing was known. */
+  /** `denied`: by the gateway. `failed`: by the upstream, or because it was not known whether the key is valid. */
   readonly decision: 'passed' | 'denied' | 'failed'
   readonly status: number
   readonly ms: number
-  /** What MCP says of the client, where it was said at this replica. */
+  /** The `clientInfo` of MCP, if this replica received it. */
   readonly clientInfo: ClientInfo | undefined
   readonly userAgent: string | undefined
   readonly address: string
@@ -57,12 +57,12 @@ const told: Readonly<Record<Exclude<Decision, 'cut'>, GatewayCall['decision']>> 
   upstream_failed: 'failed'
 }
 
-/** A call whose answer was cut had been passed on; one that was cut before its answer began was denied. */
+/** A call that was cut after its answer had begun counts as passed on; one that was cut before that, as denied. */
 export function outcomeOf (decision: Decision, status: number): GatewayCall['decision'] {
   return decision === 'cut' ? status === 401 ? 'denied' : 'passed' : told[decision]
 }
 
-// By `data.code` of the refusal, never by its status: an upstream answers with the same statuses.
+// By `data.code` of the refusal, not by its status: upstreams use the same statuses.
 const decisions: Readonly<Record<string, Decision>> = {
   unauthenticated: 'unauthenticated',
   malformed: 'unauthenticated',
@@ -93,7 +93,7 @@ export interface Labels {
   readonly tool?: string | undefined
 }
 
-/** What a message is called in a report. `foundIn` tells a text that holds a token, which people paste anywhere. */
+/** The names of a message for a report. `foundIn` finds tokens in a text: people paste them anywhere. */
 export function labelsOf (message: Message, foundIn: (text: string) => boolean): Labels {
   if (message.kind === 'response') return { method: 'response' }
   const { method, name } = message

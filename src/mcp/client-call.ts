@@ -4,11 +4,11 @@ import { messageOutline, readMessages, type Message } from './protocol/message.t
 import { generationOf, isKnownVersion, mirroredHeaders, protocolVersion, unsupportedVersion, type Generation } from './protocol/protocol.ts'
 import { invalidRequest } from './protocol/rpc-error.ts'
 
-/** What a client asks, read once; the upstream gets this, the body written anew, and nothing else of what came. */
+/** The parsed request of a client. The upstream gets only this, and the body serialized again from it. */
 export interface ClientCall {
   readonly messages: readonly Message[]
   readonly generation: Generation
-  /** Headers that mirror the body, and what the upstream calls its session and the last event. */
+  /** Headers that mirror the body, and the session and event ids as the upstream issued them. */
   readonly headers: Readonly<Record<string, string>>
   readonly ownSession: boolean
   readonly resumes: boolean
@@ -49,7 +49,7 @@ async function readBody (request: AuthenticatedRequest) {
   const { headers, body } = request.request
   if (headers['content-encoding'] !== undefined) throw Object.assign(new Error('The body is compressed.'), { statusCode: 415 })
   if (!Buffer.isBuffer(body) || body.length === 0) throw invalidRequest('The body is empty. Send a JSON-RPC message.')
-  // Held by nobody else while its answer is on its way, which may take hours.
+  // Fastify must not keep the body in memory until the answer ends, which can take hours.
   request.request.body = undefined
   const reader = await request.gateway.bodies.parse(request.key.id, body, messageOutline)
   const read = readMessages(reader.result)
@@ -76,7 +76,7 @@ function openedSession ({ gateway, upstream, request, key, id }: AuthenticatedRe
   return session
 }
 
-// An upstream may keep the events of all its sessions in one place, and would hand out those of another key.
+// An upstream may store the events of all sessions together, and would then return the events of another key.
 function openedEvent ({ gateway, upstream, request, key }: AuthenticatedRequest): string | undefined {
   const sealed = request.headers['last-event-id']
   if (sealed === undefined || sealed === '') return undefined

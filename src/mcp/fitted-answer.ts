@@ -8,24 +8,24 @@ import { EventStream, EventTooLong } from './protocol/event-stream.ts'
 import { JsonRefused } from './protocol/strict-json.ts'
 import { ToolListFit, toolListOutline, type ToolListRules } from './protocol/tool-list.ts'
 
-/** A list of tools that is longer than may be held, or takes longer than it may. */
+/** A list of tools is too long to be filtered, or takes too long to arrive. */
 export class ListTooLong extends Error {
   override readonly name = 'ListTooLong'
 }
 
 interface FitOptions {
   readonly request: AuthenticatedRequest
-  /** How lists of tools are fitted; `undefined`: there are none in the answer. */
+  /** How lists of tools are filtered. `undefined`: the answer can contain none. */
   readonly toolList: ToolListRules | undefined
 }
 
 type Fit = (stream: Readable) => AsyncGenerator<Buffer>
 
 const waitsFrom = 64 * 1024
-// How long what is held may take to come to its end: it is in the way of what else its key sends.
+// A long list or event uses the share of its key, so it must not take longer than this to arrive.
 const heldMaxMs = 30_000
 
-/** An answer as the key may read it, piece by piece: the ids of events are sealed, lists of tools filtered; all else passes as it is. */
+/** An answer as this key may see it, piece by piece: event ids are sealed, lists of tools filtered, everything else unchanged. */
 export function fittedAnswer (contentType: string, { request, toolList }: FitOptions): Fit {
   const { gateway: { bodies }, key } = request
   const mayPass = async (bytes: number) => { await bodies.pass(key.id, bytes) }
@@ -46,7 +46,7 @@ function eventFit (request: AuthenticatedRequest, toolList: ToolListRules | unde
       for await (const chunk of paced(stream, mayPass)) {
         const passing = await events.push(chunk, async (work, bytes) => { await bodies.work(key.id, work, bytes) })
         if (events.held > waitsFrom) await room.take()
-        // Held until the client has taken it.
+        // It counts as held until the client has read it.
         yield * inParts(passing, mayPass)
         if (events.held <= waitsFrom) room.leave()
       }
@@ -75,7 +75,7 @@ function wholeFit (request: AuthenticatedRequest, toolList: ToolListRules, mayPa
   }
 }
 
-/** What a long list or event may hold, for a while; the rest of it stays in the network until there is room. */
+/** The share of its key that a long list or event uses while it arrives. Without free room, the rest waits in the network. */
 class Room {
   readonly #request: AuthenticatedRequest
   readonly #tooSlow: () => void
@@ -107,7 +107,7 @@ interface Fitting {
   readonly toolList: ToolListRules
 }
 
-// What is no JSON, or JSON that readers differ on, is not ours to refuse where it holds no list.
+// Data that is not strict JSON is passed on unchanged if it cannot contain a list of tools.
 async function fit (bodies: Bodies, { data, keyId, toolList }: Fitting): Promise<Buffer | undefined> {
   try {
     const fitting = new ToolListFit(await bodies.parse(keyId, data, toolListOutline), toolList)

@@ -21,9 +21,9 @@ import { UpstreamClient } from './upstream-client.ts'
 import { CallerTokens } from './upstream-credential.ts'
 
 export interface GatewayOptions extends GatewaySettings {
-  /** Told of each message when its request is over. */
+  /** Called for each message when its request has ended. */
   readonly observe?: ((report: CallReport) => void) | undefined
-  /** Told of each message of an authenticated key when its request is over. */
+  /** Called for each message of an authenticated key when its request has ended. */
   readonly onCall?: ((call: GatewayCall) => void) | undefined
   /** How often to look whether the policy has changed, in milliseconds. 2000. */
   readonly lookEveryMs?: number | undefined
@@ -37,10 +37,10 @@ interface GatewayParts {
   readonly tracing?: Tracing | undefined
 }
 
-// Of those only a name and a version are kept.
+// Sessions whose client name and version are remembered.
 const sessionsMax = 10_000
 
-/** What all calls through the gateway share. */
+/** What all calls through the gateway share: settings, upstreams, budgets and open calls. */
 export class Gateway {
   readonly keys: GatewayParts['keys']
   readonly presented: PresentedToken
@@ -81,7 +81,7 @@ export class Gateway {
     this.#stopListening = parts.keys.window.onDrop((drop) => { this.openCalls.drop(drop) })
   }
 
-  /** A request to an upstream, with the headers that pass the caller's trace on; a span where somebody traces. */
+  /** Runs a request to an upstream, with the headers that continue the caller's trace, in a span if tracing is on. */
   async traced<T> (upstream: string, ask: (headers: Readonly<Record<string, string>>) => Promise<T>): Promise<T> {
     const tracing = this.#tracing
     if (tracing === undefined) return await ask({})
@@ -93,17 +93,17 @@ export class Gateway {
     return new Gateway(options, parts, callerTokens)
   }
 
-  /** Ties sessions to the key that opened them. */
+  /** Binds sessions to the key that opened them. */
   get sessionSeal (): IdSeal {
     return this.#sealsOfDatabase().session
   }
 
-  /** Ties the ids of events to the key that they were sent to. */
+  /** Binds event ids to the key that they were sent to. */
   get eventSeal (): IdSeal {
     return this.#sealsOfDatabase().event
   }
 
-  /** Calls `observer` for each message when its request is over. */
+  /** Calls `observer` for each message when its request has ended. */
   onReport (observer: (report: CallReport) => void): void {
     this.#observers.push(observer)
   }
@@ -116,7 +116,7 @@ export class Gateway {
     this.#clientsOfSessions.set(session, client)
   }
 
-  /** What the client of a session said of itself when it opened it, at this replica. */
+  /** The `clientInfo` that opened a session, if it was opened at this replica. */
   clientOfSession (session: string | string[] | undefined): ClientInfo | undefined {
     return typeof session === 'string' ? this.#clientsOfSessions.get(session) : undefined
   }
@@ -139,7 +139,7 @@ export class Gateway {
     this.client.close()
   }
 
-  // The secret is the database's, so that a session opened at one replica is known at another.
+  // Derived from a secret in the database, so that every replica accepts a session that any replica opened.
   #sealsOfDatabase () {
     if (this.#seals === undefined) {
       const { rowSecret } = this.keys.window

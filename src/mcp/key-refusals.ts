@@ -3,14 +3,14 @@ import type { Generation } from './protocol/protocol.ts'
 import { McpRefusal, rpcCodes, type RpcId } from './protocol/rpc-error.ts'
 import { refusalOfVerdict, type Refusal } from '../http/refusals.ts'
 
-// For the agent behind the client, which sees only this text.
+// Many clients show their agent only this text.
 const advice: Readonly<Record<string, string>> = {
   insufficient_scope: ' tools/list shows the tools that this key may call. For the others, ask a person for a key with "Read + Write".',
   revoked: ' Ask a person to do so; trying again does not help.',
   expired: ' Ask a person to do so; trying again does not help.'
 }
 
-/** A bearer refusal (RFC 6750) with a JSON-RPC error for a body. */
+/** A bearer refusal (RFC 6750) with a JSON-RPC error as its body. */
 export function inMcp (refusal: Refusal, id: RpcId | undefined): McpRefusal {
   const { detail, code } = refusal
   const { 'www-authenticate': challenge, 'retry-after': retryAfter } = refusal.headers
@@ -19,13 +19,13 @@ export function inMcp (refusal: Refusal, id: RpcId | undefined): McpRefusal {
     code: refusal.status,
     message: detail + (advice[code] ?? ''),
     id,
-    // A client that shows its agent the error alone keeps the headers to itself.
+    // Many clients do not show the headers to their agent.
     detail: { code, ...(code === 'insufficient_scope' ? { scope: 'mcp:write' } : {}), ...(retryAfter === undefined ? {} : { retry_after_seconds: Number(retryAfter) }) },
     headers: { ...challenge === undefined ? {} : { 'www-authenticate': challenge }, ...limitsOf(refusal.headers) }
   })
 }
 
-// How long to wait, and what the limit is.
+// The headers of a rate limit.
 function limitsOf (headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(['retry-after', 'ratelimit', 'ratelimit-policy'].flatMap((name) => headers[name] === undefined ? [] : [[name, headers[name]]]))
 }
@@ -36,8 +36,8 @@ export function keyRefusal (verdict: Verdict, id: RpcId | undefined): McpRefusal
 }
 
 /**
- * JSON-RPC 2.0, -32601. What it does is not known, so that it may write; the server is not asked. 2026-07-28 answers a method that does
- * not exist with 404, which before then says that a session is over.
+ * JSON-RPC 2.0, -32601. An unknown method may write, so the upstream is not asked. With 2026-07-28 the status is 404, as for a method that
+ * does not exist; in earlier versions 404 means that the session has ended.
  */
 export function unknownMethod (verdict: Verdict, id: RpcId | undefined, generation: Generation): McpRefusal {
   const { headers } = keyRefusal(verdict, id)

@@ -15,15 +15,15 @@ export interface McpGatewayOptions extends GatewayOptions {
   readonly keys: Pick<Keys, 'verifier' | 'window' | 'tokens'>
   readonly clock?: Clock | undefined
   readonly tracing?: Tracing | undefined
-  /** Reads the token that a request presents. `Authorization` and `x-api-key`. */
+  /** Reads the token of a request. From `Authorization` and `x-api-key`. */
   readonly presented?: PresentedToken | undefined
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The scope that a tool of an upstream needs; `mcp:write` for one that is not known. */
+    /** The scope that a tool of an upstream needs; `mcp:write` for an unknown tool or upstream. */
     mcpToolScope (upstream: string, tool: string): Promise<Scope>
-    /** How each upstream does, by the newest request to it. */
+    /** The state of each upstream, by the newest request to it. */
     mcpUpstreams (): readonly UpstreamState[]
   }
 }

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Gateway } from './gateway.ts'
 
-/** Metrics of the gateway, without key, workspace and tool; the log has those. */
+/** Metrics of the gateway. No label names a key, a workspace or a tool; the log has those. */
 export function mcpMetrics (registry: Registry, gateway: Gateway): void {
   const calls = new Counter({
     name: 'navis_keys_mcp_calls_total',
@@ -40,7 +40,7 @@ interface GaugeOptions {
   readonly labelNames?: string[]
 }
 
-// It registers itself, and is asked for its value at each scrape.
+// The gauge registers itself, and its value is read at each scrape.
 function gauge (registry: Registry, options: GaugeOptions, tell: (gauge: Gauge) => void): void {
   const made: Gauge = new Gauge({ ...options, registers: [registry], collect () { tell(made) } })
 }

@@ -15,7 +15,7 @@ export const mcp: FastifyPluginAsync<{ gateway: Gateway }> = async (app, { gatew
   app.addContentTypeParser('application/json', async (request: FastifyRequest, stream: FastifyRequest['raw']) => await request.gatewayRequest.receiveBody(stream))
   app.setErrorHandler(tellRefusal)
   for (const upstream of gateway.upstreams) {
-    // Clients and people write it either way.
+    // Clients and people write the path with and without the slash.
     for (const path of [upstream.path, `${upstream.path}/`]) serve(app, { gateway, upstream, path })
   }
 }

@@ -6,8 +6,8 @@ const body = JSON.stringify({
 })
 
 /**
- * Where clients that know no other way out of a 401 or 403 try to register (RFC 7591) and to log in: claude.ai first of all. mcp-remote
- * shows its user what it gets here, in the place of the refusal that it came from.
+ * The paths at which clients try to register (RFC 7591) and to log in after a 401 or 403; claude.ai tries them first. mcp-remote shows its
+ * user this text in place of the original refusal.
  */
 export const noOAuth: FastifyPluginAsync = async (app) => {
   app.removeAllContentTypeParsers()

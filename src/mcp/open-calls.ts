@@ -1,15 +1,15 @@
 import type { Digest } from '../core/key-record.ts'
 import type { Drop } from '../core/window/trust-window.ts'
 
-/** A call under way, from just before the upstream hears of it until the last byte of its answer. */
+/** A call in progress, from immediately before it is sent to the upstream until the last byte of its answer. */
 export interface OpenCall {
   readonly digest: Digest
   readonly workspaceId: string
-  /** Ends it in this very turn: nothing more of its answer is written. */
+  /** Ends it synchronously: no more of its answer is written. */
   cut (): void
-  /** Ends it in this very turn where its answer has begun; asks first where it has not. */
+  /** Ends it synchronously if its answer has begun; checks its key first if not. */
   interrupt (): void
-  /** Asks whether its key may still do this, and cuts it if not. */
+  /** Checks its key, and cuts it if the key may no longer make this call. */
   recheck (): void
   /** Whether it lasts until the client disconnects. */
   readonly isEndless: boolean
@@ -17,7 +17,7 @@ export interface OpenCall {
   retire (): void
 }
 
-/** All calls under way, so that a revocation ends those of its key before it is acknowledged (WINDOW R12). */
+/** All calls in progress, so that a revocation ends those of its key before it is acknowledged (WINDOW R12). */
 export class OpenCalls {
   readonly #calls = new Set<OpenCall>()
   readonly #byDigest = new Map<Digest, Set<OpenCall>>()
@@ -27,7 +27,7 @@ export class OpenCalls {
     return this.#calls.size
   }
 
-  /** Answers how to take the call out again. */
+  /** Returns a function that removes the call. */
   add (call: OpenCall): () => void {
     this.#calls.add(call)
     put(this.#byDigest, call.digest, call)
@@ -43,7 +43,7 @@ export class OpenCalls {
   drop ({ target, action }: Drop): void {
     for (const call of this.#touched(target)) {
       if (action === 'revoke') call.cut()
-      // Logged when all keys of a workspace are revoked. One that was made since may be among them: its client connects again.
+      // All keys of a workspace were revoked. A key that was created since then may be among these calls: its client connects again.
       else if (target.kind === 'workspace') call.interrupt()
       else call.recheck()
     }

@@ -5,12 +5,12 @@ import { foreignOrigin } from './gateway-refusals.ts'
 const exposed = 'Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy'
 const methods = 'POST, GET, DELETE'
 
-/** Pages that are opened on this machine, such as the MCP Inspector. */
+/** Web pages that are served from this machine, such as the MCP Inspector. */
 export const originsOfThisMachine: readonly string[] = ['http://localhost:*', 'http://127.0.0.1:*', 'http://[::1]:*']
 
 /**
- * Refuses pages of origins that the operator has not named. Comparing with the Host header would not do: a page that
- * rebinds its name to this service's address sends a Host that fits.
+ * Refuses web pages of origins that the operator has not allowed. Comparing Origin with Host is not enough: after DNS rebinding the two
+ * are equal.
  */
 export class Origins {
   readonly #patterns: readonly string[]
@@ -26,7 +26,7 @@ export class Origins {
     reply.headers({ 'access-control-allow-origin': origin, 'access-control-expose-headers': exposed, vary: 'Origin' })
   }
 
-  /** Answers a browser that asks before it sends (Fetch standard, CORS preflight). */
+  /** Answers a CORS preflight (Fetch standard). */
   answerPreflight (request: FastifyRequest, reply: FastifyReply): FastifyReply {
     this.welcome(request, reply)
     const wanted = request.headers['access-control-request-headers']

@@ -1,13 +1,13 @@
 import type { Readable } from 'node:stream'
 
-/** Resolves when so many bytes may be handed on. */
+/** Resolves when so many bytes may be passed on. */
 export type MayPass = (bytes: number) => Promise<void>
 
 const partBytesMax = 64 * 1024
 
 /**
- * Reads a stream in pieces as large as have come, each when it may pass: an answer in very many small pieces, or many answers at once,
- * share the event loop with everything else.
+ * Reads a stream. Everything that has arrived is one piece, and each piece waits until it may be passed on, so that an answer in very many
+ * small pieces, or many answers at the same time, do not block the event loop.
  */
 export async function * paced (stream: Readable, mayPass: MayPass): AsyncGenerator<Buffer> {
   for (;;) {
@@ -24,7 +24,7 @@ export async function * paced (stream: Readable, mayPass: MayPass): AsyncGenerat
   }
 }
 
-/** A large piece, in parts that each may pass. */
+/** Splits a large piece into parts; each part waits until it may be passed on. */
 export async function * inParts (piece: Buffer, mayPass: MayPass): AsyncGenerator<Buffer> {
   for (let from = 0; from < piece.length; from += partBytesMax) {
     const part = piece.subarray(from, from + partBytesMax)

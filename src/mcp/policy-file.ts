@@ -12,8 +12,8 @@ interface PolicyFileOptions {
 }
 
 /**
- * The operator's policy, read anew when its file changes. A service does not start with a file that it cannot use; one that
- * turns bad later leaves the last good one in force.
+ * The operator's policy, read again when its file changes. The service does not start with an invalid file; if the file becomes invalid
+ * later, the last valid policy stays in force.
  */
 export class PolicyFile {
   readonly #options: PolicyFileOptions
@@ -23,10 +23,10 @@ export class PolicyFile {
 
   constructor (options: PolicyFileOptions) {
     this.#options = options
-    // Before it is read: a change in between is then seen as one.
+    // The version is read before the file, so that a change between the two is noticed.
     this.#seen = versionOf(options.path)
     this.#policies = this.#read()
-    // Polled by its path: configuration in a container changes by moving a symbolic link, which file events miss.
+    // Polled by path: mounted configuration changes by moving a symbolic link, which file events do not report.
     this.#looking = setInterval(() => { this.#look() }, options.lookEveryMs ?? 2000).unref()
   }
 

@@ -2,20 +2,20 @@ import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type In
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 
-/** Why an upstream failed, in a word that logs and metrics show. */
+/** Why an upstream failed, as logs and metrics show it. */
 export type UpstreamCause =
   'refused' | 'dns' | 'unreachable' | 'connect_timeout' | 'tls' | 'certificate' | // before anything was sent
   'closed' | 'timeout' | 'malformed' | // afterwards
   'status' | 'redirect' | 'credential' | 'not_mcp' | 'too_large' // what it answered
 
-/** An upstream gave no answer that can be used. */
+/** An upstream gave no usable answer. */
 export class UpstreamFailure extends Error {
   override readonly name = 'UpstreamFailure'
-  /** Named so, because `cause` is the error's own. */
+  /** Not `cause`, which is a property of every Error. */
   readonly reason: UpstreamCause
-  /** Whether a byte of the request may have reached it. False: it certainly did nothing. */
+  /** Whether a byte of the request may have reached the upstream. False: it certainly did nothing. */
   readonly wasSent: boolean
-  /** What Node, OpenSSL or the HTTP parser calls it. */
+  /** The code of Node, OpenSSL or the HTTP parser. */
   readonly code: string | undefined
 
   constructor (reason: UpstreamCause, { wasSent, cause }: { wasSent: boolean, cause?: unknown }) {
@@ -34,7 +34,7 @@ export interface UpstreamRequest {
   readonly body: Buffer | undefined
   /** Cancels it, before and after the answer has begun. */
   readonly signal: AbortSignal
-  /** Called when the body has left this process, and whoever holds it may let go. */
+  /** Called when the body has left this process and need not be kept. */
   readonly onSent: () => void
 }
 
@@ -50,13 +50,13 @@ interface UpstreamClientOptions {
 }
 
 const connectTimeoutMs = 5000
-// Below the shortest time after which servers close a connection that is not used (2 s seen): a request that meets such an end on
-// its way is lost, and nobody can tell whether it was carried out.
+// Servers close idle connections after 2 s or later. Close them earlier: if a server closes a connection while a request is sent, it is
+// not known whether the request was carried out.
 const idleMs = 1000
 
 /**
- * Sends requests to upstreams, each once: none is repeated, since none can be proven not to have been carried out. Certificates are
- * checked; redirects are handed back, not followed; nothing limits the time between two pieces of an answer.
+ * Sends requests to upstreams, each exactly once: a failed request may have been carried out, so none is repeated. Certificates are checked,
+ * redirects are returned and not followed, and there is no limit for the time between two pieces of an answer.
  */
 export class UpstreamClient {
   readonly #answerTimeoutMs: number
@@ -112,7 +112,7 @@ interface WatchOptions {
   readonly answerTimeoutMs: number
 }
 
-// What is written before the connection stands, and for TLS before the other side has shown who it is, waits in this process.
+// Until the connection is established (for TLS: until the certificate is accepted) all written bytes stay in this process.
 function watch (request: ClientRequest, { isHttps, answerTimeoutMs }: WatchOptions) {
   let wasSent = false
   let timedOut: UpstreamCause | undefined

@@ -19,8 +19,8 @@ const issuer = 'navis-keys'
 const block = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]+?-----END [A-Z ]*PRIVATE KEY-----/g
 
 /**
- * Signs who calls, for upstreams that check: ES256, one minute, `aud` the upstream's URL, `sub` the key's id. Revocation does
- * not rest on it: the gateway checks the key before each call and each piece of an answer.
+ * Signs the identity of the caller for upstreams that verify it: ES256, valid for one minute, `aud` the upstream's URL, `sub` the key's id.
+ * Revocation does not depend on its lifetime: the gateway checks the key before each call and each piece of an answer.
  */
 export class CallerTokens {
   readonly #signing: SigningKey
@@ -33,7 +33,7 @@ export class CallerTokens {
     this.jwks = { keys }
   }
 
-  /** `pem` holds P-256 private keys: the first signs, all are published, so that keys can be changed without a gap. */
+  /** `pem` holds P-256 private keys. The first one signs; all are published, so that keys can be replaced without a gap. */
   static async open (pem: string): Promise<CallerTokens> {
     const keys = (pem.match(block) ?? []).map((text) => createPrivateKey(text))
     const published = await Promise.all(keys.map(publicJwk))

@@ -5,12 +5,12 @@ import type { UpstreamAnswer } from './upstream-client.ts'
 
 type Headers = Record<string, string>
 
-// What a client may say to an upstream, beside what the gateway says itself. A list of what passes, not of what does not:
-// tokens, cookies, forged x-navis-*, method overrides and whatever is invented next stay here.
+// The headers of a client that are passed on to an upstream. All others are dropped: tokens, cookies, forged x-navis-*, method overrides,
+// and headers that do not exist yet.
 const passedUp = ['accept', 'accept-language', 'user-agent', 'traceparent', 'tracestate', 'baggage']
 const passedDown = ['content-encoding', 'mcp-protocol-version', 'retry-after', 'x-accel-buffering']
 
-/** The headers for the upstream that come from the client. */
+/** The client's headers for the upstream. */
 export function passableHeaders (headers: IncomingHttpHeaders): Headers {
   const passed: Headers = { accept: 'application/json, text/event-stream' }
   for (const [name, value] of Object.entries(headers)) {
@@ -19,7 +19,7 @@ export function passableHeaders (headers: IncomingHttpHeaders): Headers {
   return passed
 }
 
-/** Who calls. */
+/** The headers that identify the caller. */
 export function identityHeaders (key: KeyRecord): Headers {
   return {
     'x-navis-key-id': key.id,
@@ -29,7 +29,7 @@ export function identityHeaders (key: KeyRecord): Headers {
   }
 }
 
-/** The headers of an upstream's answer that a client may see. Every answer is for one key alone. */
+/** The headers of an upstream's answer that a client may see. No cache may share an answer between keys. */
 export function answerHeaders (headers: IncomingHttpHeaders): Headers {
   const passed: Headers = { 'cache-control': 'no-store, no-transform' }
   for (const name of passedDown) {
@@ -39,7 +39,7 @@ export function answerHeaders (headers: IncomingHttpHeaders): Headers {
   return passed
 }
 
-/** The media type of an answer, in lower case; empty where it names none. */
+/** The media type of an answer, in lower case; empty if it has none. */
 export function typeOf ({ headers }: UpstreamAnswer): string {
   return headers['content-type']?.toLowerCase() ?? ''
 }
@@ -47,7 +47,7 @@ export function typeOf ({ headers }: UpstreamAnswer): string {
 const toldBytesMax = 2048
 const toldLengthMax = 500
 
-/** What a refusal of an upstream says in words, in one line and without tokens; empty where it says nothing that can be shown. */
+/** The text of an upstream's refusal, in one line; empty if there is none, or if it contains a token. */
 export async function told (answer: UpstreamAnswer, tokens: { foundIn (text: string): boolean }): Promise<string> {
   if (!/^(text\/plain|application\/[a-z.+-]*json)\s*(;|$)/.test(typeOf(answer)) || answer.headers['content-encoding'] !== undefined) return ''
   const pieces: Buffer[] = []

@@ -1,12 +1,12 @@
 const keptBytesMax = 64 * 1024
 const copiedByHandMax = 48
 
-/** Bytes that come piece by piece, in one buffer that doubles: a million small pieces cost no more than a large one, in time and in memory. */
+/** Collects bytes in one buffer that doubles, so that a million small pieces cost no more time and memory than one large piece. */
 export class Bytes {
   #bytes: Buffer
   length = 0
 
-  /** `capacity`: where it is known how many come. */
+  /** `capacity`: the number of bytes, if it is known. */
   constructor (capacity = 0) {
     this.#bytes = Buffer.allocUnsafeSlow(capacity)
   }
@@ -28,12 +28,12 @@ export class Bytes {
     this.#bytes = larger
   }
 
-  /** Until the next change. */
+  /** The bytes so far; valid until the next change. */
   view (): Buffer {
     return this.#bytes.subarray(0, this.length)
   }
 
-  /** All of it; nothing is left. */
+  /** Returns all bytes and empties the collection. */
   take (): Buffer {
     const all = this.view()
     this.#bytes = none

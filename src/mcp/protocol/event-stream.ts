@@ -1,14 +1,14 @@
 import { Bytes } from './bytes.ts'
 
-/** An event is longer than there is room for, or takes longer than it may. */
+/** An event is too long, or takes too long to arrive. */
 export class EventTooLong extends Error {
   override readonly name = 'EventTooLong'
 }
 
 interface EventStreamOptions {
-  /** What becomes of an event's id. */
+  /** Returns the new id of an event. */
   readonly rewriteId: (id: string) => string
-  /** What becomes of an event's `data`; `undefined`: it stays as it came. Left out: data passes without waiting for its event's end. */
+  /** Returns the new `data` of an event; `undefined`: unchanged. Without this function, data passes before its event is complete. */
   readonly rewriteData?: ((data: Buffer) => Promise<Buffer | undefined>) | undefined
   /** The longest event whose data is rewritten, in bytes; a longer one throws `EventTooLong`. */
   readonly eventBytesMax: number
@@ -22,20 +22,20 @@ const newline = Buffer.from('\n')
 const dataField = Buffer.from('data: ')
 const endOfEvent = Buffer.from('\n\n')
 const idBytesMax = 8192
-// An id costs an HMAC, an event a promise: as much as reading so many bytes.
+// An id costs an HMAC and an event a promise: about as much as reading this many bytes.
 const rewriteCostBytes = 1024
 
 /**
- * Rewrites server-sent events (WHATWG HTML, 9.2) as they pass, whatever pieces they come in. Each byte is looked at once, so that
- * an event that never ends, or comes a byte at a time, costs no more than any other. It stops wherever it is told to.
+ * Rewrites a stream of server-sent events (WHATWG HTML, 9.2) that arrives in pieces of any size. Each byte is read once, so that an event that
+ * never ends, or arrives byte by byte, costs no more than any other. The work can be interrupted after any line.
  */
 export class EventStream {
   readonly #options: EventStreamOptions
   readonly #rewritesData: boolean
   readonly #out = new Bytes()
-  /** The line that is not complete yet, where it has to be held. */
+  /** The incomplete line, if it must be held. */
   readonly #line = new Bytes()
-  /** The event that is not complete yet, and its data, where data is rewritten. */
+  /** The incomplete event and its data, if data is rewritten. */
   readonly #event = new Bytes()
   readonly #others = new Bytes()
   readonly #data = new Bytes()
@@ -44,7 +44,7 @@ export class EventStream {
   #hasData = false
   #passesLine = false
   #afterCr = false
-  /** The data of an event that is complete and waits to be rewritten, and the byte that ended it. */
+  /** The data of a complete event that must be rewritten, and the last byte of that event. */
   #complete: { readonly data: Buffer, readonly end: number } | undefined
 
   constructor (options: EventStreamOptions) {
@@ -52,12 +52,12 @@ export class EventStream {
     this.#rewritesData = options.rewriteData !== undefined
   }
 
-  /** The bytes of an event that is not complete yet. */
+  /** The bytes of the incomplete event. */
   get held (): number {
     return this.#event.length + this.#line.length
   }
 
-  /** What may pass on now that `chunk` has come. `run` does the work of `advance`, at once unless it is handed in. */
+  /** Returns what can be passed on after `chunk`. `run` schedules the calls of `advance`; by default all at once. */
   async push (chunk: Buffer, run: (work: EventStream, bytes: number) => Promise<void> = atOnce): Promise<Buffer> {
     this.#chunk = chunk
     this.#at = 0
@@ -68,7 +68,7 @@ export class EventStream {
     return this.#out.take()
   }
 
-  /** Reads about `bytesMax` further. Answers whether the chunk was read to its end, or an event has to be rewritten first. */
+  /** Reads about `bytesMax` more. Returns true at the end of the chunk, or when an event must be rewritten first. */
   advance (bytesMax: number): boolean {
     const chunk = this.#chunk
     let stop = Math.min(this.#at + bytesMax, chunk.length)
@@ -83,10 +83,10 @@ export class EventStream {
     return this.#at === chunk.length || this.#complete !== undefined
   }
 
-  /** A line's end has come. Answers whether that was dear. */
+  /** Handles the end of a line. Returns whether that was expensive. */
   #endLine (from: number, end: number): boolean {
     const chunk = this.#chunk
-    // The second half of a line's end whose line is complete already.
+    // The LF of a CRLF whose line is already complete.
     const isSecond = from === end && this.#afterCr && chunk[end] === lf
     this.#afterCr = chunk[end] === cr
     if (isSecond) {
@@ -114,7 +114,7 @@ export class EventStream {
     return false
   }
 
-  // Where data is rewritten, an event waits for its end.
+  // If data is rewritten, an event is held until it is complete.
   #pass (bytes: Buffer, from: number, to: number): void {
     if (!this.#rewritesData || (to - from === 1 && this.#event.length === 0)) {
       this.#out.append(bytes, from, to)
@@ -164,7 +164,7 @@ export class EventStream {
     this.#event.clear()
   }
 
-  // An id may hold anything but a line's end; one with a NUL is none (the standard ignores it), and neither is an empty one.
+  // An id may contain anything but a line end. The standard ignores an id with a NUL, and an empty one needs no seal.
   #idLine (bytes: Buffer, from: number, end: number): boolean {
     const id = bytes.toString('utf8', startOfValue(bytes, from, end), end)
     if (id === '' || id.includes('\0')) {
@@ -178,7 +178,7 @@ export class EventStream {
     return true
   }
 
-  // Of a line whose end has not come: enough is held to know whether it is an id.
+  // An incomplete line is held only until it is known that it is not an id.
   #keepPart (from: number, end: number): void {
     if (from < end) this.#afterCr = false
     if (this.#passesLine) {
@@ -199,7 +199,7 @@ export class EventStream {
 const carriageReturn = Buffer.from('\r')
 
 async function atOnce (work: EventStream, bytes: number): Promise<void> {
-  // A dear line ends a step early.
+  // An expensive line ends a step early.
   while (!work.advance(bytes));
 }
 
@@ -212,7 +212,7 @@ function isData (bytes: Buffer, from: number, end: number): boolean {
   return isName && (end === from + 4 || (end > from + 4 && bytes[from + 4] === colon))
 }
 
-/** Of a line that is `id` or `data`: behind its colon and one space. */
+/** Where the value of an `id` or `data` line begins: after the colon and one space. */
 function startOfValue (bytes: Buffer, from: number, end: number): number {
   let at = from
   while (at < end && bytes[at] !== colon) at++

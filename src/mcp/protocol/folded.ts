@@ -1,7 +1,7 @@
 const plain = /^[\x20-\x7e]*$/
 
 /**
- * A name as the most liberal reader takes it: Go's folds U+017F to "s" and U+212A to "k", others pass over underscores, hyphens and
+ * The form of a name that the most tolerant parsers compare: Go folds U+017F to "s" and U+212A to "k", others ignore underscores, hyphens and
  * spaces.
  */
 export function folded (name: string): string {

@@ -3,12 +3,12 @@ import { decodeMcpName } from './mcp-name.ts'
 import { methodScope } from './methods.ts'
 import { generationOf, type HeaderSource } from './protocol.ts'
 
-/** What the mirroring headers of a call say of the scope that it needs; a tool's name where that decides. */
+/** The scope that the mirroring headers of a call ask for, or the name of the tool that decides it. */
 export type HeaderClaim = { readonly scope: Scope } | { readonly tool: string }
 
 /**
- * Reads `Mcp-Method` and `Mcp-Name` in the place of a body that is not there. Only a server of 2026-07-28 holds the one
- * against the other, so headers of any other version, or of none, claim nothing but the most.
+ * Decides by `Mcp-Method` and `Mcp-Name` where the body cannot be seen. Only a server of 2026-07-28 compares them with the body, so with
+ * headers of any other version, or of none, the call needs `mcp:write`.
  */
 export function claimOfHeaders (headers: HeaderSource): HeaderClaim {
   const { 'mcp-protocol-version': version, 'mcp-method': method, 'mcp-name': name } = headers

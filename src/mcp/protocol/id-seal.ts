@@ -1,15 +1,15 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
 interface SealOptions {
-  /** Shared by all replicas, known to nobody else. */
+  /** The same at all replicas, and known only to them. */
   readonly secret: Uint8Array
 }
 
 const macLength = 22
 
 /**
- * Ties an id of an upstream's to the key that it was given to: clients get `<id>.<mac>`, upstreams `<id>`. Whoever learns of another
- * key's session can neither listen in it, nor end it, nor answer its questions; an event id of another key resumes nothing.
+ * Binds an id that an upstream issued to the key that received it: clients see `<id>.<mac>`, upstreams `<id>`. A caller who knows the session
+ * of another key cannot listen in it, end it or answer its questions, and cannot resume a stream with an event id of another key.
  */
 export class IdSeal {
   readonly #secret: Uint8Array
@@ -18,7 +18,7 @@ export class IdSeal {
     this.#secret = secret
   }
 
-  /** With a secret made from one that is there for something else: no use of either tells anything about the other. */
+  /** Derives a separate secret for each purpose, so that no use of one reveals anything about another. */
   static derived (secret: Uint8Array, purpose: 'session' | 'event'): IdSeal {
     return new IdSeal({ secret: createHmac('sha256', secret).update(`mcp ${purpose} seal`).digest() })
   }
@@ -27,7 +27,7 @@ export class IdSeal {
     return `${id}.${this.#mac(id, upstream, keyId)}`
   }
 
-  /** The upstream's id, or `undefined` where it was not given to this key here. */
+  /** The upstream's id; `undefined` if it was not issued to this key. */
   open (sealed: string, upstream: string, keyId: string): string | undefined {
     const dot = sealed.length - macLength - 1
     if (dot < 1 || sealed[dot] !== '.') return undefined
@@ -37,7 +37,7 @@ export class IdSeal {
     return timingSafeEqual(presented, right) ? id : undefined
   }
 
-  // Sixteen bytes: forging one means guessing online, a request at a time.
+  // 16 bytes: a forger must guess online, with one request for each guess.
   #mac (id: string, upstream: string, keyId: string): string {
     return createHmac('sha256', this.#secret).update(JSON.stringify([upstream, keyId, id])).digest().subarray(0, 16).toString('base64url')
   }

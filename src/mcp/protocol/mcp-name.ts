@@ -1,11 +1,11 @@
 /*
- * `Mcp-Name: get_weather`              as it is, where that is safe in a header
+ * `Mcp-Name: get_weather`              the name itself, if it is safe in a header
  * `Mcp-Name: =?base64?Z2V0…?=`         Base64 of UTF-8 otherwise (MCP 2026-07-28, "Value Encoding")
  */
 const encoded = /^=\?base64\?(.*)\?=$/s
 const safe = /^[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?$/
 
-/** What an `Mcp-Name` header says, or `undefined` where it says nothing that everybody would read alike. */
+/** The name in an `Mcp-Name` header; `undefined` if parsers could read it differently. */
 export function decodeMcpName (header: string): string | undefined {
   const base64 = encoded.exec(header)?.[1]
   if (base64 === undefined) return safe.test(header) ? header : undefined

@@ -3,7 +3,7 @@ import { nameMemberOf } from './methods.ts'
 import { invalidRequest, McpRefusal, rpcCodes, type RpcId } from './rpc-error.ts'
 import { isJsonArray, isJsonObject, type Json, type JsonObject, type JsonText, type ReaderOptions } from './strict-json.ts'
 
-/** One JSON-RPC message from a client, as the upstream will read it too. */
+/** One JSON-RPC message from a client, as the upstream reads it too. */
 export type Message =
   | { readonly kind: 'request', readonly id: RpcId, readonly method: string, readonly name: string | undefined, readonly version: string | undefined }
   | { readonly kind: 'notification', readonly method: string, readonly name: string | undefined, readonly version: string | undefined }
@@ -18,7 +18,7 @@ export interface ClientInfo {
 export interface MessageBody {
   readonly messages: readonly Message[]
   readonly batch: boolean
-  /** What goes upstream: written anew from what was read, never the bytes that came. */
+  /** The bytes for the upstream: serialized again from what was parsed, never the bytes that were received. */
   readonly bytes: Buffer
   /** From `initialize`, or from the `_meta` of 2026-07-28. */
   readonly clientInfo: ClientInfo | undefined
@@ -26,7 +26,7 @@ export interface MessageBody {
 
 const batchMax = 100
 const idLengthMax = 1024
-// Each name is compared with the one that counts, however somebody may have spelt it.
+// Each name is compared with the one that decides, in any spelling.
 const paramsMax = 100
 const paramNameLengthMax = 1024
 const versionMember = 'io.modelcontextprotocol/protocolVersion'
@@ -38,8 +38,8 @@ const calls: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'method', 'params']
 const answers: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'result', 'error'])
 
 /**
- * What is kept of a body: a batch, the members of its messages, their params, and what is read of those. Of the rest only the names are
- * compared, while their object is open.
+ * The values of a body that are kept: the batch, the members of its messages, their params, and the members of those that are read. For all
+ * other values only the names are compared, to find duplicates.
  */
 export const messageOutline: ReaderOptions = {
   keeps: (kind, depth, name) => kind === 'array' ? depth === 1 : name === undefined ? depth <= 2 : keptObjects.has(name) && depth <= 5,
@@ -70,7 +70,7 @@ function readMessage (message: Json): Message {
   return message.has('method') ? readCall(message, id) : readAnswer(message, id)
 }
 
-// Many parsers find members whatever their case; here a member is known in exactly its own letters or refuses the message.
+// Many parsers ignore the case of member names. Here a member has exactly its own spelling, or the message is refused.
 function allowOnly (known: ReadonlySet<string>, message: JsonObject, id: RpcId | undefined): void {
   for (const name of message.keys()) {
     if (!known.has(name)) throw invalidRequest(`A message of this kind may have only the members ${[...known].join(', ')}.`, id)

@@ -1,9 +1,9 @@
 import type { Scope } from '../../core/scopes.ts'
 
 /**
- * What clients send in any revision from 2024-11-05 to 2026-07-28 that reads, or only keeps the connection going.
- * A method that is not here, in exactly these letters, is taken to write: extensions, `tasks/cancel`, `tasks/update`
- * and whatever a later revision brings.
+ * The methods of clients, in any revision from 2024-11-05 to 2026-07-28, that only read or only maintain the connection.
+ * Any method that is not in this list, with exactly this spelling, counts as a write: extensions, `tasks/cancel`, `tasks/update`
+ * and methods of later revisions.
  */
 const readingMethods: ReadonlySet<string> = new Set([
   'initialize',
@@ -31,7 +31,7 @@ const readingMethods: ReadonlySet<string> = new Set([
 
 const otherKnownMethods: ReadonlySet<string> = new Set(['tools/call', 'tasks/cancel', 'tasks/update'])
 
-/** Where a method's `params` hold what `Mcp-Name` repeats (2026-07-28, streamable HTTP; the tasks from SEP-2663). */
+/** The member of a method's `params` that `Mcp-Name` mirrors (2026-07-28, streamable HTTP; tasks: SEP-2663). */
 const nameMembers: ReadonlyMap<string, string> = new Map([
   ['tools/call', 'name'],
   ['prompts/get', 'name'],
@@ -41,7 +41,7 @@ const nameMembers: ReadonlyMap<string, string> = new Map([
   ['tasks/cancel', 'taskId']
 ])
 
-/** The scope of every method but `tools/call`, which its tool decides. */
+/** The scope of every method except `tools/call`, whose scope its tool decides. */
 export function methodScope (method: string): Scope {
   return readingMethods.has(method) ? 'mcp:read' : 'mcp:write'
 }
@@ -54,7 +54,7 @@ export function isKnownMethod (method: string): boolean {
   return readingMethods.has(method) || otherKnownMethods.has(method)
 }
 
-/** The method for logs and metrics, which must not hold what a stranger made up. */
+/** The method for logs and metrics, which must not contain text that a caller can choose. */
 export function knownMethod (method: string): string {
   return isKnownMethod(method) ? method : 'other'
 }

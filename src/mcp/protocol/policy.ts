@@ -2,11 +2,11 @@ import { isScope, type Scope } from '../../core/scopes.ts'
 import { folded } from './folded.ts'
 import { isJsonObject, JsonRefused, readStrictJson, type Json, type JsonObject } from './strict-json.ts'
 
-/** What the operator says of one upstream's tools. */
+/** The operator's policy for the tools of one upstream. */
 export interface UpstreamPolicy {
   /** Whether `annotations.readOnlyHint === true` in this upstream's own `tools/list` makes a tool readable. */
   readonly trustReadOnlyHints: boolean
-  /** The scope that the file gives a tool, or `undefined` where it says nothing of it. */
+  /** The scope that the file gives a tool; `undefined` if it has no entry for it. */
   scopeOf (tool: string): Scope | undefined
 }
 
@@ -17,10 +17,10 @@ export class PolicyRefused extends Error {
   override readonly name = 'PolicyRefused'
 }
 
-// A longer name than this is no tool's: it writes.
+// A longer name cannot be the name of a tool, and counts as a write.
 const nameLengthMax = 1024
-// What a pattern may match: the names that MCP recommends. Whatever else a name holds (controls, spaces, dots that climb)
-// an upstream may read as another tool's name, so only an exact entry can make it readable.
+// A pattern matches only the characters that MCP recommends for names. An upstream may read a name with other characters (controls, spaces,
+// slashes) as the name of another tool, so only an exact entry can make such a name read-only.
 const nameRun = '[A-Za-z0-9_.-]*'
 const entry = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
 
@@ -28,7 +28,7 @@ export const silentPolicy: UpstreamPolicy = { trustReadOnlyHints: false, scopeOf
 
 /**
  * Reads `{"upstreams": {"<name>": {"trust_read_only_hints": false, "tools": {"get_*": "mcp:read"}}}}`.
- * `upstreams` are the names that are configured: a policy for another is a typing error.
+ * `upstreams` are the configured names: a policy for any other name is a typing error.
  */
 export function readPolicies (bytes: Uint8Array, upstreams: readonly string[]): Policies {
   const file = objectAt('', parse(bytes), ['upstreams'])
@@ -67,18 +67,18 @@ function readUpstream (place: string, value: Json): UpstreamPolicy {
   }
   return {
     trustReadOnlyHints: trust,
-    // What a liberal upstream takes for a tool that writes does not read by a pattern. Folding a very long name would take long.
+    // A tolerant upstream may take this name for a tool with an exact `mcp:write`: then no pattern makes it read-only. Folding a very long name would take long.
     scopeOf: (tool) => exact.get(tool) ?? (tool.length > nameLengthMax || writing.has(folded(tool)) ? 'mcp:write' : strictest(patterns, tool))
   }
 }
 
-// The order of a JSON object's members is nobody's promise, so it decides nothing: among patterns the stricter scope wins.
+// The members of a JSON object have no order: of several matching patterns, the stricter scope applies.
 function strictest (patterns: readonly (readonly [RegExp, Scope])[], tool: string): Scope | undefined {
   const scopes = patterns.filter(([pattern]) => pattern.test(tool)).map(([, scope]) => scope)
   return scopes.includes('mcp:write') ? 'mcp:write' : scopes[0]
 }
 
-// A pattern that writes fits in any case: an upstream may fold it.
+// A pattern for `mcp:write` ignores the case: an upstream may ignore it too.
 function patternOf (pattern: string, scope: Scope): RegExp {
   const parts = pattern.split(/\*+/).map((part) => part.replaceAll(/[^A-Za-z0-9_]/g, '\\$&'))
   return new RegExp(`^(?=.{1,128}$)${parts.join(nameRun)}$`, scope === 'mcp:write' ? 'i' : '')

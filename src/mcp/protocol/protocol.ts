@@ -2,7 +2,7 @@ import { decodeMcpName, encodeMcpName } from './mcp-name.ts'
 import type { Message, MessageBody } from './message.ts'
 import { headerMismatch, invalidRequest, McpRefusal, rpcCodes, type RpcId } from './rpc-error.ts'
 
-/** `modern` is stateless, one message a POST, mirrored in headers; `legacy` has `initialize`, sessions and GET streams. */
+/** `modern` is stateless: one message for each POST, mirrored in headers. `legacy` has `initialize`, sessions and GET streams. */
 export type Generation = 'modern' | 'legacy'
 
 export type HeaderSource = Readonly<Record<string, string | string[] | undefined>>
@@ -13,7 +13,7 @@ const legacyVersions = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05', 
 export const supported: readonly string[] = [...modernVersions, ...legacyVersions]
 const batchVersion = '2025-03-26'
 
-/** The header as it came, or the version that a client speaks that sends none (2025-06-18, "Protocol Version Header"). */
+/** The header of the client, or the version that a missing header means (2025-06-18, "Protocol Version Header"). */
 export function protocolVersion (headers: HeaderSource, id?: RpcId): string {
   const version = headers['mcp-protocol-version'] ?? batchVersion
   if (typeof version === 'string' && supported.includes(version)) return version
@@ -24,7 +24,7 @@ export function isKnownVersion (headers: HeaderSource): boolean {
   return supported.includes(String(headers['mcp-protocol-version'] ?? batchVersion))
 }
 
-/** `spoken` is what the upstream speaks; of that, the client can have what the gateway knows too. */
+/** `spoken` are the versions of the upstream. The refusal offers those that the gateway supports too. */
 export function unsupportedVersion (headers: HeaderSource, id: RpcId | undefined, spoken: readonly string[]): McpRefusal {
   const version = headers['mcp-protocol-version']
   const offered = supported.filter((known) => spoken.includes(known))
@@ -42,8 +42,8 @@ export function generationOf (version: string): Generation {
 }
 
 /**
- * The headers that mirror the body, for the upstream: written from the body, once what the client sent is found to say
- * the same. An upstream, or a proxy before it, may act on either, so a disagreement goes no further.
+ * The headers that mirror the body, for the upstream. They are written from the body, after the client's headers were found to agree with it:
+ * an upstream, or a proxy in front of it, may act on either, so a disagreement is refused.
  */
 export function mirroredHeaders (body: MessageBody, headers: HeaderSource): Record<string, string> {
   const only = body.batch ? undefined : body.messages[0]

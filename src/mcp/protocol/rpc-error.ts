@@ -1,4 +1,4 @@
-/** JSON-RPC 2.0, and MCP 2026-07-28 "Error Codes": a code of our own lies outside the range that JSON-RPC reserves. */
+/** JSON-RPC 2.0, and MCP 2026-07-28 "Error Codes": our own codes lie outside the range that JSON-RPC reserves. */
 export const rpcCodes = {
   parse: -32700,
   invalidRequest: -32600,
@@ -13,14 +13,14 @@ export type RpcId = string | number
 interface McpRefusalOptions {
   readonly status: number
   readonly code: number
-  /** For the agent that reads it: why, and what to do. Never holds what was sent. */
+  /** Tells the agent the reason and what to do. Never contains anything that was sent. */
   readonly message: string
   readonly id?: RpcId | undefined
   readonly detail?: Readonly<Record<string, unknown>>
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** A call that goes no further: an HTTP status and a JSON-RPC error. */
+/** A call that is not passed on: an HTTP status and a JSON-RPC error. */
 export class McpRefusal extends Error {
   override readonly name = 'McpRefusal'
   readonly status: number
@@ -39,7 +39,7 @@ export class McpRefusal extends Error {
   }
 }
 
-/** The body of a refusal. Without an `id` where none is known, as the transport's "error response that has no id". */
+/** The body of a refusal. It has no `id` if none is known: the transport's "error response that has no id". */
 export function rpcErrorBody ({ code, message, id, detail }: Pick<McpRefusal, 'code' | 'message' | 'id' | 'detail'>): object {
   return {
     jsonrpc: '2.0',

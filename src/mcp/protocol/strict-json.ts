@@ -1,25 +1,25 @@
 import { isUtf8 } from 'node:buffer'
 
-/** A JSON value as it was read: objects are `Map`s, so that no member name can mean anything to the language. */
+/** A parsed JSON value. Objects are `Map`s, so that no member name has a meaning in JavaScript. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject | Checked
 export type JsonObject = ReadonlyMap<string, Json>
 
-/** Stands for a value that was checked and not kept: nothing needs it, and a hostile one would fill the memory. */
+/** A value that was checked but not kept: nothing needs it, and a hostile one would fill the memory. */
 export const checked: unique symbol = Symbol('checked')
 export type Checked = typeof checked
 
 export interface JsonText {
   readonly value: Json
-  /** Says the same again in the one way that there is to say it; numbers as they were written. */
+  /** The value in its canonical form; numbers as they were written. */
   readonly bytes: Buffer
 }
 
-/** The text is no JSON that every parser reads the same way. The message tells what to do and repeats nothing of the text. */
+/** The text is not JSON that every parser reads in the same way. The message tells what to do and contains nothing of the text. */
 export class JsonRefused extends Error {
   override readonly name = 'JsonRefused'
 }
 
-/** Where a value of a kept container stands in the bytes that were written. */
+/** The position of a value of a kept container in the bytes that were written. */
 export interface Place {
   /** The member's name; `undefined` in an array. */
   readonly name: string | undefined
@@ -29,9 +29,9 @@ export interface Place {
 }
 
 export interface ReaderOptions {
-  /** Whether the values in a container are wanted. Depth 1 is the outermost; `name` is that of the member it stands in. */
+  /** Whether the values of a container are kept. Depth 1 is the outermost; `name` is the name of the member that contains it. */
   readonly keeps: (kind: 'object' | 'array', depth: number, name: string | undefined) => boolean
-  /** Which members of a kept object are wanted, by the name of the member that the object stands in; all where this is left out. */
+  /** Which members of a kept object are kept, by the name of the member that contains the object. All by default. */
   readonly wants?: (container: string | undefined, name: string) => boolean
   /** Whether `places` is kept. */
   readonly placed?: boolean
@@ -51,26 +51,26 @@ interface Frame {
   readonly isObject: boolean
   readonly start: number
   readonly kept: Container | undefined
-  /** The name of the member that it stands in. */
+  /** The name of the member that contains it. */
   readonly container: string | undefined
-  /** The name of the member whose value comes next, and whether that is kept. */
+  /** The name of the member whose value comes next, and whether that value is kept. */
   name: string
   isWanted: boolean
   names: number
-  /** The names whose values are not kept: the first, and a set from the second on. */
+  /** The names whose values are not kept: the first, and a set for all further ones. */
   first: string | undefined
   others: Set<string> | undefined
 }
 
 const depthMax = 100
 const numberLengthMax = 128
-// Bounds what the names of open objects occupy, about 100 bytes each; those of closed ones are forgotten.
+// Limits the memory for the names of open objects, about 100 bytes each. The names of closed objects are dropped.
 const openNamesMax = 16_384
 const itemsKeptMax = 10_000
 const stringKeptMax = 65_536
 const control = /\p{Cc}/u
 
-// What may come next.
+// What the next byte may begin.
 const valueNext = 0
 const valueOrEnd = 1
 const nameNext = 2
@@ -88,9 +88,9 @@ const comma = 0x2c
 const everything: ReaderOptions = { keeps: () => true }
 
 /**
- * Reads I-JSON (RFC 7493) from UTF-8 and nothing looser. Parsers differ on doubled members (first or last wins),
- * byte order marks, lone surrogates and trailing text, and whoever judges one reading and sends on the bytes lets the
- * sender choose another for the reader behind. Here the bytes to send on come out of the reading that is judged.
+ * Reads I-JSON (RFC 7493) in UTF-8, and refuses everything else. Parsers differ on duplicate members (first or last wins), byte order marks,
+ * lone surrogates and trailing text. If a gateway judged its own reading and passed the original bytes on, a sender could make the upstream
+ * read something else. Here the bytes that are passed on are produced by the reading that was judged.
  */
 export function readStrictJson (bytes: Uint8Array, options?: ReaderOptions): JsonText {
   const reader = new StrictJsonReader(bytes, options)
@@ -99,15 +99,15 @@ export function readStrictJson (bytes: Uint8Array, options?: ReaderOptions): Jso
 }
 
 /**
- * The same reading in slices, so that the event loop is never held by a long text: one pass over the bytes, in memory of a few
- * times the text's size whatever it holds. `JSON.parse` cannot stop half way, and holds the loop for up to 200 ms for a MiB of `{}`.
+ * The same reading in slices, so that a long text never blocks the event loop. It is one pass over the bytes, in memory of a few times the size
+ * of the text, whatever it contains. `JSON.parse` cannot be interrupted, and blocks the loop for up to 200 ms for a MiB of `{}`.
  */
 export class StrictJsonReader {
   readonly #bytes: Uint8Array
   readonly #out: Buffer
   readonly #options: ReaderOptions
   readonly #around: Frame[] = []
-  /** The container that is open; those around it stand in `#around`. */
+  /** The innermost open container; the containers around it are in `#around`. */
   #frame: Frame | undefined
   #at = 0
   #written = 0
@@ -115,23 +115,23 @@ export class StrictJsonReader {
   #stringStart = 0
   #openNames = 0
   #value: Json = checked
-  /** The values of kept containers by where they were written; empty unless asked for. */
+  /** The positions of the values of kept containers; empty unless `placed`. */
   readonly places = new Map<Json, Place[]>()
 
   constructor (bytes: Uint8Array, options: ReaderOptions = everything) {
     if (!isUtf8(bytes)) throw new JsonRefused('The body is not UTF-8. Send JSON in UTF-8.')
     this.#bytes = bytes
-    // The one way to say it is never longer than another.
+    // The canonical form is never longer than the text.
     this.#out = Buffer.allocUnsafe(bytes.length)
     this.#options = options
   }
 
-  /** What was read, once `advance` has returned true. */
+  /** The result, after `advance` has returned true. */
   get result (): JsonText {
     return { value: this.#value, bytes: this.#out.subarray(0, this.#written) }
   }
 
-  /** Reads about `bytesMax` further. Answers whether the text was read to its end; throws `JsonRefused` where it is refused. */
+  /** Reads about `bytesMax` more. Returns whether the text was read to its end; throws `JsonRefused` if it is refused. */
   advance (bytesMax: number): boolean {
     const bytes = this.#bytes
     const stop = Math.min(this.#at + bytesMax, bytes.length)
@@ -215,7 +215,7 @@ export class StrictJsonReader {
     this.#place(frame.kept ?? checked, frame.start)
   }
 
-  // A value is complete: it goes where it belongs, and a comma or an end comes next.
+  // A value is complete: store it in its container; a comma or an end comes next.
   #place (value: Json, start: number): void {
     const frame = this.#frame
     if (frame === undefined) {
@@ -274,7 +274,7 @@ export class StrictJsonReader {
     this.#next = kind
   }
 
-  // The hot loop: most of what honest messages consist of.
+  // The hot loop: strings are most of what honest messages consist of.
   #inString (stop: number): void {
     const bytes = this.#bytes
     const out = this.#out
@@ -366,7 +366,7 @@ export class StrictJsonReader {
     return unit
   }
 
-  // As JSON.stringify writes it: the character itself, where it needs no escape.
+  // As JSON.stringify writes it: the character itself, unless it needs an escape.
   #write (code: number): void {
     const text = code < 0x20 || code === quote || code === backslash ? JSON.stringify(String.fromCodePoint(code)).slice(1, -1) : String.fromCodePoint(code)
     this.#written += this.#out.write(text, this.#written, 'utf8')
@@ -389,7 +389,7 @@ function hasName ({ kept, first, others }: Frame, name: string): boolean {
   return first === name || others?.has(name) === true || (kept instanceof Map && kept.has(name))
 }
 
-/** RFC 8259, section 6; `at` itself where no number stands there. Looks at no more than it may have, and a little. */
+/** The end of the number at `at` (RFC 8259, section 6); `at` itself if there is none. Reads little more than the longest number allowed. */
 function endOfNumber (bytes: Uint8Array, at: number): number {
   const whole = bytes[at] === 0x2d ? at + 1 : at
   let end = bytes[whole] === 0x30 ? whole + 1 : endOfDigits(bytes, whole)

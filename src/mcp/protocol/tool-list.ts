@@ -15,19 +15,19 @@ interface Edit {
 
 const wanted: ReadonlySet<string> = new Set(['result', 'tools', 'cacheScope', 'name'])
 
-/** What is to be kept of an answer: the way down to the tools, or, in a batch, to those of each answer, and the tools' own members. */
+/** The values of an answer that are kept: the path to the tools (in a batch: of each answer), and the members of the tools. */
 export const toolListOutline: ReaderOptions = {
   keeps: (kind, depth, name) => kind === 'array' ? depth === 1 || name === 'tools' : depth <= 5 && (name === undefined || name === 'result'),
   wants: (_container, name) => wanted.has(name),
   placed: true
 }
 
-// As much as reading so many bytes: a policy's patterns are tried on each name.
+// A tool costs about as much as reading this many bytes: the patterns of the policy are tried on each name.
 const toolCostBytes = 512
 
 /**
- * The upstream's answer to `tools/list` as one key may see it. What it leaves in is no permission: every call is judged again.
- * `reader` has read the answer to its end, by `toolListOutline`.
+ * The upstream's answer to `tools/list` as one key may see it. A tool in the list is not a permission: every call is checked.
+ * `reader` must have read the answer to its end, with `toolListOutline`.
  */
 export class ToolListFit {
   readonly #reader: StrictJsonReader
@@ -44,7 +44,7 @@ export class ToolListFit {
     this.#answers = isJsonArray(value) ? value : [value]
   }
 
-  /** Does about as much more as reading `bytesMax` takes. Answers whether all is done. */
+  /** Does as much work as reading about `bytesMax`. Returns whether it is complete. */
   advance (bytesMax: number): boolean {
     for (let left = bytesMax; left > 0; left -= toolCostBytes) {
       if (this.#dropping?.advance() === false) continue
@@ -57,7 +57,7 @@ export class ToolListFit {
     return false
   }
 
-  /** The answer written anew; `undefined`: as it came. */
+  /** The changed answer; `undefined` if nothing was changed. */
   get result (): Buffer | undefined {
     return this.#edits.length === 0 ? undefined : edited(this.#reader.result.bytes, this.#edits)
   }
@@ -73,7 +73,7 @@ export class ToolListFit {
   }
 }
 
-/** What has to go of one list, one tool after the other. */
+/** Finds the tools of one list that must be removed, one tool after the other. */
 class Dropping {
   readonly #items: readonly Place[]
   readonly #tools: Place
@@ -90,7 +90,7 @@ class Dropping {
     this.#end = tools.start + 1
   }
 
-  /** Looks at one more tool; answers whether there was none. */
+  /** Examines one more tool. Returns whether there was none left. */
   advance (): boolean {
     const item = this.#items[this.#next++]
     if (item === undefined) return true
@@ -109,7 +109,7 @@ class Dropping {
   }
 }
 
-// Before the end of the result, behind its other members: there is at least `tools`.
+// Inserted at the end of the result, after its other members: it has at least `tools`.
 function markedPrivate (result: Place, cacheScope: Place | undefined): Edit {
   return cacheScope === undefined
     ? { start: result.end - 1, end: result.end - 1, text: ',"cacheScope":"private"' }

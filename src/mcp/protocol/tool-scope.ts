@@ -8,7 +8,7 @@ export interface ToolsKnownToRead {
   has (tool: string): boolean
 }
 
-/** The operator's word first, then the upstream's where the operator trusts it. Unknown means write. */
+/** The operator's policy decides first, then the upstream's hint if the operator trusts it. Otherwise `mcp:write`. */
 export function toolScope (tool: string, policy: UpstreamPolicy, readOnlyTools: ToolsKnownToRead): Scope {
   return policy.scopeOf(tool) ?? (policy.trustReadOnlyHints && readOnlyTools.has(tool) ? 'mcp:read' : 'mcp:write')
 }
@@ -16,13 +16,13 @@ export function toolScope (tool: string, policy: UpstreamPolicy, readOnlyTools: 
 interface ScopeRules {
   readonly scopeOfTool: (tool: string) => Scope
   /**
-   * Whether the session that the call names was opened by this very key. An answer (to an elicitation or a sampling) may let
-   * a call go on: in its own session a key answers only its own calls, elsewhere it might answer a writing one of another's.
+   * Whether this key opened the session of the call. An answer (to an elicitation or a sampling request) can let a call of the server
+   * continue: in its own session a key answers only its own calls, elsewhere it could answer a writing call of another key.
    */
   readonly ownSession: boolean
 }
 
-/** The scope that all of `messages` together need: one that writes makes the whole request write. */
+/** The scope that all `messages` together need: if one needs `mcp:write`, the whole request does. */
 export function neededScope (messages: readonly Message[], rules: ScopeRules): Scope {
   return messages.every((message) => messageScope(message, rules) === 'mcp:read') ? 'mcp:read' : 'mcp:write'
 }
