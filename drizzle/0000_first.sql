@@ -59,9 +59,11 @@ CREATE TABLE "navis_keys"."idempotency" (
 --> statement-breakpoint
 CREATE TABLE "navis_keys"."key_usage" (
 	"key_id" uuid PRIMARY KEY NOT NULL,
-	"last_used_at" timestamp (3) with time zone NOT NULL,
+	"workspace_id" text NOT NULL,
+	"last_used_at" timestamp (3) with time zone,
 	"address" text,
-	"client" text
+	"client" text,
+	"used_minute" timestamp (3) with time zone GENERATED ALWAYS AS (coalesce(date_bin('1 minute', last_used_at, 'epoch'), 'epoch')) STORED NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "navis_keys"."keys" (
@@ -217,6 +219,7 @@ CREATE INDEX "events_new" ON "navis_keys"."events" USING btree ("seq") WHERE pla
 CREATE INDEX "events_key" ON "navis_keys"."events" USING btree ("key_id","place");--> statement-breakpoint
 CREATE INDEX "events_age" ON "navis_keys"."events" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "idempotency_age" ON "navis_keys"."idempotency" USING btree ("created_at");--> statement-breakpoint
+CREATE INDEX "key_usage_list" ON "navis_keys"."key_usage" USING btree ("workspace_id","used_minute" DESC NULLS LAST,"key_id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "keys_list_status" ON "navis_keys"."keys" USING btree ("workspace_id","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "keys_list_owner" ON "navis_keys"."keys" USING btree ("workspace_id","owner_id","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "keys_list_scope" ON "navis_keys"."keys" USING btree ("workspace_id","scope","ended","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint

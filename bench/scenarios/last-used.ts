@@ -40,7 +40,7 @@ export async function lastUsed (bench: Bench): Promise<Section> {
   try {
     const scene = { bench, databaseUrl, sql, file }
     // Every key has been used before, and no page is written whole because it is the first time since a checkpoint.
-    await sql`insert into navis_keys.key_usage (key_id, last_used_at) select id, now() - interval '1 day' from navis_keys.keys`
+    await sql`update navis_keys.key_usage set last_used_at = now() - interval '1 day'`
     await sql`vacuum analyze navis_keys.key_usage`
     await sql`checkpoint`
     await sql`update navis_keys.key_usage set last_used_at = last_used_at + interval '1 second'`

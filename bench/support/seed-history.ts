@@ -26,9 +26,9 @@ export async function seedHistory ({ sql, workspaceId, count, keysPerWorkspace =
         case when i % 10 = 1 then at + interval '90 days' end,
         case when i % 10 = 2 then least(at + interval '30 days', now()) end, case when i % 10 = 2 then 'bench' end
       from made order by at
-      returning id, created_at
+      returning id, workspace_id, created_at
     ), tokened as (
       insert into navis_keys.tokens (digest, key_id, hint, made_at) select sha256(id::text::bytea), id, 'abcd…wxyz', created_at from written
     )
-    insert into navis_keys.key_usage (key_id, last_used_at) select id, created_at + interval '1 day' from written`
+    insert into navis_keys.key_usage (key_id, workspace_id, last_used_at) select id, workspace_id, created_at + interval '1 day' from written`
 }

@@ -37,6 +37,8 @@ export async function seedKeys ({ databaseUrl, count, dir, workspaceId = 'bench'
         ), made as (
           insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, metadata, created_at, created_by)
           select id, workspace_id, 'bench-owner', name, 'mcp:write', '{}', now() - $2::int * interval '1 ms' , 'bench' from given
+        ), unused as (
+          insert into navis_keys.key_usage (key_id, workspace_id) select id, workspace_id from given
         )
         insert into navis_keys.tokens (digest, key_id, hint) select digest, id, hint from given`, [JSON.stringify(rows), String(from)])
       if (!out.write(keys.map(({ token }) => `${token}\n`).join(''))) await once(out, 'drain')

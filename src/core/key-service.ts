@@ -6,7 +6,7 @@ import { KeysError, NothingDone, unavailable, type Fault } from './errors.ts'
 import { already, expiryRefused, idempotencyKeyReused, invalid, keyExpired, keyRevoked, noSuchKey } from './key-errors.ts'
 import type { ManagedKey, RateLimit } from './key-record.ts'
 import { canonicalCidrs, faultsOf } from './key-rules.ts'
-import type { AuditEntry, AuditFilter, IdempotentRequest, KeyCount, KeyFilter, KeyOrder, KeyStore } from './key-store.ts'
+import type { AuditEntry, AuditFilter, IdempotentRequest, KeyCount, KeyFilter, KeyOrder, KeyStore, Place } from './key-store.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import { committed, keyTarget } from './committed.ts'
@@ -140,7 +140,8 @@ export class KeyService {
     const seal = await this.#cursors()
     const name = listName('keys', workspaceId, { ...filter, order })
     const query = { ...filter, workspaceId, order, rowsMax: limit + 1, after: cursor === undefined ? undefined : seal.open(cursor, name) }
-    const sealed = ({ createdAt, id }: ManagedKey): string => seal.seal({ at: createdAt, id }, name)
+    const placeOf = ({ id, createdAt, lastUsedAt }: ManagedKey): Place => ({ at: order === 'used' || order === 'idle' ? lastUsedAt ?? 0 : createdAt, id })
+    const sealed = (key: ManagedKey): string => seal.seal(placeOf(key), name)
     if (before !== undefined) {
       const rows = await this.#store.list({ ...query, before: seal.open(before, name) })
       const [first, last] = [rows.at(1), rows.at(-1)]
@@ -151,7 +152,7 @@ export class KeyService {
     const rows = await this.#store.list(query)
     const keys = rows.slice(0, limit)
     const [first, last] = [keys[0], keys.at(-1)]
-    const next = rows.length > limit && last !== undefined ? { at: last.createdAt, id: last.id } : await this.#store.lookedTo(query)
+    const next = rows.length > limit && last !== undefined ? placeOf(last) : await this.#store.lookedTo(query)
     return {
       keys,
       nextCursor: next === undefined ? null : seal.seal(next, name),

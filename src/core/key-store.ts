@@ -108,8 +108,9 @@ export interface RevokedKeys {
   readonly logged: LogPosition
 }
 
-/** A position in a list that is ordered by time and id, newest first. */
+/** A position in a list that is ordered by a time and an id. */
 export interface Place {
+  /** When the row was made, or in the orders of the last use when it was used last; 0: never. Milliseconds since the epoch. */
   readonly at: number
   readonly id: string
 }
@@ -129,8 +130,11 @@ export interface KeyFilter {
   readonly expiresWithinDays?: number | undefined
 }
 
-/** By creation, by name in any case, or by expiry with the endless ones last. */
-export type KeyOrder = 'newest' | 'oldest' | 'name' | 'expiry'
+/**
+ * By creation; by name in any case; by expiry with the endless ones last; by the last use, with those never used last (`used`) or first (`idle`). In a list of
+ * more than 5,000 keys, the order of those that were last used in the same minute is arbitrary.
+ */
+export type KeyOrder = 'newest' | 'oldest' | 'name' | 'expiry' | 'used' | 'idle'
 
 export interface KeyQuery extends KeyFilter {
   readonly workspaceId: string

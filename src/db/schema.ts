@@ -93,10 +93,16 @@ function makeTables (schemaName: string) {
   /** Apart from the key's row, so that a batch of uses never touches, locks or bloats what verification reads (R15). */
   const keyUsage = schema.table('key_usage', {
     keyId: uuid('key_id').primaryKey(),
-    lastUsedAt: time('last_used_at').notNull(),
+    workspaceId: text('workspace_id').notNull(),
+    /** null: never. Every key has a row from its creation on, so that lists in the order of the last use have all keys. */
+    lastUsedAt: time('last_used_at'),
     address: text('address'),
-    client: text('client')
-  })
+    client: text('client'),
+    /** To the minute: the index of the lists changes at most once a minute for each key, and all other updates stay HOT. */
+    usedMinute: time('used_minute').notNull().generatedAlwaysAs(sql`coalesce(date_bin('1 minute', last_used_at, 'epoch'), 'epoch')`)
+  }, (table) => [
+    index('key_usage_list').on(table.workspaceId, table.usedMinute.desc(), table.keyId.desc())
+  ])
 
   /** What became of a key's verifications on one day (UTC). */
   const usageDays = schema.table('usage_days', {

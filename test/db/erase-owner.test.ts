@@ -19,7 +19,7 @@ t.test('a person who is erased stands in no row of any table any more; other peo
   await service.revoke({ workspaceId: 'acme', keyId: others, actor, reason: 'unused' })
   await policies.set({ workspaceId: 'acme', actor, policy: { maxLifetimeDays: 90, defaultLifetimeDays: null, unusedDays: null }, apply: 'all' })
   for (const id of [laptop, others]) {
-    await sql`insert into navis_keys.key_usage (key_id, last_used_at, address, client) values (${id}, now(), '192.0.2.7', 'ada-client/1')`
+    await sql`update navis_keys.key_usage set last_used_at = now(), address = '192.0.2.7', client = 'ada-client/1' where key_id = ${id}`
     await sql`insert into navis_keys.usage_days (key_id, day, accepted) values (${id}, current_date, 5)`
   }
   await sql`insert into navis_keys.usage_tools (key_id, day, tool, calls, denied, failed) values (${laptop}, current_date, 'ada-diary', 1, 0, 0)`

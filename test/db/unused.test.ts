@@ -29,7 +29,7 @@ async function setup (t: Test) {
     const id = uuidv7()
     await db.execute(sql`insert into ${keys} (id, workspace_id, name, scope, created_by, created_at, unused_notice_at, rotated_at) values (${id}, ${workspace}, 'n', 'mcp:read', 'ops', ${ago(made)}, ${ago(told)}, ${ago(rotated)})`)
     await db.execute(sql`insert into ${tokens} (digest, key_id, hint, made_at) select ${randomBytes(32)}, id, 'abcd…wxyz', coalesce(rotated_at, created_at) from ${keys} where id = ${id}`)
-    if (used !== undefined) await db.execute(sql`insert into ${keyUsage} (key_id, last_used_at) values (${id}, ${ago(used)})`)
+    if (used !== undefined) await db.execute(sql`insert into ${keyUsage} (key_id, workspace_id, last_used_at) values (${id}, ${workspace}, ${ago(used)})`)
     return id
   }
   const unusedDays = async (days: number | null, workspaceId = 'acme') => {

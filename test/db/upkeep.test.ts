@@ -160,7 +160,7 @@ t.test('keys that ended long ago are deleted in steps, with their tokens; living
   const [old, late, living, endless, revoked] = [await expiring(-40 * day), await expiring(-20 * day), await expiring(day), await expiring(null), await expiring(null)]
   await db.execute(sql`update ${keys} set revoked_at = clock_timestamp() - interval '31 days', revoked_by = 'ops' where id = ${revoked}`)
   await db.execute(sql`insert into ${tokens} (digest, key_id, hint) select sha256(id::text::bytea), id, 'h' from ${keys}`)
-  await db.execute(sql`insert into ${keyUsage} (key_id, last_used_at) select id, clock_timestamp() from ${keys}`)
+  await db.execute(sql`insert into ${keyUsage} (key_id, workspace_id, last_used_at) select id, workspace_id, clock_timestamp() from ${keys}`)
   const walk = async (rowsMax: number) => {
     let looked = 0
     for (let seen; (seen = await pruneKeys(db, { days: 30, rowsMax })) > 0;) looked += seen

@@ -9,7 +9,7 @@ const own = { host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin', '
 async function setup (t: Test, options: Parameters<typeof servePages>[1] = {}) {
   const pages = await servePages(t, options)
   const get = async (url: string, headers: InjectOptions['headers'] = {}) => await pages.app.inject({ url, headers: { host, ...headers } })
-  // As browsers do, a form with something wrong in it is followed to where it is shown again.
+  // Follows the redirect to an invalid form, as browsers do.
   const post = async (url: string, fields: Record<string, string>, headers: InjectOptions['headers'] = {}) => {
     const answer = await pages.app.inject({ method: 'POST', url, headers: { ...own, ...headers }, payload: new URLSearchParams(fields).toString() })
     const { location } = answer.headers
@@ -67,7 +67,7 @@ t.test('pages for people who are signed in lead everyone else to the sign-in', a
   }
 })
 
-// Reviewed: what these say, anyone may know.
+// Reviewed: these pages have only public content.
 const open = /^\/settings(\/\*|\/sign-in|\/signed-out|\/assets\/:version\/[a-z0-9.-]+)?$/
 
 t.test('every route but the reviewed ones leads strangers to the sign-in', async (t) => {
@@ -283,7 +283,7 @@ t.test('limits are set when a key is made, changed on its page, and only what a 
   const shown = { form_token: formTokenIn(body), name: 'limited', expiry: 'keep', addresses: '192.0.2.7/32\r\n2001:db8::/32', was_addresses: '192.0.2.7/32 2001:db8::/32', rate_requests: '600', rate_window: '3600', was_rate: '600/3600' }
   t.match(body, `name="was_addresses" value="${shown.was_addresses}"`)
   t.match(body, 'name="was_rate" value="600/3600"')
-  // Meanwhile someone else has changed what this form does not change.
+  // Meanwhile someone else changes a field that this form does not change.
   await service.update({ workspaceId: 'acme', keyId: made!.id, actor: 'test', rateLimit: { requests: 1, windowSeconds: 1 } })
   t.equal((await post(own, { ...shown, addresses: '' }, { cookie })).statusCode, 303)
   t.match(await service.get({ workspaceId: 'acme', keyId: made!.id }), { allowedCidrs: null, rateLimit: { requests: 1, windowSeconds: 1 } })
@@ -350,7 +350,7 @@ t.test('an admin sees who has keys, is told with numbers what will be revoked, a
   await service.create({ workspaceId: 'other', ownerId: 'grace', actor: 'test', name: 'elsewhere', scope: 'mcp:read' })
   const staying = await create('ada', 'stays')
   await database.sql`update navis_keys.keys set expires_at = clock_timestamp() - interval '1 second' where id = ${leaving[2]!.id}`
-  await database.sql`insert into navis_keys.key_usage (key_id, last_used_at) values (${leaving[0]!.id}, clock_timestamp())`
+  await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() where key_id = ${leaving[0]!.id}`
   const cookie = sessionCookie(await signIn())
   const people = '/settings/connected-apps/people'
 
@@ -540,7 +540,7 @@ t.test('the list is searched and filtered, and what is asked for stays from link
   const ended = await create('key 06')
   const gone = await create('key 07')
   await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '91 days' where id in (${old.id}, ${used.id})`
-  await database.sql`insert into navis_keys.key_usage (key_id, last_used_at) values (${used.id}, clock_timestamp())`
+  await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() where key_id = ${used.id}`
   await database.sql`update navis_keys.keys set expires_at = clock_timestamp() - interval '1 second' where id = ${ended.id}`
   await service.revoke({ workspaceId: 'acme', keyId: gone.id, actor: 'test' })
   const cookie = sessionCookie(await signIn())

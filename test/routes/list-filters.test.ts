@@ -18,7 +18,7 @@ t.test('a list is narrowed by a part of the name, by use and by expiry, alone an
   }
   await create({ name: 'CI elsewhere' }, 'other')
   await db.execute(sql`update navis_keys.keys set created_at = clock_timestamp() - interval '40 days' where name in ('CI pipeline used', 'ci idle', 'CI never')`)
-  for (const [{ id }, days] of [[names.used, 1], [names.idle, 31]] as const) await db.execute(sql`insert into navis_keys.key_usage (key_id, last_used_at) values (${id}::uuid, clock_timestamp() - ${days}::int * interval '1 day')`)
+  for (const [{ id }, days] of [[names.used, 1], [names.idle, 31]] as const) await db.execute(sql`update navis_keys.key_usage set last_used_at = clock_timestamp() - ${days}::int * interval '1 day' where key_id = ${id}::uuid`)
   const listed = async (query: string) => {
     const { status, body } = await ask('GET', `/v1/workspaces/acme/keys?${query}`)
     return status === 200 ? body.keys.map(({ name }: { name: string }) => name).sort() : status

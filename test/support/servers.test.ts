@@ -9,7 +9,7 @@ t.test('two fresh databases are two databases, with the schema and without rows'
     const { sql, close } = connect({ url, max: 1 })
     t.teardown(close)
     t.match(await sql`select count(*)::int as count from navis_keys.keys`, [{ count: 0 }])
-    await sql`insert into navis_keys.key_usage values (gen_random_uuid(), now())`
+    await sql`insert into navis_keys.key_usage (key_id, workspace_id, last_used_at) values (gen_random_uuid(), 'acme', now())`
     t.match(await sql`select count(*)::int as count from navis_keys.key_usage`, [{ count: 1 }])
   }
 })

@@ -45,7 +45,7 @@ async function judged (db: Database, wanted: KeysImport, settings: Policy): Prom
 
 // Tokens are inserted in the order of their digests: two imports that share some wait for one another in that order alone, and never in a circle.
 async function insert (db: Database, { workspaceId, actor, keys: given }: KeysImport, settings: Policy): Promise<JudgedRows> {
-  const { keys, tokens, audit } = db.tables
+  const { keys, keyUsage, tokens, audit } = db.tables
   const texts = JSON.stringify(given.map(({ id, digest, hint, ownerId, name, scope, metadata, expiresAt, createdAt }, place) => ({
     place,
     id,
@@ -94,6 +94,8 @@ async function insert (db: Database, { workspaceId, actor, keys: given }: KeysIm
     ), tokened as (
       insert into ${tokens} (digest, key_id, hint, made_at)
       select judged.digest, made.id, judged.hint, made.created_at from made join judged on judged.id = made.id order by judged.digest
+    ), unused as (
+      insert into ${keyUsage} (key_id, workspace_id) select id, workspace_id from made
     ), shown as (
       select ${managedKeyColumns(db, { hint: sql`judged.hint`, previous: sql`null::json` })} from made as keys join judged on judged.id = keys.id
     ), audited as (

@@ -10,6 +10,8 @@ const countedMax = 10_000
 // A part of a name that is in so many of the first names of a list is a common one.
 const triedMax = 2000
 const countTriedMax = 5000
+// A list of up to so many keys is sorted by their last use; a longer one is read along the index of last uses.
+const sortedMax = 5000
 
 type Filter = KeyFilter & { readonly workspaceId: string }
 type Query = Filter & Partial<Pick<KeyQuery, 'order' | 'after' | 'before'>>
@@ -23,6 +25,7 @@ export async function listKeys (db: Database, query: KeyQuery): Promise<readonly
  * last minutes are few, and found by their expiry. `statement_timestamp()` and not the clock itself: one moment for a whole page.
  */
 export function listKeysStatement (db: Database, query: KeyQuery): SQL {
+  if (isByUse(query)) return listByUseStatement(db, query)
   const along = orderText(query)
   const shown = orderText({ ...query, before: undefined })
   if (query.q !== undefined && hasParts(query.q) && !needsLooking(query)) {
@@ -42,9 +45,70 @@ export function listKeysStatement (db: Database, query: KeyQuery): SQL {
 
 /** The last of the keys that a page of this query was looked for in; `undefined`: there were no more. */
 export async function lookedTo (db: Database, query: KeyQuery): Promise<Place | undefined> {
-  const [row] = await db.execute<{ at: number, id: string, [column: string]: unknown }>(sql`
-    select ${milliseconds(sql`keys.created_at`)} as at, keys.id from (${candidates(db, query, lookedAtMax)}) as keys order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`)
+  if (!isByUse(query) && !needsLooking(query)) return undefined
+  const [row] = await db.execute<{ at: number, id: string, [column: string]: unknown }>(isByUse(query)
+    ? sql`with ${sizeParts(db, query)} select ${milliseconds(sql`keys.used`)} as at, keys.id from (${walk(db, query)}) as keys order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`
+    : sql`select ${milliseconds(sql`keys.created_at`)} as at, keys.id from (${candidates(db, query, lookedAtMax)}) as keys order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`)
   return row === undefined ? undefined : { at: row.at, id: row.id }
+}
+
+/**
+ * A page in the order of the last use, which is in another table. A list of up to `sortedMax` keys is sorted, to the millisecond. A longer one is read
+ * along the index of last uses, to the minute: each of its keys is checked against the filter, `lookedAtMax` at most for one page.
+ */
+function listByUseStatement (db: Database, query: KeyQuery): SQL {
+  const { keys, keyUsage } = db.tables
+  const along = orderText(query)
+  const sorted = sql`
+    select keys.*, coalesce((select key_usage.last_used_at from ${keyUsage} where key_usage.key_id = keys.id), 'epoch') as used from (
+      select * from few where not (select is_long from length)
+      union all select * from named where not (select is_walked from size)
+    ) as keys offset 0`
+  // `key_id` is a column of the walk: the key itself has none of that name.
+  const found = sql`
+    select keys.* from ${keys} where keys.id = key_id and (${sql.join(partsOf[query.status].map(({ condition }) => condition), sql` or `)})
+      and ${isAmong(db, { ...query, q: undefined })} and ${checked(db, query)} offset 0`
+  return sql`
+    with ${sizeParts(db, query)}, page as (
+      (select * from (${sorted}) as keys where ${sql.join([checked(db, query), ...placed(db, query)], sql` and `)} order by ${along} limit ${query.rowsMax})
+      union all
+      (select found.*, keys.used from (${walk(db, query)}) as keys cross join lateral (${found}) as found order by ${along} limit ${query.rowsMax})
+    )
+    select ${managedKeyColumns(db)} from page as keys order by ${orderText({ ...query, before: undefined })}`
+}
+
+/**
+ * `few`: the first keys of the list, of any name. `named`: the keys with the wanted part of a name, by the index of names, where it is a rare one.
+ * `is_walked`: there are too many of both to sort them.
+ */
+function sizeParts (db: Database, { workspaceId, ownerId, scope, status, unusedDays, expiresWithinDays, q }: KeyQuery): SQL {
+  const list = { workspaceId, ownerId, scope, status, unusedDays, expiresWithinDays }
+  const byName = q !== undefined && hasParts(q)
+  return sql`few as materialized (${candidates(db, list, sortedMax + 1)}), length as materialized (
+      select count(*) > ${sortedMax} as is_long, ${byName ? sql`count(*) filter (where ${isIn(q)}) < ${sortedMax / 100}` : sql`false`} as is_rare from few as keys
+    ), named as materialized (
+      ${byName ? sql`select * from (${candidates(db, { ...list, q }, sortedMax + 1)}) as keys where (select is_long and is_rare from length)` : sql`select * from few where false`}
+    ), size as materialized (
+      select is_long and (not is_rare or (select count(*) from named) > ${sortedMax}) as is_walked from length
+    )`
+}
+
+// The keys of a workspace along the index of last uses, as far as one page looks.
+function walk (db: Database, query: KeyQuery): SQL {
+  const { workspaceId, after, before } = query
+  const byMinute = { ...query, after: after && minuteOf(after), before: before && minuteOf(before) }
+  return sql`
+    select * from (
+      select key_usage.key_id as id, key_usage.key_id, key_usage.used_minute as used from ${db.tables.keyUsage} where key_usage.workspace_id = ${workspaceId}
+    ) as keys where ${sql.join([sql`(select is_walked from size)`, ...placed(db, byMinute)], sql` and `)} order by ${orderText(query)} limit ${lookedAtMax}`
+}
+
+function minuteOf ({ at, id }: Place): Place {
+  return { at: Math.floor(at / 60_000) * 60_000, id }
+}
+
+function isByUse ({ order }: Pick<Query, 'order'>): boolean {
+  return order === 'used' || order === 'idle'
 }
 
 export async function countKeys (db: Database, query: Filter): Promise<KeyCount> {
@@ -73,7 +137,7 @@ export function countKeysStatement (db: Database, query: Filter): SQL {
 const isCommon = sql`(looked < ${countTriedMax} or found >= ${countTriedMax / 100})`
 
 /** Whether a filter is asked for that no index serves. */
-export function needsLooking ({ q, unusedDays, neverUsed }: KeyFilter): boolean {
+function needsLooking ({ q, unusedDays, neverUsed }: KeyFilter): boolean {
   return unusedDays !== undefined || neverUsed === true || (q !== undefined && !hasParts(q))
 }
 
@@ -102,7 +166,10 @@ const orders: Readonly<Record<KeyOrder, Order>> = {
   newest: { value: sql`keys.created_at`, isDescending: true, isLookedUp: false },
   oldest: { value: sql`keys.created_at`, isDescending: false, isLookedUp: false },
   name: { value: sql`(lower(keys.name) collate "C")`, isDescending: false, isLookedUp: true },
-  expiry: { value: sql`coalesce(keys.expires_at, 'infinity'::timestamptz)`, isDescending: false, isLookedUp: true }
+  expiry: { value: sql`coalesce(keys.expires_at, 'infinity'::timestamptz)`, isDescending: false, isLookedUp: true },
+  // The cursor says the time: a key that is used between two pages must not take the next page with it.
+  used: { value: sql`keys.used`, isDescending: true, isLookedUp: false },
+  idle: { value: sql`keys.used`, isDescending: false, isLookedUp: false }
 }
 
 // Before a place, the list is read the other way round. The nulls are where the indexes have them: without that they do not serve the order,
@@ -151,6 +218,13 @@ function isAmong (db: Database, { workspaceId, ownerId, scope, q, unusedDays, ex
       ? []
       : [sql`${expiresAt} > statement_timestamp() and ${expiresAt} <= statement_timestamp() + ${expiresWithinDays}::int * interval '1 day'`]
   ], sql` and `)
+}
+
+// All that a row from no index has to fulfil beside `isAmong` without a name.
+function checked (db: Database, query: Query): SQL {
+  const { q } = query
+  const named = q === undefined ? sql`true` : isIn(q)
+  return needsLooking({ ...query, q: undefined }) ? sql`${named} and ${lookedFor(db, { ...query, q: undefined })}` : named
 }
 
 // The others, asked row by row: a join could be planned as a walk through the uses of all workspaces.

@@ -33,9 +33,9 @@ interface InsertedRow extends ManagedKeyRow {
 /** `late`: the caller is gone by now. `claimed`: the `Idempotency-Key` is taken. */
 type Inserted = Extract<Created, { outcome: 'created' }> | ExpiryFault | { readonly outcome: 'late' | 'claimed' }
 
-/** Writes a key, its token, its audit row and its event in one statement. */
+/** Writes a key, its token, its row of uses, its audit row and its event in one statement. */
 export async function insertKey (db: Database, key: NewKey, { request, notAfter, settings }: InsertOptions): Promise<Inserted> {
-  const { keys, tokens, audit } = db.tables
+  const { keys, keyUsage, tokens, audit } = db.tables
   const mayMake = request === undefined ? sql`true` : sql`exists (select from claimed)`
   const row = await provenChange<InsertedRow>(db, (proof) => sql`
     with ${policyPart(db, key.workspaceId, settings, { makesKeys: true })}, wanted as materialized (
@@ -58,6 +58,8 @@ export async function insertKey (db: Database, key: NewKey, { request, notAfter,
     ), tokened as (
       insert into ${tokens} (digest, key_id, hint, made_at)
       select ${digestToBytes(key.digest)}::bytea, id, ${key.hint}, created_at from made
+    ), unused as (
+      insert into ${keyUsage} (key_id, workspace_id) select id, workspace_id from made
     ), audited as (
       insert into ${audit} (id, workspace_id, key_id, action, actor, details)
       select ${uuidv7()}::uuid, workspace_id, id, 'key.created', created_by, jsonb_build_object('name', name, 'scope', scope, 'expires_at', ${isoTime(sql`expires_at`)}) from made

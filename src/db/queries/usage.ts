@@ -5,11 +5,11 @@ import type { Database } from '../connect.ts'
 
 /**
  * Adds a batch to what is known of the use of keys: one statement for all of it. `ageMs` is how long ago, and the times and days are the database's,
- * so that no other clock decides. A last use never moves back. In the order of the ids, so that replicas that write the same keys
+ * so that no other clock decides. A last use never moves back, and keys that no longer exist get none. In the order of the ids, so that replicas that write the same keys
  * at once wait for each other and never deadlock (R15). A batch that was written before changes nothing.
  */
 export async function recordUsage (db: Database, { id, uses }: UsageBatch): Promise<void> {
-  const { keyUsage, usageBatches, usageDays, usageTools } = db.tables
+  const { keys, keyUsage, usageBatches, usageDays, usageTools } = db.tables
   const given = JSON.stringify(uses.map(({ keyId, ageMs, accepted, refused, user, tools }) => ({
     key_id: keyId, age: ageMs, accepted, ...refused, address: user?.address, client: user?.client, tools
   })))
@@ -22,13 +22,14 @@ export async function recordUsage (db: Database, { id, uses }: UsageBatch): Prom
         key_id uuid, age float8, accepted bigint, revoked bigint, expired bigint, insufficient_scope bigint, address_not_allowed bigint, rate_limited bigint,
         address text, client text, tools jsonb)
     ), last as (
-      insert into ${keyUsage} as stored (key_id, last_used_at, address, client)
-      select key_id, clock_timestamp() - age * interval '1 millisecond', address, client from given where age is not null order by key_id
+      insert into ${keyUsage} as stored (key_id, workspace_id, last_used_at, address, client)
+      select given.key_id, keys.workspace_id, clock_timestamp() - given.age * interval '1 millisecond', given.address, given.client
+      from given join ${keys} on keys.id = given.key_id where given.age is not null order by given.key_id
       on conflict (key_id) do update set
         last_used_at = greatest(stored.last_used_at, excluded.last_used_at),
         address = coalesce(excluded.address, stored.address),
         client = coalesce(excluded.client, stored.client)
-      where stored.last_used_at < excluded.last_used_at
+      where stored.last_used_at is null or stored.last_used_at < excluded.last_used_at
     ), days as (
       insert into ${usageDays} as stored (key_id, day, accepted, revoked, expired, insufficient_scope, address_not_allowed, rate_limited)
       select key_id, ${today}, coalesce(accepted, 0), coalesce(revoked, 0), coalesce(expired, 0), coalesce(insufficient_scope, 0),
@@ -86,7 +87,7 @@ export async function readUsage (db: Database, { workspaceId, keyId, from, to }:
         where usage.key_id = keys.id and usage.day between ${from}::date and ${to}::date
         group by tool order by sum(calls) desc, tool limit ${toolsMax}) as one) as tools,
       (select json_build_object('at', (extract(epoch from last_used_at) * 1000)::float8, 'address', address, 'client', client)
-        from ${keyUsage} as usage where usage.key_id = keys.id) as last
+        from ${keyUsage} as usage where usage.key_id = keys.id and usage.last_used_at is not null) as last
     from ${keys} as keys where keys.id = ${keyId}::uuid and keys.workspace_id = ${workspaceId}`)
   return row && {
     days: row.days.map(({ day, accepted, ...counts }) => ({ day, accepted, refused: Object.fromEntries(refusalsCounted.filter((reason) => counts[reason] > 0).map((reason) => [reason, counts[reason]])) })),

@@ -5,7 +5,7 @@ import type { Paths, Site } from './page.ts'
 
 export type Kind = 'active' | 'expiring' | 'unused' | 'never' | 'expired' | 'revoked' | 'all'
 
-/** What the list's address asks for. */
+/** The query string of the list. */
 export interface ListQuery {
   readonly kind: Kind
   /** A part of the name; empty: any name. */
@@ -19,10 +19,10 @@ export interface ListQuery {
 
 interface KindMeaning {
   readonly label: string
-  /** Follows "There is no key that …". */
+  /** Completes the sentence "There is no key that …". */
   readonly says: (unusedDays: number) => string
   readonly filter: (unusedDays: number) => KeyFilter
-  /** The order that is most of use with it. */
+  /** The default order. */
   readonly sort: KeyOrder
 }
 
@@ -42,10 +42,12 @@ export const sorts: Readonly<Record<KeyOrder, string>> = {
   newest: 'Newest first',
   oldest: 'Oldest first',
   name: 'By name',
-  expiry: 'Expires first'
+  expiry: 'Expires first',
+  used: 'Recently used first',
+  idle: 'Least recently used first'
 }
 
-/** The address of the list with these filters. Which page of it is left out unless it is said. */
+/** The URL of the list with these filters. Default: its first page. */
 export function listHref (paths: Paths, { kind, q, owner, sort }: ListQuery, place: { readonly cursor?: string, readonly before?: string } = {}): string {
   const query = new URLSearchParams({
     ...kind !== 'active' && { show: kind },
@@ -60,11 +62,11 @@ export function listHref (paths: Paths, { kind, q, owner, sort }: ListQuery, pla
 interface FiltersView {
   readonly site: Site
   readonly query: ListQuery
-  /** Whether there are owners to choose from. */
+  /** Whether to offer a filter by owner. */
   readonly admin: boolean
 }
 
-/** Links for the kinds of keys, and a form for the rest. Both are plain addresses: they work without a script, and can be sent to someone. */
+/** Links for the kinds of keys, and a form for the other filters. The URL contains all filters, so they work without scripts and can be shared. */
 export function keyFilters ({ site: { paths }, query, admin }: FiltersView): Html {
   const isUsual = query.sort === kinds[query.kind].sort
   return html`<nav class="switch" aria-label="Which keys to show">

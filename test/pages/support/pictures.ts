@@ -17,7 +17,7 @@ try {
 
   const make = async (name: string, fields: object = {}) => (await service.create({ workspaceId: 'acme', ownerId: 'ada', actor: 'user:ada', name, scope: 'mcp:read', expiresAt: Date.now() + 90 * dayMs, ...fields })).key
   const used = async (id: string, address: string, client: string, ago: string) => {
-    await sql`insert into navis_keys.key_usage (key_id, last_used_at, address, client) values (${id}, clock_timestamp() - ${ago}::interval, ${address}, ${client})`
+    await sql`update navis_keys.key_usage set last_used_at = clock_timestamp() - ${ago}::interval, address = ${address}, client = ${client} where key_id = ${id}`
     await sql`insert into navis_keys.usage_days (key_id, day, accepted, revoked, rate_limited)
       select ${id}, (clock_timestamp() at time zone 'UTC')::date - n, 40 + (n * 37) % 90, case when n % 9 = 4 then 12 else 0 end, case when n % 7 = 3 then 6 else 0 end from generate_series(0, 26) n where n % 6 <> 5`
   }
@@ -40,7 +40,7 @@ try {
   await picture(page, 'connected-apps-create')
   await create(page, url, 'Cursor')
   await page.getByRole('radio', { name: 'Cursor' }).check()
-  // A picture is shown to everyone: the token in it is crossed out.
+  // The pictures are public: hide the token.
   await page.evaluate("for (const code of document.querySelectorAll('#token, pre code')) code.textContent = code.textContent.replace(/(nops_.{4})\\w{30}/, '$1••••••••••••••••••••••••••••••')")
   await picture(page, 'connected-apps-set-up')
   await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' })
