@@ -16,10 +16,10 @@ export const metadataSchema = Type.Record(Type.String(), Type.String(), { descri
 
 export const rateLimitSchema = Type.Object({
   requests: Type.Integer({ minimum: 1, maximum: rules.rateRequestsMax, description: 'How many requests are allowed per window; also the largest burst.' }),
-  window_seconds: Type.Integer({ minimum: 1, maximum: rules.rateWindowSecondsMax })
+  window_seconds: Type.Integer({ minimum: 1, maximum: rules.rateWindowSecondsMax, description: 'The length of the window in seconds.' })
 }, { additionalProperties: false })
 
-const previousTokenSchema = Type.Object({ hint: Type.String(), ends_at: time('The latest time. A grace that begins at the first use of the new token may end it earlier.') })
+const previousTokenSchema = Type.Object({ hint: Type.String({ description: 'First and last four characters of that token after its prefix.' }), ends_at: time('The latest time. A grace that begins at the first use of the new token may end it earlier.') })
 
 // Not unions with null, for the same reason.
 export const nullableObject = <T extends TObject>(schema: T, description: string) => Type.Unsafe<Static<T> | null>({ ...schema, type: ['object', 'null'], description })
@@ -27,21 +27,21 @@ export const nullableTexts = (description: string) => Type.Unsafe<string[] | nul
 export const nullableInteger = (description: string) => Type.Unsafe<number | null>({ type: ['integer', 'null'], description })
 
 export const keySchema = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  workspace_id: Type.String(),
-  owner_id: nullable(Type.String()),
-  name: Type.String(),
+  id: Type.String({ format: 'uuid', description: 'The id of the key; it stays the same when the key is rotated.' }),
+  workspace_id: Type.String({ description: 'The workspace that the key belongs to: an id of your application.' }),
+  owner_id: nullable(Type.String({ description: 'The person or service that owns the key: an id of your application. null: no owner.' })),
+  name: Type.String({ description: 'What people call the key.' }),
   scope: scopeSchema,
   hint: Type.String({ description: 'First and last four characters of the token after its prefix.' }),
-  status: Type.Enum(['active', 'expired', 'revoked']),
+  status: Type.Enum(['active', 'expired', 'revoked'], { description: 'Only an active key is accepted.' }),
   metadata: metadataSchema,
   created_at: time('When the key was created.'),
-  created_by: Type.String({ description: 'Name of the management token that created the key.' }),
+  created_by: Type.String({ description: 'Who created the key: the name of a management token, a person (`user:` and the owner id), or `cli`.' }),
   expires_at: nullable(time('null: never.')),
   last_used_at: nullable(time('A few seconds late; null: never used.')),
   revoked_at: nullable(time('null: not revoked.')),
-  revoked_by: nullable(Type.String()),
-  revoke_reason: nullable(Type.String()),
+  revoked_by: nullable(Type.String({ description: 'Who revoked the key; `policy`: it was unused; `token`: its holder did. null: not revoked.' })),
+  revoke_reason: nullable(Type.String({ description: 'As given when the key was revoked; `unused`, `leaked` and `self` are reasons of the service. null: none.' })),
   allowed_cidrs: nullableTexts('The only addresses and ranges that may use the key; null: every address.'),
   rate_limit: nullableObject(rateLimitSchema, 'null: no limit.'),
   rotated_at: nullable(time('When the current token was created; null: together with the key.')),
@@ -51,23 +51,27 @@ export const keySchema = Type.Object({
 /** An event as it is asked for, and as it is sent to receivers of webhooks. */
 export const eventSchema = Type.Object({
   id: Type.String({ format: 'uuid', description: 'The same in every delivery of the event.' }),
-  type: Type.Enum([...eventTypes]),
+  type: Type.Enum([...eventTypes], { description: 'What happened.' }),
   timestamp: Type.String({ format: 'date-time', description: 'Time of the event.' }),
   data: Type.Object({
-    key_id: Type.String({ format: 'uuid' }),
+    key_id: Type.String({ format: 'uuid', description: 'The id of the key.' }),
     key: Type.Object(keySchema.properties, { description: 'The key at the time of the event.' }),
     days: Type.Optional(Type.Integer({ description: 'Only for `key.expiring`: within how many days the key expires, 7 or 1.' }))
-  })
+  }, { description: 'The key, and what belongs to this type of event.' })
 }, { title: 'Event' })
 
 /** The address of the client that presented the token to the calling service. */
 export const addressSchema = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })], { description: 'The address of the client that presented the token. Without it, a key with a list of addresses is refused.' })
 
-export const workspaceParams = Type.Object({ workspace_id: Type.String({ pattern: rules.id.pattern }) })
+const workspaceId = Type.String({ pattern: rules.id.pattern, description: 'The workspace: an id of your application. Another workspace\'s key is a 404.' })
+export const workspaceParams = Type.Object({ workspace_id: workspaceId })
 export const keyParams = Type.Object({
-  workspace_id: Type.String({ pattern: rules.id.pattern }),
+  workspace_id: workspaceId,
   key_id: Type.String({ description: 'The id of a key; anything else is a 404.' })
 })
+
+/** Of a page of a list. */
+export const nextCursorSchema = Type.Union([Type.String(), Type.Null()], { description: 'Send it as `cursor` to get the next page; null: this is the last page.' })
 
 export const pageQuery = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Maximum number of rows.' })),

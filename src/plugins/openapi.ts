@@ -10,23 +10,10 @@ interface Answer {
   readonly content: Readonly<Record<string, { readonly schema: object }>>
 }
 
-const says: Readonly<Record<number, string>> = {
-  400: 'Invalid request; see `errors`.',
-  401: 'No credential, or an unknown one.',
-  403: 'The credential does not allow this.',
-  404: 'Does not exist, or belongs to another workspace.',
-  409: 'The state of the key does not allow this.',
-  413: 'The body is too large.',
-  415: 'Unsupported content type.',
-  422: 'The Idempotency-Key was used for another body.',
-  429: 'Too many requests, or unknown tokens, from this address.',
-  503: 'The answer is not known right now; try again after `Retry-After` seconds.'
-}
-
-/** The error answers of a route, for its `response` schema. */
+/** The error answers of a route, for its `response` schema. `reference/problems.ts` says what they mean. */
 export function problemAnswers (...statuses: number[]): Record<number, Answer> {
   return Object.fromEntries(statuses.map((status) => [status, {
-    description: says[status] ?? 'A problem.',
+    description: 'A problem.',
     content: { [problemType]: { schema: Type.Ref('Problem') } }
   }]))
 }

@@ -45,7 +45,6 @@ function toKeysError (error: unknown, request: FastifyRequest): KeysError {
 
 const details: Readonly<Record<string, { code: ErrorCode, detail: string }>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'Unsupported content type. Send the content type that /openapi.json names for this path.' },
-  FST_ERR_CTP_BODY_TOO_LARGE: { code: 'body_too_large', detail: 'A body may have 16 KiB at most.' },
   FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid_request', detail: 'The body is empty. Send a JSON object, or omit the Content-Type header.' },
   FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_request', detail: 'The body is not valid JSON.' },
   FST_ERR_BAD_URL: { code: 'invalid_request', detail: 'The path is not a valid URL path. Percent-encode what needs it.' },
@@ -56,6 +55,7 @@ function fromFramework ({ code = '', statusCode = 500, validation, validationCon
   if (validation !== undefined) {
     return new KeysError('invalid_request', { detail: `Invalid ${places[validationContext ?? ''] ?? 'request'}; see "errors".`, faults: faultsOfValidation(validation, membersOf(request)) })
   }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new KeysError('body_too_large', { detail: `The body is larger than ${request.routeOptions.bodyLimit / 1024} KiB, the maximum for this path.` })
   const known = details[code]
   if (known !== undefined) return new KeysError(known.code, { detail: known.detail })
   if (statusCode >= 400 && statusCode < 500) return new KeysError('invalid_request', { detail: 'The request cannot be read. Check that its body matches its Content-Type and Content-Length.' })

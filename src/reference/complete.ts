@@ -1,18 +1,19 @@
 import { problemType } from '../http/problem-document.ts'
 import { headersNamed, rateHeaders, type Description, type Operation } from './description.ts'
 import { describeGateways, gatewaySchemas } from './gateway.ts'
+import { completeProblems } from './problems.ts'
 import { withNames } from './named-schemas.ts'
 import { makePortable } from './portable-schemas.ts'
 import { forwardAuthParameters, headers, headersOfStatus, operations, tags } from './texts.ts'
 import { webhooksOf } from './webhooks.ts'
 
-/** The methods that a path may have (OpenAPI 3.1, section 4.8.9). Forward-auth takes every method there is. */
+/** The methods that OpenAPI can describe (3.1, section 4.8.9). Forward-auth accepts others too. */
 const methods = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'])
 const forwardAuth = '/forward-auth'
 
-/** The description that the framework made, with what only we know: texts, examples, headers, and bodies that may be left out. */
+/** Adds to the framework's description what it does not know: texts, examples, headers, errors, and optional bodies. */
 export function complete (given: Description): Description {
-  // The methods of a path share one object, and the schemas are those that requests are checked by.
+  // Copy it: the methods of a path share one object, and the schemas are the ones that validate requests.
   const description = JSON.parse(JSON.stringify(given)) as Description
   makePortable(description)
   describeGateways(description)
@@ -45,9 +46,9 @@ function completeOperation (operation: Operation): void {
   if (text !== undefined) operation.description = text.description
   operation.security ??= []
   if (requestBody !== undefined) completeBody(requestBody, text?.body)
-  // Whatever path it is: a credential in its query string is refused.
+  // Every path refuses a credential in its query string.
   if (!Object.keys(responses).some((status) => status.startsWith('4'))) {
-    responses['400'] = { description: 'A credential was sent in the query string.', content: { [problemType]: { schema: { $ref: '#/components/schemas/Problem' } } } }
+    responses['400'] = { description: '', content: { [problemType]: { schema: { $ref: '#/components/schemas/Problem' } } } }
   }
   for (const [status, answer] of Object.entries(responses)) {
     const names = [...headersOfStatus[status] ?? [], ...status === '201' ? text?.headers ?? [] : []]
@@ -55,10 +56,11 @@ function completeOperation (operation: Operation): void {
     const media = answer.content?.['application/json']
     if (media !== undefined && /^20\d$/.test(status) && text?.answer !== undefined) media.example = text.answer
   }
+  completeProblems(operationId, responses)
   operation.responses = responses
 }
 
-// The framework's type of a body that may be left out is `undefined`, which JSON Schema has no word for.
+// The framework describes an optional body by the type `undefined`, which JSON Schema does not have.
 function completeBody (body: NonNullable<Operation['requestBody']>, example: unknown): void {
   for (const media of Object.values(body.content)) {
     const kinds = media.schema?.anyOf

@@ -1,8 +1,8 @@
-/** As much of OpenAPI 3.1 as is looked at here. */
+/** The parts of OpenAPI 3.1 that are used here. */
 export interface Description {
   info?: { title: string, description?: string }
   paths?: Record<string, Record<string, Operation>>
-  /** What the service sends, by type of event. */
+  /** The requests that the service sends, by type of event. */
   webhooks?: Record<string, Record<string, Operation>>
   tags?: ReadonlyArray<{ readonly name: string, readonly description: string }>
   components?: { schemas?: Record<string, Schema>, headers?: unknown }
@@ -30,10 +30,12 @@ export interface Parameter {
 export interface Media {
   schema?: Schema
   example?: unknown
+  examples?: Record<string, { readonly value: unknown }>
 }
 
 export interface Schema {
   readonly $ref?: string
+  readonly description?: string
   readonly type?: string | readonly string[]
   readonly format?: string
   readonly enum?: readonly unknown[]
@@ -51,7 +53,7 @@ export interface Answer {
   content?: Record<string, Media>
 }
 
-/** Of every answer to a key with a rate limit. */
+/** The headers of every answer to a key with a rate limit. */
 export const rateHeaders = ['RateLimit', 'RateLimit-Policy'] as const
 
 export function headersNamed (names: readonly string[]): Record<string, object> {

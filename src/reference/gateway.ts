@@ -1,7 +1,7 @@
 import { headersNamed, rateHeaders, type Answer, type Description, type Operation, type Parameter, type Schema } from './description.ts'
 import { gatewayTexts } from './texts.ts'
 
-/** What MCP says, as far as it is the same in every revision of it: JSON-RPC 2.0. */
+/** The messages of MCP that are the same in all revisions: JSON-RPC 2.0. */
 export const gatewaySchemas: Readonly<Record<string, Schema>> = {
   McpMessage: {
     title: 'McpMessage',
@@ -9,11 +9,11 @@ export const gatewaySchemas: Readonly<Record<string, Schema>> = {
     type: 'object',
     required: ['jsonrpc'],
     properties: {
-      jsonrpc: { const: '2.0' },
+      jsonrpc: { const: '2.0', description: 'The version of JSON-RPC.' },
       id: { anyOf: [{ type: 'string' }, { type: 'integer' }], description: 'A notification has none.' },
-      method: { type: 'string' },
-      params: { type: 'object' },
-      result: { type: 'object' }
+      method: { type: 'string', description: 'Of a request or a notification.' },
+      params: { type: 'object', description: 'Of a request or a notification.' },
+      result: { type: 'object', description: 'Of a response.' }
     }
   },
   McpError: {
@@ -22,15 +22,16 @@ export const gatewaySchemas: Readonly<Record<string, Schema>> = {
     type: 'object',
     required: ['jsonrpc', 'error'],
     properties: {
-      jsonrpc: { const: '2.0' },
-      id: { anyOf: [{ type: 'string' }, { type: 'integer' }, { type: 'null' }] },
+      jsonrpc: { const: '2.0', description: 'The version of JSON-RPC.' },
+      id: { anyOf: [{ type: 'string' }, { type: 'integer' }, { type: 'null' }], description: 'The id of the request; null if it is not known.' },
       error: {
         type: 'object',
+        description: 'Why the message was refused.',
         required: ['code', 'message'],
         properties: {
-          code: { type: 'integer' },
+          code: { type: 'integer', description: 'The code of JSON-RPC.' },
           message: { type: 'string', description: 'What went wrong and what to do, for people and AI assistants.' },
-          data: { type: 'object', properties: { code: { type: 'string', description: 'Stable: test this in programs.' } } }
+          data: { type: 'object', description: 'For programs.', properties: { code: { type: 'string', description: 'Stable: test this in programs.' } } }
         }
       }
     }
@@ -66,7 +67,7 @@ function answers (given: Readonly<Record<string, Answer>>, ...statuses: number[]
   }
 }
 
-/** Describes each path of the gateway; `/mcp` also where the service runs without one, so that the description is the same everywhere. */
+/** Describes each path of the gateway. Without a gateway it describes `/mcp`, so that the description does not depend on the settings. */
 export function describeGateways (description: Description): void {
   const paths = description.paths ??= {}
   const gateways = Object.keys(paths).filter((path) => Object.values(paths[path]!).some(({ tags = [] }) => tags.includes('mcp')))

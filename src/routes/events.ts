@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { eventSchema, nullable, toWireEvent } from '../http/wire.ts'
 
-/** What happened to keys, in order; for holders of a management token. */
+/** The events of keys, in order. Needs a management token. */
 export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { events } = app.apiKeys
   app.addHook('onRequest', app.requireManagement)
@@ -20,7 +20,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
         limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Maximum number of events.' }))
       }, { additionalProperties: false }),
       response: {
-        200: Type.Object({ events: Type.Array(eventSchema), next_after: nullable(Type.String({ description: 'null: there are no events yet.' })) }, { title: 'EventPage', description: 'Events in order, and the position for the next call.' }),
+        200: Type.Object({ events: Type.Array(eventSchema, { description: 'Oldest first.' }), next_after: nullable(Type.String({ description: 'null: there are no events yet.' })) }, { title: 'EventPage', description: 'Events in order, and the position for the next call.' }),
         ...problemAnswers(400, 401, 403, 503)
       }
     }

@@ -13,14 +13,14 @@ import { rateHeaders, refusalOfVerdict, refusals, refuseRequest } from '../http/
 const path = '/forward-auth'
 
 interface ForwardAuthOptions {
-  /** Reads the token that a request presents. `Authorization` and `x-api-key`. */
+  /** Reads the token of a request. Default: from `Authorization` and `x-api-key`. */
   readonly presented?: PresentedToken | undefined
 }
 
 /**
- * Answers proxies about the token that a client presented to them: nginx `auth_request`, Traefik ForwardAuth, Caddy
- * `forward_auth`, Envoy `ext_authz`. Everything happens in `onRequest`, so a body of any type is never read. What a
- * proxy tells of the original request (`X-Forwarded-Uri` and the like) decides nothing: a client may have written it.
+ * Verifies the tokens of a proxy's clients: nginx `auth_request`, Traefik ForwardAuth, Caddy
+ * `forward_auth`, Envoy `ext_authz`. Answers in `onRequest`, before the body is read. Headers about the
+ * original request (`X-Forwarded-Uri` and others) are ignored: a client may have sent them.
  */
 export const forwardAuthRoutes: FastifyPluginAsync<ForwardAuthOptions> = async (app, { presented = presentedToken(app.apiKeys.tokens) }) => {
   const { verifier } = app.apiKeys
@@ -28,7 +28,7 @@ export const forwardAuthRoutes: FastifyPluginAsync<ForwardAuthOptions> = async (
   const answer = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void => {
     const scope = wantedScope(request)
     if (scope instanceof KeysError) {
-      // A token among the parameters that are not known gets the answer that it gets everywhere.
+      // A token in the query string gets the same answer as everywhere else.
       const { tokenInQuery } = refusals
       return presented(request.raw) === tokenInQuery ? refuseRequest(reply, tokenInQuery) : done(scope)
     }
@@ -59,12 +59,12 @@ const answers = {
   ...problemAnswers(400, 401, 403, 429, 503)
 }
 
-// Never reached: each request has been answered before its body would be read.
+// Never called: the hook has answered each request before.
 function handler (): never {
   throw new Error('A request went past the hook that answers it.')
 }
 
-/** Also what WebDAV and others use, since a proxy asks with the method that its client chose. CONNECT never becomes a request here. */
+/** Includes the methods of WebDAV and others: a proxy uses the method of its client. CONNECT is missing because Node does not emit a request for it. */
 function allMethods (app: FastifyInstance): string[] {
   for (const method of METHODS) {
     if (method !== 'CONNECT' && !app.supportedMethods.includes(method)) app.addHttpMethod(method)
@@ -73,9 +73,9 @@ function allMethods (app: FastifyInstance): string[] {
 }
 
 /**
- * The scope that is asked for. On the path itself the query is the proxy's configuration, and a scope that does not exist,
- * or another spelling of `scope`, is a mistake in it, which must not let anybody in. Below it, Envoy has put the client's own path and query: there a
- * foreign `scope` is the application's, and one of ours can only ask for more.
+ * The required scope. On the path itself the query string comes from the configuration of the proxy: an unknown scope or a misspelled
+ * `scope` is a mistake there, and is refused. Below the path, Envoy appends the path and query string of the client: there an unknown
+ * `scope` belongs to the application and is ignored, and a known one can only require more.
  */
 function wantedScope (request: FastifyRequest): Scope | undefined | KeysError {
   const query = request.query as { scope?: string | string[] }
@@ -90,8 +90,8 @@ function wantedScope (request: FastifyRequest): Scope | undefined | KeysError {
 }
 
 /**
- * `?mcp=1`, or `?mcp={upstream}`: read or write by the headers of an MCP call. Below the path a client can add a name, so a tool
- * reads only where every upstream named says so.
+ * `?mcp=1` or `?mcp={upstream}`: the headers of the MCP call decide whether `mcp:write` is needed. Below the path a client can add an upstream, so a tool
+ * counts as reading only if it is read-only at every named upstream.
  */
 async function mcpScope (app: FastifyInstance, request: FastifyRequest, upstreams: readonly string[]): Promise<Scope> {
   const claim = claimOfHeaders(request.headers)
@@ -125,7 +125,7 @@ function tell (reply: FastifyReply, verdict: Verdict): void {
   reply.code(200).headers(headersOf(verdict.key)).send()
 }
 
-// All four, always: a proxy that copies only what it finds would let through what the client sent under the same name.
+// Always send all four: a proxy that copies only the headers that exist would pass on the client's own header of that name.
 function headersOf ({ id, workspaceId, ownerId, scope }: KeyRecord): Record<string, string> {
   return {
     'cache-control': 'no-store',
@@ -141,7 +141,7 @@ const scopesInHeader: Readonly<Record<Scope, string>> = {
   'mcp:write': scopes['mcp:write'].implies.join(' ')
 }
 
-// Ids are made of these characters when keys are made here; rows may have been written otherwise.
+// Keys that were created here have only these characters; other programs may have written rows too.
 function safe (id: string): string {
   return /^[A-Za-z0-9._:@|+/=~-]*$/.test(id) ? id : encodeURIComponent(id)
 }

@@ -14,13 +14,13 @@ import { isRepeated } from '../http/repeated-header.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 
 interface GithubLeaksOptions {
-  /** Where the keys are that GitHub signs with: a path or a URL. */
+  /** The file or URL with GitHub's public keys. */
   readonly keysSource: string
 }
 
 const bytesMax = 1024 * 1024
 const reportsMax = 1000
-// GitHub gathers what it finds: more than this a minute from one address is somebody who plays with what was sent before.
+// GitHub sends its findings in batches. More requests per minute from one address are replays of earlier reports.
 const reportsPerMinute = 300
 const tokenMax = 1024
 const urlMax = 2048
@@ -31,7 +31,7 @@ const signatureHeader = 'github-public-key-signature'
 const answer = Type.Object({
   token_hash: Type.String({ description: 'The SHA-256 of the token, in base64.' }),
   token_type: Type.String({ description: 'The same as in the report.' }),
-  label: Type.Enum(['true_positive', 'false_positive'])
+  label: Type.Enum(['true_positive', 'false_positive'], { description: '`true_positive`: it is, or was, a token of a key of this service.' })
 })
 
 interface Report {
@@ -40,13 +40,13 @@ interface Report {
   readonly url: string | undefined
 }
 
-/** Reports of leaked tokens by the contract of GitHub's secret scanning partners: GitHub is known by its signature, and by nothing else. */
+/** Reports of leaked tokens from GitHub (secret scanning partner program). The signature is the only credential. */
 export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = async (app, { keysSource }) => {
   const { tokenReports } = app.apiKeys
   const keys = new GithubKeys({ source: keysSource, clock: systemClock, log: app.log })
   const budget = new MissBudget({ clock: systemClock, perMinute: reportsPerMinute })
   app.removeAllContentTypeParsers()
-  // As the bytes that were signed: what a parser makes of them says nothing about the signature.
+  // Keep the bytes: the signature is over them, not over the parsed value.
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => { done(null, body) })
   app.addHook('onRequest', app.refuseQueryCredentials)
   app.addHook('onRequest', (request, _reply, done) => {
@@ -70,10 +70,10 @@ export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = a
         'Github-Public-Key-Signature': Type.String({ description: 'ECDSA (P-256, SHA-256) over the bytes of the body, in base64.' })
       }),
       body: Type.Array(Type.Object({
-        token: Type.String({ minLength: 1, maxLength: tokenMax }),
-        type: Type.String(),
-        url: Type.Optional(Type.String()),
-        source: Type.Optional(Type.String())
+        token: Type.String({ minLength: 1, maxLength: tokenMax, description: 'The token as it was found.' }),
+        type: Type.String({ description: 'The name that GitHub has for tokens of this form.' }),
+        url: Type.Optional(Type.String({ description: 'Where the token was found.' })),
+        source: Type.Optional(Type.String({ description: 'In what kind of content it was found.' }))
       }), { minItems: 1, maxItems: reportsMax }),
       response: { 200: Type.Array(answer, { title: 'GithubLeakAnswers', description: 'One row for each report, in the order of the request.' }), ...problemAnswers(400, 401, 413, 415, 429, 503) }
     }
@@ -84,7 +84,7 @@ export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = a
     const reports = reportsOf(body)
     const leaks = reports.map(({ token, url }): Leak => ({
       digest: digestFromBytes(hash('sha256', token, 'buffer')),
-      // A place that cannot be kept is no reason to leave the key alive.
+      // Revoke the key even if the URL of the finding cannot be stored.
       url: url === undefined || app.holdsSecret(url) ? undefined : url,
       source: 'github'
     }))
@@ -98,7 +98,7 @@ export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = a
   })
 }
 
-// GitHub may add members: those that are not known here are no fault.
+// Ignore unknown members: GitHub may add some.
 function reportsOf (body: Buffer): readonly Report[] {
   let given: unknown
   try {

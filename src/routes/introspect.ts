@@ -14,20 +14,20 @@ interface IntrospectOptions {
 }
 
 const active = Type.Object({
-  active: Type.Literal(true),
+  active: Type.Literal(true, { description: 'The token is valid.' }),
   scope: Type.String({ description: 'All scopes of the key, separated by spaces.' }),
   sub: Type.String({ description: 'The owner of the key; for a key without an owner, the id of the key.' }),
   client_id: Type.String({ description: 'The id of the key.' }),
-  workspace_id: Type.String(),
+  workspace_id: Type.String({ description: 'The workspace of the key.' }),
   exp: Type.Optional(Type.Integer({ description: 'Seconds since the epoch; absent: never.' })),
-  iat: Type.Integer(),
-  iss: Type.String(),
-  token_type: Type.Literal('Bearer')
+  iat: Type.Integer({ description: 'When the key was created, in seconds since the epoch.' }),
+  iss: Type.String({ description: 'The origin of this service.' }),
+  token_type: Type.Literal('Bearer', { description: 'How the token is sent.' })
 })
 
-const inactive = Type.Object({ active: Type.Literal(false) })
+const inactive = Type.Object({ active: Type.Literal(false, { description: 'The token is not valid.' }) })
 
-/** The same question as `/v1/verify`, in the words of RFC 7662, for software that already speaks them. */
+/** The same as `/v1/verify` in the format of RFC 7662 (token introspection). */
 export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = async (app, { issuer }) => {
   const { verifier } = app.apiKeys
   app.removeAllContentTypeParsers()
@@ -45,7 +45,7 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
       summary: 'OAuth 2.0 token introspection (RFC 7662)',
       consumes: ['application/x-www-form-urlencoded'],
       body: Type.Object({
-        token: Type.String({ minLength: 1 }),
+        token: Type.String({ minLength: 1, description: 'The token as the client sent it.' }),
         token_type_hint: Type.Optional(Type.String({ description: 'Ignored: there is only one type of token.' })),
         client_id: Type.Optional(Type.String({ description: 'With `client_secret`: the name of a service or management token. Otherwise ignored.' })),
         client_secret: Type.Optional(Type.String({ description: 'That token, if the Authorization header does not contain it (`client_secret_post`).' })),

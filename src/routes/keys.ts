@@ -3,13 +3,16 @@ import { Type } from 'typebox'
 import { digestFromText } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, pageQuery, rateLimitSchema, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
+import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, nextCursorSchema, pageQuery, rateLimitSchema, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
 
 const tags = ['keys']
 const security = [{ management: [] }]
 const expiresAt = Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description: 'Must be in the future; null: never.' })
+const name = Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100, description: 'What people call the key.' })
+const ownerId = Type.Union([Type.String({ pattern: rules.ownerId.pattern }), Type.Null()], { description: 'The person or service that owns the key: an id of your application. null: no owner.' })
+const reason = Type.String({ pattern: rules.reason.pattern, description: 'Why, for the audit trail.' })
 const reasonBody = Type.Union([
-  Type.Object({ reason: Type.Optional(Type.String({ pattern: rules.reason.pattern })) }, { additionalProperties: false }),
+  Type.Object({ reason: Type.Optional(reason) }, { additionalProperties: false }),
   Type.Null(),
   Type.Undefined()
 ])
@@ -17,7 +20,7 @@ const strict = { additionalProperties: false }
 const revokeAllBody = Type.Union([
   Type.Object({
     owner_id: Type.Optional(Type.String({ pattern: rules.ownerId.pattern, description: 'Only the keys of this owner.' })),
-    reason: Type.Optional(Type.String({ pattern: rules.reason.pattern }))
+    reason: Type.Optional(reason)
   }, strict),
   Type.Null(),
   Type.Undefined()
@@ -27,10 +30,10 @@ const rateLimit = Type.Union([rateLimitSchema, Type.Null()], { description: 'nul
 const importBytesMax = 1024 * 1024
 const importedKey = Type.Object({
   token_sha256: Type.String({ pattern: rules.digest.pattern, description: 'SHA-256 of the whole token, in hexadecimal or base64.' }),
-  name: Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 }),
+  name,
   scope: scopeSchema,
   hint: Type.Optional(Type.String({ pattern: rules.hint.pattern, description: 'The first four characters of the token after its prefix, … and the last four.' })),
-  owner_id: Type.Optional(Type.Union([Type.String({ pattern: rules.ownerId.pattern }), Type.Null()])),
+  owner_id: Type.Optional(ownerId),
   expires_at: Type.Optional(expiresAt),
   created_at: Type.Optional(Type.String({ format: 'date-time', description: 'When the other system created the key. The maximum lifetime of the policy counts from this time.' })),
   metadata: Type.Optional(metadataSchema)
@@ -38,7 +41,7 @@ const importedKey = Type.Object({
 const idempotencyHeader = (description: string) => Type.Object({ 'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: 255, description })) })
 const createdKey = (title: string, description: string) => Type.Object({ ...keySchema.properties, token: Type.String({ description: 'Shown only in this answer.' }) }, { title, description })
 
-/** Makes, shows and ends keys; for holders of a management token. */
+/** Creates, shows, changes and revokes keys. Needs a management token. */
 export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { service, imports } = app.apiKeys
   app.addHook('onRequest', app.requireManagement)
@@ -54,10 +57,10 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       params: workspaceParams,
       headers: idempotencyHeader('Within 24 hours, the same value with the same body creates one key.'),
       body: Type.Object({
-        name: Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 }),
+        name,
         scope: scopeSchema,
         expires_at: Type.Optional(expiresAt),
-        owner_id: Type.Optional(Type.Union([Type.String({ pattern: rules.ownerId.pattern }), Type.Null()])),
+        owner_id: Type.Optional(ownerId),
         metadata: Type.Optional(metadataSchema),
         allowed_cidrs: Type.Optional(allowedCidrs),
         rate_limit: Type.Optional(rateLimit)
@@ -94,7 +97,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Import keys of another system by the SHA-256 of their tokens, all of them or none',
       params: workspaceParams,
       querystring: Type.Object({}, strict),
-      body: Type.Object({ keys: Type.Array(importedKey, { minItems: 1, maxItems: rules.importKeysMax }) }, strict),
+      body: Type.Object({ keys: Type.Array(importedKey, { minItems: 1, maxItems: rules.importKeysMax, description: 'All of them are imported, or none.' }) }, strict),
       response: {
         201: Type.Object({
           imported: Type.Integer({ description: 'Number of keys that were imported.' }),
@@ -120,16 +123,16 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'List keys, newest first',
       params: workspaceParams,
       querystring: Type.Object({
-        status: Type.Optional(Type.Enum(['active', 'expired', 'revoked', 'all'], { default: 'active' })),
-        owner_id: Type.Optional(Type.String({ pattern: rules.ownerId.pattern })),
+        status: Type.Optional(Type.Enum(['active', 'expired', 'revoked', 'all'], { default: 'active', description: 'Only keys with this status.' })),
+        owner_id: Type.Optional(Type.String({ pattern: rules.ownerId.pattern, description: 'Only keys of this owner.' })),
         scope: Type.Optional(scopeSchema),
         q: Type.Optional(Type.String({ minLength: 1, maxLength: 100, pattern: rules.text.pattern, description: 'A part of the name, case-insensitive.' })),
         unused_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500, description: 'Only keys that were not used for this many days, counted from the last use or, if never used, from the creation.' })),
-        expires_within_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500 })),
+        expires_within_days: Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500, description: 'Only active keys that expire within this many days.' })),
         ...pageQuery
       }, strict),
       response: {
-        200: Type.Object({ keys: Type.Array(keySchema), next_cursor: Type.Union([Type.String(), Type.Null()]) }, { title: 'KeyPage', description: 'A page of keys; `next_cursor` is null on the last one.' }),
+        200: Type.Object({ keys: Type.Array(keySchema, { description: 'Newest first.' }), next_cursor: nextCursorSchema }, { title: 'KeyPage', description: 'A page of keys; `next_cursor` is null on the last one.' }),
         ...problemAnswers(400, 401, 403, 503)
       }
     }
@@ -164,7 +167,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       params: keyParams,
       querystring: Type.Object({}, strict),
       body: Type.Object({
-        name: Type.Optional(Type.String({ pattern: rules.name.pattern, minLength: 1, maxLength: 100 })),
+        name: Type.Optional(name),
         expires_at: Type.Optional(expiresAt),
         allowed_cidrs: Type.Optional(allowedCidrs),
         rate_limit: Type.Optional(rateLimit)
@@ -234,7 +237,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       params: workspaceParams,
       querystring: Type.Object({}, strict),
       body: revokeAllBody,
-      response: { 200: Type.Object({ revoked: Type.Integer() }, { title: 'RevokedKeys', description: 'How many keys this call revoked.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
+      response: { 200: Type.Object({ revoked: Type.Integer({ description: 'Number of keys.' }) }, { title: 'RevokedKeys', description: 'How many keys this call revoked.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
     }
   }, async function revokeWorkspace (request) {
     return await service.revokeWorkspace({ workspaceId: request.params.workspace_id, ownerId: request.body?.owner_id, actor: request.actor, reason: request.body?.reason })

@@ -21,7 +21,7 @@ const answer = Type.Object({
   revoked: Type.Boolean({ description: 'Whether this report revoked the key.' })
 }, { title: 'LeakAnswer' })
 
-/** Tokens that were found where they must not be; for holders of a management token. */
+/** Reports of leaked tokens. Needs a management token. */
 export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tokenReports } = app.apiKeys
   app.addHook('onRequest', app.requireManagement)

@@ -4,30 +4,30 @@ import type { Keys } from '../engine/open-keys.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Probes and scrapes, which come every second and tell nothing: logged at debug. */
+    /** Logged at level debug: probes and scrapes are frequent and not interesting. */
     readonly isProbe?: boolean
   }
 }
 
 const readySchema = Type.Object({
-  status: Type.Enum(['ready', 'not_ready', 'stopping']),
+  status: Type.Enum(['ready', 'not_ready', 'stopping'], { description: '`stopping`: the process got SIGTERM.' }),
   postgres: Type.Enum(['up', 'down'], { description: 'Whether the newest renewal of the trust window was answered. The replica becomes not ready when it is down and the window has ended.' }),
   standbys: Type.Union([Type.Object({
-    count: Type.Integer(),
+    count: Type.Integer({ description: 'Number of standbys.' }),
     not_waited_for: Type.Integer({ description: 'Standbys that may lack confirmed commits. A failover to one of them loses confirmed revocations.' })
   }), Type.Null()], { description: 'Standbys of the database, as known a few seconds ago; null while that is not known. They do not affect readiness.' }),
   redis: Type.Enum(['up', 'refusing', 'down', 'unused'], { description: '`refusing`: Redis answers with errors. `refusing` and `down` make requests slower but do not affect readiness.' }),
   redis_refusal: Type.Union([Type.String(), Type.Null()], { description: 'The code of what Redis refuses, such as `READONLY` or `OOM`; null while it refuses nothing.' }),
   window: Type.Object({
-    state: Type.Enum(['open', 'shut']),
+    state: Type.Enum(['open', 'shut'], { description: 'While it is `shut`, this replica accepts no key.' }),
     renewal_age_ms: Type.Union([Type.Integer(), Type.Null()], { description: 'Since the newest renewal was sent; null before the first.' }),
     applied: Type.Integer({ description: 'Position in the revocation log up to which this replica knows all changes.' }),
     floor: Type.Union([Type.Integer(), Type.Null()], { description: 'Cached entries that are older than this position are read again; null before the first renewal.' }),
-    tail_rows: Type.Integer(),
+    tail_rows: Type.Integer({ description: 'Number of recent changes that this replica remembers.' }),
     members: Type.Integer({ description: 'Number of replicas that a revocation waits for, as last read; 0 until the first change.' })
-  }),
+  }, { description: 'The trust window of this replica.' }),
   mcp_upstreams: Type.Optional(Type.Array(Type.Object({
-    name: Type.String(),
+    name: Type.String({ description: 'The name of the MCP server.' }),
     state: Type.Enum(['unknown', 'up', 'failing'], { description: 'The outcome of the newest request to it; `unknown` before the first.' }),
     cause: Type.Union([Type.String(), Type.Null()], { description: 'Why it fails.' })
   }), { description: 'The servers behind the MCP gateway. A failing server does not affect readiness.' }))
@@ -42,7 +42,7 @@ export interface OperationsOptions {
   metrics (): Promise<Buffer>
 }
 
-/** For those who run the service. No credential: nothing here names a key, a workspace or a token. */
+/** Probes and metrics. They need no credential, because no answer names a key, a workspace or a token. */
 export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = async (app, { keys, isDraining, mcpUpstreams, metrics }) => {
   const tags = ['operations']
   const config = { isProbe: true, needsNoStore: true }
@@ -50,7 +50,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
 
   app.get('/livez', {
     config,
-    schema: { tags, operationId: 'livez', summary: 'Check that the process runs', response: { 200: Type.Object({ status: Type.Literal('live') }, { description: 'It does.' }) } }
+    schema: { tags, operationId: 'livez', summary: 'Check that the process runs', response: { 200: Type.Object({ status: Type.Literal('live') }, { description: 'The process runs.' }) } }
   }, async function livez () {
     return { status: 'live' as const }
   })
@@ -61,7 +61,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
   }, async function readyz (_request, reply) {
     const health = keys.health()
     const { renewalAgeMs, applied, floor, recentRows, members } = keys.window.snapshot()
-    // Not Postgres: keys that are cached are verified without it for as long as the window is open.
+    // Independent of Postgres: cached keys are verified without it while the window is open.
     const isReady = health.window === 'open'
     reply.code(isReady && !isDraining() ? 200 : 503)
     return {

@@ -17,7 +17,7 @@ const policySchema = Type.Object({
   unused_days: nullableInteger('null: the workspace has no such rule.')
 }, { title: 'Policy', description: 'The policy of the workspace. If the settings of the service have a rule too, the stricter rule applies.' })
 
-/** How long the keys of a workspace may live; for holders of a management token. */
+/** The policy of a workspace for the lifetime of its keys. Needs a management token. */
 export const policyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { policies } = app.apiKeys
   app.addHook('onRequest', app.requireManagement)

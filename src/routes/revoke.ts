@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { formRefusal } from '../http/body-form.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 
-/** OAuth 2.0 token revocation (RFC 7009): whoever has a token may end it, and needs nothing else. */
+/** OAuth 2.0 token revocation (RFC 7009). The token is the only credential: its holder may revoke it. */
 export const revokeRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tokenReports, verifier } = app.apiKeys
   app.removeAllContentTypeParsers()
@@ -28,7 +28,7 @@ export const revokeRoutes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async function revokeToken (request, reply) {
     const { token } = request.body
-    // Who invents tokens has the same budget here as everywhere.
+    // Unknown tokens use the same budget here as everywhere else.
     const verdict = await verifier.verify(token, { client: request, from: request, counts: 'nothing' })
     if (verdict.valid || (verdict.reason !== 'unknown' && verdict.reason !== 'malformed')) await tokenReports.end(token)
     reply.header('cache-control', 'no-store')

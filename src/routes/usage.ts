@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { sendCsv, wantsCsv } from '../http/csv.ts'
-import { callColumns, fromWireTimeRange, keyParams, nullable, pageQuery, timeRangeQuery, toWireCall, toWireTime, usageColumns, usageRows, workspaceParams } from '../http/wire.ts'
+import { callColumns, fromWireTimeRange, keyParams, nextCursorSchema, nullable, pageQuery, timeRangeQuery, toWireCall, toWireTime, usageColumns, usageRows, workspaceParams } from '../http/wire.ts'
 
 const day = (description: string) => Type.Optional(Type.String({ minLength: 10, maxLength: 10, description }))
 const count = (description: string) => Type.Integer({ minimum: 0, description })
@@ -12,19 +12,19 @@ const usageSchema = Type.Object({
     day: Type.String({ format: 'date', description: 'A day (UTC). Days without any use are omitted.' }),
     accepted: count('Verifications that were accepted.'),
     refused: Type.Record(Type.String(), Type.Integer(), { description: 'Verifications that were refused, by reason.' })
-  })),
+  }), { description: 'Oldest first.' }),
   tools: Type.Array(Type.Object({
-    tool: Type.String(),
+    tool: Type.String({ description: 'The name of the tool.' }),
     calls: count('Calls through the gateway, `denied` and `failed` included.'),
     denied: count('Calls that the key was not allowed to make.'),
     failed: count('Calls whose upstream failed.')
-  })),
+  }), { description: 'Tools that the key called through the gateway, the most used first.' }),
   last: Type.Unsafe<{ at: string, address: string | null, client: string | null } | null>({
     type: ['object', 'null'],
     description: 'The last accepted use; null: never used.',
     required: ['at', 'address', 'client'],
     properties: {
-      at: { type: 'string', format: 'date-time' },
+      at: { type: 'string', format: 'date-time', description: 'When.' },
       address: { type: ['string', 'null'], description: 'As much of it as USAGE_ADDRESSES stores.' },
       client: { type: ['string', 'null'], description: 'The name that the client gives itself.' }
     }
@@ -32,17 +32,17 @@ const usageSchema = Type.Object({
 }, { title: 'Usage', description: 'The usage of a key.' })
 
 const callSchema = Type.Object({
-  at: Type.String({ format: 'date-time' }),
-  key_id: Type.String({ format: 'uuid' }),
-  upstream: Type.String(),
-  method: Type.String(),
-  tool: nullable(Type.String()),
-  decision: Type.Enum(['passed', 'denied', 'failed']),
-  status: Type.Integer(),
+  at: Type.String({ format: 'date-time', description: 'When the call was answered.' }),
+  key_id: Type.String({ format: 'uuid', description: 'The key that was used.' }),
+  upstream: Type.String({ description: 'The name of the MCP server.' }),
+  method: Type.String({ description: 'The method of MCP, such as `tools/call`.' }),
+  tool: nullable(Type.String({ description: 'The tool; null: the method has none.' })),
+  decision: Type.Enum(['passed', 'denied', 'failed'], { description: '`denied`: the key was not allowed to call this. `failed`: the MCP server failed.' }),
+  status: Type.Integer({ description: 'The HTTP status of the answer.' }),
   ms: Type.Integer({ description: 'Milliseconds until the answer was complete.' })
 }, { title: 'Call' })
 
-/** What keys were used for: by day, by tool, and call by call. For holders of a management token. */
+/** The use of keys by day, by tool, and for each call. Needs a management token. */
 export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { reports } = app.apiKeys
   app.addHook('onRequest', app.requireManagement)
@@ -80,14 +80,14 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'List the calls of the gateway, newest first: which key called which tool, and the outcome',
       params: workspaceParams,
       querystring: Type.Object({
-        key_id: Type.Optional(Type.String({ maxLength: 64 })),
-        tool: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
-        decision: Type.Optional(Type.Enum(['passed', 'denied', 'failed'])),
+        key_id: Type.Optional(Type.String({ maxLength: 64, description: 'Only calls with this key.' })),
+        tool: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Only calls of this tool.' })),
+        decision: Type.Optional(Type.Enum(['passed', 'denied', 'failed'], { description: 'Only calls with this outcome.' })),
         ...timeRangeQuery,
         ...pageQuery
       }, { additionalProperties: false }),
       response: {
-        200: Type.Object({ calls: Type.Array(callSchema), next_cursor: Type.Union([Type.String(), Type.Null()]) }, { title: 'CallPage', description: 'A page of calls, without arguments and results.' }),
+        200: Type.Object({ calls: Type.Array(callSchema, { description: 'Newest first.' }), next_cursor: nextCursorSchema }, { title: 'CallPage', description: 'A page of calls, without arguments and results.' }),
         ...problemAnswers(400, 401, 403, 503)
       }
     }

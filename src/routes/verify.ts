@@ -7,12 +7,12 @@ import { senderAt, serviceClient } from './service-client.ts'
 import { addressSchema, metadataSchema, nullable, scopeSchema, toWireTime } from '../http/wire.ts'
 
 const accepted = Type.Object({
-  valid: Type.Literal(true),
+  valid: Type.Literal(true, { description: 'The token is valid, and has the scope.' }),
   key: Type.Object({
-    id: Type.String({ format: 'uuid' }),
-    workspace_id: Type.String(),
-    owner_id: nullable(Type.String()),
-    name: Type.String(),
+    id: Type.String({ format: 'uuid', description: 'The id of the key.' }),
+    workspace_id: Type.String({ description: 'The workspace of the key.' }),
+    owner_id: nullable(Type.String({ description: 'The owner of the key; null: none.' })),
+    name: Type.String({ description: 'What people call the key.' }),
     scope: scopeSchema,
     scopes: Type.Array(scopeSchema, { description: '`scope` and what it implies.' }),
     expires_at: nullable(Type.String({ format: 'date-time', description: 'null: never.' })),
@@ -21,11 +21,11 @@ const accepted = Type.Object({
 })
 
 const refused = Type.Object({
-  valid: Type.Literal(false),
-  reason: Type.Enum([...reasons])
+  valid: Type.Literal(false, { description: 'The token was refused.' }),
+  reason: Type.Enum([...reasons], { description: 'Why.' })
 })
 
-/** Tells internal services about a token that was presented to them. */
+/** Verifies a token for an internal service. */
 export const verifyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { verifier } = app.apiKeys
   app.addHook('onRequest', app.requireService)
@@ -51,7 +51,7 @@ export const verifyRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const { token, scope, address } = request.body
     const verdict = verifier.verify(token, { scope, client: serviceClient(request), from: senderAt(address) })
     const answer = (verdict: Verdict) => {
-      // By the schema of this answer, not by the union of both, which a validator would tell apart.
+      // Serialize by the schema of the one variant: for a union, the serializer would run a validator first.
       const text = reply.serializeInput(toWireVerdict(verdict), (verdict.valid ? accepted : refused) as object as Record<string, unknown>)
       reply.header('cache-control', 'no-store').type('application/json; charset=utf-8').serializer(asIs).send(text as never)
     }

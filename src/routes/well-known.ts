@@ -10,7 +10,7 @@ const paths = [
   '/.well-known/openid-configuration/*'
 ]
 
-/** MCP clients look here before they use a static header; anything but a JSON 404 makes them start an OAuth flow that does not exist. */
+/** MCP clients request these paths before they use a static header. Any answer but a JSON 404 makes them start an OAuth flow, which this service does not have. */
 export const wellKnownRoutes: FastifyPluginAsync = async (app) => {
   for (const path of paths) {
     app.get(path, { schema: { hide: true } }, async function noOAuth () {

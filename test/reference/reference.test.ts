@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import openapiTypescript, { astToString } from 'openapi-typescript'
 import t from 'tap'
 import { eventTypes } from '../../src/core/events.ts'
-import type { Description, Operation } from '../../src/reference/description.ts'
+import type { Description, Operation, Schema } from '../../src/reference/description.ts'
 import { eventTexts, operations as texts } from '../../src/reference/texts.ts'
 import { management, setupApp } from '../routes/setup.ts'
 import { recordingUpstream } from '../support/recording-upstream.ts'
@@ -47,6 +47,30 @@ t.test('every operation has a name, a summary, a paragraph and a tag that is exp
     for (const [type, { example }] of Object.entries(operation.requestBody?.content ?? {})) t.ok(example, `${operationId} has an example of its body as ${type}`)
   }
   for (const name of Object.keys(texts)) t.ok(names.has(name), `${name} is an operation`)
+})
+
+t.test('every parameter, every member of a schema and every error is explained, and every error has an example', (t) => {
+  const visit = (schema: Schema | undefined, place: string): void => {
+    if (schema === undefined) return
+    for (const [name, member] of Object.entries(schema.properties ?? {})) {
+      t.ok(member.description ?? member.$ref, `${place}.${name} is explained`)
+      visit(member, `${place}.${name}`)
+    }
+    visit(schema.items, `${place}[]`)
+    for (const one of schema.anyOf ?? []) visit(one, place)
+  }
+  for (const [name, schema] of Object.entries(description.components!.schemas!)) visit(schema, name)
+  for (const { operation } of all) {
+    for (const { name, description: text } of operation.parameters ?? []) t.ok(text, `${operation.operationId}: ${name} is explained`)
+    for (const [status, { description: text, content }] of Object.entries(operation.responses ?? {})) {
+      const media = content?.['application/problem+json']
+      if (media === undefined) continue
+      t.not(text, 'A problem.', `${operation.operationId} ${status} is explained`)
+      for (const [code, { value }] of Object.entries(media.examples ?? {})) t.match(value, { code, ...status !== 'default' && { status: Number(status) } }, `${operation.operationId} ${status}`)
+      t.ok(Object.keys(media.examples ?? {}).length > 0, `${operation.operationId} ${status} has an example`)
+    }
+  }
+  t.end()
 })
 
 t.test('every pattern can be read in other languages, and what it would have said is said in words', (t) => {
@@ -104,6 +128,39 @@ t.test('every example, sent as it stands, is answered as the description says', 
     const answer = await ask(method.toUpperCase(), '/forward-auth?scope=mcp:read', { headers: { authorization: `Bearer ${token}` } })
     t.equal(answer.status, 200)
     for (const name of Object.keys(description.paths!['/forward-auth']![method]!.responses!['200']!.headers!)) t.ok(name.startsWith('RateLimit') || name in answer.headers, name)
+  }
+})
+
+t.test('errors are answered as their examples say', async (t) => {
+  const exampleOf = (operationId: string, status: number, code: string) => all.find(({ operation }) => operation.operationId === operationId)!.operation.responses![status]!.content!['application/problem+json']!.examples![code]!.value as { detail: string }
+  const keys = '/v1/workspaces/acme/keys'
+  const body = { name: 'one', scope: 'mcp:read' }
+  const { id, token } = (await ask('POST', keys, { payload: body, headers: { 'idempotency-key': 'errors' } })).body
+  const gone = (await ask('POST', keys, { payload: body })).body.id as string
+  await ask('DELETE', `${keys}/${gone}`)
+  const forwarded = async (authorization: string, scope = 'mcp:read') => await ask('GET', `/forward-auth?scope=${scope}`, { headers: { authorization } })
+  const rows = [
+    ['createKey', 401, 'unauthenticated', await ask('POST', keys, { payload: body, headers: { authorization: 'Bearer wrong' } })],
+    ['createKey', 403, 'forbidden', await ask('POST', keys, { payload: body, headers: { authorization: `Bearer ${token}` } })],
+    ['createKey', 409, 'already_created', await ask('POST', keys, { payload: body, headers: { 'idempotency-key': 'errors' } })],
+    ['createKey', 413, 'body_too_large', await ask('POST', keys, { payload: { ...body, name: 'x'.repeat(20_000) } })],
+    ['createKey', 415, 'unsupported_media_type', await ask('POST', keys, { payload: 'x', headers: { 'content-type': 'text/plain' } })],
+    ['createKey', 422, 'idempotency_key_reused', await ask('POST', keys, { payload: { ...body, name: 'two' }, headers: { 'idempotency-key': 'errors' } })],
+    ['listKeys', 400, 'invalid_cursor', await ask('GET', `${keys}?cursor=${'a'.repeat(54)}`)],
+    ['getKey', 404, 'not_found', await ask('GET', `${keys}/nothing`)],
+    ['updateKey', 409, 'key_revoked', await ask('PATCH', `${keys}/${gone}`, { payload: { name: 'two' } })],
+    ['reportLeaksByGithub', 401, 'unauthenticated', await ask('POST', '/v1/leaks/github', { payload: [] })],
+    ['livez', 400, 'invalid_request', await ask('GET', '/livez?access_token=x')],
+    ['forwardAuth', 401, 'malformed', await forwarded('Bearer nops_x')],
+    ['forwardAuth', 401, 'unauthenticated', await app.inject({ url: '/forward-auth' }).then(({ statusCode: status, body }) => ({ status, body }))],
+    ['forwardAuth', 403, 'insufficient_scope', await forwarded(`Bearer ${token}`, 'mcp:write')]
+  ] as const
+  for (const [operationId, status, code, answer] of rows) {
+    const { key_id: keyId, ...wanted } = exampleOf(operationId, status, code) as { key_id?: string, detail: string }
+    t.equal(answer.status, status, `${operationId} ${code}`)
+    const { key_id: given, ...said } = typeof answer.body === 'string' ? JSON.parse(answer.body) : answer.body
+    t.same(said, wanted, `${operationId} ${code}`)
+    if (keyId !== undefined) t.equal(given, id)
   }
 })
 
