@@ -1,4 +1,4 @@
-// The pages work without this file. It adds copy buttons, the question in place, times that keep moving, and forgets tokens.
+// The pages work without this file. It adds copy buttons and a dialog, updates times, and removes tokens from pages that are left.
 
 const minuteMs = 60_000
 const units = [
@@ -18,11 +18,17 @@ function relativeTime (at, now) {
   return relative.format(distance > 0 ? Math.round(distance / ms) : Math.trunc(distance / ms), unit)
 }
 
+// Allow a line break only between date and time of day.
+function breakableOnce (text) {
+  const end = text.lastIndexOf(', ') + 1
+  return end === 0 ? text : `${text.slice(0, end).replaceAll(' ', '\u00a0')} ${text.slice(end + 1).replaceAll(' ', '\u00a0')}`
+}
+
 function refreshTimes () {
   for (const element of document.querySelectorAll('time[datetime]')) {
     const at = Date.parse(element.dateTime)
     element.querySelector('[data-relative]').textContent = relativeTime(at, Date.now())
-    element.querySelector('[data-exact]').textContent = exact.format(at)
+    element.querySelector('[data-exact]').textContent = breakableOnce(exact.format(at))
   }
 }
 
@@ -84,9 +90,9 @@ function showBusy (event) {
 }
 
 function forgetToken (once) {
-  // Reload asks for the list then, and does not send the form again.
+  // A reload then opens the list, and does not send the form again.
   window.history.replaceState(null, '', once.dataset.once)
-  // Browsers keep whole pages for Back and Forward, `no-store` or not: this one is emptied when it is left.
+  // Browsers keep whole pages for Back and Forward, even with `no-store`: empty this one when it is left.
   window.addEventListener('pagehide', () => once.replaceChildren())
 }
 
@@ -110,7 +116,7 @@ function awaitFirstUse (panel) {
   setTimeout(ask, askEveryMs)
 }
 
-// Back and reload then lead to the form, and not to a browser's question whether to send it again.
+// Back and reload then open the form, and do not send it again.
 function standForForm (content) {
   window.history.replaceState(null, '', content.dataset.again)
 }
@@ -131,7 +137,7 @@ const again = document.querySelector('[data-again]')
 if (again) standForForm(again)
 for (const panel of document.querySelectorAll('[data-first-use]')) awaitFirstUse(panel)
 window.addEventListener('submit', showBusy)
-// A page that the browser has kept shows what was: a list from before, a form that is sent already.
+// A page that the browser has kept may be out of date, such as a form that was already sent.
 window.addEventListener('pageshow', (event) => {
   if (event.persisted) window.location.reload()
 })

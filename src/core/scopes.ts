@@ -16,7 +16,7 @@ export const scopes: Readonly<Record<Scope, ScopeMeaning>> = {
   },
   'mcp:write': {
     label: 'Read + Write',
-    grants: 'Read access to all workspace data, and create, update and delete it',
+    grants: 'Read, create, update and delete all workspace data',
     implies: ['mcp:read', 'mcp:write']
   }
 }

@@ -13,11 +13,11 @@ const people: Readonly<Record<string, SignedInPerson>> = {
   grace: { workspaceId: 'acme', ownerId: 'grace' },
   boss: { workspaceId: 'acme', ownerId: null, name: 'The boss', actor: 'user:boss', admin: true },
   faulty: { workspaceId: 'acme', ownerId: '' },
-  // As an application without types may say it: nobody's keys, and no admin.
+  // An application without types may return this: it must give neither all keys nor the rights of an admin.
   claimant: { workspaceId: 'acme', ownerId: null, actor: 'claimant', admin: 'false' as unknown as boolean }
 }
 
-/** An application with a session, a policy and a page of its own; the cookie `who` names the person. */
+/** An application with its own session, policy and page; the cookie `who` names the person. */
 async function host (t: Test, { prefix = '/account/apps', ...options }: Partial<ConnectedAppsOptions> & { prefix?: string } = {}) {
   const app = Fastify()
   t.teardown(() => app.close())

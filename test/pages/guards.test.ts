@@ -279,7 +279,7 @@ t.test('limits are set when a key is made, changed on its page, and only what a 
 
   const own = `/settings/connected-apps/${made!.id}`
   const { body } = await get(own, { cookie })
-  t.match(body, /600 requests in an hour/)
+  t.match(body, /600 requests per hour/)
   const shown = { form_token: formTokenIn(body), name: 'limited', expiry: 'keep', addresses: '192.0.2.7/32\r\n2001:db8::/32', was_addresses: '192.0.2.7/32 2001:db8::/32', rate_requests: '600', rate_window: '3600', was_rate: '600/3600' }
   t.match(body, `name="was_addresses" value="${shown.was_addresses}"`)
   t.match(body, 'name="was_rate" value="600/3600"')

@@ -16,7 +16,7 @@ t.test('one person\'s few keys are found on an index, however many others have',
     const statement = listKeysStatement(db, { workspaceId: 'acme', ownerId: 'ada', status, rowsMax: 21, after: undefined })
     t.equal((await db.execute(statement)).length, 21, status)
     const plan = (await db.execute<{ 'QUERY PLAN': string }>(sql`explain (analyze) ${statement}`)).map((row) => row['QUERY PLAN']).join('\n')
-    // Without what is read of each of the 21 rows: its hint, its last use and its token before.
+    // Without the subplans, which read hint, last use and previous token of each of the 21 rows.
     const [list = ''] = plan.split('SubPlan')
     t.match(list, /Index Scan using keys_list_owner/, status)
     t.notMatch(list, /Seq Scan|-> {2}Sort|Removed by Filter/, status)

@@ -16,7 +16,7 @@ async function throughProvider (t: Test) {
   const enter = async (login: string) => {
     const { page, context } = await visit(browser)
     t.teardown(() => context.close())
-    // The provider's own pages ask for a typeface from elsewhere.
+    // The provider's own pages request a font from another server.
     await context.route((address) => address.hostname !== '127.0.0.1', (route) => route.abort())
     await page.goto(`${pages.url}/settings`)
     await page.getByRole('link', { name: 'Continue with single sign-on' }).click()

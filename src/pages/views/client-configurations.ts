@@ -1,13 +1,13 @@
-/** One thing to do when a client is set up. */
+/** One step of setting up a client. */
 export interface SetUpStep {
   readonly says: string
   /** To copy. */
   readonly text?: string
-  /** To open; of the client's own scheme, and without the key. */
+  /** A link with the client's URL scheme. It does not contain the key. */
   readonly link?: { readonly href: string, readonly label: string }
 }
 
-/** How a client is set up. */
+/** The steps that set up a client. */
 export interface ClientConfiguration {
   readonly id: string
   readonly client: string
@@ -16,9 +16,9 @@ export interface ClientConfiguration {
 
 interface Connection {
   readonly token: string
-  /** A URL that answers 200 to every key. `undefined`: none is known. */
+  /** A URL that answers 200 to every valid key. `undefined`: none. */
   readonly tryAt: string | undefined
-  /** The MCP server's own address. `undefined`: none is known. */
+  /** The URL of the MCP server. `undefined`: not known. */
   readonly mcpUrl: string | undefined
 }
 
@@ -31,7 +31,7 @@ const bearerOfVariable = 'Bearer ${NAVIS_KEY}'
 // eslint-disable-next-line no-template-curly-in-string -- the client fills it in
 const bearerOfEnvironment = 'Bearer ${env:NAVIS_KEY}'
 
-/** Without an MCP server there is nothing that an MCP client could be set up for. The key stands in no command, and so in no shell history. */
+/** The clients to set up; without an MCP server only the one for HTTP. No command contains the key: shells store commands in their history. */
 export function clientConfigurations ({ mcpUrl, ...rest }: Connection): readonly ClientConfiguration[] {
   const http: ClientConfiguration = { id: 'http', client: 'Any HTTP client', steps: anyClient({ mcpUrl, ...rest }) }
   if (mcpUrl === undefined) return [http]
@@ -59,12 +59,12 @@ function claude ({ token, mcpUrl }: McpConnection): readonly SetUpStep[] {
   ]
 }
 
-// Claude Desktop starts local programs only: mcp-remote carries its messages over HTTP. The token is in `env`,
-// since the arguments of a process can be read by every user of the machine.
+// Claude Desktop starts only local programs; mcp-remote sends their messages over HTTP. The token is in `env`,
+// because every user of the machine can read the arguments of a process.
 function claudeDesktop ({ token, mcpUrl }: McpConnection): readonly SetUpStep[] {
   const insecure = new URL(mcpUrl).protocol === 'http:' ? ['--allow-http'] : []
   return [{
-    says: 'Settings → Developer → Edit config, then restart Claude. It needs Node.js on this machine. The key stands in this file: do not share it.',
+    says: 'Settings → Developer → Edit config, then restart Claude. It needs Node.js on this machine. This file contains the key: do not share it.',
     text: json({
       mcpServers: {
         [serverName]: {
@@ -82,7 +82,7 @@ function claudeDesktop ({ token, mcpUrl }: McpConnection): readonly SetUpStep[] 
 function claudeCode ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   return [
     intoEnvironment,
-    { says: 'In the folder of your project. What is written there names the variable and holds no key:', text: `claude mcp add --scope project --transport http ${serverName} ${shellWord(mcpUrl)} \\\n  --header ${shellWord(`Authorization: ${bearerOfVariable}`)}` },
+    { says: 'In the folder of your project. The file that this writes contains the name of the variable, not the key:', text: `claude mcp add --scope project --transport http ${serverName} ${shellWord(mcpUrl)} \\\n  --header ${shellWord(`Authorization: ${bearerOfVariable}`)}` },
     { says: 'Start it in the same terminal; /mcp shows the server.', text: 'claude' }
   ]
 }
@@ -93,7 +93,7 @@ function cursor ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   return [
     intoEnvironment,
     { says: 'Start Cursor in the same terminal, so that it knows the variable:', text: 'cursor .' },
-    { says: 'The link holds no key.', link: { href, label: 'Add to Cursor' } },
+    { says: 'Add the server. The link does not contain the key.', link: { href, label: 'Add to Cursor' } },
     { says: 'Or by hand, in ~/.cursor/mcp.json:', text: json({ mcpServers: { [serverName]: server } }) }
   ]
 }
@@ -103,7 +103,7 @@ function vsCode ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   // eslint-disable-next-line no-template-curly-in-string -- VS Code asks for it
   const server = { type: 'http', url: mcpUrl, headers: { Authorization: 'Bearer ${input:navis-key}' } }
   return [
-    { says: 'VS Code asks for the key once and keeps it as a secret. The link holds none.', link: { href: `vscode:mcp/install?${encodeURIComponent(JSON.stringify({ name: serverName, ...server, inputs: [input] }))}`, label: 'Add to VS Code' } },
+    { says: 'Add the server. VS Code then asks for the key once and stores it as a secret. The link does not contain it.', link: { href: `vscode:mcp/install?${encodeURIComponent(JSON.stringify({ name: serverName, ...server, inputs: [input] }))}`, label: 'Add to VS Code' } },
     { says: 'Or by hand, in .vscode/mcp.json:', text: json({ inputs: [input], servers: { [serverName]: server } }) }
   ]
 }
@@ -140,7 +140,7 @@ function anyClient ({ token, tryAt, mcpUrl }: Connection): readonly SetUpStep[] 
   ]
 }
 
-// Read from the terminal and not written into the command: shells keep commands.
+// Read the key from the terminal: shells store commands in their history.
 const intoEnvironment: SetUpStep = {
   says: 'In a terminal: run this, paste the key and press Enter. In PowerShell: $env:NAVIS_KEY = Read-Host -MaskInput',
   text: `read -rs ${variable} && export ${variable}`

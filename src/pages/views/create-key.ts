@@ -6,7 +6,7 @@ import { dayMs } from './times.ts'
 import { limitsField, noLimits, type LimitFaults, type LimitsForm } from './limits.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
 
-/** What a person has put into the form, as it is shown again beside what is wrong with it. */
+/** The values of the form. An invalid form is shown again with them. */
 export interface CreateForm {
   readonly name: string
   readonly scope: Scope
@@ -22,22 +22,22 @@ export interface CreateKeyView {
   readonly viewer: Viewer
   readonly form: CreateForm
   readonly faults: FormFaults
-  /** Made anew for each form, so that sending one form twice makes one key. */
+  /** Different for each form: sending the same form twice creates one key. */
   readonly formId: string
   readonly terms: Terms
-  /** The first day that may be chosen, as `2026-11-23`. */
+  /** The first day that may be chosen, such as `2026-11-23`. */
   readonly firstDay: string
-  /** And the last one, where there is a maximum. */
+  /** The last one, if there is a maximum. */
   readonly lastDay: string | undefined
 }
 
-/** How long a key may be made for. */
+/** The expirations that a form offers. */
 export interface Terms {
   readonly choices: readonly ExpiryChoice[]
-  /** The value that a fresh form has chosen. */
+  /** The value that a new form has selected. */
   readonly preselected: string
   readonly maxDays: number | null
-  /** What the maximum leaves; null: there is none. Milliseconds since the epoch. */
+  /** The latest expiry that the maximum allows, in milliseconds since the epoch; null: no maximum. */
   readonly until: number | null
 }
 
@@ -50,8 +50,8 @@ interface ExpiryChoice {
 const usualDays = 90
 
 /**
- * The terms that a policy leaves. What it does not allow is no choice, instead of one that is refused afterwards. `since`: when the newest token was
- * made, from which the maximum counts.
+ * The expirations that a policy allows; the form does not offer others. `since`: when the newest token was created; the maximum counts from
+ * then on.
  */
 export function termsOf ({ maxLifetimeDays: maxDays, defaultLifetimeDays }: Policy, now: number, since = now): Terms {
   const days = Math.min(defaultLifetimeDays ?? usualDays, maxDays ?? Infinity)
@@ -108,11 +108,12 @@ function fault (field: keyof FormFaults, faults: FormFaults): Html | false {
   return faults[field] !== undefined && html`<p class="fault" id="${field}-fault">${faults[field]}</p>`
 }
 
-export function nameField ({ form, faults }: { form: Pick<CreateForm, 'name'>, faults: FormFaults }): Html {
+export function nameField ({ form, faults }: { form: Pick<CreateForm, 'name'>, faults: FormFaults }, hasHelp = true): Html {
+  const describedBy = [...hasHelp ? ['name-help'] : [], ...faults.name === undefined ? [] : ['name-fault']].join(' ')
   return html`<div class="field">
         <label for="name">Name</label>
-        <p class="help" id="name-help">Make one key for each app, and name it after the app: “Claude Desktop”, “CI pipeline”. You can then revoke one key without affecting the others.</p>
-        <input class="text" id="name" name="name" value="${form.name}" maxlength="100" required autocomplete="off" spellcheck="false" ${form.name === '' && html`autofocus`} aria-describedby="name-help${faults.name !== undefined && ' name-fault'}"${faults.name !== undefined && html` aria-invalid="true"`}>
+        ${hasHelp && html`<p class="help" id="name-help">Make one key for each app, and name it after the app: “Claude Desktop”, “CI pipeline”. You can then revoke one key without affecting the others.</p>`}
+        <input class="text" id="name" name="name" value="${form.name}" maxlength="100" required autocomplete="off" spellcheck="false" dir="auto" ${form.name === '' && html`autofocus`} ${describedBy !== '' && html`aria-describedby="${describedBy}"`}${faults.name !== undefined && html` aria-invalid="true"`}>
         ${fault('name', faults)}
       </div>`
 }

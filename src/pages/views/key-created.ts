@@ -1,8 +1,8 @@
 import type { ManagedKey } from '../../core/key-record.ts'
-import { scopes } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { page, type Site, type Viewer } from './page.ts'
 import { firstUse } from './first-use.ts'
+import { accessText } from './key-page.ts'
 import { tokenOnce, type SetUpView } from './token-once.ts'
 
 export interface KeyCreatedView extends SetUpView {
@@ -12,19 +12,19 @@ export interface KeyCreatedView extends SetUpView {
   readonly now: number
 }
 
-/** Holds the token of a new key. `data-once`: a reload leads to the list instead of sending the form again. */
+/** Contains the token of a new key. `data-once`: a reload opens the list instead of sending the form again. */
 export function keyCreatedPage (view: KeyCreatedView): Html {
   const { site, viewer, key } = view
   return page({ title: 'Your new API key', site, viewer, width: 'narrow' }, html`
     <div data-once="${site.paths.list}">
       <h1>“<bdi>${key.name}</bdi>” is ready</h1>
-      <p class="lead">${scopes[key.scope].label}: ${lowerFirst(scopes[key.scope].grants)}.</p>
+      <p class="lead">${accessText(key.scope)}</p>
       ${tokenOnce(view, firstUse({ use: undefined, now: view.now, askAt: site.paths.use(key.id), lookAt: site.paths.key(key.id) }))}
       <p class="actions after"><a class="button primary" href="${site.paths.list}">Done</a></p>
     </div>`)
 }
 
-/** After the same form was sent twice: the key is there, its token was in the first answer only. */
+/** The answer when the same form is sent again: the key exists, and only the first answer contained its token. */
 export function alreadyCreatedPage ({ site, viewer }: Pick<KeyCreatedView, 'site' | 'viewer'>): Html {
   return page({ title: 'Already created', site, viewer, width: 'narrow' }, html`
     <section class="card padded">
@@ -32,8 +32,4 @@ export function alreadyCreatedPage ({ site, viewer }: Pick<KeyCreatedView, 'site
       <p>The form was already sent, and the key was shown once, in that answer. If you did not copy it, revoke it and create another key.</p>
       <p class="actions"><a class="button primary" href="${site.paths.list}">Connected Apps</a><a class="button" href="${site.paths.create}">Create another</a></p>
     </section>`)
-}
-
-function lowerFirst (text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1)
 }

@@ -74,7 +74,7 @@ export function keyFilters ({ site: { paths }, query, admin }: FiltersView): Htm
     </nav>
     <form class="filters" method="get" action="${paths.list}" role="search" aria-label="Search the keys">
       ${query.kind !== 'active' && html`<input type="hidden" name="show" value="${query.kind}">`}
-      <div class="filter grow"><label for="q">Name contains</label><input class="text" type="search" id="q" name="q" value="${query.q}" maxlength="100" autocomplete="off" spellcheck="false"></div>
+      <div class="filter grow"><label for="q">Name contains</label><input class="text" type="search" id="q" name="q" value="${query.q}" maxlength="100" autocomplete="off" spellcheck="false" dir="auto"></div>
       ${admin && html`<div class="filter"><label for="owner">Owner</label><input class="text" id="owner" name="owner" value="${query.owner}" maxlength="128" autocomplete="off" spellcheck="false" autocapitalize="none"></div>`}
       <div class="filter"><label for="sort">Order</label><select class="text" id="sort" name="sort">
         ${Object.entries(sorts).map(([sort, label]) => html`<option value="${sort}"${sort === query.sort && html` selected`}>${label}</option>`)}

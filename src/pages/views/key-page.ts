@@ -1,7 +1,8 @@
 import type { ManagedKey } from '../../core/key-record.ts'
 import type { KeyUsage } from '../../core/usage-reports.ts'
 import type { AuditEntry } from '../../core/key-store.ts'
-import { scopes } from '../../core/scopes.ts'
+import { isScope, scopes, type Scope } from '../../core/scopes.ts'
+import { graceText } from './durations.ts'
 import { expiryField, faultSummary, nameField, type CreateForm, type FormFaults, type Terms } from './create-key.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
@@ -9,7 +10,9 @@ import { firstUse } from './first-use.ts'
 import { limitsField, limitsOf, rateText } from './limits.ts'
 import { usageSection } from './usage.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
-import { timeView } from './times.ts'
+import { exactTime, timeView } from './times.ts'
+
+const linesMax = 4
 
 export type EditForm = Omit<CreateForm, 'scope'>
 
@@ -27,12 +30,12 @@ export interface KeyPageView {
   readonly usage: KeyUsage
   /** Newest first. */
   readonly history: readonly AuditEntry[]
-  /** Where the entries before these go on. */
+  /** The cursor of older entries. */
   readonly earlier: string | null
   readonly saved: boolean
 }
 
-/** The terms of a key that exists: leaving its expiration alone is the first choice. */
+/** The terms for an existing key: its first choice is to keep the expiration. */
 export function keptTerms ({ choices, ...terms }: Terms): Terms {
   return { ...terms, choices: [{ value: 'keep', label: 'As it is' }, ...choices.map((choice) => choice.days === undefined ? choice : { ...choice, label: `${choice.label} from now` })], preselected: 'keep' }
 }
@@ -47,7 +50,7 @@ export function keyPage (view: KeyPageView): Html {
     <a class="crumb" href="${site.paths.list}">${icon('back')}Connected Apps</a>
     ${saved && html`<div class="notice good" role="status">${icon('check')}<p>The change is saved and in force.</p></div>`}
     <h1><bdi>${key.name}</bdi></h1>
-    <p class="lead">${scopes[key.scope].label}: ${scopes[key.scope].grants}.</p>
+    <p class="lead">${accessText(key.scope)}</p>
     ${key.status === 'active' && html`<p class="actions"><a class="button" href="${site.paths.rotate(key.id)}">Rotate</a><a class="button danger-quiet" href="${site.paths.revoke(key.id)}">Revoke</a></p>`}
     ${key.status === 'active' && key.lastUsedAt === null && firstUse({ use: undefined, now: view.now, askAt: site.paths.use(key.id) })}
     ${facts(view)}
@@ -59,7 +62,6 @@ export function keyPage (view: KeyPageView): Html {
 
 function facts ({ key, usage: { last }, tokenPrefix, now }: KeyPageView): Html {
   const { previousToken, rateLimit } = key
-  const metadata = Object.entries(key.metadata).map(([name, value]) => `${name}: ${value}`).join(', ')
   return html`<dl class="facts">
       ${fact('Status', { active: 'Active', expired: 'Expired', revoked: 'Revoked' }[key.status])}
       ${fact('Token', html`<code>${tokenPrefix}${key.hint}</code>`)}
@@ -70,9 +72,9 @@ function facts ({ key, usage: { last }, tokenPrefix, now }: KeyPageView): Html {
       ${key.rotatedAt !== null && fact('Rotated', timeView(key.rotatedAt, now))}
       ${key.revokedAt !== null && fact('Revoked', html`${timeView(key.revokedAt, now)}${key.revokedBy !== null && html` by <bdi>${key.revokedBy}</bdi>`}${key.revokeReason !== null && html`: <bdi>${key.revokeReason}</bdi>`}`)}
       ${fact('Owner', key.ownerId === null ? 'None' : html`<bdi>${key.ownerId}</bdi>`)}
-      ${fact('Addresses', key.allowedCidrs === null ? 'Any' : key.allowedCidrs.join(', '))}
+      ${fact('Addresses', key.allowedCidrs === null ? 'Any' : lines(key.allowedCidrs, 'addresses and ranges'))}
       ${fact('Rate limit', rateLimit === null ? 'None' : rateText(rateLimit))}
-      ${metadata !== '' && fact('Metadata', html`<bdi>${metadata}</bdi>`)}
+      ${Object.keys(key.metadata).length > 0 && fact('Metadata', lines(Object.entries(key.metadata).map(([name, value]) => `${name}: ${value}`), 'fields'))}
       ${fact('Id', html`<code>${key.id}</code>`)}
     </dl>`
 }
@@ -81,10 +83,16 @@ function fact (label: string, value: Html | string): Html {
   return html`<dt>${label}</dt><dd>${value}</dd>`
 }
 
+// More than a few are folded: they would push everything else off the screen.
+function lines (texts: readonly string[], noun: string): Html {
+  const list = html`<ul class="lines">${texts.map((text) => html`<li><bdi>${text}</bdi></li>`)}</ul>`
+  return texts.length <= linesMax ? list : html`<details class="as-table"><summary>${texts.length} ${noun}</summary>${list}</details>`
+}
+
 function changeForm (view: KeyPageView): Html {
   return html`<form class="card padded stack" method="post" action="${view.site.paths.key(view.key.id)}" novalidate>
-      <h2>Change</h2>
-      ${nameField(view)}
+      <h2>Edit</h2>
+      ${nameField(view, false)}
       ${expiryField(view)}
       ${limitsField(view.form.limits, view.faults, limitsOf(view.key))}
       <div class="actions">
@@ -118,20 +126,48 @@ function history ({ site, history, earlier, key, now }: KeyPageView): Html {
   return html`<section class="card padded" aria-labelledby="history-title">
       <h2 id="history-title">History</h2>
       <ol class="history">
-        ${history.map(({ action, actor, at, details }) => html`<li><strong>${actionText(action)}</strong> by <bdi>${actor}</bdi> ${timeView(at, now)}${detailsText(details)}</li>`)}
+        ${history.map(({ action, actor, at, details }) => html`<li><strong>${actionText(action)}</strong> by <bdi>${actor}</bdi><br><span class="fine">${timeView(at, now)}</span>${detailsText(details)}</li>`)}
       </ol>
       ${earlier !== null && html`<p class="actions"><a class="button small" href="${site.paths.key(key.id)}?${new URLSearchParams({ earlier }).toString()}">Earlier</a></p>`}
     </section>`
 }
 
-/** When, by which client and from where a key was used last. */
+/** The time, client and address of the last use. */
 export function lastUseView (key: ManagedKey, last: KeyUsage['last'], now: number): Html {
   if (key.lastUsedAt === null) return html`Never`
   return html`${timeView(key.lastUsedAt, now)}${last?.client != null && html` by <bdi>${last.client}</bdi>`}${last?.address != null && html` from ${last.address}`}`
 }
 
+/** `Read + Write: read, create, …`, as a sentence. */
+export function accessText (scope: Scope): string {
+  const { label, grants } = scopes[scope]
+  return `${label}: ${grants.charAt(0).toLowerCase()}${grants.slice(1)}.`
+}
+
+/** What the audit has about a change, in the words of these pages. */
 export function detailsText (details: Readonly<Record<string, unknown>>): Html | false {
-  const text = Object.entries(details).filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => `${name.replaceAll('_', ' ')}: ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(', ')
-  return text !== '' && html`<br><span class="fine"><bdi>${text}</bdi></span>`
+  const said = Object.entries(details).filter(([, value]) => value !== null && value !== undefined)
+  return said.length > 0 && html`<br><span class="fine">${said.map(([name, value], index) => html`${index > 0 && ' · '}${labelOf(name)}: <bdi>${textOf(name, value)}</bdi>`)}</span>`
+}
+
+const detailLabels: Readonly<Record<string, string>> = {
+  scope: 'access',
+  expires_at: 'expires',
+  grace_seconds: 'previous token works for',
+  grace_starts: 'counted from',
+  allowed_cidrs: 'addresses'
+}
+
+function labelOf (name: string): string {
+  const label = detailLabels[name] ?? name.replaceAll('_', ' ')
+  return `${label.charAt(0).toUpperCase()}${label.slice(1)}`
+}
+
+function textOf (name: string, value: unknown): string {
+  if (name === 'scope' && isScope(value)) return scopes[value].label
+  if (name === 'grace_starts') return value === 'first_use' ? 'the first use of the new token' : 'the rotation'
+  if (name === 'grace_seconds' && typeof value === 'number') return graceText(value)
+  if (typeof value !== 'string') return Array.isArray(value) ? value.join(', ') : JSON.stringify(value)
+  const at = name.endsWith('_at') ? Date.parse(value) : NaN
+  return Number.isNaN(at) ? value : exactTime(at)
 }

@@ -19,7 +19,7 @@ interface RowContext {
 export function keyRow (key: ManagedKey, context: RowContext): Html {
   const { site } = context
   return html`<tr role="row"${key.status !== 'active' && html` class="ended"`}>
-            <th role="rowheader" scope="row" class="cell-name"><span class="key-name"><a href="${site.paths.key(key.id)}"><bdi>${key.name}</bdi></a>${statusBadge(key)}</span>${fingerprint(key, context)}</th>
+            <th role="rowheader" scope="row" class="cell-name"><span class="key-name"><a href="${site.paths.key(key.id)}"><bdi>${key.name}</bdi></a>${statusBadge(key)}</span>${under(key, context)}</th>
             ${cell('Access', html`<span class="scope">${scopes[key.scope].label}</span>`)}
             ${cell('Created', timeView(key.createdAt, context.now))}
             ${cell('Expires', expiry(key, context.now))}
@@ -28,7 +28,7 @@ export function keyRow (key: ManagedKey, context: RowContext): Html {
           </tr>`
 }
 
-/** Whether nobody has used the active key for so long that it is better revoked. */
+/** Whether the key is active and was not used for `unusedDays`. */
 export function isUnused (key: ManagedKey, now: number, unusedDays: number): boolean {
   return key.status === 'active' && now - (key.lastUsedAt ?? key.createdAt) >= unusedDays * dayMs
 }
@@ -37,12 +37,12 @@ export function expiresSoon (key: ManagedKey, now: number): boolean {
   return key.status === 'active' && key.expiresAt !== null && key.expiresAt - now <= soonMs
 }
 
-// The label stands beside the value where the table becomes a stack of cards; there the header row is out of sight.
+// The label is visible on narrow screens, where the table becomes cards without a header row.
 function cell (label: string, content: Html): Html {
   return html`<td role="cell"><span class="cell-label" aria-hidden="true">${label}</span><span class="cell-value">${content}</span></td>`
 }
 
-function fingerprint (key: ManagedKey, { site, viewer, tokenPrefix }: RowContext): Html {
+function under (key: ManagedKey, { site, viewer, tokenPrefix }: RowContext): Html {
   return html`<span class="under"><code>${tokenPrefix}${key.hint}</code>${viewer.admin && html` <span class="owner">${ownerOf(key, site, viewer)}</span>`}</span>`
 }
 
@@ -60,7 +60,7 @@ function statusBadge (key: ManagedKey): Html | false {
 function expiry (key: ManagedKey, now: number): Html {
   if (key.expiresAt === null) return html`<span class="faint">Never</span>`
   const time = timeView(key.expiresAt, now)
-  return expiresSoon(key, now) ? html`<span class="flag">${icon('clock')}<span><span class="sr-only">Expires soon: </span>${time}</span></span>` : time
+  return expiresSoon(key, now) ? html`${time}<span class="flag">${icon('clock')}Expires soon</span>` : time
 }
 
 function lastUse (key: ManagedKey, { now, unusedDays }: RowContext): Html {

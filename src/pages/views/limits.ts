@@ -1,9 +1,9 @@
 import type { ManagedKey, RateLimit } from '../../core/key-record.ts'
 import { html, type Html } from './html.ts'
 
-/** The limits of a key as they stand in a form. */
+/** The values of the limits in a form. */
 export interface LimitsForm {
-  /** Addresses and ranges, one a line. */
+  /** Addresses and ranges, one per line. */
   readonly addresses: string
   readonly rateRequests: string
   /** Seconds. */
@@ -30,15 +30,15 @@ const windows: ReadonlyArray<{ readonly seconds: number, readonly label: string 
 ]
 
 export function rateText ({ requests, windowSeconds }: RateLimit): string {
-  return `${requests.toLocaleString('en')} ${requests === 1 ? 'request' : 'requests'} in ${windowText(windowSeconds)}`
+  return `${requests.toLocaleString('en')} ${requests === 1 ? 'request' : 'requests'} per ${windowText(windowSeconds)}`
 }
 
 function windowText (seconds: number): string {
   const known = windows.find((window) => window.seconds === seconds)
-  return known === undefined ? `${seconds} seconds` : `${known.label === 'hour' ? 'an' : 'a'} ${known.label}`
+  return known === undefined ? `${seconds} seconds` : known.label
 }
 
-/** Folded away, as most keys need none; open where something is set or wrong. `was`: what the form showed at first, so that only what a person has changed is changed. */
+/** Folded, because most keys have no limits; open if a limit is set or invalid. `was`: the values that the form showed first, to change only what the person changed. */
 export function limitsField (form: LimitsForm, faults: LimitFaults, was?: LimitsForm): Html {
   const isOpen = form.addresses !== '' || form.rateRequests !== '' || faults.addresses !== undefined || faults.rate !== undefined
   const offered = windows.some(({ seconds }) => String(seconds) === form.rateWindow) || !/^[1-9]\d{0,4}$/.test(form.rateWindow)

@@ -38,7 +38,7 @@ export function rotatePage ({ site, viewer, key, tokenPrefix, formId, fault }: R
     <form class="card padded stack" method="post" action="${site.paths.rotate(key.id)}">
       <fieldset class="field">
         <legend>The current token still works for</legend>
-        <p class="help">Choose no time if it may have leaked; otherwise as long as you need to replace it in your app.</p>
+        <p class="help">Choose “No time” if it may have leaked; otherwise choose as long as you need to replace it in your app.</p>
         <div class="pills">
           ${graceChoices.map(({ value, label }) => html`<label class="pill"><input type="radio" name="grace" value="${value}"${value === '86400' && html` checked`}><span>${label}</span></label>`)}
         </div>
@@ -67,13 +67,13 @@ interface KeyRotatedView extends SetUpView {
   readonly hintBefore: string
   readonly grace: GraceChoice
   readonly starts: 'now' | 'first_use'
-  /** Whether a use will tell that the new token is in place. */
+  /** Whether a use can be attributed to the new token. */
   readonly isUseTold: boolean
   readonly tokenPrefix: string
   readonly now: number
 }
 
-/** Holds the new token: shown by this answer only. */
+/** Contains the new token; no other answer does. */
 export function keyRotatedPage (view: KeyRotatedView): Html {
   const { site, viewer, key, tokenPrefix, hintBefore, now } = view
   return page({ title: 'Your new token', site, viewer, width: 'narrow' }, html`

@@ -16,8 +16,8 @@ const units: ReadonlyArray<{ readonly unit: Intl.RelativeTimeFormatUnit, readonl
 ]
 
 /**
- * `3 days ago`, `in 2 hours`, `just now`. What is to come is rounded, so that a key made for 30 days ends "in 30 days" also a moment later; of what
- * has been, only whole units have passed. The browser's own copy of this rule stands in `assets/settings.js`.
+ * `3 days ago`, `in 2 hours`, `just now`. Future times are rounded, so that a key that was created for 30 days still ends "in 30 days" a moment later. Past
+ * times are truncated. `assets/settings.js` has a copy of this rule for the browser.
  */
 export function relativeTime (at: number, now: number): string {
   const distance = at - now
@@ -30,7 +30,13 @@ export function exactTime (at: number): string {
   return `${exact.format(at)} UTC`
 }
 
-/** A time as people say it and the exact one, both as text: a title on hover is out of reach of touch and keyboard. A script keeps it current. */
+/** A relative and an exact time, both as text: touch and keyboard cannot reach a title on hover. A script updates them. */
 export function timeView (at: number, now: number): Html {
-  return html`<time datetime="${new Date(at).toISOString()}"><span data-relative>${relativeTime(at, now)}</span> <span class="exact" data-exact>${exactTime(at)}</span></time>`
+  return html`<time datetime="${new Date(at).toISOString()}"><span data-relative>${relativeTime(at, now)}</span> <span class="exact" data-exact>${breakableOnce(exactTime(at))}</span></time>`
+}
+
+// Allow a line break only between date and time of day.
+function breakableOnce (text: string): string {
+  const end = text.lastIndexOf(', ') + 1
+  return `${text.slice(0, end).replaceAll(' ', '\u00a0')} ${text.slice(end + 1).replaceAll(' ', '\u00a0')}`
 }

@@ -4,13 +4,13 @@ import { icon } from './icons.ts'
 import type { Site } from './page.ts'
 
 export interface SetUpView {
-  /** Shown by this answer only. */
+  /** Only one answer contains it. */
   readonly token: string
   readonly configurations: readonly ClientConfiguration[]
   readonly hasMcpServer: boolean
 }
 
-/** The token, and how to set up an app with it. `use`: whether it has been used by now. */
+/** The token, and the steps to set up an app with it. `use`: the part that waits for the first use. */
 export function tokenOnce ({ token, configurations, hasMcpServer, site }: SetUpView & { readonly site: Site }, use: Html | false): Html {
   return html`<section class="card padded stack" aria-labelledby="token-title">
         <div>
@@ -19,7 +19,7 @@ export function tokenOnce ({ token, configurations, hasMcpServer, site }: SetUpV
             <code id="token">${token}</code>
             ${copyButton('token', ' the key')}
           </div>
-          <p class="once">${icon('warn')}<span><strong>Copy it now: you will not see it again.</strong> Only its fingerprint is stored.</span></p>
+          <p class="once">${icon('warn')}<span><strong>Copy it now: you will not see it again.</strong> Only a hash of it is stored.</span></p>
         </div>
       </section>
       <section class="card padded stack" aria-labelledby="setup-title">
@@ -35,7 +35,7 @@ function noServer ({ hasSignIn }: Site): Html {
   return html`<p>This service does not know an MCP server yet, so there is no address to give to Claude, Cursor or another MCP client. The operator of the service can set <code>MCP_URL</code>, or <code>MCP_UPSTREAM_URL</code> for the gateway. The key already works with any HTTP client:</p>`
 }
 
-// Radio buttons and a rule in the stylesheet: they change what is shown without a script, by keyboard too.
+// Radio buttons and CSS: tabs that work without scripts and by keyboard.
 function tabs (configurations: readonly ClientConfiguration[]): Html {
   return html`<div class="tabs">
           <fieldset class="tab-list">

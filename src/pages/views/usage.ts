@@ -15,7 +15,7 @@ const height = 96
 const toolsShown = 20
 const date = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' })
 
-/** The use of a key by day and by tool. The chart is drawn here and not in the browser; the same numbers are a table beside it. */
+/** The use of a key by day and by tool. The chart is an SVG from the server; a table below it has the same numbers. */
 export function usageSection (usage: KeyUsage, now: number): Html {
   const days = everyDay(usage, now)
   const accepted = sum(days.map((day) => day.accepted))
@@ -24,7 +24,7 @@ export function usageSection (usage: KeyUsage, now: number): Html {
       <h2 id="usage-title">Use in the last ${daysShown} days</h2>
       ${accepted + refused === 0
         ? html`<p class="help">None.</p>`
-        : html`<p class="help">${count(accepted)} accepted${refused > 0 && `, ${count(refused)} refused`}.</p>${chart(days)}${table(days)}`}
+        : html`<p class="help legend"><span class="swatch accepted"></span>${count(accepted)} accepted${refused > 0 && html`, <span class="swatch refused"></span>${count(refused)} refused`}.</p>${chart(days)}${table(days)}`}
       ${usage.tools.length > 0 && tools(usage)}
     </section>`
 }

@@ -4,7 +4,7 @@ import type { Teardowns } from '../../support/servers.ts'
 
 const quiet = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
-/** A real Chromium, the one without windows, which takes a quarter of the processor time, with its memory of whole pages for Back and Forward, which automation would otherwise switch off. */
+/** A real headless Chromium (the headless shell needs a quarter of the processor time), with the back/forward cache that automation would switch off. */
 export async function startBrowser (t: Teardowns): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: requireProgram('chromium-headless-shell'),
@@ -18,7 +18,7 @@ export async function startBrowser (t: Teardowns): Promise<Browser> {
 export interface Visit {
   readonly page: Page
   readonly context: BrowserContext
-  /** What went wrong in the browser: errors of scripts and everything that the policy refused. */
+  /** What the browser complained about: script errors and violations of the Content-Security-Policy. */
   readonly troubles: string[]
 }
 

@@ -21,7 +21,7 @@ const accounts: Readonly<Record<string, Account>> = {
   nobody: { name: 'Nobody' }
 }
 
-/** A real provider with its own login pages. `serve` once it is known where the service listens. */
+/** A real provider with its own login pages. Call `serve` when the URL of the service is known. */
 export async function startOpenIdProvider (t: Teardowns): Promise<{ issuer: string, serve (serviceUrl: string): void }> {
   let answer: ReturnType<Provider['callback']> | undefined
   const server = createServer((request, response) => { answer?.(request, response).catch(() => { response.destroy() }) })
@@ -33,7 +33,7 @@ export async function startOpenIdProvider (t: Teardowns): Promise<{ issuer: stri
 
 function providerFor (issuer: string, serviceUrl: string): Provider {
   const warn = console.warn
-  // The provider warns that its pages and keys are for tests: they are.
+  // The provider warns that its pages and keys are only for tests, which is what they are used for.
   console.warn = () => {}
   try {
     return new Provider(issuer, {

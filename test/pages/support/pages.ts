@@ -32,7 +32,7 @@ interface Options {
   readonly databaseUrl?: string
   readonly mcpServer?: string | undefined
   readonly frameOrigins?: readonly string[]
-  /** As `readPageAssets` takes it. */
+  /** The argument of `readPageAssets`. */
   readonly brand?: Parameters<typeof readPageAssets>[0]
   onRoute? (route: RouteOptions): void
 }
@@ -41,7 +41,7 @@ export const servicePaths = pathsAt({ apps: '/settings/connected-apps', settings
 
 const atOnce: Force = { inForce: async () => 'fast', announce () {} }
 
-/** The pages alone, on a real database. */
+/** Only the pages, on a real database. */
 export async function servePages (t: Teardowns, { signIn, limits, force = atOnce, databaseUrl, onRoute, frameOrigins = [], brand, ...rest }: Options = {}) {
   const database = connect({ url: databaseUrl ?? await freshDatabase(t) })
   const pool = borrowedPool(database.db, (db) => db)

@@ -17,7 +17,7 @@ export async function create (page: Page, url: string, name: string): Promise<st
   return await page.locator('#token').innerText()
 }
 
-/** A force that waits for the test's word. */
+/** A `Force` that resolves when the test says so. */
 export function scriptedForce () {
   const waiting = withResolvers<ForcePath>()
   const force: Force = { inForce: async () => await waiting.promise, announce () {} }
