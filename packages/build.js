@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
 /*
- * `npm run build:packages` makes the two packages that are published from what `npm run build` has made: `node packages/build.js [folder]`.
- * A package holds the modules that can be reached from its entries and no others, and depends on the packages that these import and on no
- * others, in the versions of the root: nothing is listed twice, nothing can be forgotten.
+ * `npm run build:packages` creates the two published packages from the output of `npm run build`: `node packages/build.js [folder]`.
+ * A package contains only the modules that its entries import, directly or not, and depends only on the packages that these modules import, in
+ * the versions of the root package: no list has to be maintained.
  */
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ofTheWorkshop = /^drizzle\/(?:.*\.[jt]s|after\.sql|meta\/.*_snapshot\.json)$/
@@ -20,7 +20,7 @@ const packages = [
     description: 'API keys for Fastify applications, verified in your own process with immediate revocation, and a client of the service for everything that has fetch',
     keywords: ['api-keys', 'fastify', 'fastify-plugin', 'bearer', 'mcp', 'revocation', 'deno', 'edge'],
     entries: { '.': 'dist/plugins/api-keys', './client': 'dist/client/client' },
-    // Optional, since the client needs none of it, and whoever registers the plugin has it.
+    // Optional, because the client does not need it, and an application with the plugin has it anyway.
     peers: { fastify: '^5.0.0' },
     folders: ['drizzle'],
     files: ['CHANGELOG.md', 'LICENSE']
@@ -29,11 +29,11 @@ const packages = [
     name: 'navis-keys-service',
     description: 'The API-key service for MCP clients, scripts and internal services: cached verification with immediate revocation',
     keywords: ['api-keys', 'mcp', 'gateway', 'forward-auth', 'introspection'],
-    // For an application that shows the pages itself: the plugin of the same copy, and the pages.
+    // For an application that serves the pages itself: they must come from the same copy as the plugin.
     entries: { '.': 'dist/plugins/api-keys', './connected-apps': 'dist/pages/connected-apps' },
     bin: { 'navis-keys': 'dist/cli.js', 'navis-keys-service': 'dist/main.js' },
     folders: ['drizzle', 'assets'],
-    // The embedded database, of which each platform has a package of its own, found by its name at run time.
+    // The embedded database has one package per platform, which is found by its name at run time.
     optional: manifest.optionalDependencies,
     files: ['CHANGELOG.md', 'SECURITY.md', 'LICENSE']
   }
@@ -49,7 +49,7 @@ function build ({ name, description, keywords, entries = {}, bin, peers = {}, op
   const types = reachableFrom(Object.values(entries).map((entry) => `${entry}.d.ts`))
   for (const file of [...code.files, ...types.files]) {
     cpSync(join(root, file), join(folder, file))
-    // What was joined has no map.
+    // Joined files have no source map.
     if (file.endsWith('.js') && existsSync(join(root, `${file}.map`))) cpSync(join(root, `${file}.map`), join(folder, `${file}.map`))
   }
   for (const path of [...folders, ...files]) cpSync(join(root, path), join(folder, path), { recursive: true, filter: (source) => !ofTheWorkshop.test(relative(root, source)) })
@@ -80,7 +80,7 @@ function exportsOf (entries) {
       ...Object.fromEntries(Object.entries(entries).map(([path, file]) => [path, { types: `./${file}.d.ts`, default: `./${file}.js` }])),
       './package.json': './package.json'
     },
-    // For resolvers that do not read `exports`.
+    // For resolvers that do not support `exports`.
     typesVersions: { '*': Object.fromEntries(Object.entries(others).map(([path, file]) => [path.slice(2), [`./${file}.d.ts`]])) }
   }
 }
@@ -91,7 +91,7 @@ function versionOf (name) {
   return version
 }
 
-/** The files that can be reached, from the root, and the names of the packages that they import. */
+/** The files that can be reached from the entries, as paths from the root, and the names of the packages that they import. */
 function reachableFrom (entries) {
   const files = new Set()
   const packages = new Set()

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { build, version } from 'esbuild'
 
 /*
- * The last step of `npm run build`: TypeBox comes as 683 modules, and finding and loading each of them was a quarter of what it takes the service to start
- * (docs/decisions/0216). They are joined in `dist/joined/`, and what was built in `dist/` loads these. A file that was not rewritten, because the compiler was
- * run alone, loads the package as it was published, and does the same.
+ * The last step of `npm run build`. TypeBox has 683 modules, and loading them took a quarter of the time in which the service starts
+ * (docs/decisions/0216). This step joins them in `dist/joined/` and makes the files of `dist/` load these. A file that was not rewritten, because only
+ * the compiler was run, loads the original package, with the same behaviour.
  */
 const joined = ['typebox', 'typebox/compile', 'typebox/value']
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -58,7 +58,7 @@ function javascriptIn (parent) {
   })
 }
 
-/** Its text travels with the code. */
+/** The licence of a package, to be included with its code. */
 function licenceOf (name) {
   const parent = join(root, 'node_modules', name)
   const file = readdirSync(parent).find((entry) => /^licen[cs]e/i.test(entry))

@@ -13,17 +13,17 @@ await migrate(db, { migrationsFolder: fileURLToPath(new URL('drizzle', import.me
 
 const app = Fastify({ logger: true })
 app.addHook('onClose', async () => { await client.end() })
-// The tables of navis-keys stand in the schema "navis_keys" of the same database, and are brought up to date here.
+// The tables of navis-keys are in the schema "navis_keys" of the same database. This call migrates them.
 await app.register(apiKeys, { db, redisUrl: process.env['REDIS_URL'] })
 
-/** The session of a person who is signed in, by a cookie of the application. */
+/** The session of the person who is signed in, from the application's cookie. */
 async function sessionOf (cookie = '') {
   const [, id = ''] = /(?:^|; *)session=([^;]+)/.exec(cookie) ?? []
   const [session] = await db.select().from(sessions).where(eq(sessions.id, id))
   return session
 }
 
-// For people: make an API key. Its token is in this answer and never again.
+// For people: create an API key. Only this answer contains its token.
 app.post<{ Body: { name: string } }>('/api-keys', async (request, reply) => {
   const session = await sessionOf(request.headers.cookie)
   if (session === undefined) return await reply.code(401).send({ error: 'Sign in first.' })

@@ -1,6 +1,6 @@
 import { integer, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
 
-// The names of three of these tables are also names of tables of navis-keys, which stand in a schema of their own: nothing collides.
+// Three of these names are also names of navis-keys tables. They do not conflict: those are in another schema.
 
 /** Who is signed in to the application itself. */
 export const sessions = pgTable('sessions', {

@@ -7,7 +7,7 @@ const notesOf = new Map()
 /** A key of the scope `mcp:read` may call these. A tool that is not listed here needs `mcp:write`. */
 export const readingTools = new Set(['list_notes'])
 
-/** An MCP server that sees the notes of one workspace. Made anew for each request: it holds nothing. */
+/** An MCP server for the notes of one workspace. Created for each request: it has no state. */
 export function notesServer (workspaceId) {
   const server = new McpServer({ name: 'notes', version: '1.0.0' })
 

@@ -9,7 +9,7 @@ const { DATABASE_URL, REDIS_URL, HOST = '127.0.0.1', PORT = '3000' } = process.e
 
 const app = Fastify({ logger: true })
 
-// A page in a browser must not reach a server on this machine. Elsewhere: hostHeaderValidation(['mcp.example.com']).
+// Web pages in a browser on this machine must not reach the server (DNS rebinding). With a public name: hostHeaderValidation(['mcp.example.com']).
 app.addHook('onRequest', localhostHostValidation())
 app.addHook('onRequest', localhostOriginValidation())
 
@@ -17,7 +17,7 @@ await app.register(apiKeys, { databaseUrl: DATABASE_URL, redisUrl: REDIS_URL })
 const requireRead = app.requireScope('mcp:read')
 const requireWrite = app.requireScope('mcp:write')
 
-// Serves the protocol of 2026-07-28 and those before it. Subscriptions are off: an open one would outlive its key.
+// Serves protocol 2026-07-28 and earlier. Subscriptions are off: an open one would go on after its key is revoked.
 const mcp = toNodeHandler(createMcpHandler(
   ({ authInfo }) => notesServer(authInfo.extra.workspaceId),
   { maxSubscriptions: 0 }
@@ -33,7 +33,7 @@ app.route({
   },
   async handler (request, reply) {
     const { id, workspaceId, scope } = request.apiKey
-    // Whose key it is goes on to the tools; the token itself does not.
+    // The tools get the key record, not the token.
     request.raw.auth = { token: '', clientId: id, scopes: [scope], extra: { workspaceId } }
     reply.hijack()
     await mcp(request.raw, reply.raw, request.body)
@@ -41,12 +41,12 @@ app.route({
   onSend: refusalAsJsonRpc
 })
 
-// Every message of a batch counts, and a tool that nobody has declared as reading is taken to write.
+// Checks every message of a batch. A tool that is not in `readingTools` counts as writing.
 function callsOnlyReadingTools (body) {
   return [body].flat().every((message) => message?.method !== 'tools/call' || readingTools.has(message.params?.name))
 }
 
-// The plugin refuses in the words of HTTP. An agent that is shown a JSON-RPC error reads in it why, and what to do.
+// The plugin refuses with a problem document. Clients show agents the text of a JSON-RPC error, so it says why and what to do.
 async function refusalAsJsonRpc (request, reply, payload) {
   if (!reply.getHeader('content-type')?.startsWith('application/problem+json')) return payload
   const { detail, code } = JSON.parse(payload)

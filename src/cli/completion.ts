@@ -3,13 +3,13 @@ import type { Command } from 'commander'
 export const shells = ['bash', 'zsh', 'fish'] as const
 export type Shell = typeof shells[number]
 
-/** What may follow a command: its subcommands and options, by the words that lead to it. */
+/** The subcommands and options of each command, by the words of the command. */
 interface Place {
   readonly path: string
   readonly words: ReadonlyArray<{ readonly word: string, readonly description: string }>
 }
 
-/** A script for the shell that completes commands and options, made from the commands themselves. */
+/** A completion script for a shell, generated from the commands. */
 export function completionFor (shell: Shell, program: Command): string {
   const places = placesOf(program, [])
   return shell === 'fish' ? fish(places) : shell === 'zsh' ? zsh(places) : bash(places)
@@ -24,7 +24,7 @@ function placesOf (command: Command, path: readonly string[]): Place[] {
   return [{ path: path.join(' '), words }, ...command.commands.flatMap((one) => placesOf(one, [...path, one.name()]))]
 }
 
-// The longest path of subcommands that the words before the cursor begin with; options and their values are passed over.
+// Find the longest command among the words before the cursor; skip options and their values.
 const pathLoop = (places: readonly Place[]): string => `local path="" word
   for word in "\${words_before[@]}"; do
     case "\${path:+$path }$word" in

@@ -1,12 +1,12 @@
 import { wrongCall } from './wrong-call.ts'
 
-/** A record of CSV, and the line that it begins on. */
+/** A CSV record and the number of its first line. */
 interface CsvRecord {
   readonly line: number
   readonly fields: readonly string[]
 }
 
-/** Reads CSV as RFC 4180 has it: commas, quotes that are doubled within quotes, line breaks in quotes, and any line ending. Empty lines are left out. */
+/** Reads CSV (RFC 4180): commas, doubled quotes within quotes, line breaks in quotes, any line ending. Empty lines are skipped. */
 export function csvRecords (text: string): CsvRecord[] {
   const records: CsvRecord[] = []
   let fields: string[] = []

@@ -13,7 +13,7 @@ export interface EditFlags extends KeyFlags {
   readonly rateLimit?: RateLimit | 'none'
 }
 
-/** Returns when whatever narrows is in force on every replica. */
+/** Resolves when every restriction is in force on every replica. */
 export async function editKey (config: Config, id: string, { workspace, name, expires, allowedCidrs, rateLimit, json }: EditFlags, terminal: Terminal): Promise<void> {
   if ([name, expires, allowedCidrs, rateLimit].every((value) => value === undefined)) throw wrongCall('Give at least one change: --name, --expires, --allowed-cidrs or --rate-limit.')
   const key = await withKeys(config, { mayBeNew: false }, async ({ service }) =>

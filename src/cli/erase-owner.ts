@@ -7,7 +7,7 @@ export interface EraseFlags {
   readonly json?: true
 }
 
-/** Returns when the person's keys are refused everywhere and nothing of the person is recorded any more. */
+/** Resolves when every replica refuses the person's keys and the records no longer name the person. */
 export async function eraseOwner (config: Config, ownerId: string, { workspace, json }: EraseFlags, terminal: Terminal): Promise<void> {
   const { revoked, erased } = await withKeys(config, { mayBeNew: false }, async ({ service }) => await service.eraseOwner({ workspaceId: workspace, ownerId, actor: 'cli' }))
   if (json) printJson(terminal, { revoked, erased })

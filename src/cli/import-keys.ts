@@ -18,7 +18,7 @@ export interface ImportFlags {
   readonly json?: true
 }
 
-/** A line of the file that describes a key, and its number for people. */
+/** A key in the file, and the number of its line. */
 interface Line {
   readonly number: number
   readonly members: Readonly<Record<string, unknown>>
@@ -30,8 +30,8 @@ const digest = new RegExp(rules.digest.pattern)
 const barWidth = 30
 
 /**
- * Imports keys from JSON lines or CSV, 1,000 at a time, each thousand whole or not at all. The whole file is looked at before anything is sent; repeating an import that was cut
- * short goes on where it ended, since keys that are there already are left as they are.
+ * Imports keys from JSON lines or CSV, 1,000 at a time: all of a thousand, or none. The whole file is checked before the first key is sent. After an interruption, repeat the
+ * import: keys that already exist are not changed.
  */
 export async function importKeys (config: Config, file: string, { workspace, format, scope, json }: ImportFlags, terminal: Terminal): Promise<void> {
   const text = await readInput(file, terminal)
@@ -123,7 +123,7 @@ function timeOf (value: unknown): number | undefined {
   return typeof value === 'string' && /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : NaN
 }
 
-// What the service says of the third key of a part is told of its line in the file.
+// Replaces the place of a key in its part by the line in the file.
 function retold (error: unknown, lines: readonly Line[], imported: number): unknown {
   if (!(error instanceof KeysError)) return error
   const told = error.faults.map(({ pointer, detail }) => {

@@ -17,7 +17,7 @@ export async function showPolicy (config: Config, { workspace, json }: PolicyFla
   printPolicy(await withKeys(config, { mayBeNew: false }, async ({ policies }) => await policies.get(workspace)), json, terminal)
 }
 
-/** Replaces the whole policy: what is not named is no rule any more. */
+/** Replaces the whole policy: a rule that is not given is removed. */
 export async function setPolicy (config: Config, flags: PolicyFlags, terminal: Terminal): Promise<void> {
   const { workspace, maxLifetimeDays = null, defaultLifetimeDays = null, unusedDays = null, apply = 'new', json } = flags
   const { policy, shortened } = await withKeys(config, { mayBeNew: false }, async ({ policies }) =>

@@ -28,7 +28,7 @@ Settings come from the environment, with the same names as for the service: DATA
 database (./data). REDIS_URL, if the service uses Redis, makes a revocation faster. To read a secret from a file, set NAME_FILE to its path.
 Exit status: 0 success, 1 failure, 2 invalid command line.`
 
-/** Runs one command line and answers its exit status. A failure is written to `terminal`, as JSON if `--json` is given. */
+/** Runs one command line. Resolves to the exit status. A failure is written to `terminal`, as JSON if `--json` is given. */
 export async function runProgram (args: readonly string[], terminal: Terminal): Promise<number> {
   const asJson = args.includes('--json')
   try {
@@ -41,7 +41,7 @@ export async function runProgram (args: readonly string[], terminal: Terminal): 
   }
 }
 
-// Each command's code is loaded when it runs: help and invalid command lines do not wait for the engine.
+// Load the code of a command when it runs, so that help and errors of the command line are fast.
 function programFor (terminal: Terminal, asJson: boolean): { program: Command, wasRefused (): boolean } {
   let isRefused = false
   const config = async (): Promise<Config> => await readConfigFrom(terminal.env)
@@ -258,7 +258,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
       .addOption(json())
   }
 
-  /** A command that throws its failures instead of ending the process. */
+  /** A command that throws instead of ending the process. */
   function command (name: string): Command {
     return new Command(name).exitOverride().configureOutput({
       outputError: () => {},
@@ -309,7 +309,7 @@ function version (): string {
   return version
 }
 
-// Access to the database is authority enough: only the service needs a management token.
+// The command line needs no management token: it has access to the database.
 async function readConfigFrom (env: Terminal['env']): Promise<Config> {
   const { readConfig } = await import('../config/config.ts')
   const unused = `cli=${randomBytes(32).toString('hex')}`

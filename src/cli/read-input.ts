@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Terminal } from './terminal.ts'
 import { wrongCall } from './wrong-call.ts'
 
-/** What is in a file, or on standard input where its name is `-`. */
+/** Reads a file, or standard input if the name is `-`. */
 export async function readInput (file: string, terminal: Terminal): Promise<string> {
   if (file === '-') return await terminal.readIn()
   try {

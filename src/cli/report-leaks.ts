@@ -16,7 +16,7 @@ export interface LeakFlags {
 
 const atATime = 1000
 
-/** Ends the keys of leaked tokens: one a line, as it was found or as the hexadecimal of its SHA-256. Returns when that is in force everywhere. */
+/** Revokes the keys of leaked tokens. The input has one per line: the token or its SHA-256 in hexadecimal. Resolves when every replica refuses them. */
 export async function reportLeaks (config: Config, file: string, { url, source, json }: LeakFlags, terminal: Terminal): Promise<void> {
   const lines = (await readInput(file, terminal)).split(/\r?\n/).map((line) => line.trim()).filter((line) => line !== '')
   if (lines.length === 0) throw wrongCall('There is no token in the input: give one token, or its SHA-256, per line.')

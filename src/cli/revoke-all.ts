@@ -11,7 +11,7 @@ export interface RevokeAllFlags {
   readonly json?: true
 }
 
-/** Returns when the revocation is in force everywhere. */
+/** Resolves when every replica refuses the keys. */
 export async function revokeAll (config: Config, { workspace, owner, everyone, reason, json }: RevokeAllFlags, terminal: Terminal): Promise<void> {
   if ((owner === undefined) === (everyone === undefined)) throw wrongCall('Give --owner <id>, or --everyone for every key of the workspace.')
   const { revoked } = await withKeys(config, { mayBeNew: false }, async ({ service }) => await service.revokeWorkspace({ workspaceId: workspace, ownerId: owner, actor: 'cli', reason }))

@@ -13,11 +13,11 @@ const meanings = {
   slow: 'not every replica confirmed it, so the command waited for the trust window'
 }
 
-/** Returns when the revocation is in force everywhere. */
+/** Resolves when every replica refuses the key. */
 export async function revokeKey (config: Config, id: string, { workspace, reason, json }: RevokeFlags, terminal: Terminal): Promise<void> {
   const path = await withKeys(config, { mayBeNew: false }, async ({ service, window }) => {
     await service.revoke({ workspaceId: workspace, keyId: id, actor: 'cli', reason })
-    // This process made only this one change.
+    // This process has made only one change.
     return window.snapshot().inForce.slow.count > 0 ? 'slow' : 'fast'
   })
   if (json) terminal.writeOut(`${JSON.stringify({ id, workspace_id: workspace, in_force: true, path }, null, 2)}\n`)

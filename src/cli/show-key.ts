@@ -14,7 +14,7 @@ export async function showKey (config: Config, id: string, flags: KeyFlags, term
   printKey(await withKeys(config, { mayBeNew: false }, async ({ service }) => await service.get({ workspaceId: flags.workspace, keyId: id })), flags, terminal)
 }
 
-/** A key, member by member. */
+/** Shows a key, one field per line. */
 export function printKey (key: ManagedKey, { json }: Pick<KeyFlags, 'json'>, terminal: Terminal): void {
   const shown = toWireKey(key)
   if (json) return printJson(terminal, shown)

@@ -1,7 +1,7 @@
-/** What a command uses of the process that it runs in. */
+/** The parts of the process that a command uses. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Whether errors go to a person, who likes to see how far it is. */
+  /** Whether standard error is a terminal: progress is shown only there. */
   readonly isInteractive?: boolean
   writeOut (text: string): void
   writeError (text: string): void
@@ -9,7 +9,7 @@ export interface Terminal {
   readIn (): Promise<string>
 }
 
-/** A document as `--json` prints it. */
+/** A value as `--json` prints it. */
 export function printJson (terminal: Terminal, value: unknown): void {
   terminal.writeOut(`${JSON.stringify(value, null, 2)}\n`)
 }

@@ -21,7 +21,7 @@ export function rowCount (text: string): number {
   return count
 }
 
-/** Adds `k=v` to the earlier ones. Commander calls it once for each. */
+/** Adds one `key=value` to the earlier ones. Commander calls this for each option. */
 export function metadata (text: string, before: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
   const [name = '', ...rest] = text.split('=')
   if (name === '__proto__') throw new InvalidArgumentError('__proto__ is not allowed as a name.')
@@ -37,14 +37,14 @@ export function wholeNumber (least: number, most: number): (text: string) => num
   }
 }
 
-/** A moment that may be past. */
+/** A time, in the past or the future. */
 export function moment (text: string): number {
   const time = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))?$/i.test(text) ? Date.parse(text.toUpperCase()) : NaN
   if (!Number.isFinite(time)) throw new InvalidArgumentError('Give 2027-01-01 (UTC), or RFC 3339 with an offset.')
   return time
 }
 
-/** `none` takes away what there is. It stays a text, because the parser of command lines takes null for a value that is missing. */
+/** `none` removes the value. It stays a text, because Commander takes null for a missing value. */
 export function orNone<T> (parse: (text: string) => T): (text: string) => T | 'none' {
   return (text) => text === 'none' ? text : parse(text)
 }
@@ -53,14 +53,14 @@ export function cidrs (text: string): readonly string[] {
   return text.split(',').map((part) => part.trim()).filter((part) => part !== '')
 }
 
-/** `100/60`: so many requests in so many seconds. */
+/** `100/60`: 100 requests in 60 seconds. */
 export function rateLimit (text: string): RateLimit {
   const [, requests, windowSeconds] = /^(\d{1,7})\/(\d{1,5})$/.exec(text) ?? []
   if (requests === undefined || windowSeconds === undefined) throw new InvalidArgumentError('Give requests/seconds, such as 100/60, or none.')
   return { requests: Number(requests), windowSeconds: Number(windowSeconds) }
 }
 
-/** The id of an owner, which may have more signs than that of a workspace. */
+/** The id of an owner, which allows more characters than the id of a workspace. */
 export function owner (text: string): string {
   if (!new RegExp(rules.ownerId.pattern, 'u').test(text)) throw new InvalidArgumentError(`Give ${rules.ownerId.says}.`)
   return text

@@ -8,7 +8,7 @@ interface Options {
   readonly mayBeNew: boolean
 }
 
-/** Hands out the engine on the configured database, and closes both whatever happens. */
+/** Runs `use` with an engine on the configured database, and always closes both. */
 export async function withKeys<T> (config: Config, { mayBeNew }: Options, act: (keys: Keys) => Promise<T>): Promise<T> {
   const database = await openDatabase(config, { mayBeNew })
   try {

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander'
 
-/** A call that is wrong in a way that the parser of the command line cannot see. Exit status 2, as for its own. */
+/** An invalid command line that the parser cannot detect. Exit status 2, like the parser's errors. */
 export function wrongCall (detail: string): CommanderError {
   return new CommanderError(2, 'navis-keys.wrongCall', detail)
 }

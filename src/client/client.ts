@@ -15,41 +15,41 @@ export type {
 export type { CallOptions, CreateOptions, RevokeOptions, Workspace } from './workspace.ts'
 
 export interface ClientOptions extends TransportOptions {
-  /** What the tokens of the service begin with, to find one in a query string, where none is accepted. `nops_`. */
+  /** `TOKEN_PREFIX` of the service. `requireKey` refuses a request that has such a token in its query string. Default: `nops_`. */
   readonly tokenPrefix?: string | undefined
-  /** Other beginnings of tokens that the service accepts, `TOKEN_PREFIXES_ACCEPTED`, for the same purpose. None. */
+  /** `TOKEN_PREFIXES_ACCEPTED` of the service, for the same purpose. Default: none. */
   readonly tokenPrefixesAccepted?: readonly string[] | undefined
-  /** A second header that `requireKey` takes the token from, for clients that cannot send `Authorization`. `x-api-key`; empty: none. */
+  /** A second header from which `requireKey` reads the token, for clients that cannot send `Authorization`. Empty: none. Default: `x-api-key`. */
   readonly apiKeyHeader?: string | undefined
-  /** Told why `requireKey` had to answer 503. Writes one line to the console. */
+  /** Called with the cause when `requireKey` answers 503. Default: writes one line to the console. */
   readonly onFailure?: ((error: ServiceError) => void) | undefined
 }
 
 export interface Question extends CallOptions {
-  /** What the token has to be good for. `mcp:write` implies `mcp:read`. */
+  /** The required scope. `mcp:write` implies `mcp:read`. Default: any scope. */
   readonly scope?: Scope | undefined
-  /** Where the request came from, for keys that are bound to addresses: only what a proxy of your own has told you. */
+  /** The address of the client that sent the token, for keys with a list of addresses. Take it only from the connection or from your own proxy. */
   readonly address?: string | undefined
 }
 
-/** A client of the service that remembers nothing: each verification is asked anew, so a revoked key is refused by the very next one. */
+/** A client of the service without a cache: each verification is a request, so a revoked key is refused from the next one on. */
 export interface Client {
-  /** Whose token this is, and whether it may do that. Rejects when that is not known: an outage is never a refusal. */
+  /** Verifies a token. Resolves to a verdict, also for a refused token. Rejects with `ServiceError` when the answer is not known: an outage is never a refusal. */
   verify (token: string, question?: Question): Promise<Verdict>
-  /** The same question in the words of RFC 7662. */
+  /** The same as `verify` in the format of RFC 7662 (token introspection). */
   introspect (token: string, question?: Question): Promise<Introspection>
   /**
-   * For a handler of the `fetch` kind: resolves to the key that `request` presents, or to the whole answer to give instead. Rejects for
-   * an aborted `signal` only; when the service is away the answer is a 503, never a 401.
+   * For a `fetch` handler: resolves to the key of the request, or to the `Response` (401, 403, 429 or 503) to return instead. When the service is
+   * unavailable, that is a 503, never a 401. Rejects only if `signal` is aborted.
    */
   requireKey (request: Request, scope: Scope, options?: Omit<Question, 'scope'>): Promise<VerifiedKey | Response>
-  /** Ends a token (RFC 7009): its key, or only itself when it is in its grace. In force on every replica when this resolves, whatever the token was. */
+  /** Revokes a token (RFC 7009): the key, or only a previous token in its grace period. When this resolves, every replica refuses the token, whether it was known or not. */
   revokeToken (token: string, options?: CallOptions): Promise<void>
-  /** Tells of tokens that were found where they must not be, up to 1,000. Their keys are refused on every replica when this resolves; repeating does no harm. */
+  /** Reports up to 1,000 leaked tokens. When this resolves, every replica refuses their keys. Repeating is safe. */
   reportLeaks (reports: readonly LeakReport[], options?: CallOptions): Promise<readonly LeakAnswer[]>
-  /** What happened to keys of all workspaces, oldest first: ask again with `after` set to `next_after`, and no event is left out. */
+  /** The events of all workspaces, oldest first. Call again with `after` set to `next_after`: no event is missed. */
   events (options?: CallOptions & { readonly after?: string | undefined, readonly limit?: number | undefined }): Promise<EventPage>
-  /** The keys of a workspace; asks nothing yet. */
+  /** The calls for one workspace. This call itself sends no request. */
   workspace (workspaceId: string): Workspace
 }
 
@@ -93,7 +93,7 @@ export function createClient (options: ClientOptions): Client {
   }
 }
 
-// Whatever answers here decides who gets in: what is not exactly a verdict lets nobody in.
+// Whoever answers here decides about access: refuse every answer that is not exactly a verdict.
 function isVerdict (answer: unknown): answer is Verdict {
   const { valid, key, reason } = (answer ?? {}) as { valid?: unknown, key?: { id?: unknown, workspace_id?: unknown }, reason?: unknown }
   if (valid === true) return typeof key?.id === 'string' && typeof key.workspace_id === 'string'

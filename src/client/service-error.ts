@@ -1,6 +1,6 @@
 import type { ErrorCode, Fault } from '../core/errors.ts'
 
-/** The codes of the service, those of a newer one, and `unexpected_answer`: what answered is not the service. */
+/** The codes of the service, those of newer versions, and `unexpected_answer`: the answer did not come from the service. */
 export type ServiceErrorCode = ErrorCode | 'unexpected_answer' | (string & {})
 
 interface ServiceErrorOptions {
@@ -14,20 +14,20 @@ interface ServiceErrorOptions {
 }
 
 /**
- * What the service could not or would not do. Programs test `code`. `unavailable` is never a "no": nothing is known, be it that the
- * service said so, that it was not reached, or that the time was up.
+ * A request that failed. Programs test `code`. `unavailable` is never a refusal: the answer is not known, because the service
+ * said so, could not be reached, or did not answer in time.
  */
 export class ServiceError extends Error {
   readonly code: ServiceErrorCode
   /** The HTTP status; `undefined`: there was no answer. */
   readonly status: number | undefined
-  /** What is wrong with what was sent, with a JSON pointer each. */
+  /** The invalid parts of the request, each with a JSON pointer (RFC 6901). */
   readonly faults: readonly Fault[]
-  /** With `already_created` and `already_rotated`: the key. */
+  /** For `already_created` and `already_rotated`: the id of the key. */
   readonly keyId: string | undefined
-  /** With `internal`: what to look for in the logs of the service. */
+  /** For `internal`: the id of the request in the logs of the service. */
   readonly requestId: string | undefined
-  /** Seconds after which trying again makes sense. */
+  /** Seconds to wait before the next try (`Retry-After`). */
   readonly retryAfterS: number | undefined
 
   constructor (code: ServiceErrorCode, options: ServiceErrorOptions) {

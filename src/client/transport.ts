@@ -1,15 +1,15 @@
 import { ServiceError } from './service-error.ts'
 
 export interface TransportOptions {
-  /** Where the service is, such as `https://keys.example.com`. */
+  /** The URL of the service, such as `https://keys.example.com`. */
   readonly url: string
   /** A service token to verify and introspect, a management token to manage as well. */
   readonly token: string
-  /** Milliseconds for a verification or a list, repeats included. 5,000. */
+  /** Time limit in milliseconds for a verification or a list, including repeats. Default: 5,000. */
   readonly timeoutMs?: number | undefined
-  /** Milliseconds for a change, repeats included: a revocation may wait for a whole trust window and its margin. 30,000. */
+  /** Time limit in milliseconds for a change, including repeats: a revocation may take the trust window and its margin. Default: 30,000. */
   readonly changeTimeoutMs?: number | undefined
-  /** Used instead of the global `fetch`. */
+  /** Default: the global `fetch`. */
   readonly fetch?: typeof fetch | undefined
 }
 
@@ -22,14 +22,14 @@ export interface Call {
   readonly form?: Readonly<Record<string, string>> | undefined
   readonly idempotencyKey?: string | undefined
   readonly signal?: AbortSignal | undefined
-  /** It changes something: it is given more time, and no attempt is cut short for the sake of another one. */
+  /** Whether it changes something: it then has more time, and an attempt is not ended early to make another one. */
   readonly isChange?: boolean | undefined
 }
 
 const attemptsMax = 3
 const firstPauseMs = 100
 
-/** Sends calls of which each may be sent again without harm, and does so when the service was away for a moment. */
+/** Sends requests that are safe to repeat, and repeats them while the service is unavailable for a short time. */
 export class Transport {
   readonly #base: string
   readonly #authorization: string
@@ -43,11 +43,11 @@ export class Transport {
     this.#authorization = `Bearer ${token}`
     this.#timeoutMs = timeoutMs
     this.#changeTimeoutMs = changeTimeoutMs
-    // Some platforms refuse a `fetch` that is called as a method of something else.
+    // Some platforms refuse a `fetch` that is called as a method of another object.
     this.#fetch = (input, init) => send(input, init)
   }
 
-  /** Resolves the body of a 2xx answer, `undefined` for an empty one. Rejects with `ServiceError`, or with the reason of `signal`. */
+  /** Resolves to the body of a 2xx answer, or to `undefined` if it is empty. Rejects with `ServiceError`, or with the reason of `signal`. */
   async send (call: Call): Promise<unknown> {
     const limitMs = call.isChange === true ? this.#changeTimeoutMs : this.#timeoutMs
     const endsAt = Date.now() + limitMs
@@ -73,7 +73,7 @@ export class Transport {
         headers: this.#headersOf(call),
         body: bodyOf(call),
         signal: call.signal === undefined ? timeout : AbortSignal.any([timeout, call.signal]),
-        // Following would hand the token on to wherever the answer points.
+        // Following a redirect would send the token to another server.
         redirect: 'manual'
       })
       const text = await response.text()
@@ -96,7 +96,7 @@ export class Transport {
   }
 }
 
-// The error of `new URL` shows its input, and that may hold a password.
+// The error of `new URL` contains its input, which may have a password in it.
 function baseOf (text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const isPlain = url !== undefined && /^https?:$/.test(url.protocol) && `${url.username}${url.password}${url.search}${url.hash}` === ''
@@ -136,7 +136,7 @@ function refused (text: string, { status, headers }: Response): never {
   const { code, detail, errors, key_id: keyId, request_id: requestId } = (jsonOf(text) ?? {}) as Problem
   const retryAfterS = secondsOf(headers.get('retry-after'))
   if (typeof code === 'string' && typeof detail === 'string') throw new ServiceError(code, { detail, status, faults: errors, keyId, requestId, retryAfterS })
-  // A proxy in front of the service, which is starting anew or gone.
+  // An answer of a proxy, whose upstream is unavailable.
   if (status === 502 || status === 503 || status === 504) throw new ServiceError('unavailable', { detail: `The service cannot be reached: a proxy answered ${status}.`, status, retryAfterS })
   throw new ServiceError('unexpected_answer', { status, detail: `The answer with status ${status} is not from the service. Check \`url\`.` })
 }

@@ -1,28 +1,28 @@
 import type { Scope } from '../core/scopes.ts'
 
 /*
- * What the service says and takes, under the names of its API: /docs and docs/openapi.json describe each. Times are RFC 3339
- * texts in UTC.
+ * The requests and answers of the API, with its names; /docs and docs/openapi.json describe each field. Times are RFC 3339
+ * strings in UTC.
  */
 
 export type { Scope }
 
 export type Reason = 'malformed' | 'unknown' | 'revoked' | 'expired' | 'insufficient_scope' | 'address_not_allowed' | 'rate_limited'
 
-/** The key that a token belongs to, as a verification tells it. */
+/** The key of a verified token. */
 export interface VerifiedKey {
   readonly id: string
   readonly workspace_id: string
   readonly owner_id: string | null
   readonly name: string
   readonly scope: Scope
-  /** `scope` and what it implies. */
+  /** `scope` and the scopes that it implies. */
   readonly scopes: readonly Scope[]
   readonly expires_at: string | null
   readonly metadata: Readonly<Record<string, string>>
 }
 
-/** A refusal is an answer. "Not known right now" is none: it is thrown, as a `ServiceError` with the code `unavailable`. */
+/** A refusal is a verdict. If the answer is not known, a `ServiceError` with the code `unavailable` is thrown instead. */
 export type Verdict =
   | { readonly valid: true, readonly key: VerifiedKey }
   | { readonly valid: false, readonly reason: Reason }
@@ -63,19 +63,19 @@ export interface Key {
   /** The only addresses and ranges that may use the key; null: every address. */
   readonly allowed_cidrs: readonly string[] | null
   readonly rate_limit: RateLimit | null
-  /** When the current token was made; null: when the key was. */
+  /** When the current token was created; null: together with the key. */
   readonly rotated_at: string | null
-  /** The token before the current one, while it still works. */
+  /** The previous token, while it still works. */
   readonly previous_token: { readonly hint: string, readonly ends_at: string } | null
 }
 
 export interface RateLimit {
-  /** So many, and so many at once. */
+  /** The number of requests per window, and the largest burst. */
   readonly requests: number
   readonly window_seconds: number
 }
 
-/** A key and its token, which is in this answer and never again. */
+/** A key and its token. Only this answer contains the token. */
 export type KeyWithToken = Key & { readonly token: string }
 
 export interface NewKey {
@@ -88,7 +88,7 @@ export interface NewKey {
   readonly rate_limit?: RateLimit | null | undefined
 }
 
-/** What is left out stays as it is; null is none. */
+/** An omitted field does not change; null removes the value. */
 export interface KeyChange {
   readonly name?: string | undefined
   readonly expires_at?: string | null | undefined
@@ -97,9 +97,9 @@ export interface KeyChange {
 }
 
 export interface Rotation {
-  /** For how long the token before goes on working. 0. */
+  /** How long the previous token works, in seconds. Default: 0. */
   readonly grace_seconds?: number | undefined
-  /** `now` */
+  /** From when `grace_seconds` is counted. Default: `now`. */
   readonly grace_starts?: 'now' | 'first_use' | undefined
 }
 
@@ -110,25 +110,25 @@ export interface Policy {
 }
 
 export type NewPolicy = Partial<Policy> & {
-  /** `all` also shortens what exists. `new` */
+  /** `all` also shortens existing keys. Default: `new`. */
   readonly apply?: 'new' | 'all' | undefined
 }
 
 export interface KeyFilter {
-  /** `active` */
+  /** Default: `active`. */
   readonly status?: 'active' | 'expired' | 'revoked' | 'all' | undefined
   readonly owner_id?: string | undefined
   readonly scope?: Scope | undefined
-  /** A part of the name, in any case. */
+  /** A part of the name, case-insensitive. */
   readonly q?: string | undefined
   readonly unused_days?: number | undefined
   readonly expires_within_days?: number | undefined
 }
 
 export interface PageOptions {
-  /** Rows at most. 50. */
+  /** Maximum number of rows. Default: 50. */
   readonly limit?: number | undefined
-  /** `next_cursor` of the page before. */
+  /** `next_cursor` of the previous page. */
   readonly cursor?: string | undefined
 }
 
@@ -152,7 +152,7 @@ export interface AuditPage {
   readonly next_cursor: string | null
 }
 
-/** Which part of the audit trail. `to` is the first moment that does not count any more. */
+/** Filters of the audit trail. `from` is inclusive, `to` is exclusive. */
 export interface AuditFilter {
   readonly key_id?: string | undefined
   readonly actor?: string | undefined
@@ -160,7 +160,7 @@ export interface AuditFilter {
   readonly to?: string | undefined
 }
 
-/** A key of another system: its token is neither needed nor taken. */
+/** A key of another system, without its token. */
 export interface ImportedKey {
   /** SHA-256 of the whole token, in hexadecimal or base64. */
   readonly token_sha256: string
@@ -170,7 +170,7 @@ export interface ImportedKey {
   readonly hint?: string | undefined
   readonly owner_id?: string | null | undefined
   readonly expires_at?: string | null | undefined
-  /** When the other system made it. */
+  /** When the other system created it. */
   readonly created_at?: string | undefined
   readonly metadata?: Readonly<Record<string, string>> | undefined
 }
@@ -180,7 +180,7 @@ export interface ImportResult {
   readonly already_there: number
 }
 
-/** UTC dates, such as `2027-01-31`, both included. The last 30 days. */
+/** UTC dates, such as `2027-01-31`, both inclusive. Default: the last 30 days. */
 export interface UsagePeriod {
   readonly from?: string | undefined
   readonly to?: string | undefined
@@ -192,7 +192,7 @@ export interface Usage {
   readonly last: { readonly at: string, readonly address: string | null, readonly client: string | null } | null
 }
 
-/** Which calls through the gateway. `to` is the first moment that does not count any more. */
+/** Filters of the calls through the gateway. `from` is inclusive, `to` is exclusive. */
 export interface CallFilter {
   readonly key_id?: string | undefined
   readonly tool?: string | undefined
@@ -220,27 +220,27 @@ export interface CallPage {
 export type EventType =
   'key.created' | 'key.updated' | 'key.rotated' | 'key.revoked' | 'key.expiring' | 'key.expired' | 'key.unused' | 'key.leaked' | 'key.ended_token_used'
 
-/** What happened to a key; also the body of a webhook. */
+/** An event of a key; also the body of a webhook. */
 export interface KeyEvent {
   readonly id: string
   readonly type: EventType
   readonly timestamp: string
   readonly data: {
     readonly key_id: string
-    /** As it was when it happened. */
+    /** The key at the time of the event. */
     readonly key: Key
-    /** Of `key.expiring`: within how many days. */
+    /** For `key.expiring`: within how many days the key expires. */
     readonly days?: number
   }
 }
 
 export interface EventPage {
   readonly events: readonly KeyEvent[]
-  /** What to ask with the next time; null while there are no events. */
+  /** The `after` of the next call; null: there are no events yet. */
   readonly next_after: string | null
 }
 
-/** A token that was found where it must not be: itself, or its SHA-256. */
+/** A leaked token: the token itself, or its SHA-256. */
 export interface LeakReport {
   readonly token?: string | undefined
   readonly token_sha256?: string | undefined
@@ -252,8 +252,8 @@ export interface LeakReport {
 
 export interface LeakAnswer {
   readonly token_sha256: string
-  /** `true_positive`: it is, or was, a token of a key here. */
+  /** `true_positive`: it is, or was, a token of a key of this service. */
   readonly result: 'true_positive' | 'false_positive'
-  /** Whether this report ended its key. */
+  /** Whether this report revoked the key. */
   readonly revoked: boolean
 }

@@ -4,12 +4,12 @@ import type {
 } from './wire-types.ts'
 
 export interface CallOptions {
-  /** Gives the call up. A change may have been made, or be made later. */
+  /** Ends the call. The change may still be made. */
   readonly signal?: AbortSignal | undefined
 }
 
 export interface CreateOptions extends CallOptions {
-  /** The same one with the same key makes one key within 24 hours. A new one for each call. */
+  /** Within 24 hours, the same value with the same body creates one key. Default: a new value for each call, so that repeats of this client create one key. */
   readonly idempotencyKey?: string | undefined
 }
 
@@ -17,7 +17,7 @@ export interface RevokeOptions extends CallOptions {
   readonly reason?: string | undefined
 }
 
-/** The keys of one workspace; with a management token. */
+/** Manages the keys of one workspace; needs a management token. All methods reject with `ServiceError`. */
 export class Workspace {
   readonly id: string
   readonly #path: string
@@ -30,19 +30,19 @@ export class Workspace {
   }
 
   /**
-   * Makes a key; its token is in the answer and never again. When the answer to an attempt is lost after the key was made, repeating
-   * rejects with `already_created` and `keyId`: revoke that key and make another.
+   * Creates a key. Only this answer contains the token. If the answer is lost after the key was created, the repeat
+   * rejects with `already_created` and `keyId`: revoke that key and create another one.
    */
   async create (key: NewKey, { idempotencyKey = crypto.randomUUID(), signal }: CreateOptions = {}): Promise<KeyWithToken> {
     return await this.#transport.send({ method: 'POST', path: `${this.#path}/keys`, json: key, idempotencyKey, isChange: true, signal }) as KeyWithToken
   }
 
-  /** A page, newest first; `next_cursor` is null on the last one. */
+  /** One page of keys, newest first; `next_cursor` is null on the last page. */
   async list ({ signal, ...query }: KeyFilter & PageOptions & CallOptions = {}): Promise<KeyPage> {
     return await this.#transport.send({ method: 'GET', path: `${this.#path}/keys`, query: { ...query }, signal }) as KeyPage
   }
 
-  /** Every key, newest first, a page at a time. */
+  /** All keys, newest first; requests one page at a time. */
   async * all (options: KeyFilter & CallOptions = {}): AsyncGenerator<Key, void, void> {
     let cursor: string | undefined
     do {
@@ -56,19 +56,19 @@ export class Workspace {
     return await this.#transport.send({ method: 'GET', path: this.#pathOf(keyId), signal }) as Key
   }
 
-  /** Whatever narrows the key is in force on every replica when this resolves. */
+  /** Changes a key. When this resolves, every restriction is in force on every replica. */
   async update (keyId: string, change: KeyChange, { signal }: CallOptions = {}): Promise<Key> {
     return await this.#transport.send({ method: 'PATCH', path: this.#pathOf(keyId), json: change, isChange: true, signal }) as Key
   }
 
-  /** When this resolves, every replica refuses the key. Repeating does no harm. */
+  /** Revokes a key. When this resolves, every replica refuses it. Repeating is safe. */
   async revoke (keyId: string, { reason, signal }: RevokeOptions = {}): Promise<void> {
     await this.#transport.send({ method: 'DELETE', path: this.#pathOf(keyId), json: reason === undefined ? undefined : { reason }, isChange: true, signal })
   }
 
   /**
-   * Gives the key a new token, which is in the answer and never again. With a grace of 0 every replica refuses the one before when this
-   * resolves. When the answer to an attempt is lost, repeating rejects with `already_rotated`: rotate once more.
+   * Gives the key a new token. Only this answer contains it. With a grace of 0, every replica refuses the previous token when this
+   * resolves. If the answer is lost, the repeat rejects with `already_rotated`: rotate again.
    */
   async rotate (keyId: string, rotation: Rotation = {}, { idempotencyKey = crypto.randomUUID(), signal }: CreateOptions = {}): Promise<KeyWithToken> {
     return await this.#transport.send({ method: 'POST', path: `${this.#pathOf(keyId)}/rotate`, json: rotation, idempotencyKey, isChange: true, signal }) as KeyWithToken
@@ -83,27 +83,27 @@ export class Workspace {
     return await this.#transport.send({ method: 'GET', path: `${this.#path}/policy`, signal }) as Policy
   }
 
-  /** Replaces the whole policy: what is left out is none. */
+  /** Replaces the whole policy: an omitted field means no rule. */
   async setPolicy (policy: NewPolicy, { signal }: CallOptions = {}): Promise<Policy> {
     return await this.#transport.send({ method: 'PUT', path: `${this.#path}/policy`, json: policy, isChange: true, signal }) as Policy
   }
 
-  /** Who did what to which key when: a page, newest first. */
+  /** One page of the audit trail, newest first. */
   async audit ({ signal, ...query }: AuditFilter & PageOptions & CallOptions = {}): Promise<AuditPage> {
     return await this.#transport.send({ method: 'GET', path: `${this.#path}/audit`, query: { ...query }, signal }) as AuditPage
   }
 
-  /** Takes over keys of another system by the SHA-256 of their tokens, up to 1,000, all of them or none. Repeating does no harm: tokens that are there already are counted and left as they are. */
+  /** Imports up to 1,000 keys of another system by the SHA-256 of their tokens: all of them or none. Repeating is safe: tokens that the workspace already has are counted and not changed. */
   async import (keys: readonly ImportedKey[], { signal }: CallOptions = {}): Promise<ImportResult> {
     return await this.#transport.send({ method: 'POST', path: `${this.#path}/keys/import`, json: { keys }, isChange: true, signal }) as ImportResult
   }
 
-  /** What a key was used for, by day and by tool, and who used it last. */
+  /** The use of a key by day and by tool, and its last use. */
   async usage (keyId: string, { signal, ...query }: UsagePeriod & CallOptions = {}): Promise<Usage> {
     return await this.#transport.send({ method: 'GET', path: `${this.#pathOf(keyId)}/usage`, query, signal }) as Usage
   }
 
-  /** The calls through the gateway: a page, newest first. */
+  /** One page of the calls through the gateway, newest first. */
   async calls ({ signal, ...query }: CallFilter & PageOptions & CallOptions = {}): Promise<CallPage> {
     return await this.#transport.send({ method: 'GET', path: `${this.#path}/calls`, query, signal }) as CallPage
   }

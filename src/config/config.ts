@@ -17,7 +17,7 @@ import { readWebhooksConfig, type WebhooksConfig } from './webhooks-config.ts'
 export type { NamedSecret }
 export type LogLevel = Settings['LOG_LEVEL']
 
-/** The service's settings, checked, with their defaults. */
+/** The validated settings of the service, with their defaults. */
 export interface Config {
   readonly host: string
   readonly port: number
@@ -50,9 +50,9 @@ export interface Config {
   readonly tokenPrefix: string
   /** Other prefixes of accepted tokens. */
   readonly tokenPrefixesAccepted: readonly string[]
-  /** How long keys may live, everywhere. */
+  /** The policy for keys of all workspaces. */
   readonly policy: Policy
-  /** For how long history is kept. */
+  /** How long history is kept. */
   readonly retention: Retention
   /** Where GitHub's public keys are: a path or a URL. */
   readonly leaksGithubKeys: string
@@ -81,7 +81,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads the settings from an environment such as `process.env`. Throws `ConfigError` with all that is wrong at once. */
+/** Reads the settings from an environment such as `process.env`. Throws one `ConfigError` with all faults. */
 export function readConfig (environment: Environment): Config {
   const values = checkedSettings(withFiles(environment))
   const faults: string[] = []
@@ -209,7 +209,7 @@ function valueOf (name: SettingName, text: string | undefined): string | number 
   return type === 'integer' && /^\s*-?\d{1,15}\s*$/.test(text) ? Number(text) : text
 }
 
-/** Only the settings of this service, an empty one taken as unset, and NAME_FILE read into NAME. */
+/** Only the settings of this service. An empty one counts as unset; NAME_FILE is read into NAME. */
 function withFiles (environment: Environment): Environment {
   const values: Record<string, string> = {}
   const faults: string[] = []

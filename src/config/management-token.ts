@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Where the embedded service keeps the management token that it made for itself. */
+/** The file in which the embedded service stores the management token that it created. */
 export function managementTokenPath (dataDir: string): string {
   return join(dataDir, 'management-token')
 }
@@ -22,7 +22,7 @@ export function openManagementToken (dataDir: string): string {
   return token
 }
 
-// Synced to disk, then renamed: after a crash there is the whole token or none.
+// Sync, then rename: after a crash the file has the whole token, or does not exist.
 function writeWhole (path: string, text: string): void {
   const draft = `${path}.draft`
   const file = openSync(draft, 'w', 0o600)

@@ -1,4 +1,4 @@
-/** A static credential and the name of who holds it, as the audit trail shows it. */
+/** A static credential and the name of its holder, which the audit trail shows. */
 export interface NamedSecret {
   readonly name: string
   readonly secret: string
@@ -6,12 +6,12 @@ export interface NamedSecret {
 
 interface Parsed {
   readonly secrets: readonly NamedSecret[]
-  /** What is wrong with which entry; never shows one. */
+  /** The faults of the entries, without their values. */
   readonly faults: readonly string[]
 }
 
 const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
-// Printable ASCII that can stand in a header, a shell's quotes and this list: no space, quote, comma, backslash.
+// Printable ASCII without space, quote, comma and backslash: it can be part of a header, of this list and of quoted text in a shell.
 const secret = /^[!#-&(-+\--[\]-_a-~]{32,512}$/
 
 interface Entry extends NamedSecret {
@@ -42,7 +42,7 @@ const rules: readonly Rule[] = [
   }
 ]
 
-/** Reads `name=secret,name=secret`, or one a line. Space around an entry is dropped; a secret may hold equals signs. */
+/** Reads `name=secret,name=secret`, or one per line. Space around an entry is ignored; a secret may contain equals signs. */
 export function parseNamedSecrets (text: string, { tokenPrefixes }: { tokenPrefixes: readonly string[] }): Parsed {
   const entries = text.trim() === '' ? [] : text.trim().split(/,|\r?\n/).map(toEntry)
   const faults: string[] = []

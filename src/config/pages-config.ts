@@ -24,13 +24,13 @@ export interface OpenIdSettings {
   readonly claims: ClaimNames
 }
 
-/** The settings page: how people sign in to it, and what it tells them. */
+/** The settings page: its sign-in, MCP server, frames and brand. */
 export interface PagesConfig {
   readonly publicUrl: string | undefined
   readonly mcpUrl: string | undefined
   readonly signIn: { readonly way: 'provider', readonly options: OpenIdSettings } | { readonly way: 'management-token' | 'off' }
   readonly sessionLimits: SessionLimits
-  /** Origins whose pages may show ours in a frame. */
+  /** Origins whose pages may embed ours in a frame. */
   readonly frameOrigins: readonly string[]
   readonly brand: { readonly name: string, readonly logoFile: string | undefined, readonly cssFile: string | undefined }
 }

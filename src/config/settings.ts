@@ -1,8 +1,8 @@
 import { Type, type Static } from 'typebox'
 
 /*
- * One schema a setting: its check, its default and what people are told about it. `advice` completes the sentence
- * "NAME must be …"; `secret` settings can come from a file as well, named by NAME_FILE. docs/settings.md is printed from here.
+ * One schema per setting: its check, its default and its description. `advice` completes the sentence
+ * "NAME must be …"; `secret` settings can also come from a file, named by NAME_FILE. docs/settings.md is generated from this file.
  */
 export const settings = Type.Object({
   HOST: Type.String({
@@ -388,7 +388,7 @@ export const settings = Type.Object({
 export type Settings = Static<typeof settings>
 export type SettingName = keyof Settings
 
-/** What the schemas say beyond JSON Schema. */
+/** The keywords of these schemas that JSON Schema does not have. */
 export interface SettingNotes {
   readonly advice: string
   readonly description: string

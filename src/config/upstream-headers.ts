@@ -5,12 +5,12 @@ const name = /^[a-z0-9][a-z0-9-]{0,63}$/
 const value = /^[!-~](?:[ -~]{6,4094})[!-~]$/
 
 interface UpstreamHeaders {
-  /** By the name of an upstream; names of headers in lower case. */
+  /** By name of the upstream; header names in lower case. */
   readonly headers: ReadonlyMap<string, Readonly<Record<string, string>>>
   readonly faults: readonly string[]
 }
 
-/** Reads MCP_UPSTREAM_HEADERS. Never shows a value. */
+/** Reads MCP_UPSTREAM_HEADERS. Faults do not contain values. */
 export function readUpstreamHeaders (text: string | undefined): UpstreamHeaders {
   const headers = new Map<string, Readonly<Record<string, string>>>()
   const faults = new Set<string>()

@@ -1,4 +1,4 @@
 import { readFileSync } from 'node:fs'
 
-/** Of the package, as its package.json has it. */
+/** The version of the package. */
 export const version: string = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version

@@ -21,7 +21,7 @@ const csvPageRows = 500
 
 type Given = Readonly<Record<string, unknown>>
 
-/** What admins of a workspace have beside the keys: people, policy, audit. For everyone else these pages are not there. */
+/** Pages for admins of a workspace: people, policy, audit. Other people get a 404. */
 export async function adminRoutes (app: FastifyInstance, { service, overview, policies, settingsPolicy, site, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
   app.addHook('onRequest', async (request) => {
@@ -70,7 +70,7 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     const { form, policy, apply } = readPolicy(request.body)
     const isFaulty = policyFaults(policy).length > 0
     const isAsked = !isFaulty && apply === 'all' && request.body['confirmed'] !== form.maxLifetimeDays && await questionOf(request, policy) !== undefined
-    // As an address, to which Back leads without a question of the browser.
+    // Redirect, so that Back does not ask whether to send the form again.
     if (isFaulty || isAsked) return await reply.redirect(`${site.paths.policy}?${new URLSearchParams({ ...form, apply, again: 'yes' }).toString()}`, 303)
     const { shortened } = await policies.set({ workspaceId, actor, policy, apply })
     return await reply.redirect(`${site.paths.policy}?saved=${apply === 'all' ? shortened : 'new'}`, 303)
@@ -98,7 +98,7 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     return sendCsv(request, reply, { columns: ['at', 'actor', 'action', 'key_id', 'details'], rows })
   })
 
-  /** What `all` will do, in numbers; `undefined`: nothing. */
+  /** How many keys `all` will shorten, as a text; `undefined`: none. */
   async function questionOf (request: FastifyRequest, { maxLifetimeDays }: Policy): Promise<string | undefined> {
     if (maxLifetimeDays === null) return undefined
     const { workspaceId } = sessionOf(request).person
@@ -125,7 +125,7 @@ function savedText (saved: string): string {
   return `The policy is saved. ${countText({ count: Number(saved), isExact: true })} ${saved === '1' ? 'was' : 'were'} shortened, on every replica.`
 }
 
-// Not a number: the core says what it has to be.
+// NaN for anything else: the core then says what is allowed.
 function daysOf (text: string): number | null {
   return text === '' ? null : /^\d+$/.test(text) ? Number(text) : NaN
 }
@@ -141,7 +141,7 @@ function readPolicy (given: Given): { readonly form: PolicyForm, readonly policy
   }
 }
 
-// As long as the field is.
+// The length limit of the field.
 function daysTextOf (value: unknown): string {
   return textOf(value).slice(0, 5)
 }
@@ -165,7 +165,7 @@ function filterOf ({ actor, key, from, to }: AuditForm): AuditFilter {
     ...actor !== '' && { actor },
     ...key !== '' && { keyId: key },
     ...from !== '' && { from: Date.parse(`${from}T00:00:00Z`) },
-    // The last day counts to its end.
+    // The filter includes the last day.
     ...to !== '' && { to: Date.parse(`${to}T00:00:00Z`) + dayMs }
   }
 }
@@ -174,7 +174,7 @@ function dayOf (text: string): string {
   return /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(`${text}T00:00:00Z`)) ? text : ''
 }
 
-// Postgres takes no NUL, and no lone surrogate.
+// Postgres refuses NUL and lone surrogates.
 function textOf (value: unknown): string {
   return typeof value === 'string' ? Array.from(value.replace(/[\p{Cc}\p{Cs}]/gu, ' ').trim()).slice(0, 200).join('') : ''
 }

@@ -13,40 +13,40 @@ import { pagePerson } from './page-person.ts'
 import { pageScope } from './page-scope.ts'
 import { pathsAt } from './views/page.ts'
 
-/** Whom the application has signed in. */
+/** The person that the application has signed in. */
 export interface SignedInPerson {
-  /** Whose keys the person sees. */
+  /** The workspace whose keys the person sees. */
   readonly workspaceId: string
-  /** Owns the keys that the person makes, and should never be given to anyone else. Null for an admin whose keys belong to the workspace. */
+  /** The owner of the keys that the person creates. Never give it to another person. Null: an admin whose keys have no owner. */
   readonly ownerId: string | null
-  /** For people to read. The owner id. */
+  /** Shown on the pages. Default: the owner id. */
   readonly name?: string | undefined
-  /** For the audit. `user:` and the owner id. */
+  /** Who made a change, in the audit trail. Default: `user:` and the owner id. */
   readonly actor?: string | undefined
-  /** Whether the person sees and manages everyone's keys in the workspace. `false`. */
+  /** Whether the person sees and manages all keys of the workspace. Default: `false`. */
   readonly admin?: boolean | undefined
-  /** What tells this session of the person from others, such as its id: forms of another session are refused. Forms are the person's, whatever the session. */
+  /** The id of the person's session: forms of another session are then refused. Default: forms of all sessions of the person are accepted. */
   readonly session?: string | undefined
 }
 
 export interface ConnectedAppsOptions {
-  /** Who has sent the request, as the application knows it; nothing where nobody is signed in. Asked once for each request. */
+  /** The person who sent the request; null or undefined: no one is signed in. Called once for each request. */
   person (request: FastifyRequest): SignedInPerson | null | undefined | Promise<SignedInPerson | null | undefined>
-  /** The engine of another `apiKeys`, such as `app.partnerApiKeys`. `app.apiKeys`. */
+  /** The engine of another `apiKeys`, such as `app.partnerApiKeys`. Default: `app.apiKeys`. */
   readonly keys?: Keys | undefined
-  /** The application's own page for signing in, to which people are led who are not. They are told that they are not signed in. */
+  /** The application's sign-in page, to which people who are not signed in are redirected. Default: none, and a 401 page. */
   readonly signInUrl?: string | undefined
-  /** Where the name at the top leads. The list of keys. */
+  /** The link of the name at the top. Default: the list of keys. */
   readonly homeUrl?: string | undefined
-  /** Scheme, host and port under which browsers reach the application, such as `https://app.example.com`. Those of each request, as Fastify's `trustProxy` lets it know them. */
+  /** The origin of the application, such as `https://app.example.com`. Default: the origin of each request, as Fastify knows it (`trustProxy`). */
   readonly publicUrl?: string | undefined
-  /** The MCP server that keys are for: its URL, or a path of this application. None: the page shows how any HTTP client is set up. */
+  /** The MCP server that keys are for: its URL, or a path of this application. Default: none, and the page shows only how to set up an HTTP client. */
   readonly mcpUrl?: string | undefined
-  /** A URL, or a path of this application, that answers 200 to every key, for people who want to try one. None. */
+  /** A URL, or a path of this application, that answers 200 to every valid key, to try a key with. Default: none. */
   readonly tryUrl?: string | undefined
-  /** Origins whose pages may show these in a frame. None. */
+  /** Origins whose pages may embed these in a frame. Default: none. */
   readonly frameOrigins?: readonly string[] | undefined
-  /** The name at the top and in titles, and files: a logo (.svg or .png) and a stylesheet with `--brand-*` colours. Ours. */
+  /** The name at the top and in titles, a logo file (.svg or .png) and a stylesheet with `--brand-*` colours. Default: those of Navis Keys. */
   readonly brand?: { readonly name?: string | undefined, readonly logoFile?: string | undefined, readonly cssFile?: string | undefined } | undefined
 }
 
@@ -54,14 +54,14 @@ const defaultPrefix = '/settings/connected-apps'
 const shapes = { id: new RegExp(rules.id.pattern, 'u'), ownerId: new RegExp(rules.ownerId.pattern, 'u') }
 
 /**
- * Connected Apps as a part of the application: at the prefix that it is registered with, else at `/settings/connected-apps`. The application says who is
- * there; there is no sign-in, no session and no cookie of ours. Needs `apiKeys` before it.
+ * Connected Apps as a part of the application, at the prefix that it is registered with, or else at `/settings/connected-apps`. The application says who is
+ * signed in; there is no sign-in, session or cookie of ours. Register `apiKeys` first. Throws if it is missing or comes from another copy of the package.
  */
 export async function connectedApps (app: FastifyInstance, { person: personOf, keys: given, ...options }: ConnectedAppsOptions): Promise<void> {
   if (typeof personOf !== 'function') throw new TypeError('`person` is needed: a function that says who has sent a request.')
   const keys = given ?? (app.hasDecorator('apiKeys') ? app.apiKeys : undefined)
   if (keys === undefined) throw new Error('Register `apiKeys` before `connectedApps`, or hand in `keys`.')
-  // Two copies have two classes for one error, and may be of two versions.
+  // Two copies have different error classes, and may have different versions.
   if (!(keys.service instanceof KeyService)) throw new Error('`apiKeys` comes from another copy of the package than `connectedApps`. Import both from navis-keys-service.')
   const prefix = app.prefix === '' ? defaultPrefix : ''
   const apps = app.prefix + prefix
@@ -95,9 +95,9 @@ export async function connectedApps (app: FastifyInstance, { person: personOf, k
   }
 }
 
-// What the application says is believed, but not what nobody could be called: an empty owner id would be everyone's.
+// Check the ids: with an empty owner id the list would have the keys of all owners.
 function soundPerson ({ workspaceId, ownerId, name = ownerId ?? 'Admin', actor = ownerId === null ? undefined : `user:${ownerId}`, admin: claimed }: SignedInPerson): Person {
-  // Only what is true makes an admin: a claim that is some text, "false" among them, does not.
+  // Only `true` itself: the text "false" must not make an admin.
   const admin = claimed === true
   if (typeof workspaceId !== 'string' || !shapes.id.test(workspaceId)) throw new TypeError(`\`workspaceId\` of a person is ${rules.id.says}.`)
   if (ownerId !== null && (typeof ownerId !== 'string' || !shapes.ownerId.test(ownerId))) throw new TypeError(`\`ownerId\` of a person is ${rules.ownerId.says}; or null for an admin.`)

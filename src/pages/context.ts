@@ -14,34 +14,34 @@ export type SignInWay =
   | { readonly way: 'provider', readonly provider: OpenIdProvider }
   | { readonly way: 'management-token', readonly door: ManagementDoor }
 
-/** What the pages about keys stand on. */
+/** What the pages about keys need. */
 export interface KeyPagesContext {
   readonly service: KeyService
   readonly reports: UsageReports
-  /** Scheme, host and port under which the browser reaches the pages. `undefined`: it must not. */
+  /** The origin (scheme, host and port) of the pages for this request. `undefined`: the request is refused. */
   originOf (request: FastifyRequest): string | undefined
-  /** The MCP server that keys are for: its URL, or a path of this service where it is the gateway. `undefined`: none is known. */
+  /** The MCP server that keys are for: its URL, or the path of the gateway of this service. `undefined`: not known. */
   readonly mcpServer: string | undefined
-  /** A URL, or a path of this origin, that answers 200 to every key: for those who want to try one. `undefined`: none is known. */
+  /** A URL, or a path of this origin, that answers 200 to every valid key, to try a key with. `undefined`: none. */
   readonly tryUrl: string | undefined
   readonly overview: OverviewStore
   readonly policies: Policies
-  /** What the settings alone allow, in every workspace. */
+  /** The policy of the settings, for every workspace. */
   readonly settingsPolicy: Policy
-  /** What the workspace and the settings together allow. */
+  /** The policy of the workspace and the settings together. */
   policyOf (workspaceId: string): Promise<Policy>
-  /** Writes down the uses that this replica knows of, so that what is read next has them. Resolves in any case, and soon. */
+  /** Writes the uses that this replica has counted, so that the next read contains them. Always resolves, after 500 ms at most. */
   settleUses (): Promise<void>
   readonly tokenPrefix: string
-  /** What a revocation takes at most, for people who wait for one. */
+  /** The longest time that a revocation takes, in milliseconds. */
   readonly revokeLongestMs: number
-  /** Origins whose pages may show these in a frame. */
+  /** Origins whose pages may embed these in a frame. */
   readonly frameOrigins: readonly string[]
   readonly assets: PageAssets
   readonly site: Site
 }
 
-/** What the settings pages of the service stand on, those for signing in among them. */
+/** What the settings pages of the service need, including sign-in. */
 export interface SettingsContext extends KeyPagesContext {
   readonly sessions: Sessions
   readonly signIn: SignInWay

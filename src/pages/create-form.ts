@@ -18,7 +18,7 @@ export interface WantedKey {
 interface Reading {
   readonly terms: Terms
   readonly now: number
-  /** As the key service has it. */
+  /** The check of the key service. */
   faultsIn (described: { readonly name: string, readonly allowedCidrs: readonly string[] | null, readonly rateLimit: RateLimit | null }): readonly Fault[]
 }
 
@@ -32,7 +32,7 @@ export interface ReadForm {
   readonly wanted: WantedKey | undefined
 }
 
-/** What was sent, as it can be shown again, and what it asks for. What a name may be is the key service's to say. */
+/** Reads the form: its values, to show them again, and the key that it asks for. The key service checks the name. */
 export function readCreateForm (body: Readonly<Record<string, unknown>>, { terms, now, faultsIn }: Reading): ReadForm {
   const scope = body['scope']
   const form: CreateForm = {
@@ -57,7 +57,7 @@ export function readCreateForm (body: Readonly<Record<string, unknown>>, { terms
 export interface ReadEdit {
   readonly form: EditForm
   readonly faults: FormFaults
-  /** Only where there are no faults. An expiration that is left out stays. */
+  /** Only where there are no faults. An omitted expiration does not change. */
   readonly change: Pick<UpdateKey, 'name' | 'expiresAt' | 'allowedCidrs' | 'rateLimit'> | undefined
 }
 
@@ -79,7 +79,7 @@ export function readEditForm (body: Readonly<Record<string, unknown>>, { terms, 
     change: {
       name: form.name,
       ...(!kept && { expiresAt }),
-      // Compared with what the form showed and not with what the key has by now: a form that is sent again has to be waited for again.
+      // Compare with what the form showed, not with the key: if the form is sent again, the repeat must wait for the replicas as well.
       ...(listed(form.limits.addresses).join(' ') !== listed(was.addresses).join(' ') && { allowedCidrs: cidrsOf(form.limits) }),
       ...(rateTextOf(form.limits) !== rateTextOf(wasRate(was.rate)) && { rateLimit: rateLimitOf(form.limits) })
     }
@@ -130,7 +130,7 @@ function dateFault ({ until }: Terms): string {
   return until === null ? 'Choose today or a later day.' : `Choose today or a later day, and ${dayOf(until - dayMs)} at the latest: the policy allows no later one.`
 }
 
-/** What makes sending one form twice one change. */
+/** The id of the form: sending the same form twice makes one change. */
 export function formIdOf (body: Readonly<Record<string, unknown>>): string {
   const formId = body['form_id']
   if (typeof formId !== 'string' || !/^[0-9a-f-]{36}$/.test(formId)) throw new KeysError('invalid_request', { detail: 'The form has no id.' })
@@ -141,12 +141,12 @@ export function dayOf (at: number): string {
   return new Date(at).toISOString().slice(0, 10)
 }
 
-/** The days that a form offers. The last one counts to its end. */
+/** The days that a form offers, both included. */
 export function daysOf ({ until }: Terms, now: number): { readonly firstDay: string, readonly lastDay: string | undefined } {
   return { firstDay: dayOf(now), lastDay: until === null ? undefined : dayOf(until - dayMs) }
 }
 
-// `undefined`: none that can be. The last day counts to its end: the next one's first moment is the first without the key.
+// `undefined`: invalid. A key works until the end of its last day, UTC.
 function expiryOf ({ expiry, expiryDate }: Pick<CreateForm, 'expiry' | 'expiryDate'>, { choices, until }: Terms, now: number): number | null | undefined {
   const choice = choices.find(({ value }) => value === expiry)
   if (choice?.value === 'never') return null
@@ -167,7 +167,7 @@ const fields: Readonly<Record<string, { field: keyof FormFaults, label: string }
   '/rate_limit/window_seconds': { field: 'rate', label: 'The seconds' }
 }
 
-/** What the key service refused, beside the fields of the form. */
+/** The faults that the key service found, by field of the form. */
 export function faultsOf (error: KeysError): FormFaults {
   return fieldFaults(error.faults, error)
 }

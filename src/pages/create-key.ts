@@ -22,14 +22,14 @@ export async function createKeyRoutes (app: FastifyInstance, { service, site, mc
     return await showForm(request, reply, { form: blankForm(terms), faults: {}, terms })
   })
 
-  // Answered directly and not by a redirect: the token is in this one answer, and nothing has to remember it in between.
+  // Answer directly, not with a redirect: otherwise something would have to store the token until the next request.
   app.post<{ Body: Record<string, unknown> }>(routes.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
     const terms = await termsFor(request)
     const { form, faults, wanted } = readCreateForm(request.body, reading(terms))
     if (wanted === undefined) {
       const again = formAgainAt(site.paths.create, request.body, { names: fieldsOfForm, holdsSecret: app.holdsSecret })
       if (again !== undefined) return await reply.redirect(again, 303)
-      // Whatever holds a token by mistake is not shown again.
+      // A name that contains a token is not shown again.
       return await showForm(request, reply.code(422), { form: { ...form, name: app.holdsSecret(form.name) ? '' : form.name }, faults, terms })
     }
     const session = sessionOf(request)
@@ -41,7 +41,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, site, mc
         return await reply.code(201).send(String(keyCreatedPage({ ...pages, key: made.key, now: Date.now(), ...setUpOf(request, { token: made.token, mcpServer, tryUrl }) })))
       }
       case 'repeated': return await reply.code(409).send(String(alreadyCreatedPage(pages)))
-      // Whatever was refused may hold a token by mistake: it is not shown again.
+      // The refused name may contain a token: do not show it again.
       case 'refused': return await showForm(request, reply.code(422), { form: { ...form, name: '' }, faults: made.faults, terms })
     }
   })
@@ -54,7 +54,7 @@ export async function createKeyRoutes (app: FastifyInstance, { service, site, mc
       return { outcome: 'made' as const, ...created }
     } catch (error) {
       if (!(error instanceof KeysError)) throw error
-      // The same form again, also where "in 7 days" has meanwhile become another moment.
+      // The same form again. Its body differs when "in 7 days" has become another time.
       if (error.code === 'already_created' || error.code === 'idempotency_key_reused') return { outcome: 'repeated' as const }
       if (error.code === 'invalid_request' && error.faults.length > 0) return { outcome: 'refused' as const, faults: faultsOf(error) }
       throw error

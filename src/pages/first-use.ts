@@ -7,7 +7,7 @@ import { routes } from './views/page.ts'
 
 const graceMaxMs = 30 * 86_400_000
 
-/** Whether the newest token of a key has been used: for the pages that wait for it. */
+/** Tells the pages that wait for it whether the newest token of a key was used. */
 export async function firstUseRoutes (app: FastifyInstance, { service, reports, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
@@ -18,19 +18,19 @@ export async function firstUseRoutes (app: FastifyInstance, { service, reports, 
   })
 }
 
-/** `undefined`: not used yet, as far as is known. */
+/** `undefined`: no use is known yet. */
 export async function useOfNewest ({ reports }: Pick<KeyPagesContext, 'reports'>, key: ManagedKey): Promise<TokenUse | undefined> {
   if (key.lastUsedAt === null || !isOfNewest(key, key.lastUsedAt)) return undefined
   const { last } = await reports.usage({ workspaceId: key.workspaceId, keyId: key.id })
   return last ?? undefined
 }
 
-/** Whether uses tell anything of the newest token: while the one before still works from now on, they may be its uses. */
+/** Whether a use of the key can be attributed to its newest token. It cannot while the previous token works as well. */
 export function isUseTold ({ previousToken }: ManagedKey, starts: 'now' | 'first_use'): boolean {
   return previousToken === null || starts === 'first_use'
 }
 
-// The token before may still be in use. While the first use of the newest is awaited, it ends at the bound of a rotation, or with the key.
+// The previous token may still be in use. While the first use of the newest token is awaited, its end is the limit of a rotation (30 days) or the end of the key.
 function isOfNewest ({ rotatedAt, previousToken, expiresAt }: ManagedKey, lastUsedAt: number): boolean {
   if (rotatedAt === null) return true
   if (previousToken === null) return lastUsedAt > rotatedAt

@@ -1,11 +1,11 @@
 type Fields = Readonly<Record<string, unknown>>
 
-// Of the size that a request line may have, some is left for what stands before the query.
+// Leaves room for the path in a request line of limited size.
 const lengthMax = 6000
 
 /**
- * Where a form is shown again that has something wrong in it: as an address, to which Back leads without a question of the browser, whether scripts
- * run or not. `undefined`: what was sent does not belong into an address.
+ * The URL that shows an invalid form again, with its values. A redirect to it (instead of a direct answer) keeps Back from asking whether to send the form
+ * again, with and without scripts. `undefined`: the values are too long or secret for a URL.
  */
 export function formAgainAt (path: string, fields: Fields, { names, holdsSecret }: { readonly names: readonly string[], holdsSecret (text: string): boolean }): string | undefined {
   const given = names.flatMap((name): Array<[string, string]> => typeof fields[name] === 'string' ? [[name, fields[name]]] : [])
@@ -13,7 +13,7 @@ export function formAgainAt (path: string, fields: Fields, { names, holdsSecret 
   return query.length > lengthMax || given.some(([, value]) => holdsSecret(value)) ? undefined : `${path}?${query}`
 }
 
-/** Whether a form is to be shown again as it stands in the address. */
+/** Whether the URL contains the values of a form to show again. */
 export function isAgain (query: Fields): boolean {
   return query['again'] === 'yes'
 }

@@ -15,7 +15,7 @@ const entriesPerPage = 20
 type KeyRequest = FastifyRequest<{ Params: { keyId: string }, Querystring: Record<string, unknown> }>
 interface Shown { readonly key: ManagedKey, readonly form: EditForm, readonly faults: FormFaults }
 
-/** A key's own page, and changing its name and expiration there. */
+/** The page of a key, and its form to change the key. */
 export async function keyPageRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, policyOf, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
@@ -33,7 +33,7 @@ export async function keyPageRoutes (app: FastifyInstance, { service, reports, s
     if (change === undefined) {
       const again = formAgainAt(site.paths.key(key.id), request.body, { names: fieldsOfForm, holdsSecret: app.holdsSecret })
       if (again !== undefined) return await reply.redirect(again, 303)
-      // Whatever holds a token by mistake is not shown again.
+      // A name that contains a token is not shown again.
       return await show(request, reply.code(422), { key, form: { ...form, name: app.holdsSecret(form.name) ? key.name : form.name }, faults })
     }
     try {
@@ -41,7 +41,7 @@ export async function keyPageRoutes (app: FastifyInstance, { service, reports, s
       await service.update({ workspaceId, keyId: key.id, actor, ...change })
     } catch (error) {
       if (!(error instanceof KeysError) || error.code !== 'invalid_request' || error.faults.length === 0) throw error
-      // Whatever was refused may hold a token by mistake: it is not shown again.
+      // The refused name may contain a token: do not show it again.
       return await show(request, reply.code(422), { key, form: { ...form, name: key.name }, faults: faultsOf(error) })
     }
     return await reply.redirect(`${site.paths.key(key.id)}?saved=yes`, 303)
@@ -68,7 +68,7 @@ export async function keyPageRoutes (app: FastifyInstance, { service, reports, s
   }
 }
 
-/** When the newest token was made: from then on the maximum of a policy counts. */
+/** When the newest token was created: the maximum of a policy counts from then on. */
 function madeAt ({ createdAt, rotatedAt }: ManagedKey): number {
   return rotatedAt ?? createdAt
 }

@@ -12,7 +12,7 @@ import { revokeKeyRoutes } from './revoke-key.ts'
 import { rotateKeyRoutes } from './rotate-key.ts'
 import { settleUses } from './settle-uses.ts'
 
-/** The pages about keys, for people who are signed in, at the prefix that they are registered with. Who is there, headers and errors are those of the scope around them. */
+/** The pages about keys. The scope in which they are registered must provide the prefix, the person, headers and error pages. */
 export async function keyPages (app: FastifyInstance, context: KeyPagesContext): Promise<void> {
   app.register(keyListRoutes, context)
   app.register(createKeyRoutes, context)
@@ -23,7 +23,7 @@ export async function keyPages (app: FastifyInstance, context: KeyPagesContext):
   app.register(revokeKeyRoutes, context)
 }
 
-/** What the pages use of the engine, wherever they are registered. */
+/** The parts of the engine that the pages use. */
 export function contextOfKeys ({ service, reports, overview, policies, policy, usage, tokens, trustWindowMs }: Keys) {
   return {
     service,

@@ -4,7 +4,7 @@ import { kinds, sorts, type Kind, type ListQuery } from './views/key-filters.ts'
 
 const textMax = 128
 
-/** What of the list's address can be used; the rest counts as left out. */
+/** Reads the query string of the list. Invalid values are ignored. */
 export function readListQuery (given: Readonly<Record<string, unknown>>, { admin }: Person): ListQuery {
   const show = given['show']
   const sort = given['sort']
@@ -23,9 +23,9 @@ interface ListFilter extends KeyFilter {
   readonly workspaceId: string
 }
 
-/** The keys that the person may see, and of them those that are asked for. */
+/** The filter for the keys that the person may see and has asked for. */
 export function filterOf ({ workspaceId, ownerId, admin }: Person, { kind, q, owner }: ListQuery, unusedDays: number): ListFilter {
-  // An empty owner id is nobody's: without one, a list of everyone's keys would be shown.
+  // No owner id: use an empty one, which no key has. `undefined` would list the keys of all owners.
   const whose = admin ? (owner === '' ? undefined : owner) : ownerId ?? ''
   return {
     workspaceId,
@@ -35,12 +35,12 @@ export function filterOf ({ workspaceId, ownerId, admin }: Person, { kind, q, ow
   }
 }
 
-/** Left out where it is the usual one, so that the address stays short. */
+/** `undefined`: the default order. */
 export function orderOf ({ sort }: ListQuery): KeyOrder | undefined {
   return sort === 'newest' ? undefined : sort
 }
 
-// Postgres takes no NUL, and no lone surrogate.
+// Postgres refuses NUL and lone surrogates.
 function textOf (value: unknown): string {
   return typeof value === 'string' ? Array.from(value.replace(/[\p{Cc}\p{Cs}]/gu, ' ').trim()).slice(0, textMax).join('') : ''
 }

@@ -7,7 +7,7 @@ import { isAgain } from './form-again.ts'
 
 const workspaceShape = new RegExp(rules.id.pattern, 'u')
 
-/** Signing in with the management token, in embedded mode without a provider. */
+/** Sign-in with a management token, for embedded mode without a provider. */
 export async function managementSignInRoutes (app: FastifyInstance, { signIn, site }: SettingsContext): Promise<void> {
   if (signIn.way !== 'management-token') throw new Error('The sign-in by management token has no door.')
   const { door } = signIn
@@ -29,7 +29,7 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
       return await reply.redirect(site.paths.list, 303)
     }
     const { retryAfterS } = attempted
-    // As an address, to which Back leads without a question of the browser.
+    // Redirect, so that Back does not ask whether to send the form again.
     if (retryAfterS === undefined) return await reply.redirect(`${site.paths.signIn}?${new URLSearchParams({ workspace_id: workspaceId, again: 'yes' }).toString()}`, 303)
     return await show(reply.code(429).header('retry-after', retryAfterS), { workspaceId, fault: `Too many wrong tokens. Please wait ${retryAfterS} seconds.` })
   })

@@ -10,7 +10,7 @@ export interface Asset {
 
 export interface PageAssets {
   readonly files: readonly Asset[]
-  /** Changes whenever a file does: it is part of their URLs, and browsers may keep them for ever. */
+  /** A hash of all files. It is part of their URLs, so browsers may cache them for ever. */
   readonly version: string
   readonly brandName: string
 }
@@ -22,7 +22,7 @@ const types = {
   'inter-latin.woff2': 'font/woff2'
 } as const
 
-/** How the pages look where they belong to someone's own application. */
+/** Name, logo and colours of the pages. */
 export interface Brand {
   readonly name: string
   readonly logoFile: string | undefined
@@ -31,7 +31,7 @@ export interface Brand {
 
 export const noBrand: Brand = { name: 'Navis Keys', logoFile: undefined, cssFile: undefined }
 
-/** The files that the pages need, read once; nothing else of the folder can be asked for. */
+/** Reads the files that the pages need. Other files of the folder are not served. */
 export function readPageAssets ({ name: brandName, logoFile, cssFile }: Brand = noBrand): PageAssets {
   const own = Object.entries(types).map(([name, type]) => ({ name, type, body: readFileSync(new URL(`../../assets/${name}`, import.meta.url)) }))
   const logo = logoFile === undefined ? [] : [{ name: logoFile.endsWith('.svg') ? 'logo.svg' : 'logo.png', type: logoFile.endsWith('.svg') ? 'image/svg+xml' : 'image/png', body: readBrandFile('BRAND_LOGO_FILE', logoFile) }]
@@ -51,11 +51,11 @@ function readBrandFile (setting: string, path: string): Buffer {
 
 interface SiteOptions {
   readonly paths: Paths
-  /** The folder that `assetRoutes` are in. */
+  /** The path below which `assetRoutes` are registered. */
   readonly assetsAt: string
   readonly assets: PageAssets
   readonly hasSignIn?: boolean
-  /** Where the name and the logo lead. The list of keys. */
+  /** The link of the name and the logo. Default: the list of keys. */
   readonly homeUrl?: string | undefined
 }
 

@@ -20,7 +20,7 @@ const changed: PageText = { title: 'The key has changed', text: 'Please open the
 const unreadable: PageText = { title: 'The request was not valid', text: 'Please open the page again.' }
 const ours: PageText = { title: 'Something went wrong', text: 'This is an error of the service. Please try again.' }
 
-/** For every code; the statuses are those of `http/problem-document.ts`. */
+/** The text for every code. The statuses are in `http/problem-document.ts`. */
 const texts: Readonly<Record<ErrorCode, PageText>> = {
   not_found: { title: 'No such key', text: 'It does not exist, or it belongs to someone else.' },
   forbidden: { title: 'Not allowed from here' },
@@ -47,7 +47,7 @@ const texts: Readonly<Record<ErrorCode, PageText>> = {
 const internal: ErrorPage = { status: 500, ...ours }
 const noPage = { status: 404, title: 'No such page', text: 'The address may contain a typing error.' }
 
-/** Shows errors as pages. The page of an unexpected error does not tell its cause. */
+/** Shows errors as pages. The page of an unexpected error does not show its cause. */
 export const pageErrors = fp<{ site: Site }>(async function pageErrors (app, { site }) {
   const view = (title: string, text: string): MessageView => ({ site, title, text })
 

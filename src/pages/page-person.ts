@@ -5,25 +5,25 @@ import { isFormToken, type Session } from '../core/sessions.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Not `session`: the application around these pages may have one of its own. */
+    /** Not named `session`: the host application may have that decorator. */
     pageSession: Session | null
   }
   interface FastifyInstance {
-    /** Hook: goes on for people who are signed in; everyone else is led to where they sign in. */
+    /** Hook: redirects people who are not signed in to the sign-in page, or throws `unauthenticated` where there is none. */
     requirePerson (request: FastifyRequest, reply: FastifyReply): Promise<unknown>
-    /** Hook: goes on when the form came from a page of this very session. */
+    /** Hook: throws `forbidden` unless the form comes from a page of this session. */
     requireFormToken (request: FastifyRequest): Promise<void>
   }
 }
 
 interface PagePersonOptions {
-  /** Who has sent the request; `undefined`: nobody who is signed in. */
+  /** The session of the request; `undefined`: not signed in. */
   find (request: FastifyRequest): Promise<Session | undefined>
-  /** Where people sign in. `undefined`: they are told that they are not signed in. */
+  /** The sign-in page. `undefined`: an error page says that the person is not signed in. */
   readonly signInUrl: string | undefined
 }
 
-/** Who is there, for the pages that want to know. */
+/** Finds the person who sent the request. */
 export const pagePerson = fp<PagePersonOptions>(async function pagePerson (app, { find, signInUrl }) {
   app.decorateRequest('pageSession', null)
 

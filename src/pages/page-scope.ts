@@ -4,7 +4,7 @@ import type { KeyPagesContext } from './context.ts'
 import { pageErrors } from './page-errors.ts'
 import { pageSecurity } from './page-security.ts'
 
-/** What holds in a scope of pages, and only there: no API, forms as bodies, headers, errors as pages. */
+/** Settings for a scope of pages: hidden from the API description, only form bodies, security headers, errors as pages. */
 export const pageScope = fp<Pick<KeyPagesContext, 'originOf' | 'frameOrigins' | 'site'>>(async function pageScope (app, context) {
   app.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })
   app.removeAllContentTypeParsers()

@@ -4,7 +4,7 @@ import type { KeyPagesContext } from './context.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Scheme, host and port under which the browser reaches the pages. */
+    /** The origin (scheme, host and port) of the pages for this request. */
     publicOrigin: string
   }
 }
@@ -14,7 +14,7 @@ const policyFor = (frameOrigins: readonly string[]): string => [
   "base-uri 'none'", `frame-ancestors ${frameOrigins.length === 0 ? "'none'" : frameOrigins.join(' ')}`, "require-trusted-types-for 'script'", "trusted-types 'none'"
 ].join('; ')
 
-/** `frameOrigins`: whose pages may show these in a frame. */
+/** `frameOrigins`: origins whose pages may embed these in a frame. */
 export const headersOfPages = (frameOrigins: readonly string[] = []) => ({
   'content-security-policy': policyFor(frameOrigins),
   'cache-control': 'no-store',
@@ -24,11 +24,11 @@ export const headersOfPages = (frameOrigins: readonly string[] = []) => ({
   // Not `no-referrer`: browsers would then send `Origin: null` with the pages' own forms (Fetch, "append a request Origin header").
   'referrer-policy': 'same-origin',
   'x-content-type-options': 'nosniff',
-  // Older browsers know no list of origins: for them it is all or none.
+  // X-Frame-Options has no list of origins, so it is sent only where no origin is allowed.
   ...frameOrigins.length === 0 && { 'x-frame-options': 'DENY' }
 })
 
-/** Every page of the scope: nothing from elsewhere, in no frame but those of `frameOrigins`, kept nowhere; and no form that another site has sent. */
+/** Sends the security headers with every page of the scope, and refuses forms that another site has sent. */
 export const pageSecurity = fp<Pick<KeyPagesContext, 'originOf' | 'frameOrigins'>>(async function pageSecurity (app, { originOf, frameOrigins }) {
   const headers = headersOfPages(frameOrigins)
   app.decorateRequest('publicOrigin', '')
@@ -43,7 +43,7 @@ export const pageSecurity = fp<Pick<KeyPagesContext, 'originOf' | 'frameOrigins'
     request.publicOrigin = own
   })
 
-  // Browsers send both headers with every form; whoever sends neither is no browser, and needs no page.
+  // Browsers send `Origin` with every form. Other clients use the API.
   app.addHook('onRequest', async function refuseForeignForms (request) {
     if (request.method === 'GET' || request.method === 'HEAD') return
     const site = request.headers['sec-fetch-site']

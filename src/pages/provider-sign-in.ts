@@ -7,12 +7,12 @@ import { routes } from './views/page.ts'
 import { signInPage } from './views/sign-in.ts'
 import type { SettingsContext } from './context.ts'
 
-// Only this browser knows what is in it, and only this host can have set it; what it proves, it proves to the provider.
+// Contains state, nonce and PKCE verifier of a sign-in that has begun. Not signed: the provider checks the verifier, and `__Host-` keeps other hosts from setting it.
 const cookieName = '__Host-navis-sign-in'
 const attributes = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' } as const
 const journeyS = 600
 
-/** Signing in through an OpenID provider. */
+/** Sign-in through an OpenID provider. */
 export async function providerSignInRoutes (app: FastifyInstance, { signIn, site }: SettingsContext): Promise<void> {
   if (signIn.way !== 'provider') throw new Error('The sign-in through a provider has none.')
   const { provider } = signIn

@@ -9,7 +9,7 @@ import type { KeyPagesContext } from './context.ts'
 import { ownKeyOf } from './own-key.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
-/** A revocation that is not in force by then is told about while it goes on. */
+/** If the revocation is not in force after this time, a page is shown that waits for it. */
 const patienceMs = 700
 const silenceMs = 10_000
 
@@ -40,14 +40,14 @@ export async function revokeKeyRoutes (app: FastifyInstance, { service, reports,
     return await reply.type('text/html; charset=utf-8').header('x-accel-buffering', 'no').send(Readable.from(telling(request, key, outcome)))
   })
 
-  // Sent piece by piece, so that the wait can be seen without a script.
+  // A streamed page shows the wait without scripts.
   async function * telling (request: FastifyRequest, key: ManagedKey, outcome: Promise<Outcome>): AsyncGenerator<string> {
     const waitsFor = await isWritten(key) ? 'servers' : 'store'
     yield String(revokeWaiting({ site, viewer: viewerOf(sessionOf(request)), key, waitsFor, longestMs: revokeLongestMs }))
     let ended: Outcome | 'waiting' = 'waiting'
     while (ended === 'waiting') {
       ended = await Promise.race([outcome, sleep(silenceMs, 'waiting' as const)])
-      // A connection that is silent for long is closed by whoever stands in between.
+      // Proxies close connections on which nothing is sent for long.
       if (ended === 'waiting') yield '\n'
     }
     yield String(ended === 'in force' ? revokeDone(site, key) : revokeUnknown(site, key))

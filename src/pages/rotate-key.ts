@@ -10,7 +10,7 @@ import { sessionOf, viewerOf } from './viewer.ts'
 import { routes } from './views/page.ts'
 import { graceChoices, keyRotatedPage, rotatePage } from './views/rotate-key.ts'
 
-/** A new token for a key; the one before goes on for as long as is chosen. */
+/** Rotates a key: a new token, and a grace period for the previous one. */
 export async function rotateKeyRoutes (app: FastifyInstance, { service, site, tokenPrefix, mcpServer, tryUrl }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
@@ -18,7 +18,7 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, site, to
     return await show(request, reply, await ownKeyOf(request, service))
   })
 
-  // Answered directly, like the making of a key: the token is in this one answer.
+  // Answer directly, as when a key is created: only this answer contains the token.
   app.post<{ Params: { keyId: string }, Body: Record<string, unknown> }>(routes.rotate(':keyId'), { preHandler: app.requireFormToken }, async function rotateKey (request, reply) {
     const before = await ownKeyOf(request, service)
     const grace = graceChoices.find(({ value }) => value === request.body['grace'])

@@ -16,7 +16,7 @@ import { pathsAt } from './views/page.ts'
 
 const sessionConnections = 2
 
-/** Settings -> Connected Apps, as the settings want it; a page that says why where they leave it switched off. `gatewayPath`: where the gateway answers, if there is one. */
+/** Settings → Connected Apps as the settings configure it, or a page that says why it is switched off. `gatewayPath`: the path of the gateway, if there is one. */
 export async function servicePages (app: FastifyInstance, { config, gatewayPath }: { config: Config, gatewayPath: string | undefined }): Promise<void> {
   const { pages, managementTokens, databaseUrl, databaseSchema: schema } = config
   const assets = readPageAssets(pages.brand)

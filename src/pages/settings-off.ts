@@ -9,7 +9,7 @@ import { pathsAt } from './views/page.ts'
 const title = 'Connected Apps is switched off'
 const text = 'Sign-in is not set up. The operator of this service switches the page on with OIDC_ISSUER, OIDC_CLIENT_ID and PUBLIC_URL; until then, create and revoke keys through the API or the command line.'
 
-/** What stands in the place of the pages while nobody could sign in to them. */
+/** Answers every page with a text that says why the pages are switched off: no sign-in is configured. */
 export async function settingsOff (app: FastifyInstance, { assets }: { assets: PageAssets }): Promise<void> {
   const site = siteOf({ paths: pathsAt({ settings: app.prefix, apps: app.prefix + appsPrefix }), assetsAt: app.prefix, assets })
   app.addHook('onRoute', (route) => { route.schema = Object.assign({}, route.schema, { hide: true }) })

@@ -9,11 +9,11 @@ import { pageSessions } from './page-sessions.ts'
 import { providerSignInRoutes } from './provider-sign-in.ts'
 import { signOutRoutes } from './sign-out.ts'
 
-/** Where `settingsPages` are registered, and the pages about keys in them. */
+/** The prefix of `settingsPages`, and below it that of the pages about keys. */
 export const settingsPrefix = '/settings'
 export const appsPrefix = '/connected-apps'
 
-/** Settings -> Connected Apps: the pages, in a scope of their own with their own body parser, headers, sessions and errors. */
+/** Settings → Connected Apps, in a Fastify scope with its own body parser, headers, sessions and error pages. */
 export async function settingsPages (app: FastifyInstance, context: SettingsContext): Promise<void> {
   await app.register(pageScope, context)
   await app.register(pageSessions, context)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { UsageBatcher } from '../core/usage.ts'
 
-// A page is not kept waiting by a database that is slow to write.
+// A slow write must not delay the page for longer.
 const settleMs = 500
 
 export function settleUses (usage: Pick<UsageBatcher, 'flush'>): () => Promise<void> {

@@ -2,7 +2,7 @@ import type { Policy } from '../core/policy.ts'
 
 const usualDays = 90
 
-/** For how many days a key is not used before the pages call it unused: as the policy has it. */
+/** After how many days without use the pages call a key unused: the `unusedDays` of the policy, or else 90. */
 export function unusedDaysOf ({ unusedDays }: Policy): number {
   return unusedDays ?? usualDays
 }

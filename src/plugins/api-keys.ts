@@ -19,38 +19,38 @@ export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
 export type ApiKey = Omit<KeyRecord, 'digest'>
 
 export interface ApiKeysOptions extends KeysOptions {
-  /** An engine of `openKeys` that is used instead of a new one. Closing it remains yours. */
+  /** An engine of `openKeys`, instead of a new one. The plugin does not close it. */
   readonly keys?: Keys | undefined
   /**
-   * What the names of the decorators begin with, for a second instance in one context or where a name is taken: `partner` makes
-   * `app.partnerApiKeys`, `app.partnerRequireScope` and `request.partnerApiKey`. None.
+   * A prefix for the names of the decorators, for a second instance in one context or where a name is taken: with `partner` they are
+   * `app.partnerApiKeys`, `app.partnerRequireScope` and `request.partnerApiKey`. Default: none.
    */
   readonly decoratorPrefix?: string | undefined
-  /** A second header that may carry the token, for clients that cannot send `Authorization`. `x-api-key`; empty: none. */
+  /** A second header that may contain the token, for clients that cannot send `Authorization`. Empty: none. Default: `x-api-key`. */
   readonly apiKeyHeader?: string | undefined
 }
 
-/** Lets only requests pass whose bearer token is a key with the scope; each refusal is a complete answer. */
+/** An `onRequest` hook that accepts only requests with a key that has the scope, and answers all others itself (RFC 6750). */
 export type RequireKey = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
 declare module 'fastify' {
   interface FastifyInstance {
     readonly apiKeys: Keys
-    /** An `onRequest` hook that lets only keys with `scope` pass. `mcp:write` implies `mcp:read`. */
+    /** Returns an `onRequest` hook that accepts only keys with `scope`. `mcp:write` implies `mcp:read`. */
     requireScope (scope: Scope): RequireKey
   }
   interface FastifyRequest {
-    /** The key that the request was accepted with. Throws on a request that no `requireScope` has let pass. */
+    /** The key of the request. Throws unless a hook of `requireScope` has accepted the request. */
     readonly apiKey: ApiKey
   }
 }
 
-/** What `decoratorPrefix` adds to the application: `interface FastifyInstance extends PrefixedApiKeys<'partner'> {}` tells the compiler. */
+/** The decorators of the application with `decoratorPrefix`. Declare `interface FastifyInstance extends PrefixedApiKeys<'partner'> {}`. */
 export type PrefixedApiKeys<Prefix extends string> =
   & { readonly [Name in `${Prefix}ApiKeys`]: Keys }
   & { readonly [Name in `${Prefix}RequireScope`]: (scope: Scope) => RequireKey }
 
-/** What `decoratorPrefix` adds to a request: `interface FastifyRequest extends PrefixedApiKey<'partner'> {}` tells the compiler. */
+/** The decorator of a request with `decoratorPrefix`. Declare `interface FastifyRequest extends PrefixedApiKey<'partner'> {}`. */
 export type PrefixedApiKey<Prefix extends string> = { readonly [Name in `${Prefix}ApiKey`]: ApiKey }
 
 /** API keys for a Fastify application: `app.requireScope(scope)` in front of a route, `request.apiKey` inside it. */
@@ -61,7 +61,7 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   if (options.keys === undefined && options.retention === undefined) app.log.info(noUpkeep)
   const { verifier, tokens } = keys
   const presented = presentedToken(tokens, options.apiKeyHeader)
-  // One symbol per instance: two instances in one context must not mix up their keys.
+  // One symbol per instance: two instances in one context must not share keys.
   const verified = Symbol('navis-keys.verified')
   type Verified = FastifyRequest & { [verified]?: ApiKey | undefined }
 
@@ -116,7 +116,7 @@ function namesFor (prefix: string | undefined): Names {
   return { keys: `${prefix}ApiKeys`, key: `${prefix}ApiKey`, requireScope: `${prefix}RequireScope` }
 }
 
-// Before anything is opened, and in a sentence that says what to do.
+// Check this before opening connections, with an error that says what to do.
 function assertFree (app: FastifyInstance, { keys, key, requireScope }: Names): void {
   const taken = [
     ...[keys, requireScope].filter((name) => app.hasDecorator(name)).map((name) => `app.${name}`),

@@ -7,7 +7,7 @@ import { sendProblem } from './problems.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     readonly draining: boolean
-    /** From now on `/readyz` answers 503 and every answer closes its connection; everything else goes on. */
+    /** From now on `/readyz` answers 503 and every answer closes its connection; requests are still answered. */
     drain (): void
     /** Answers all requests that still wait for their answer with 503 `unavailable`, because there is no more time. */
     refuseUnanswered (): void

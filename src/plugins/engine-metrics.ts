@@ -13,11 +13,11 @@ interface EngineMetric {
   readonly name: string
   readonly help: string
   readonly labels?: readonly string[]
-  /** Nothing where what is measured is not there, such as a tier that is switched off. */
+  /** `undefined` if there is nothing to measure, such as a tier that is switched off. */
   read (stats: KeysStats, window: WindowSnapshot): readonly Sample[]
 }
 
-/** What the engine tells at one moment, for all metrics of one scrape. */
+/** The state of the engine at one moment, for all metrics of one scrape. */
 export interface Reading {
   readonly stats: KeysStats
   readonly window: WindowSnapshot
@@ -29,7 +29,7 @@ const by = (label: string, values: Readonly<Record<string, number>>): Sample[] =
 const tier = (name: string, outcomes: Readonly<Record<string, number>>): Sample[] =>
   Object.entries(outcomes).map(([outcome, value]) => ({ labels: { tier: name, outcome }, value }))
 
-/** Everything that the engine tells Prometheus, but for the histogram of revocations; docs/metrics.md lists it. */
+/** The metrics of the engine except the histogram of revocations; docs/metrics.md lists them. */
 const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_window_open', help: '1 while this replica may accept keys, 0 while it has not heard from Postgres for a whole trust window.', read: (_, window) => one(window.isOpen ? 1 : 0) },
   { name: 'navis_keys_window_renewal_age_seconds', help: 'Time since the newest answered renewal of the trust window was sent.', read: (_, { renewalAgeMs }) => one(renewalAgeMs === undefined ? undefined : renewalAgeMs / 1000) },
@@ -122,7 +122,7 @@ const engineMetrics: readonly EngineMetric[] = [
 const inForceName = 'navis_keys_change_in_force_seconds'
 const inForceHelp = 'From the commit of a change that restricts keys until it is in force on every replica: fast, every replica acknowledged it; slow, the windows of the others had ended.'
 
-/** Registers the metrics of the engine. Their values are read when they are scraped; no label ever names a key, a workspace or a token. */
+/** Registers the metrics of the engine. Their values are read when they are scraped; no label contains a key, a workspace or a token. */
 export function registerEngineMetrics (registry: Registry, reading: () => Reading): void {
   for (const { name, help, labels: labelNames = [], read } of engineMetrics) {
     const options = { name, help, labelNames: [...labelNames], registers: [] }

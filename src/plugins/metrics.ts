@@ -8,7 +8,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Other plugins register their metrics here. */
     readonly metricsRegistry: Registry
-    /** Everything that is measured, in Prometheus' text format; at most a second old. */
+    /** All metrics in Prometheus' text format; at most one second old. */
     metrics (): Promise<Buffer>
   }
 }
@@ -51,8 +51,8 @@ interface ScrapesOptions {
 const freshMs = 1000
 
 /**
- * The text of a scrape, made at most once a second however often it is asked for: `/metrics` asks for no credential, and what it
- * costs must not be a means to slow down verifications. A family a turn, so that no request waits for the whole.
+ * The text of a scrape, generated at most once a second: `/metrics` needs no credential, so requests to it must not be able to slow down
+ * verifications. It is generated one metric per event-loop turn, so that no request waits for the whole.
  */
 class Scrapes {
   readonly #options: ScrapesOptions

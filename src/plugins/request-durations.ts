@@ -6,21 +6,21 @@ const boundsMs = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000] as c
 
 interface Series {
   readonly labels: { readonly method: string, readonly route: string, readonly status: string }
-  /** Requests by the first bound that they did not exceed; the last are those that exceeded all. */
+  /** The number of requests in each bucket; the last bucket has no upper bound. */
   readonly counts: number[]
   sumMs: number
 }
 
 /**
- * Durations of requests by method, route and status, added up when they are scraped and not when they are noted: prom-client's Histogram makes a text of the labels
- * and looks it up for each request, which took as long as half of a verification.
+ * Durations of requests by method, route and status. The buckets are summed up at a scrape, not at each request: prom-client's Histogram builds and looks up a string
+ * of the labels for each request, which took half as long as a verification.
  */
 export class RequestDurations {
   readonly name = name
-  // A map a label: none of the texts has to be put together.
+  // Nested maps, one per label: no string has to be built.
   readonly #series = new Map<string, Map<string, Map<number | undefined, Series>>>()
 
-  /** `status` is `undefined` where none was sent. */
+  /** `status` is `undefined` if none was sent. */
   note (method: string, route: string, status: number | undefined, elapsedMs: number): void {
     const series = this.#series.get(route)?.get(method)?.get(status) ?? this.#add(method, route, status)
     let place = 0
@@ -33,7 +33,7 @@ export class RequestDurations {
     registry.registerMetric(this as unknown as Counter)
   }
 
-  /** As prom-client asks its metrics at a scrape. */
+  /** Called by prom-client at a scrape. */
   async get () {
     const all = [...this.#series.values()].flatMap((methods) => [...methods.values()].flatMap((statuses) => [...statuses.values()]))
     return { name, help, type: 'histogram', values: all.flatMap(samplesOf), aggregator: 'sum' }

@@ -35,9 +35,8 @@ declare module 'fastify' {
 const finished = 'http.server.response.finish'
 
 /**
- * Sees every request to its end. Node tells of each answer on a diagnostics channel whether or not anybody listens;
- * Fastify's own `onResponse` puts two listeners on every answer, which costs more than a verification, and is not called
- * for a client that has gone (docs/decisions/0051).
+ * Observes the end of every request through a diagnostics channel of Node. Fastify's `onResponse` adds two listeners to every answer,
+ * which costs more than a verification, and is not called for a client that has disconnected (docs/decisions/0051).
  */
 export const requestEnd = fp(async (app) => {
   const replyOf = Symbol('navis-keys.reply')

@@ -3,12 +3,12 @@ import { unavailable } from '../core/errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Answers also before the database has answered for the first time. */
+    /** Whether the route answers before the database can be reached for the first time. */
     readonly needsNoStore?: boolean
   }
 }
 
-/** The service listens before its database can be reached: until then every route that needs a store answers 503. */
+/** The service listens before it can reach its database. Until then every route that needs it answers 503. */
 export const starting = fp(async (app) => {
   const { apiKeys: keys } = app
   app.addHook('onRequest', (request, _reply, done) => {

@@ -20,7 +20,7 @@ declare module 'fastify' {
     requireServiceClientInBody: preValidationHookHandler
   }
   interface FastifyRequest {
-    /** Name of the management or service token that the request came with; empty where none was asked for. */
+    /** The name of the management or service token of the request; empty on routes that need none. */
     actor: string
   }
 }
@@ -33,7 +33,7 @@ interface NamedSecret {
 interface StaticAuthOptions {
   readonly managementTokens: readonly NamedSecret[]
   readonly serviceTokens: readonly NamedSecret[]
-  /** What keys begin with. */
+  /** The prefix of API keys. */
   readonly tokenPrefixes: readonly string[]
 }
 
@@ -89,7 +89,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
     if (authorization === undefined || !/^basic /i.test(authorization) || isRepeated('authorization', request.raw.rawHeaders)) return requireService.call(app, request, reply, done)
     const { id, secret } = basicOf(authorization)
     const holder = holderOf(secret, holders)
-    // RFC 6749, section 5.2: the scheme that the client has used.
+    // RFC 6749, section 5.2: name the scheme that the client used.
     if (holder === undefined || holder.name !== id) return done(wrongClient('Basic'))
     request.actor = holder.name
     done()

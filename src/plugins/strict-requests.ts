@@ -9,7 +9,7 @@ import { isRepeated } from '../http/repeated-header.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The request may come without a body, also where it names the content type of one. */
+    /** The request may have no body, even if it has a Content-Type. */
     readonly bodyMayBeLeftOut?: boolean
   }
 }
@@ -17,8 +17,8 @@ declare module 'fastify' {
 const nestingMax = 16
 
 /**
- * JSON is the one content type that is read, unless a scope says otherwise; unknown fields are refused and never dropped; nothing in a body
- * is converted. What stands in a query string is text, so there a number may be one.
+ * Accepts only JSON, unless a scope allows another content type. Refuses unknown fields instead of dropping them, and converts no types in a body. In a query
+ * string everything is text, so numbers are converted there.
  */
 export const strictRequests = fp(async (app) => {
   app.setValidatorCompiler((part) => part.httpPart === 'querystring' ? plainIntegers(part.schema, validatorOf(part)) : validatorOf(part))
@@ -48,7 +48,7 @@ export const strictRequests = fp(async (app) => {
   app.server.on('checkContinue', askForBodyWhenRead)
   app.addHook('onClose', async () => { app.server.off('checkContinue', askForBodyWhenRead) })
 
-  /** `Expect: 100-continue`: the client is asked for its body when reading begins, which is after its credential was accepted. */
+  /** `Expect: 100-continue`: ask the client for its body when reading begins, after its credential was accepted. */
   function askForBodyWhenRead (request: IncomingMessage, answer: ServerResponse): void {
     const { shouldKeepAlive } = answer
     const read = request._read
@@ -68,7 +68,7 @@ export const strictRequests = fp(async (app) => {
 
 type Validate = (value: unknown) => { value: unknown } | { error: ReturnType<ReturnType<typeof Compile>['Errors']> }
 
-/** As `TypeBoxValidatorCompiler`, whose module also loads the formats of Ajv. */
+/** The same as `TypeBoxValidatorCompiler`, whose module also loads the formats of Ajv. */
 function validatorOf ({ schema, httpPart }: { readonly schema: unknown, readonly httpPart?: string | undefined }): Validate {
   const compiled = Compile(schema as TSchema)
   return (value) => {
@@ -106,7 +106,7 @@ function doubled (): KeysError {
   return new KeysError('invalid_request', { detail: 'An object in the body has the same field twice. Send each field once.' })
 }
 
-/** How deep a JSON text is nested, and how many members its objects have together. Checked before parsing, so that code that walks through the result may recurse. */
+/** The nesting depth of a JSON text, and the number of members of all its objects. Checked before parsing, so that code may recurse through the result. */
 function outlineOf (text: string): { readonly depth: number, readonly members: number } {
   let open = 0
   let depth = 0

@@ -1,7 +1,7 @@
 import type { Description } from './description.ts'
 import { listedByTag } from './listed.ts'
 
-/** `/llms.txt` (llmstxt.org): what an assistant has to know to use the service, in one text. */
+/** `/llms.txt` (llmstxt.org): a short text about the service for AI assistants. */
 export function llmsText (description: Description): string {
   const { info } = description
   return `# ${info?.title ?? ''}

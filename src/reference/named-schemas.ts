@@ -1,8 +1,8 @@
 import type { Description, Schema } from './description.ts'
 
 /**
- * The same description, in which bodies, answers and what occurs in several of them have names under `components`. Generated clients name their types by these; without
- * them they make up names that change with every new operation.
+ * The same description with named schemas under `components` for bodies, answers and their common parts. Generated clients use these names for their types; names
+ * that a generator invents would change with every new operation.
  */
 export function withNames (description: Description): Description {
   const schemas: Record<string, Schema> = { ...description.components?.schemas }
@@ -35,7 +35,7 @@ export function withNames (description: Description): Description {
   for (const [name, schema] of Object.entries(schemas)) schemas[name] = withNamedParts(schema, false)
   return { ...description, paths, components: { ...description.components, schemas } }
 
-  /** Names the parts that have a title of their own, and those that are known already. */
+  /** Names the parts that have a title, and the parts that are equal to a named schema. */
   function withNamedParts (schema: Schema, isPart = false): Schema {
     const inner: Schema = Object.fromEntries(Object.entries(schema).map(([keyword, value]) => {
       if (keyword === 'properties') return [keyword, Object.fromEntries(Object.entries(value as Record<string, Schema>).map(([name, member]) => [name, withNamedParts(member, true)]))]
@@ -51,7 +51,7 @@ export function withNames (description: Description): Description {
   }
 }
 
-/** What a schema says of values, without what it says to people. */
+/** The schema without its texts, for comparison. */
 function shapeOf (schema: Schema): string {
   const { title, description, ...rest } = schema
   return JSON.stringify(rest)

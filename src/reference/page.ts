@@ -2,7 +2,7 @@ import { html, type Html } from '../pages/views/html.ts'
 import type { Answer, Description, Operation, Schema } from './description.ts'
 import { listedByTag, type Listed } from './listed.ts'
 
-/** The API as a page: the same description that is in `/openapi.json`, with neither a script nor anything from elsewhere. */
+/** The description of the API as a web page, without scripts and without anything from other servers. */
 export function referencePage (description: Description): Html {
   const { info } = description
   const groups = listedByTag(description)
@@ -120,7 +120,7 @@ function anchorOf ({ operationId = '' }: Operation): string {
   return operationId
 }
 
-/** Text in which `code` stands between backticks. */
+/** Text with code between backticks. */
 function prose (text: string): Html {
   return html`${text.split('`').map((part, index) => index % 2 === 1 ? html`<code>${part}</code>` : part)}`
 }

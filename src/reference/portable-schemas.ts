@@ -1,6 +1,6 @@
 import { rules } from '../core/key-rules.ts'
 
-// Look-around, properties of Unicode and escapes of code points: Go, Rust, Python and others read them differently, or not at all.
+// Look-around, Unicode properties and code point escapes: Go, Rust, Python and others do not support them, or in another way.
 const onlyHere = /\(\?[=!<]|\\[pPu]/
 
 const words: ReadonlyMap<string, string> = new Map(Object.values(rules).flatMap((rule) => typeof rule === 'object' ? [[rule.pattern, rule.says] as const] : []))
@@ -13,8 +13,8 @@ interface Portable {
 }
 
 /**
- * Writes schemas so that generators for other languages can use them: patterns that only some languages can read become words, since a generated client that checks what it
- * sends would fail on each request; and a union with null becomes a type that may be null. Changes `value`.
+ * Changes schemas so that generators for other languages can use them. A pattern that only some languages support becomes a text: a generated client that validates its
+ * requests would fail otherwise. A union with null becomes a nullable type. Modifies `value`.
  */
 export function makePortable (value: unknown): void {
   if (typeof value !== 'object' || value === null) return

@@ -22,7 +22,7 @@ const documents: readonly Document[] = [
   { path: '/llms.txt', type: 'text/plain; charset=utf-8', make: llmsText }
 ]
 
-/** The API described: for programs, for people, for assistants. Each document is made once; it is the same for everyone. */
+/** The documents about the API, for programs, people and AI assistants. Each is generated once, at its first request. */
 export const referenceRoutes: FastifyPluginAsync = async (app) => {
   app.addHook('onRequest', app.refuseQueryCredentials)
 

@@ -1,15 +1,15 @@
 /*
- * What people read of the API beside its schemas: a paragraph and an example for each operation, and the headers of its answers. A test
- * runs every example against the service, and fails for an operation that has none here.
+ * Texts of the API description that are not in its schemas: a paragraph and examples for each operation, and the headers of its answers. A test
+ * sends every example to the service, and fails for an operation without a text.
  */
 
 interface Text {
   readonly description: string
-  /** Of the request's body. */
+  /** An example of the request body. */
   readonly body?: unknown
-  /** Of the answer when all is well. */
+  /** An example of the successful answer. */
   readonly answer?: unknown
-  /** That a 201 has. */
+  /** The headers of a 201. */
   readonly headers?: readonly string[]
 }
 
@@ -159,7 +159,7 @@ export const operations: Readonly<Record<string, Text>> = {
   }
 }
 
-/** Of the gateway, in front of MCP servers. */
+/** The texts of the gateway. */
 export const gatewayTexts = {
   callMcp: {
     summary: 'Send an MCP message to the server behind the gateway',
@@ -175,7 +175,7 @@ export const gatewayTexts = {
   }
 } as const
 
-/** When an event of each type is written. */
+/** The meaning of each type of event. */
 export const eventTexts: Readonly<Record<string, string>> = {
   'key.created': 'A key was created or imported',
   'key.updated': 'A key was edited, or shortened by a policy',

@@ -9,7 +9,7 @@ const parameters: readonly Parameter[] = [
   { name: 'webhook-signature', in: 'header', required: true, description: 'For each secret: `v1,` and the base64 of the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`. Separated by spaces.', schema: { type: 'string' } }
 ]
 
-/** What the service sends to the URLs of `WEBHOOK_URLS`: an operation for each type of event that `GET /v1/events` knows. */
+/** The requests to the URLs of `WEBHOOK_URLS`: one operation for each type of event. */
 export function webhooksOf ({ components }: Description): Record<string, Record<string, Operation>> {
   const types = (components?.schemas?.['Event']?.properties?.['type']?.enum ?? []) as readonly string[]
   return Object.fromEntries(types.map((type) => [type, { post: webhook(type) }]))

@@ -7,10 +7,10 @@ import { until } from './until.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 interface ChildOptions {
-  /** From the project's root: a TypeScript file, or one that `npm run build` has made. `dist/main.js` and `dist/cli.js` are joined, unless `node` is given. */
+  /** A path from the root of the project: a TypeScript file, or a file of `npm run build`. The joined forms of `dist/main.js` and `dist/cli.js` are used, unless `node` is given. */
   readonly file: string
   readonly args?: readonly string[]
-  /** The whole environment, beside PATH: no setting of this machine leaks into the test. */
+  /** The whole environment except PATH: no setting of this machine reaches the test. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   /** Path of the Node that runs it. Default: the one that runs the test. */
@@ -44,7 +44,7 @@ export class Child {
     return this.stdout + this.stderr
   }
 
-  /** The first match in what it has printed, as soon as it has. */
+  /** Resolves to the first match in the output, as soon as there is one. */
   async printed (pattern: RegExp, { timeoutMs = 60_000 } = {}): Promise<RegExpExecArray> {
     let match: RegExpExecArray | null = null
     await until(() => {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** The processor time, in milliseconds, that this process and all that it has started and waited for have used. */
+/** The processor time in milliseconds of this process and of its children that have ended. */
 export function cpuMs () {
   const { user, system } = process.cpuUsage()
   return Math.round((user + system) / 1000 + childrenMs())

@@ -8,7 +8,7 @@ import { cpuMs } from './cpu-ms.js'
  */
 const variable = 'TEST_CPU_TIME'
 const wanted = isMainThread && process.env[variable] !== undefined
-// What this process starts must not write there too.
+// Processes that this one starts must not write to that descriptor.
 delete process.env[variable]
 
 if (wanted) process.once('exit', () => { writeSync(3, `${cpuMs()}\n`) })

@@ -14,7 +14,7 @@ interface GatewayTestOptions extends Omit<McpGatewayOptions, 'keys' | 'upstreams
   readonly keysOptions?: KeysOptions
 }
 
-/** A gateway on a real database, listening on a port of its own. */
+/** A gateway on a real database, listening on its own port. */
 export async function startGateway (t: Teardowns, { upstreams, databaseUrl, keysOptions = {}, ...options }: GatewayTestOptions) {
   const lines: string[] = []
   const reports: CallReport[] = []

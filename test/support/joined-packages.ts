@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /*
- * Four fifths of the modules that the service loads are those of a few packages, 683 of them TypeBox's, and each one costs
+ * Four fifths of the modules that the service loads belong to a few packages, 683 of them to TypeBox, and each module costs
  * up to a millisecond of processor time in each of the run's hundreds of processes. `npm test` joins them once, and the built
  * service once for each build (decision 0200).
  */
@@ -14,10 +14,10 @@ const joined = [
   'drizzle-orm', 'drizzle-orm/migrator', 'drizzle-orm/pg-core', 'drizzle-orm/postgres-js',
   '@modelcontextprotocol/client', 'csv-stringify/sync', 'hono/html', 'hono/utils/html', 'jose', 'oauth4webapi', 'openid-client', 'postgres', 'uuid'
 ]
-/** tap leaves out of its stack traces what is in such a folder. */
+/** tap omits files of such a folder from its stack traces. */
 const tapName = 'node_modules/@tapjs/tap'
 const root = fileURLToPath(new URL('../..', import.meta.url))
-// Another way of joining makes other files.
+// Part of the cache key: another version of this code creates other files.
 const own = readFileSync(fileURLToPath(import.meta.url))
 const cache = join(root, 'node_modules/.cache/joined')
 const mapName = 'map.json'
@@ -33,7 +33,7 @@ const options: BuildOptions = {
   logLevel: 'warning'
 }
 
-/** Joins the packages unless that has been done for these versions. Returns the path of a JSON file that leads from a package's name to the URL of what to load for it. */
+/** Joins the packages unless that was done for these versions. Returns the path of a JSON file that maps the name of a package to the URL to load. */
 export async function joinPackages (): Promise<string> {
   const installed = readFileSync(join(root, 'node_modules/.package-lock.json'))
   const folder = folderOf('packages', version, own, installed)
@@ -43,7 +43,7 @@ export async function joinPackages (): Promise<string> {
       ...options,
       entryPoints: Object.fromEntries([...names].map(([specifier, name]) => [name, specifier])),
       outdir: draft,
-      // CommonJS, which must stay the same for all who load them.
+      // CommonJS: all importers must get the same instance.
       external: ['fastify', 'ioredis', 'pino', '@opentelemetry/*']
     })
     await build({ ...options, entryPoints: { [tapName]: 'tap' }, outdir: draft, splitting: false, banner: { js: 'import { createRequire as requireFrom } from \'node:module\'; const require = requireFrom(import.meta.url);' } })
@@ -53,7 +53,7 @@ export async function joinPackages (): Promise<string> {
   return join(folder, mapName)
 }
 
-/** Joins the modules of `dist/`, over the joined packages, unless that has been done for this build. Returns the folder in which `main.mjs` and `cli.mjs` stand. */
+/** Joins the modules of `dist/` over the joined packages, unless that was done for this build. Returns the folder of `main.mjs` and `cli.mjs`. */
 export async function joinService (packagesMap: string): Promise<string> {
   const dist = join(root, 'dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js')).sort()
@@ -65,7 +65,7 @@ export async function joinService (packagesMap: string): Promise<string> {
   return folder
 }
 
-// Packages stay apart, and each module goes on finding the project's files from where it stands in `dist/`.
+// Packages are not included, and each module resolves the files of the project relative to its place in `dist/`.
 function asInDist (packages: Readonly<Record<string, string>>): Plugin {
   return {
     name: 'as in dist',

@@ -15,7 +15,7 @@ export async function liberalUpstream (t: Teardowns) {
   return { url, received, writes: () => received.filter(mayWrite) }
 }
 
-// The gateway itself asks which versions there are: without an answer it would wait for one.
+// The gateway asks which versions there are, and would wait for an answer.
 function answer ({ body }: Received, response: ServerResponse): void {
   const method = /"method":"(initialize|server\/discover)"/.exec(body)?.[1]
   const id = /"id":(\d+)/.exec(body)?.[1] ?? 1
@@ -63,7 +63,7 @@ function decoded (header: string | string[] | undefined): string {
   return base64 === undefined ? String(header) : Buffer.from(base64, 'base64').toString()
 }
 
-/** Every value that can be made out in a text, by a reader that forgives all. */
+/** Every value that a very tolerant reader could find in a text. */
 function valuesOf (text: string): Loose[] {
   const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/gs) ?? []
   const values: Loose[] = []

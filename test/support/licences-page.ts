@@ -9,7 +9,7 @@ interface LockedPackage {
 
 const root = new URL('../../', import.meta.url)
 
-/** docs/licences.md: every package that the service can install, by its licence, as package-lock.json has it. */
+/** docs/licences.md: every package that the service can install, by licence, from package-lock.json. */
 export function licencesPage (): string {
   const { packages } = JSON.parse(readFileSync(new URL('package-lock.json', root), 'utf8')) as { packages: Record<string, LockedPackage> }
   const byLicence = new Map<string, Set<string>>()

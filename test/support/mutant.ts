@@ -9,7 +9,7 @@ interface Patch {
   readonly replace: string
 }
 
-/** A module of `src/` with one line of it replaced; what it imports is as it is. A patch that does not find its line, or finds it twice, is an error. */
+/** A module of `src/` with one line replaced; its imports are unchanged. Throws if the patch finds its line never or more than once. */
 export async function loadMutant<Module> (t: Teardowns, path: string, { find, replace }: Patch): Promise<Module> {
   const url = new URL(`../../src/${path}`, import.meta.url)
   const pieces = readFileSync(url, 'utf8').split(find)

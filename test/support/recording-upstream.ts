@@ -11,7 +11,7 @@ export interface Received {
 
 type Answer = (request: Received, response: ServerResponse) => void
 
-/** An HTTP server that keeps all that reaches it, and answers as it is told to. */
+/** An HTTP server that records all requests and gives prepared answers. */
 export async function recordingUpstream (t: Teardowns, answer: Answer = answerOk) {
   const received: Received[] = []
   const server = createServer((request, response) => {

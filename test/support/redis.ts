@@ -7,7 +7,7 @@ export interface RedisOptions {
   readonly args?: readonly string[]
 }
 
-/** A real Redis with a folder and a port of its own. It keeps nothing on disk unless its arguments say so. */
+/** A real Redis with its own folder and port. It stores nothing on disk unless its arguments say so. */
 export class RedisServer {
   readonly port: number
   readonly #process: ServerProcess
@@ -39,12 +39,12 @@ export class RedisServer {
     return this.#process.pid
   }
 
-  /** Where it keeps its dump, `dump.rdb`. */
+  /** The path of its dump, `dump.rdb`. */
   get dir (): string {
     return this.#process.dir
   }
 
-  /** On the same port and folder, after `stop` or `kill`. */
+  /** Starts it again on the same port and folder, after `stop` or `kill`. */
   async start (): Promise<void> {
     await this.#process.start({
       command: requireProgram('redis-server'),

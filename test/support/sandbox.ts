@@ -9,9 +9,9 @@ import type { Teardowns } from './servers.ts'
 
 interface SandboxOptions {
   readonly cwd: string
-  /** The whole environment, beside PATH and HOME. */
+  /** The whole environment except PATH and HOME. */
   readonly env?: Readonly<Record<string, string>>
-  /** Ports of the inside, and the Unix socket of the outside that each leads to. */
+  /** Ports inside, each with the Unix socket outside that it is connected to. */
   readonly links?: Readonly<Record<number, string>>
 }
 
@@ -30,10 +30,10 @@ createServer((inside) => {
 }).listen(Number(process.argv[2]), '127.0.0.1', () => { console.log('listening') })
 `
 
-/** Why commands of a document cannot be run as they stand; `false`: they can. They need a loopback where every port is free: a network namespace of Linux, as root. */
+/** Why the commands of a document cannot be run unchanged; `false`: they can. They need a loopback interface with all ports free: a network namespace of Linux, as root. */
 export const whyNoSandbox: string | false = process.platform === 'linux' && process.getuid?.() === 0 ? false : 'Commands of a document run as they stand only on Linux, as root: they use ports that others may have.'
 
-/** A shell with a network and processes of its own, in which every port is free. All that was started in it ends with it. */
+/** A shell with its own network and processes, in which every port is free. Everything that was started in it ends with it. */
 export class Sandbox {
   readonly #shell: ChildProcess
   readonly #dir: string
@@ -69,14 +69,14 @@ export class Sandbox {
     await until(() => readFileSync(`${out}.out`, 'utf8') !== '', { timeoutMs: 60_000 })
   }
 
-  /** Runs commands in bash, as they stand, and resolves when they have ended. */
+  /** Runs commands unchanged in bash. Resolves when they have ended. */
   async run (commands: string, { timeoutMs = 120_000 } = {}): Promise<Ran> {
     const out = this.begin(commands)
     await until(() => existsSync(`${out}.status`), { timeoutMs, giveUp: () => this.#shell.exitCode !== null })
     return { status: Number(readFileSync(`${out}.status`, 'utf8')), stdout: readFileSync(`${out}.out`, 'utf8'), stderr: readFileSync(`${out}.err`, 'utf8') }
   }
 
-  /** Runs commands that go on. Returns the beginning of the paths of what they print, `.out` and `.err`. */
+  /** Starts commands that keep running. Returns the path of their output files without `.out` and `.err`. */
   begin (commands: string): string {
     const out = join(this.#dir, String(this.#runs++))
     for (const [kind, text] of [['sh', commands], ['out', ''], ['err', '']]) writeFileSync(`${out}.${kind}`, text!)
@@ -91,7 +91,7 @@ export interface Block {
   readonly text: string
 }
 
-/** The blocks of code of a Markdown document, with the heading that each stands under. Those within a list are moved to the left. */
+/** The code blocks of a Markdown document, each with its heading. The indentation of blocks in lists is removed. */
 export function blocksOf (document: string): Block[] {
   const blocks: Block[] = []
   let heading = ''

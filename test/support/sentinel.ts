@@ -5,7 +5,7 @@ import { freePort, ServerProcess } from './server-process.ts'
 import type { RedisServer, Teardowns } from './servers.ts'
 import { until } from './until.ts'
 
-/** A real Sentinel that watches the master on this port as `mymaster`; answers its port. */
+/** A real Sentinel that watches the master on this port as `mymaster`. Resolves to its port. */
 export async function startSentinel (t: Teardowns, masterPort: number): Promise<number> {
   const port = await freePort()
   const server = new ServerProcess({ name: 'sentinel' })
@@ -16,7 +16,7 @@ export async function startSentinel (t: Teardowns, masterPort: number): Promise<
   return port
 }
 
-/** Three Sentinels over a master and a standby that follows it; answers `REDIS_URL` once they know of each other. */
+/** Three Sentinels for a master and its replica. Resolves to `REDIS_URL` when they know one another. */
 export async function startSentinels (t: Teardowns, { master, standby }: { master: RedisServer, standby: RedisServer }): Promise<string> {
   await ask(standby.port, 'replicaof', '127.0.0.1', String(master.port))
   const ports = await Promise.all([1, 2, 3].map(async () => await startSentinel(t, master.port)))
@@ -25,7 +25,7 @@ export async function startSentinels (t: Teardowns, { master, standby }: { maste
   return `redis+sentinel://${ports.map((port) => `127.0.0.1:${port}`).join(',')}/mymaster/0`
 }
 
-/** One command to a server that is there. */
+/** Sends one command to a running server. */
 export async function ask (port: number, ...command: readonly string[]): Promise<unknown> {
   const redis = new Redis({ host: '127.0.0.1', port, lazyConnect: true, retryStrategy: null, enableReadyCheck: false })
   redis.on('error', () => {})

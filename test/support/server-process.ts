@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { until } from './until.ts'
 
 interface ServerProcessOptions {
-  /** Begin of the temporary folder's name. */
+  /** The beginning of the name of its temporary folder. */
   readonly name: string
   /** Run as an unprivileged user when the tests run as root: Postgres refuses to run as root. */
   readonly unprivileged?: boolean
@@ -16,11 +16,11 @@ interface ServerProcessOptions {
 interface Program {
   readonly command: string
   readonly args: readonly string[]
-  /** Whether it takes connections by now. */
+  /** Whether it accepts connections. */
   ready (pid: number): boolean | Promise<boolean>
 }
 
-/** A real server in a temporary folder of its own, which can be killed, stopped, frozen and started again. */
+/** A real server in its own temporary folder. It can be killed, stopped, frozen and started again. */
 export class ServerProcess {
   readonly dir: string
   readonly user: { uid?: number, gid?: number }
@@ -61,12 +61,12 @@ export class ServerProcess {
     }, { timeoutMs: 30_000, giveUp: () => !this.running })
   }
 
-  /** In order, as an administrator would. */
+  /** Shuts it down in order, as an administrator would. */
   async stop (): Promise<void> {
     await this.#end('SIGINT', 15_000)
   }
 
-  /** The power cord: the server and all its children at once. */
+  /** Kills the server and all its children at once, like a power failure. */
   async kill (): Promise<void> {
     if (!this.running) return
     const pids = this.#freeze()
@@ -95,7 +95,7 @@ export class ServerProcess {
     this.#guard.stdin?.end()
   }
 
-  // The parent first: once it is frozen, the list of its children cannot grow.
+  // Freeze the parent first: the list of its children cannot grow after that.
   #freeze (): number[] {
     this.#signal([this.pid], 'SIGSTOP')
     const children = childrenOf(this.pid)
@@ -140,7 +140,7 @@ function childrenOf (pid: number): number[] {
   return text.split(' ').filter((word) => word.trim() !== '').map(Number)
 }
 
-// A zombie, which nobody has waited for yet, is dead: its memory and its sockets are gone.
+// A zombie counts as dead: its memory and sockets are released.
 function isAlive (pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -17,7 +17,7 @@ export interface Teardowns {
 let sharedPostgres: Promise<string> | undefined
 let sharedRedis: Promise<string> | undefined
 
-// `npm test` starts both for all files. A file that is run alone starts its own, which end with its process.
+// `npm test` starts both for all files. A file that is run alone starts its own, which end with the process.
 async function sharedPostgresUrl (): Promise<string> {
   sharedPostgres ??= process.env['TEST_DATABASE_URL'] !== undefined
     ? Promise.resolve(process.env['TEST_DATABASE_URL'])
@@ -71,14 +71,14 @@ async function onRedis<T> (url: string, act: (redis: Redis) => Promise<T>): Prom
   }
 }
 
-/** A Postgres server of the test's own, to kill, stop and freeze. */
+/** A Postgres server for one test, to kill, stop and freeze. */
 export async function startPostgres (t: Teardowns, options?: PostgresOptions): Promise<PostgresServer> {
   const server = await PostgresServer.start(options)
   t.teardown(async () => { await server.remove() })
   return server
 }
 
-/** A Redis server of the test's own, to kill, stop and freeze. */
+/** A Redis server for one test, to kill, stop and freeze. */
 export async function startRedis (t: Teardowns, options?: RedisOptions): Promise<RedisServer> {
   const server = await RedisServer.start(options)
   t.teardown(async () => { await server.remove() })

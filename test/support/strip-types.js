@@ -12,12 +12,12 @@ const cache = fileURLToPath(new URL('../../node_modules/.cache/strip-types/', im
 const compiler = 'ts-blank-space'
 let version
 
-/** The JavaScript of a TypeScript source. Rejects syntax that has no meaning without its types, such as an enum. */
+/** The JavaScript of a TypeScript source. Rejects syntax that needs a transformation, such as an enum. */
 export async function strip (source, name) {
   return cached(source) ?? keep(source, stripWith((await import(compiler)).default, source, name))
 }
 
-/** The same at once. Needs a Node that can `require` an ES module: 22.12 or later. */
+/** The same, synchronously. Needs Node 22.12 or later, which can `require` an ES module. */
 export function stripSync (source, name) {
   return cached(source) ?? keep(source, stripWith(createRequire(import.meta.url)(compiler).default, source, name))
 }
@@ -41,7 +41,7 @@ function cached (source) {
   }
 }
 
-// Renamed into place: another process reads the whole file or none. A cache that cannot be written costs time only.
+// Rename it into place: another process must read the whole file or none. A cache that cannot be written costs only time.
 function keep (source, stripped) {
   const path = pathOf(source)
   const draft = `${path}.${randomUUID()}`

@@ -32,35 +32,35 @@ export class TcpProxy {
     return this.#lanes.size / 2
   }
 
-  /** New connections lead to another port; those that there are stay as they are. */
+  /** New connections go to another port; existing ones do not change. */
   lead (to: number): void {
     this.#to = to
   }
 
-  /** Nothing passes any more, in either direction, and nobody is told: connections stay open, new ones are accepted and lead nowhere. */
+  /** Forwards nothing in either direction and reports nothing: connections stay open, and new ones are accepted. */
   cut (): void {
     this.#cut = true
   }
 
-  /** As `cut`, for good, for the connections that there are: what a firewall does that has forgotten them. */
+  /** Like `cut`, but permanent, for the existing connections: as by a firewall that has lost its state. */
   lose (): void {
     for (const lane of this.#lanes) lane.lose()
   }
 
-  /** Every connection is reset, and so is each new one, until `heal`. */
+  /** Resets every connection, and every new one, until `heal`. */
   drop (): void {
     this.#dropped = true
     for (const lane of this.#lanes) lane.reset()
   }
 
-  /** Passes on what was held back, late, as TCP does after a partition, and takes connections again. */
+  /** Forwards what was held back, as TCP does after a partition, and accepts connections again. */
   heal (): void {
     this.#cut = false
     this.#dropped = false
     for (const lane of this.#lanes) lane.pump()
   }
 
-  /** Holds back what is sent from now on for so long, in each direction. */
+  /** Delays data from now on, by a time of its own in each direction. */
   delay ({ toClientMs = 0, toServerMs = 0 }: Delay): void {
     this.#delay = { toClientMs, toServerMs }
   }

@@ -10,9 +10,9 @@ interface RunOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
   readonly nodeOptions: readonly string[]
-  /** A file that reaches this limit ends itself and tells what is still open. */
+  /** A file that reaches this limit ends itself and reports what is still open. */
   readonly timeoutMs: number
-  /** After a limit or a signal that the file does not obey, such as one that holds its event loop, all its processes are killed. Default 30 s. */
+  /** How long a file may take to end after a limit or a signal; then all its processes are killed. Default: 30 s. */
   readonly graceMs?: number
 }
 
@@ -23,13 +23,13 @@ export interface TestFileResult {
   readonly skip: number
   readonly todo: number
   readonly ms: number
-  /** Processor time of the process and of all that it started and waited for. `undefined`: it was killed. */
+  /** Processor time of the process and of its children that have ended. `undefined`: it was killed. */
   readonly cpuMs: number | undefined
-  /** For people: each failure with its details, each skip with its reason, comments, and what was written to standard error. */
+  /** The report for people: failures with their details, skips with their reasons, comments, and standard error. */
   readonly lines: readonly string[]
 }
 
-/** One test file, in a process and a process group of its own. */
+/** One test file, in its own process and process group. */
 export class TestFile {
   #child: ChildProcess | undefined
   #graceMs = 30_000
@@ -60,14 +60,14 @@ export class TestFile {
     const [code, signal] = await once(child, 'close') as [number | null, NodeJS.Signals | null]
     clearTimeout(limit)
     const [results] = await parsed
-    // What it counted before a crash says nothing about what it did not reach.
+    // After a crash, the counts say nothing about the tests that did not run.
     if (this.#reason !== undefined || signal !== null) this.#fail(this.#reason ?? `was ended by ${signal}`)
     else if ((!results.ok || code !== 0) && this.#totals.fail === 0) this.#fail(`ended with status ${code}`)
     if (errors.trim() !== '') this.#lines.push('standard error:', ...indented(errors))
     return { file, ...this.#totals, ms: Date.now() - startedAt, cpuMs: cpu === '' ? undefined : Number(cpu), lines: this.#lines }
   }
 
-  /** Ends it and all that it started. */
+  /** Ends it and all processes that it started. */
   end (reason: string, signal: NodeJS.Signals): void {
     this.#reason ??= reason
     this.#signal(signal)

@@ -1,14 +1,14 @@
 interface UntilOptions {
-  /** 5000 */
+  /** Default: 5000. */
   readonly timeoutMs?: number
-  /** Ends the waiting early, with the last error, when what is waited for can no longer come. */
+  /** Returns true to stop waiting early, with the last error, when the condition can no longer become true. */
   giveUp? (): boolean
 }
 
-// A request in each turn costs both processes more than what is waited for: the longer it takes, the seldomer it is looked at.
+// Each check costs processor time that the observed process needs: check less often the longer it takes.
 const pausesMs = { first: 5, growth: 1.3, longest: 100 }
 
-/** Polls until `check` answers something truthy without throwing; rejects with its last error when the time is over. */
+/** Polls until `check` returns a truthy value without throwing. Rejects with its last error when the time is over. */
 export async function until (check: () => unknown, { timeoutMs = 5000, giveUp }: UntilOptions = {}): Promise<void> {
   const end = performance.now() + timeoutMs
   let last: unknown = new Error(`Still not so after ${timeoutMs} ms: ${check.toString()}`)

@@ -16,7 +16,7 @@ interface Holder {
 interface Attempt {
   readonly token: string
   readonly workspaceId: string
-  /** Address of the client, for the budget of wrong tokens. */
+  /** Address of the client: the budget of wrong tokens is counted per address. */
   readonly address: string
 }
 
@@ -26,7 +26,7 @@ export type Attempted =
 
 const wrongPerMinute = 10
 
-/** Signs in whoever holds a management token: an admin of any workspace, who owns nothing. */
+/** Signs in the holder of a management token, as an admin of any workspace, without an owner id. */
 export class ManagementDoor {
   readonly #tokens: readonly Holder[]
   readonly #budget: MissBudget
@@ -39,7 +39,7 @@ export class ManagementDoor {
   attempt ({ token, workspaceId, address }: Attempt): Attempted {
     const holder = this.#holder(token)
     if (holder === undefined) {
-      // Only wrong tokens wait: those of others at the same address must not lock out the right one, which nobody can guess.
+      // Limit only wrong tokens: other clients of the same address must not lock out the right token, which cannot be guessed.
       const waitMs = this.#budget.take({ ip: address })
       return { admitted: false, retryAfterS: waitMs > 0 ? Math.ceil(waitMs / 1000) : undefined }
     }
@@ -47,7 +47,7 @@ export class ManagementDoor {
     return { admitted: true, person: { workspaceId, ownerId: null, name, actor: name, admin: true }, credential: digest }
   }
 
-  // Every token is compared, and its digest instead of itself: the time taken tells neither which nor how much of it was right.
+  // Compare the digest with every token: the time must not depend on which token matches, or on how much of it does.
   #holder (token: string): Holder | undefined {
     const presented = digestOf(token)
     let found: Holder | undefined
@@ -58,7 +58,7 @@ export class ManagementDoor {
   }
 }
 
-/** What a session remembers of the management token that opened it. */
+/** The digest of a management token, which a session stores. */
 export function digestOf (secret: string): Buffer {
   return hash('sha256', secret, 'buffer')
 }

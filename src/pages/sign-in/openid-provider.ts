@@ -3,7 +3,7 @@ import type { OpenIdSettings } from '../../config/pages-config.ts'
 import { KeysError, unavailable } from '../../core/errors.ts'
 import { isComplete, personOfClaims, type Admission, type Claims } from './person-of-claims.ts'
 
-/** What the browser keeps between leaving for the provider and coming back. */
+/** What the browser stores while the person is at the provider. */
 export interface Journey {
   readonly state: string
   readonly nonce: string
@@ -12,7 +12,7 @@ export interface Journey {
 
 const timeoutS = 5
 
-/** Signs people in: OpenID Connect, authorization code with PKCE, state and nonce. */
+/** Sign-in by OpenID Connect: authorization code with PKCE (RFC 7636), state and nonce. */
 export class OpenIdProvider {
   readonly #options: OpenIdSettings
   #discovered: Promise<client.Configuration> | undefined
@@ -35,7 +35,7 @@ export class OpenIdProvider {
     return { url, journey }
   }
 
-  /** `url`: where the provider sent the browser back to. Rejects with `unauthenticated` when the provider did not vouch for anyone. */
+  /** `url`: the callback URL that the provider redirected to. Rejects with `unauthenticated` if the sign-in was refused, with `unavailable` if the provider failed. */
   async arrive (url: URL, journey: Journey): Promise<Admission> {
     const provider = await this.#provider()
     try {
@@ -45,7 +45,7 @@ export class OpenIdProvider {
     }
   }
 
-  /** Where the provider ends its own session, if it says where. */
+  /** The provider's sign-out URL, if it has one (OpenID Connect RP-Initiated Logout). */
   async signOutUrl (returnTo: string): Promise<string | undefined> {
     const provider = await this.#provider().catch(() => undefined)
     if (provider?.serverMetadata().end_session_endpoint === undefined) return undefined
@@ -59,7 +59,7 @@ export class OpenIdProvider {
     return { ...await client.fetchUserInfo(provider, tokens.access_token, claims.sub), ...claims }
   }
 
-  // Looked up when first needed and again after a failure: the service starts, and serves keys, without the provider.
+  // Discover the provider at the first sign-in, and again after a failure: the service must start and verify keys without it.
   async #provider (): Promise<client.Configuration> {
     this.#discovered ??= this.#discover()
     try {
@@ -79,7 +79,7 @@ export class OpenIdProvider {
   }
 }
 
-// A wrong state, a code used twice, a token for someone else, or the person said no: none is an outage.
+// A wrong state, a code that was used twice, a token for another client, or a refusal by the person. Everything else is an outage.
 function isRefusal (error: unknown): boolean {
   if (error instanceof client.AuthorizationResponseError) return error.error !== 'temporarily_unavailable' && error.error !== 'server_error'
   if (error instanceof client.ResponseBodyError) return error.error === 'invalid_grant'

@@ -14,7 +14,7 @@ const shapes = { workspace: new RegExp(rules.id.pattern, 'u'), owner: new RegExp
 const digestMark = 'sha256:'
 const nameMax = 100
 
-/** Who a provider says has signed in. Without a workspace and an owner nobody is admitted: there is no default to fall into. */
+/** The person that the claims describe. Refused without a workspace or an owner: there is no default for them. */
 export function personOfClaims (claims: Claims, names: ClaimNames): Admission {
   const workspaceId = idOf(claimOf(claims, names.workspace))
   if (workspaceId === undefined || !shapes.workspace.test(workspaceId)) return { admitted: false, missing: 'workspace' }
@@ -24,12 +24,12 @@ export function personOfClaims (claims: Claims, names: ClaimNames): Admission {
   return { admitted: true, person: { workspaceId, ownerId, name: nameOf(claims) ?? ownerId, actor: `user:${ownerId}`, admin } }
 }
 
-/** Whether every claim that decides is there, so that the userinfo endpoint need not be asked. */
+/** Whether the claims have everything that is needed, so that a request to the userinfo endpoint is not necessary. */
 export function isComplete (claims: Claims, names: ClaimNames): boolean {
   return [names.workspace, names.owner, names.admin].every((name) => name === undefined || claimOf(claims, name) !== undefined)
 }
 
-// Some providers name their claims by URL, with dots in them: the whole name comes first.
+// Some providers name claims by URLs, which contain dots: try the whole name before its parts.
 function claimOf (claims: Claims, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name]
   let value: unknown = claims
@@ -40,15 +40,15 @@ function claimOf (claims: Claims, name: string): unknown {
   return value
 }
 
-// Of several workspaces none is the right one.
+// Several workspaces are refused: the choice would be arbitrary.
 function idOf (claim: unknown): string | undefined {
   const value: unknown = Array.isArray(claim) && claim.length === 1 ? claim[0] : claim
   return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
 }
 
 /**
- * The same id as the API has for this person. A subject that does not fit an owner id is stood for by its SHA-256. A subject that spells such a
- * digest itself could stand for someone else, and is refused.
+ * The same id as the API has for this person. A subject that is not a valid owner id is replaced by its SHA-256. A subject that looks like such a
+ * digest is refused: it could be the id of another person.
  */
 function ownerIdOf (subject: string | undefined): string | undefined {
   if (subject === undefined || subject === '' || subject.startsWith(digestMark)) return undefined
@@ -62,6 +62,6 @@ function says (claim: unknown, wanted: string): boolean {
 function nameOf (claims: Claims): string | undefined {
   const names = [claims['name'], claims['preferred_username'], claims['email']]
   const name = names.find((value) => typeof value === 'string' && value.trim() !== '') as string | undefined
-  // Postgres takes no NUL, and no lone surrogate.
+  // Postgres refuses NUL and lone surrogates.
   return name && Array.from(name.replace(/[\p{Cc}\p{Cs}]/gu, ' ').trim()).slice(0, nameMax).join('')
 }

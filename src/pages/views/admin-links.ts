@@ -3,7 +3,7 @@ import type { Site } from './page.ts'
 
 export type AdminPage = 'keys' | 'people' | 'policy' | 'audit'
 
-/** What admins of a workspace have beside the keys. */
+/** Links to the pages for admins of a workspace. */
 export function adminLinks ({ paths }: Site, here: AdminPage): Html {
   const pages: ReadonlyArray<{ readonly id: AdminPage, readonly label: string, readonly href: string }> = [
     { id: 'keys', label: 'Keys', href: paths.list },

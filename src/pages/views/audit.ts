@@ -6,7 +6,7 @@ import { actionText, detailsText } from './key-page.ts'
 import { page, type Site, type Viewer } from './page.ts'
 import { timeView } from './times.ts'
 
-/** What of the audit is asked for; empty: all. Days are `2026-11-25`, UTC. */
+/** The filter of the audit trail; empty: all. Days are `2026-11-25`, UTC. */
 export interface AuditForm {
   readonly actor: string
   readonly key: string

@@ -2,7 +2,7 @@ import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 import { exactTime, relativeTime } from './times.ts'
 
-/** The use of a token, as far as it is known. */
+/** A known use of a token. */
 export interface TokenUse {
   readonly at: number
   readonly address: string | null
@@ -12,13 +12,13 @@ export interface TokenUse {
 interface FirstUseView {
   readonly use: TokenUse | undefined
   readonly now: number
-  /** Where a script asks whether it has been used by now. */
+  /** The URL from which the script fetches whether the token was used. */
   readonly askAt: string
-  /** Where people without a script see it, with every reload; `undefined`: on this very page. */
+  /** The page that shows the use to people without scripts; `undefined`: this page. */
   readonly lookAt?: string
 }
 
-/** Waits for the first use of a token. A script asks again and again; without one, a reload does. */
+/** Shows the first use of a token. A script updates it; without scripts, a reload does. */
 export function firstUse ({ use, now, askAt, lookAt }: FirstUseView): Html {
   const look = lookAt === undefined
     ? 'Reload the page to check again.'

@@ -1,6 +1,6 @@
 import { html, type Html } from './html.ts'
 
-/** Drawn for this page on a grid of 24; decoration only, so screen readers pass over them. */
+/** Drawn for these pages on a grid of 24. They are decoration: screen readers skip them. */
 const drawings = {
   mark: html`<path class="mark-hull" d="M4 14.5h16l-2.2 4.2a2.5 2.5 0 0 1-2.2 1.3H8.4a2.5 2.5 0 0 1-2.2-1.3z"/><path class="mark-sail" d="M11 3.5v9H4.8zM13 6.5l5.2 6H13z"/>`,
   key: html`<circle cx="8" cy="15.5" r="4"/><path d="m11 12.5 8.5-8.5M16 7.5l3 3M13.2 10.3l2 2"/>`,

@@ -16,13 +16,13 @@ export interface KeyListView {
   readonly keys: readonly ManagedKey[]
   readonly count: KeyCount
   readonly tokenPrefix: string
-  /** For how many days a key is not used before it counts as unused. */
+  /** After how many days without use a key is called unused. */
   readonly unusedDays: number
-  /** Whether there is not even a key that has ended. */
+  /** Whether the person has no keys at all, not even expired or revoked ones. */
   readonly none: boolean
   readonly nextCursor: string | null
   readonly previousCursor: string | null
-  /** The key that has just been revoked, to say so. */
+  /** The key that was just revoked, for a notice. */
   readonly revoked?: ManagedKey
 }
 

@@ -7,11 +7,11 @@ export interface MessageView {
   readonly viewer?: Viewer
   readonly title: string
   readonly text: string
-  /** Where to go from here; without it, back to the list. */
+  /** The link of the button. Default: the list. Null: no button. */
   readonly next?: { readonly href: string, readonly label: string } | null
 }
 
-/** A page that says one thing: something is missing, refused, or not known right now. */
+/** A page with one message, such as an error. */
 export function messagePage ({ site, viewer, title, text, next = { href: site.paths.list, label: 'Connected Apps' } }: MessageView): Html {
   return page({ title, site, width: 'narrow', ...(viewer && { viewer }) }, html`
     <section class="card padded message">

@@ -6,9 +6,9 @@ export interface Viewer {
   readonly name: string
   readonly workspaceId: string
   readonly ownerId: string | null
-  /** Sees and may revoke everyone's keys in the workspace. */
+  /** Whether the person sees and may revoke all keys of the workspace. */
   readonly admin: boolean
-  /** Goes into every form; a POST without it is refused. */
+  /** Part of every form; a POST without it is refused. */
   readonly formToken: string
 }
 
@@ -18,19 +18,19 @@ export interface AssetUrls {
   readonly icon: string
 }
 
-/** What is the same on every page: where the pages are, and how they look. */
+/** The same for every page: paths, assets and brand. */
 export interface Site {
   readonly assets: AssetUrls
   readonly paths: Paths
   readonly brand: {
     readonly name: string
     readonly logo: string | undefined
-    /** With `--brand-*` colours. */
+    /** The URL of a stylesheet with `--brand-*` colours. */
     readonly stylesheet: string | undefined
-    /** Where the name and the logo lead. */
+    /** The link of the name and the logo. */
     readonly href: string
   }
-  /** Whether people sign in and out on pages of ours; else the application that these pages are a part of has signed them in. */
+  /** Whether people sign in and out on these pages. `false`: the host application signs them in. */
   readonly hasSignIn: boolean
 }
 
@@ -40,13 +40,13 @@ export interface PageOptions {
   readonly viewer?: Viewer
   /** `narrow` for forms and messages, `wide` for lists. */
   readonly width?: 'narrow' | 'wide'
-  /** For the answer to a form that has to be corrected: the address of the form, to which a reload and Back lead instead of sending it again. */
+  /** For an invalid form: its URL. A reload and Back then open this URL instead of sending the form again. */
   readonly again?: string | false
 }
 
 export type Paths = ReturnType<typeof pathsAt>
 
-/** Where the pages are: those of keys at `apps`, those for signing in at `settings`. */
+/** The paths of the pages: about keys below `apps`, sign-in below `settings`. */
 export function pathsAt ({ apps, settings }: { readonly apps: string, readonly settings: string }) {
   return {
     settings,
@@ -69,14 +69,14 @@ export function pathsAt ({ apps, settings }: { readonly apps: string, readonly s
   }
 }
 
-/** As routes are registered: what stands before them is the framework's to add. */
+/** The paths for registering routes, without the prefix, which Fastify adds. */
 export const routes = pathsAt({ apps: '', settings: '' })
 
 export function page (options: PageOptions, content: Html): Html {
   return html`${pageStart(options)}${content}${pageEnd()}`
 }
 
-/** Everything before the content; a page that is sent piece by piece starts with it and ends with `pageEnd`. */
+/** The part before the content. A streamed page starts with it and ends with `pageEnd`. */
 export function pageStart ({ title, site, viewer, width = 'wide', again = false }: PageOptions): Html {
   return html`<!doctype html>
 <html lang="en">

@@ -11,7 +11,7 @@ interface PeopleView {
   readonly viewer: Viewer
   readonly now: number
   readonly owners: readonly OwnerOverview[]
-  /** The last owner of this page, where there are more. */
+  /** The last owner of this page, if there are more; otherwise null. */
   readonly next: string | null
   readonly isFirst: boolean
 }
@@ -61,7 +61,7 @@ interface RevokeAllView {
   readonly owner: OwnerOverview
 }
 
-/** Says with numbers what will be done, before it is done. */
+/** Shows how many keys will be revoked, and asks for confirmation. */
 export function revokeAllPage ({ site, viewer, now, owner }: RevokeAllView): Html {
   const { ownerId, unrevoked, active, neverUsed, usedLately, lastUsedAt, isExact } = owner
   const number = (value: number): string => `${isExact ? '' : 'At least '}${value.toLocaleString('en')}`

@@ -18,11 +18,11 @@ interface PolicyView {
   readonly viewer: Viewer
   readonly form: PolicyForm
   readonly faults: PolicyFaults
-  /** What the settings of the service demand of every workspace. */
+  /** The policy of the settings, for every workspace. */
   readonly settings: Policy
-  /** What has just been done. */
+  /** A text about what was saved. */
   readonly saved?: string
-  /** What would be done: asked before it is. */
+  /** A text about what will be changed, to be confirmed. */
   readonly asks?: string
 }
 

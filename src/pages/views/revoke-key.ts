@@ -36,7 +36,7 @@ export function revokePage ({ site, viewer, key, tokenPrefix, now, last }: Revok
     </section>`)
 }
 
-/** The same question in place, for browsers that run scripts; without them the link leads to `revokePage`. */
+/** The same question as a dialog, for browsers that run scripts. Without scripts the link opens `revokePage`. */
 export function revokeDialog (viewer: Viewer): Html {
   return html`<dialog id="revoke-dialog" aria-labelledby="revoke-title" aria-describedby="revoke-text">
       <form method="post">
@@ -56,13 +56,13 @@ export interface WaitingView {
   readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
-  /** `servers`: it is written, and a server that may still know the key has not confirmed; `store`: it is not known to be written. */
+  /** `servers`: the revocation is committed, but a replica has not confirmed it. `store`: it is not known to be committed. */
   readonly waitsFor: 'servers' | 'store'
-  /** How long the wait for servers lasts at most. */
+  /** The longest wait for replicas, in milliseconds. */
   readonly longestMs: number
 }
 
-/** Sent at once when a revocation takes longer; the page stays open until `revokeDone` or `revokeUnknown` ends it. */
+/** The first part of a streamed page, for a revocation that takes longer. `revokeDone` or `revokeUnknown` is its last part. */
 export function revokeWaiting ({ site, viewer, key, waitsFor, longestMs }: WaitingView): Html {
   return html`${pageStart({ title: 'Revoking', site, viewer, width: 'narrow' })}
     <section class="card padded wait">

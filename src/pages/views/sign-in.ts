@@ -4,7 +4,7 @@ import { page, type Site } from './page.ts'
 
 export interface SignInView {
   readonly site: Site
-  /** `provider`: OpenID Connect; `management-token`: the embedded mode's own. */
+  /** `provider`: OpenID Connect. `management-token`: embedded mode without a provider. */
   readonly way: 'provider' | 'management-token'
   readonly workspaceId?: string
   readonly fault?: string
@@ -41,7 +41,7 @@ function managementWay ({ site, workspaceId = 'default', fault }: SignInView): H
       </form>`
 }
 
-/** `providerSignOut`: where the provider ends its own session, for people on a shared machine. */
+/** `providerSignOut`: the provider's sign-out URL, for people on a shared machine. */
 export function signedOutPage ({ site, providerSignOut }: { site: Site, providerSignOut?: string }): Html {
   return page({ title: 'Signed out', site, width: 'narrow' }, html`
     <section class="card padded sign-in">
