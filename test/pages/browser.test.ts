@@ -291,6 +291,6 @@ t.test('keys that end soon or lie unused are marked, with the exact time beside 
   await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '400 days' where name = 'lying'`
   await signIn(page, url)
   const ending = page.getByRole('row', { name: /ending/ })
-  t.match(await ending.innerText(), /in 3 days\s+\d+ \w+ \d{4}, \d\d:\d\d UTC\s+Expires soon/i)
+  t.match(await ending.innerText(), /in 3 days\s+\d+\s\w+\s\d{4},\s\d\d:\d\d\sUTC\s+Expires soon/i)
   t.match(await page.getByRole('row', { name: /lying/ }).innerText(), /Unused for 90 days/)
 })
