@@ -69,8 +69,10 @@ t.test('what Redis refuses is noticed without a request, told once with its code
     { code: 'NO_SUCH_DATABASE', state: 'down', url: (port) => `redis://127.0.0.1:${port}/9999` },
     { code: 'CLUSTERDOWN', args: ['--cluster-enabled', 'yes'] }
   ]
+  // Each waits for seconds; none of them for another.
+  t.jobs = rows.length
   for (const { code, state = 'refusing', args = [], prepare = [], url = (port: number) => `redis://127.0.0.1:${port}/0`, heal } of rows) {
-    await t.test(code, async (t) => {
+    t.test(code, { buffered: true }, async (t) => {
       const server = await startRedis(t, { args: args.length > 0 ? [...args, '--databases', '1'] : [] })
       for (const words of prepare) await command(server.port, ...words)
       const { keys, revokes, told } = await open(t, url(server.port))
