@@ -49,7 +49,7 @@ export async function gatewayStall (bench: Bench): Promise<Section> {
   return {
     title: 'A key that would stall the gateway',
     about: 'The whole service, one process, with MCP upstreams. One key with `mcp:read` sends bodies of 1 MiB that are dear to read, ten at a time without a pause, or asks four times at once for lists of tools that are dear to pass on; ' +
-      'meanwhile another workspace\'s key sends one `ping` after another through the gateway, and keys of a third are made and revoked. what is computed between two turns of the event loop leaves out what the thread waited for other processes; ' +
+      'meanwhile another workspace\'s key sends one `ping` after another through the gateway, to an upstream of its own, and keys of a third are made and revoked. What is computed between two turns of the event loop leaves out what the thread waited for other processes; ' +
       'memory is that of JavaScript and of buffers that is in use while the attack goes on, above that while nobody attacks.',
     tables: [table(found, idle)],
     goals: [
@@ -65,8 +65,10 @@ async function start (bench: Bench, t: Teardowns) {
   const databaseUrl = await bench.database()
   const pausePort = await freePort()
   const hostile = await Program.startFile(t, 'hostile.ts', { name: 'hostile', core: otherCore })
+  // A process of its own: what it takes a hostile upstream to answer says nothing about the gateway.
+  const plain = await Program.startFile(t, 'hostile.ts', { name: 'plain', core: otherCore })
   const policy = join(bench.dir, 'stall-policy.json')
-  writeFileSync(policy, JSON.stringify({ upstreams: Object.fromEntries(['default', ...hostileAnswers.map(({ name }) => name)].map((name) => [name, { tools: { 'get_*': 'mcp:read' } }])) }))
+  writeFileSync(policy, JSON.stringify({ upstreams: Object.fromEntries(['default', 'neighbour', ...hostileAnswers.map(({ name }) => name)].map((name) => [name, { tools: { 'get_*': 'mcp:read' } }])) }))
   const service = await Program.startService(t, {
     name: 'stall',
     nodeOptions: ['--expose-gc', '--import', new URL('../../test/support/typescript.js', import.meta.url).href, '--import', new URL('../support/pause-port.ts', import.meta.url).href],
@@ -75,7 +77,7 @@ async function start (bench: Bench, t: Teardowns) {
       PAUSE_PORT: String(pausePort),
       LOG_LEVEL: 'info',
       MCP_UPSTREAM_URL: hostile.urlOf('/plain'),
-      MCP_UPSTREAMS: hostileAnswers.map(({ name }) => `${name}=${hostile.urlOf(`/answers/${name}`)}`).join(','),
+      MCP_UPSTREAMS: [`neighbour=${plain.urlOf('/plain')}`, ...hostileAnswers.map(({ name }) => `${name}=${hostile.urlOf(`/answers/${name}`)}`)].join(','),
       MCP_POLICY_FILE: policy
     }
   })
@@ -93,7 +95,7 @@ async function measure ({ service, hostile, management, mint, attacker, neighbou
   const until = performance.now() + seconds * 1000
   const [pingMs, deleteMs] = [[] as number[], [] as number[]]
   await Promise.all([
-    repeat(until, async () => { pingMs.push((await neighbour.ask('POST', '/mcp', ping)).ms) }),
+    repeat(until, async () => { pingMs.push((await neighbour.ask('POST', '/mcp/neighbour', ping)).ms) }),
     repeat(until, async () => {
       const { id } = await mint('third')
       deleteMs.push((await management.ask('DELETE', `/v1/workspaces/third/keys/${id}`)).ms)
