@@ -1,4 +1,4 @@
-import { DatabaseUrlError, parseDatabaseUrl } from '../core/database-address.ts'
+import { DatabaseUrlError, parseDatabaseUrl, withParameters } from '../core/database-address.ts'
 import type { Settings } from './settings.ts'
 
 interface DatabaseUrl {
@@ -19,16 +19,14 @@ export function readDatabaseUrl (values: Settings, environment: Readonly<Record<
     return { url: undefined, faults: isGiven ? ['DATABASE_HOST or DATABASE_URL is needed with the other settings of the database: set it to the host of the primary.'] : [] }
   }
   try {
-    const address = parseDatabaseUrl(base ?? 'postgres://')
     const query = Object.entries({
+      // The first: what stands after it is said by settings, and counts more than the file.
+      ...environment['DATABASE_URL_FILE'] && { url_file: environment['DATABASE_URL_FILE'] },
       ...parts,
       ...fromFile('user', values.DATABASE_USER, environment['DATABASE_USER_FILE']),
-      ...fromFile('password', values.DATABASE_PASSWORD, environment['DATABASE_PASSWORD_FILE']),
-      ...environment['DATABASE_URL_FILE'] && { url_file: environment['DATABASE_URL_FILE'] },
-      ...values.DATABASE_CA_FILE !== undefined && !/[?&](sslmode|ssl)=/.test(base ?? '') && { sslmode: 'verify-full' }
+      ...fromFile('password', values.DATABASE_PASSWORD, environment['DATABASE_PASSWORD_FILE'])
     }).flatMap(([name, value]) => value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]).join('&')
-    const start = base ?? 'postgres://'
-    const url = query === '' ? start : `${start}${address.hasQuery ? '&' : '?'}${query}`
+    const url = withParameters(base ?? 'postgres://', query)
     parseDatabaseUrl(url)
     return { url, faults: [] }
   } catch (error) {

@@ -30,14 +30,16 @@ export interface DatabaseAddress {
   readonly applicationName: string | undefined
   /** As `psql` sends them: `-c name=value`. */
   readonly options: string | undefined
-  /** Whether the URL has parameters. */
-  readonly hasQuery: boolean
+  /** The parameters that stand after `url_file`: they count more than what is in that file. */
+  readonly overUrlFile: string
   /** Whether a pooler is said to stand in between, which refuses settings of the session. */
   readonly isPooled: boolean
 }
 
 /** A URL that cannot be used. The message names the part, and never shows its value. */
 export class DatabaseUrlError extends TypeError {
+  readonly code = 'DATABASE_URL_INVALID'
+
   constructor (message: string) {
     super(message)
     this.name = 'DatabaseUrlError'
@@ -93,14 +95,14 @@ export function parseDatabaseUrl (text: string): DatabaseAddress {
   const match = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)
   if (match === null) throw new DatabaseUrlError('it is not a URL such as postgres://user:password@host:5432/database')
   const rest = match[1] ?? ''
-  // A password may hold any of / ? # @ as they are, so the last of each counts; a value behind the question mark writes its @ as %40.
-  const queryAt = /\?(?:\w+=[^?&@]*(?:&|$))*$/.exec(rest)?.index ?? rest.length
+  const queryAt = queryIn(rest)
   const beforeQuery = rest.slice(0, queryAt)
   const at = beforeQuery.lastIndexOf('@')
   const [userInfo, location] = at === -1 ? ['', beforeQuery] : [beforeQuery.slice(0, at), beforeQuery.slice(at + 1)]
   const colon = userInfo.indexOf(':')
   const slash = location.indexOf('/')
-  const values = parametersOf(rest.slice(queryAt + 1))
+  const query = rest.slice(queryAt + 1)
+  const values = parametersOf(query)
   const value = (name: string) => values.get(name) || undefined
   const hosts = hostsOf(value('host') ?? (slash === -1 ? location : location.slice(0, slash)), value('port')?.split(',') ?? [])
   return {
@@ -120,8 +122,20 @@ export function parseDatabaseUrl (text: string): DatabaseAddress {
     applicationName: value('application_name') ?? value('fallback_application_name'),
     options: value('options'),
     isPooled: value('pgbouncer') === 'true',
-    hasQuery: queryAt < rest.length
+    overUrlFile: query.split('&').reduce<string[] | undefined>((after, part) => part.startsWith('url_file=') ? [] : after && [...after, part], undefined)?.join('&') ?? ''
   }
+}
+
+/** The same URL with more parameters, which count more than those that it has. */
+export function withParameters (url: string, parameters: string): string {
+  if (parameters === '') return url
+  const separator = queryIn(url) === url.length ? '?' : /[?&]$/.test(url) ? '' : '&'
+  return `${url}${separator}${parameters}`
+}
+
+// A password may hold any of / ? # @ as they are, so the last of each counts; a value behind the question mark writes its @ as %40.
+function queryIn (text: string): number {
+  return /\?(?:\w+=[^?&@]*(?:&|$))*$/.exec(text)?.index ?? text.length
 }
 
 function parametersOf (query: string): Map<string, string> {
@@ -149,10 +163,11 @@ function hostsOf (text: string, ports: readonly string[]): DatabaseHost[] {
   })
 }
 
-// The default, as in libpq: encrypted if the server supports it, except on loopback.
+// The default: verified if the URL names an authority; else, as in libpq, encrypted if the server supports it, except on loopback.
 function sslModeOf (values: ReadonlyMap<string, string>, hosts: readonly DatabaseHost[]): SslMode {
   const given = values.get('sslmode') ?? (values.get('ssl') === 'true' ? 'require' : values.get('ssl') === 'false' ? 'disable' : undefined)
-  const mode = given === undefined || given === '' ? (hosts.every(({ host }) => isSocketFolder(host) || localHosts.has(host)) ? 'disable' : 'prefer') : given as SslMode
+  const unsaid = values.get('sslrootcert') ? 'verify-full' : undefined
+  const mode = given === undefined || given === '' ? unsaid ?? (hosts.every(({ host }) => isSocketFolder(host) || localHosts.has(host)) ? 'disable' : 'prefer') : given as SslMode
   if (values.get('sslrootcert') && mode === 'require') return values.get('sslrootcert') === 'system' ? 'verify-full' : 'verify-ca'
   return mode
 }

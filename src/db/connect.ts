@@ -2,8 +2,8 @@ import type { Socket } from 'node:net'
 import { userInfo } from 'node:os'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
-import type { DatabaseAddress } from '../core/database-address.ts'
-import { addressOf, failedSocket, openSocket, tlsOf } from './open-socket.ts'
+import { parseDatabaseUrl, type DatabaseAddress } from '../core/database-address.ts'
+import { addressOf, failedSocket, openSocket } from './open-socket.ts'
 import { defaultSchema, tablesIn, type Tables } from './schema.ts'
 
 /** A database and where our tables are in it: a statement names `db.tables`, whatever schema they are in. */
@@ -42,7 +42,6 @@ export interface Connection {
 
 interface SocketOptions {
   pass: string
-  ssl: object | string | boolean
   connection: Record<string, string>
 }
 
@@ -61,7 +60,7 @@ function sessionSettings (statementTimeoutMs: number): Record<string, string> {
     lock_timeout: '30s',
     idle_in_transaction_session_timeout: '60s',
     transaction_read_only: 'off',
-    // Tables are named with their schema; of functions nobody else's may be taken for the server's own.
+    // Statements name the schema of each table. With this setting a function in another schema cannot replace one of the server.
     search_path: 'pg_catalog'
   }
 }
@@ -69,15 +68,11 @@ function sessionSettings (statementTimeoutMs: number): Record<string, string> {
 // Poolers refuse settings of the session; what they serve has them in its statements, where it needs them.
 const withoutSettings = new Set<string>()
 
-function refusesSettings (url: string): boolean {
-  return withoutSettings.has(url) || addressOf(url).isPooled
-}
-
 /** Whether `error` is a pooler's refusal of our settings; connections to that URL are made without them from now on. */
 export function noteRefusedSettings (url: string, error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if ('code' in cause && cause.code === '08P01' && /startup parameter/.test(cause.message)) {
-      if (refusesSettings(url)) return false
+      if (withoutSettings.has(url)) return false
       withoutSettings.add(url)
       return true
     }
@@ -93,17 +88,19 @@ export function hostsOf (url: string): number {
   return addressOf(url).hosts.length
 }
 
-/** A pool of connections. Opens none by itself: a server that is away is the business of whoever asks it something. */
+/** A pool of connections, opened when they are needed: a server that is away fails the first statement, not this call. */
 export function connect ({
   url, schema = defaultSchema, max = 10, applicationName, isKept = false, statementTimeoutMs = 35_000, onnotice = () => {}, onclose = () => {}
 }: ConnectOptions): Connection {
-  const address = addressOf(url)
+  // What files say is read for each connection: one that is away for a moment fails that connection, and nothing else.
+  const { keepAliveSeconds = 10 } = parseDatabaseUrl(url)
   let welcomed = 0
   const sockets = new Set<Socket>()
   const options = {
     host: 'localhost',
     port: 5432,
-    ssl: tlsOf(address),
+    // The socket is encrypted already when the driver gets it, where the address says so.
+    ssl: false,
     max,
     onnotice,
     onclose,
@@ -119,9 +116,9 @@ export function connect ({
     // answers, or none. See docs/upstream/postgres-js.md.
     prepare: false,
     connect_timeout: 2,
-    keep_alive: address.keepAliveSeconds ?? 10,
-    // The driver asks for the array types on each new connection, and when that question fails nobody handles it: the process would
-    // end with the link. Arrays are passed as text here.
+    keep_alive: keepAliveSeconds,
+    // The driver asks for the array types on each new connection, and does not handle an error of that question: the process would
+    // end when the connection is lost. Arrays are passed as text here.
     fetch_types: false,
     // The driver's own waits grow to 20 s: long after the server is back, the service would still be away.
     backoff: () => 0.1 + Math.random() / 10,
@@ -139,9 +136,8 @@ export function connect ({
         database: current.database ?? current.user ?? userInfo().username,
         application_name: applicationName ?? current.applicationName ?? 'navis-keys',
         ...current.options !== undefined && { options: current.options },
-        ...!refusesSettings(url) && sessionSettings(statementTimeoutMs)
+        ...!withoutSettings.has(url) && !current.isPooled && sessionSettings(statementTimeoutMs)
       }
-      if (typeof options.ssl === 'object') Object.assign(options.ssl, tlsOf(current))
       const before = welcomed
       let reached = 0
       const socket = await openSocket(current, { first: firstHosts.get(url) ?? 0, onHost: (i) => { reached = i } })

@@ -6,13 +6,13 @@ import { readMigrationFiles, type MigrationMeta } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
 import { borrow, connect, hostsOf, noteRefusedSettings, type Connection, type Database } from './connect.ts'
 import { inOneTransaction, text } from './one-transaction.ts'
-import { hasCode, isWrongServer } from './outage.ts'
+import { hasCode, isWrongServer, tlsRefusalIn } from './outage.ts'
 import { defaultSchema, tablesIn } from './schema.ts'
 import { UnfitDatabase } from './unfit-database.ts'
 
 const folder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 const oldestVersion = 15
-// Any number will do, as long as nobody else in the database takes it: 'navis' on a telephone keypad.
+// Any number that no other application in the database uses: 'navis' on a telephone keypad.
 const lockKey = 62847
 
 interface MigrateOptions {
@@ -65,6 +65,8 @@ async function onServer (database: string | Sql, schema: string, act: (connectio
       await sleep(100)
       return await onServer(database, schema, act, hostsTried + 1)
     }
+    const refusal = tlsRefusalIn(error)
+    if (refusal !== undefined) throw new UnfitDatabase(refusal.message)
     if (hasCode(error, '42501')) throw new UnfitDatabase(`The role may not create or use what is needed in the schema "${schema}". Run \`navis-keys migrate\` under a role that may create it, and give this one the rights that docs/postgres.md lists.`)
     if (typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
     await onServer(database, schema, act, hostsTried)
@@ -104,7 +106,7 @@ interface Pending {
   readonly pending: readonly MigrationMeta[]
 }
 
-// Resolves to false when somebody else has migrated since `applied` was read. A lock of the transaction and not of the session, which a pooler would keep.
+// Resolves to false if another process has migrated since `applied` was read. A lock of the transaction and not of the session, which a pooler would keep.
 async function apply (client: Sql, { schema, applied, pending }: Pending): Promise<boolean> {
   try {
     await inOneTransaction(client, [

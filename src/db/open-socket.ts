@@ -1,14 +1,15 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createConnection, Socket } from 'node:net'
-import { checkServerIdentity, rootCertificates, type ConnectionOptions } from 'node:tls'
-import { isSocketFolder, parseDatabaseUrl, type DatabaseAddress, type DatabaseHost } from '../core/database-address.ts'
+import { isSocketFolder, parseDatabaseUrl, withParameters, type DatabaseAddress, type DatabaseHost } from '../core/database-address.ts'
+import { secured, TlsRefused } from './tls.ts'
 
 const connectTimeoutSeconds = 2
 
 /** The address that a URL stands for right now: the files that it names are read. Throws what reading them throws, and `DatabaseUrlError`. */
 export function addressOf (url: string): DatabaseAddress {
-  const given = parseDatabaseUrl(url)
-  const address = given.urlFile === undefined ? given : over(given, parseDatabaseUrl(textOf(given.urlFile)))
+  const named = parseDatabaseUrl(url)
+  const address = named.urlFile === undefined ? named : parseDatabaseUrl(withParameters(textOf(named.urlFile), named.overUrlFile))
   return {
     ...address,
     ...address.userFile !== undefined && { user: textOf(address.userFile) },
@@ -16,30 +17,8 @@ export function addressOf (url: string): DatabaseAddress {
   }
 }
 
-// What stands in the URL itself is said by a setting of its own, and counts more than the file.
-function over (given: DatabaseAddress, base: DatabaseAddress): DatabaseAddress {
-  const said = Object.entries(given).filter(([name, value]) => value !== undefined && value !== '' && !['hosts', 'sslMode', 'isPooled', 'hasQuery', 'urlFile'].includes(name))
-  return { ...base, ...Object.fromEntries(said) }
-}
-
 function textOf (file: string): string {
   return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
-}
-
-/** What the driver's `ssl` takes. */
-export function tlsOf (address: DatabaseAddress): ConnectionOptions | 'prefer' | 'require' | false {
-  const { sslMode, caFile, certificateFile, keyFile, hosts } = address
-  if (sslMode === 'disable' || hosts.every(({ host }) => isSocketFolder(host))) return false
-  if (certificateFile === undefined && (sslMode === 'allow' || sslMode === 'prefer')) return 'prefer'
-  const [first] = hosts
-  return {
-    rejectUnauthorized: sslMode.startsWith('verify'),
-    ca: caFile === undefined || caFile === 'system' ? [...rootCertificates] : readFileSync(caFile),
-    ...certificateFile !== undefined && { cert: readFileSync(certificateFile) },
-    ...keyFile !== undefined && { key: readFileSync(keyFile) },
-    // Of an address Node only knows that it is one, and compares the certificate with "localhost".
-    checkServerIdentity: (host, certificate) => sslMode === 'verify-ca' ? undefined : checkServerIdentity(host === 'localhost' ? first?.host ?? host : host, certificate)
-  }
 }
 
 interface OpenOptions {
@@ -49,20 +28,21 @@ interface OpenOptions {
 }
 
 /**
- * A connection to the first host that takes one. The driver would lose a place in its pool for ever if this rejected, so a failure comes as a socket that
- * ends with it.
+ * A connection to the first host that takes one, encrypted as the address says. The driver would lose a place in its pool for ever if this rejected, so a failure comes as
+ * a socket that ends with it.
  */
 export async function openSocket (address: DatabaseAddress, { first, onHost }: OpenOptions): Promise<Socket> {
-  const { hosts, connectTimeoutSeconds: timeout = connectTimeoutSeconds } = address
+  const { hosts } = address
   let failure: unknown
   for (let n = 0; n < hosts.length; n++) {
     const i = (first + n) % hosts.length
     try {
-      const socket = await open(hosts[i] as DatabaseHost, timeout)
+      const socket = await open(address, hosts[i] as DatabaseHost)
       onHost(i)
       return socket
     } catch (error) {
-      failure = error
+      // Of several failures, one that an operator has to mend.
+      if (!(failure instanceof TlsRefused)) failure = error
     }
   }
   return failedSocket(failure)
@@ -75,19 +55,19 @@ export function failedSocket (failure: unknown): Socket {
   return socket
 }
 
-async function open ({ host, port }: DatabaseHost, timeoutSeconds: number): Promise<Socket> {
-  return await new Promise((resolve, reject) => {
-    const socket = isSocketFolder(host)
-      ? createConnection({ path: `${host.startsWith('@') ? `\0${host.slice(1)}` : host}/.s.PGSQL.${port}` })
-      : createConnection({ host, port })
-    const timer = timeoutSeconds === 0 ? undefined : setTimeout(() => { socket.destroy(Object.assign(new Error('No connection in time.'), { code: 'CONNECT_TIMEOUT' })) }, timeoutSeconds * 1000)
-    socket.once('error', reject)
-    socket.once('connect', () => {
-      clearTimeout(timer)
-      socket.off('error', reject)
-      // The driver names the host to a server that is encrypted.
-      resolve(Object.assign(socket, { host, port }))
-    })
-    socket.once('close', () => { clearTimeout(timer) })
-  })
+async function open (address: DatabaseAddress, { host, port }: DatabaseHost): Promise<Socket> {
+  const { connectTimeoutSeconds: timeoutSeconds = connectTimeoutSeconds } = address
+  const socket = isSocketFolder(host)
+    ? createConnection({ path: `${host.startsWith('@') ? `\0${host.slice(1)}` : host}/.s.PGSQL.${port}` })
+    : createConnection({ host, port })
+  const timer = timeoutSeconds === 0 ? undefined : setTimeout(() => { socket.destroy(Object.assign(new Error('No connection in time.'), { code: 'CONNECT_TIMEOUT' })) }, timeoutSeconds * 1000)
+  try {
+    await once(socket, 'connect')
+    return await secured(socket, address, host)
+  } catch (error) {
+    socket.on('error', () => {}).destroy()
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
 }

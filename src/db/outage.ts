@@ -1,3 +1,6 @@
+import { AnswerRefused } from '../core/window/store.ts'
+import { TlsRefused } from './tls.ts'
+
 // SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention, system error.
 const classes = new Set(['08', '40', '53', '57', '58'])
 
@@ -21,9 +24,23 @@ export function isOutage (error: unknown): boolean {
   return hasCause(error, ({ code }) => typeof code === 'string' && (codes.has(code) || (/^[0-9A-Z]{5}$/.test(code) && classes.has(code.slice(0, 2)))))
 }
 
-/** Whether a running service takes an error for an outage. A password that was changed on the server is one: nothing is known of any key, and the operator mends it. */
+/**
+ * Whether a running service takes an error for an outage. A password that was changed on the server is one, a certificate that is not accepted, a file with a URL
+ * that cannot be used: nothing is known of any key, and the operator mends it. So is an answer that does not prove itself.
+ */
 export function isAway (error: unknown): boolean {
-  return isOutage(error) || isRefusedConnection(error)
+  return isOutage(error) || isRefusedConnection(error) || tlsRefusalIn(error) !== undefined || hasCode(error, 'DATABASE_URL_INVALID') ||
+    hasCause(error, (cause) => cause instanceof AnswerRefused)
+}
+
+/** Why no encrypted connection was made, where that is the cause of an error. */
+export function tlsRefusalIn (error: unknown): TlsRefused | undefined {
+  let found: TlsRefused | undefined
+  hasCause(error, (cause) => {
+    if (cause instanceof TlsRefused) found = cause
+    return found !== undefined
+  })
+  return found
 }
 
 /** Whether an error says that the server is not the primary: a statement that writes was refused for that, or the connection was. */

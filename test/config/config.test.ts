@@ -185,6 +185,17 @@ t.test('the settings of the database stand instead of the URL, or over its parts
   t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: 'Keys"' }), /DATABASE_SCHEMA must be at most 63 lower-case/)
 })
 
+t.test('a URL in a file is read again for each connection, and settings of its parts count more than what it has by then', (t) => {
+  const folder = t.testdir({ url: 'postgres://ada:old@before:1/keys?sslmode=require\n' })
+  const { databaseUrl = '' } = readConfig({ MANAGEMENT_TOKENS: `ops=${'k'.repeat(32)}`, DATABASE_URL_FILE: `${folder}/url`, DATABASE_NAME: 'mine', DATABASE_CA_FILE: '/ca.pem' })
+  t.match(addressOf(databaseUrl), { hosts: [{ host: 'before', port: 1 }], user: 'ada', password: 'old', database: 'mine', sslMode: 'verify-ca', caFile: '/ca.pem' })
+  writeFileSync(`${folder}/url`, 'postgres://eve:new@after:2/keys')
+  t.match(addressOf(databaseUrl), { hosts: [{ host: 'after', port: 2 }], user: 'eve', password: 'new', database: 'mine', sslMode: 'verify-full', caFile: '/ca.pem' })
+  const verified = readConfig({ MANAGEMENT_TOKENS: `ops=${'k'.repeat(32)}`, DATABASE_URL_FILE: `${folder}/url`, DATABASE_CA_FILE: '/ca.pem', DATABASE_HOST: 'named' })
+  t.match(addressOf(verified.databaseUrl ?? ''), { hosts: [{ host: 'named', port: 5432 }], user: 'eve', sslMode: 'verify-full', caFile: '/ca.pem' })
+  t.end()
+})
+
 t.test('webhooks are read from lists with commas or line breaks, and what is wrong with an entry is said by its place, never with its value', async (t) => {
   const good = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
   const other = `whsec_${Buffer.alloc(24, 9).toString('base64')}`

@@ -14,6 +14,7 @@ const taken = [
   { url: 'postgres://u:p%40ss%20word@h/d', is: { password: 'p@ss word' } },
   { url: 'postgres://u@h/d?sslmode=verify-full&sslrootcert=/etc/ca.pem', is: { sslMode: 'verify-full', caFile: '/etc/ca.pem' } },
   { url: 'postgres://u@h/d?sslmode=require&sslrootcert=/etc/ca.pem', is: { sslMode: 'verify-ca' } },
+  { url: 'postgres://u@localhost/d?sslrootcert=/etc/ca.pem', is: { sslMode: 'verify-full' } },
   { url: 'postgres://u@h/d?channel_binding=prefer&gssencmode=disable&keepalives=1&keepalives_idle=30&connect_timeout=5', is: { keepAliveSeconds: 30, connectTimeoutSeconds: 5 } },
   { url: 'postgres://u@h/d?pgbouncer=true', is: { isPooled: true } },
   { url: 'postgres://u@h/d?application_name=keys&options=-c%20geqo%3Doff', is: { applicationName: 'keys', options: '-c geqo=off' } }

@@ -1,56 +1,14 @@
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { createServer as createPlainServer, type RequestListener, type Server } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import { Authority } from '../support/authority.ts'
 import { Child } from '../support/child.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, until } from '../support/servers.ts'
 
 const management = 'upstream-tls-management-secret-0123456789'
 const own = { pathname: '/mcp' }
-
-interface Certificate {
-  readonly key: Buffer
-  readonly cert: Buffer
-}
-
-/** An authority of the test's own, and certificates that it, or nobody, has signed. */
-class Authority {
-  readonly #dir: string
-
-  constructor (dir: string) {
-    this.#dir = dir
-    this.#openssl('req', '-x509', ...newKey, '-days', '2', '-subj', '/CN=authority of a test', '-keyout', 'ca.key', '-out', 'ca.pem')
-  }
-
-  get file (): string {
-    return join(this.#dir, 'ca.pem')
-  }
-
-  sign (name: string, { subject = 'IP:127.0.0.1', days = 2 }: { subject?: string, days?: number } = {}): Certificate {
-    this.#openssl('req', ...newKey, '-subj', `/CN=${name}`, '-addext', `subjectAltName=${subject}`, '-keyout', `${name}.key`, '-out', `${name}.csr`)
-    this.#openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-copy_extensions', 'copyall', '-days', String(days), '-out', `${name}.pem`)
-    return this.#read(name)
-  }
-
-  signOwn (name: string): Certificate {
-    this.#openssl('req', '-x509', ...newKey, '-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', `${name}.key`, '-out', `${name}.pem`)
-    return this.#read(name)
-  }
-
-  #read (name: string): Certificate {
-    return { key: readFileSync(join(this.#dir, `${name}.key`)), cert: readFileSync(join(this.#dir, `${name}.pem`)) }
-  }
-
-  #openssl (...args: readonly string[]): void {
-    execFileSync('openssl', args, { cwd: this.#dir, stdio: 'ignore' })
-  }
-}
-
-const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
 async function listening (t: Test, server: Server): Promise<string> {
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
