@@ -47,6 +47,9 @@ interface SocketOptions {
 
 // Given back when they have not been used for so long.
 const idleTimeoutSeconds = 30
+// The driver uses the idle connections of a pool in turn: a statement every few seconds keeps all of them in use. Each ends after one to two minutes,
+// and only as many as are needed are opened again.
+const sharedLifetimeSeconds = () => 60 * (1 + Math.random())
 
 /**
  * What this service needs of a session, whatever the server, the database or the role say: a commit that is confirmed is kept, a statement sees what was
@@ -112,6 +115,7 @@ export function connect ({
       for (const socket of sockets) socket.destroy(Object.assign(new Error('The server is a standby.'), { code: '25006' }))
     },
     ...isKept ? { max_lifetime: null, idle_timeout: 0 } : { idle_timeout: idleTimeoutSeconds },
+    ...max > 1 && { max_lifetime: sharedLifetimeSeconds },
     // The driver repeats a prepared statement whose plan the server has given up, and lets others go in between: they get each other's
     // answers, or none. See docs/upstream/postgres-js.md.
     prepare: false,

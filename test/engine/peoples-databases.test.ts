@@ -63,7 +63,7 @@ t.test('where each new connection gets a warning, changes at once all succeed', 
   t.same(made.filter(({ status }) => status === 'rejected'), [])
 })
 
-t.test('a replica has no more connections than it may, waits for one under load, and gives idle ones back', async (t) => {
+t.test('a replica has no more connections than it may, and waits for one under load', async (t) => {
   const server = await startPostgres(t)
   await migrate(server.url)
   const sql = admin(t, server.url)
