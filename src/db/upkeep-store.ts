@@ -1,6 +1,7 @@
 import { inTime } from '../core/in-time.ts'
 import type { Policy } from '../core/policy.ts'
 import type { UpkeepStep, UpkeepStore } from '../core/upkeep.ts'
+import { AnswerRefused } from '../core/window/store.ts'
 import type { Database } from './connect.ts'
 import { pruneAudit } from './queries/audit.ts'
 import { pruneCalls } from './queries/calls.ts'
@@ -22,11 +23,17 @@ export class PostgresUpkeepStore implements UpkeepStore {
   readonly #pool: Pool<Database>
   readonly #policy: Policy
   readonly #requireSynchronous: boolean
+  #answersRefused = 0
 
   constructor ({ pool, policy, requireSynchronous = false }: { readonly pool: Pool<Database>, readonly policy: Policy, readonly requireSynchronous?: boolean | undefined }) {
     this.#pool = pool
     this.#policy = policy
     this.#requireSynchronous = requireSynchronous
+  }
+
+  /** Answers that did not prove themselves. */
+  get answersRefused (): number {
+    return this.#answersRefused
   }
 
   async markExpired (rowsMax: number) {
@@ -75,6 +82,15 @@ export class PostgresUpkeepStore implements UpkeepStore {
 
   async #step<T> (ask: (db: Database) => Promise<T>): Promise<T> {
     const db = this.#pool.queries
-    return await inTime(ask(db), stepMs, () => { if (db === this.#pool.queries) this.#pool.replace(drainMs) })
+    const giveUp = () => { if (db === this.#pool.queries) this.#pool.replace(drainMs) }
+    try {
+      return await inTime(ask(db), stepMs, giveUp)
+    } catch (error) {
+      if (error instanceof AnswerRefused) {
+        this.#answersRefused++
+        giveUp()
+      }
+      throw error
+    }
   }
 }

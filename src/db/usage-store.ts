@@ -4,6 +4,7 @@ import { inTime } from '../core/in-time.ts'
 import type { Digest } from '../core/key-record.ts'
 import type { UsageBatch, UsageGap } from '../core/usage.ts'
 import type { CallQuery, UsageStore } from '../core/usage-reports.ts'
+import { AnswerRefused } from '../core/window/store.ts'
 import type { Database } from './connect.ts'
 import { isAway } from './outage.ts'
 import { insertCalls, listCalls } from './queries/calls.ts'
@@ -19,7 +20,7 @@ const drainMs = 1500
 interface PostgresUsageStoreOptions {
   /** For reports. */
   readonly reads: Pool<Database>
-  /** A connection of its own: writing what keys were used for keeps nobody waiting. */
+  /** For writing the uses of keys. */
   readonly writes: Pool<Database>
 }
 
@@ -69,6 +70,7 @@ export class PostgresUsageStore implements UsageStore {
         this.#reads.replace(drainMs)
       })
     } catch (error) {
+      if (error instanceof AnswerRefused) this.#reads.replace(drainMs)
       throw isLate || isAway(error) ? unavailable('The database does not answer right now. Try again.', error) : error
     }
   }

@@ -229,7 +229,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     },
     stats: () => {
       const tiersStats = tiers.stats()
-      const answersRefused = windowStore.answersRefused + store.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
+      const answersRefused = windowStore.answersRefused + store.answersRefused + upkeepStore.answersRefused + tiersStats.postgres.answersRefused + window.snapshot().answersRefused
       const redisConnection = redis && { isUp: redis.status === 'ready', refusals: source?.health.counts() ?? {} }
       return { ...tiersStats, redisConnection, verifier: verifier.stats(), usage: usage.stats(), calls: calls.stats(), rates: rates.stats(), upkeep: upkeep?.stats(), announcements: announcements?.counts(), answersRefused, server: server.seen }
     },

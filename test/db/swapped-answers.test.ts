@@ -1,77 +1,24 @@
 import { randomUUID } from 'node:crypto'
-import type { Sql } from 'postgres'
 import t, { type Test } from 'tap'
 import type { Digest } from '../../src/core/key-record.ts'
+import { noPolicy } from '../../src/core/policy.ts'
 import { borrow, connect, type Database } from '../../src/db/connect.ts'
 import { PostgresKeyStore } from '../../src/db/key-store.ts'
 import { prepareFindKeys } from '../../src/db/queries/find-keys.ts'
 import type { Pool } from '../../src/db/replaceable-pool.ts'
+import { PostgresUpkeepStore } from '../../src/db/upkeep-store.ts'
+import { PostgresUsageStore } from '../../src/db/usage-store.ts'
 import { PostgresWindowStore } from '../../src/db/window-store.ts'
+import { changed, distortions, DriverDouble } from '../support/driver-double.ts'
 import { freshDatabase } from '../support/servers.ts'
 
 /* A driver, or a pooler, that hands a statement something else than its answer. */
-
-type Rows = ReadonlyArray<Record<string, unknown>>
-
-/** What becomes of the answers of one call, each in turn; `before` are the answers to the same call when all was well. */
-interface Distortion {
-  readonly name: string
-  distort (rows: Rows, before: Rows): Rows
-}
-
-/** Changes one member of the JSON, or one column, of the last row that has any. */
-const changed = (name: string, value: unknown) => (rows: Rows): Rows => rows.map((row) => {
-  if (typeof row['answer'] === 'string') {
-    const answer = JSON.parse(row['answer']) as Record<string, unknown>
-    return name in answer ? { answer: JSON.stringify({ ...answer, [name]: value }) } : row
-  }
-  return name in row ? { ...row, [name]: value } : row
-})
-
-const distortions: readonly Distortion[] = [
-  { name: 'an empty list', distort: () => [] },
-  { name: 'one row less', distort: (rows) => rows.filter((row) => Object.keys(row).length > 0).slice(1) },
-  { name: 'one row more', distort: (rows) => [...rows, ...rows.filter((row) => Object.keys(row).length > 0)] },
-  { name: 'the answer of another statement', distort: () => [{ n: 1 }] },
-  { name: 'an older answer of the same statement', distort: (_rows, before) => before },
-  { name: 'the answer of a standby', distort: (rows) => changed('primary', false)(changed('is_primary', false)(rows)) },
-  { name: 'a text for a number', distort: (rows) => changed('seq', 'seven')(rows) },
-  { name: 'a number that is none', distort: (rows) => changed('seq', -1)(rows) },
-  { name: 'nothing for a number', distort: (rows) => changed('seq', null)(rows) }
-]
-
-/** A client whose answers are distorted while `distort` is set, and kept while it is not. */
-class Double {
-  distort: Distortion['distort'] | undefined
-  ended = 0
-  #kept: Rows = []
-  readonly sql: Sql
-
-  constructor (sql: Sql) {
-    const answered = (rows: Rows): Rows => {
-      const flat = rows.flat() as unknown as Rows
-      if (this.distort !== undefined) return this.distort(flat, this.#kept)
-      if (flat.some((row) => Object.keys(row).length > 0)) this.#kept = flat
-      return rows
-    }
-    this.sql = new Proxy(sql, {
-      get: (target, name) => {
-        if (name === 'end') return async () => { this.ended++ }
-        if (name !== 'unsafe') return Reflect.get(target, name) as unknown
-        return (...given: Parameters<Sql['unsafe']>) => {
-          const query = target.unsafe(...given)
-          return Object.assign(query.then((rows) => answered(rows)), { simple: async () => answered(await query.simple()) })
-        }
-      }
-    })
-  }
-}
 
 async function setup (t: Test) {
   const url = await freshDatabase(t)
   const { sql, schema, close } = connect({ url, max: 2 })
   t.teardown(close)
-  const double = new Double(sql)
+  const double = new DriverDouble(sql)
   return { double, sql, schema, db: borrow(double.sql, schema) }
 }
 
@@ -80,7 +27,7 @@ const digest = '\u0007'.repeat(32) as Digest
 const person = { workspaceId: 'acme', actor: 'ops' } as const
 
 /** Calls it well once, and then with each distortion: it rejects each time, and says why. */
-async function refusesEach (t: Test, double: Double, call: () => Promise<unknown>, { code, hasSeq = true }: { code?: string, hasSeq?: boolean } = {}): Promise<number> {
+async function refusesEach (t: Test, double: DriverDouble, call: () => Promise<unknown>, { code, hasSeq = true }: { code?: string, hasSeq?: boolean } = {}): Promise<number> {
   await call()
   const tried = distortions.filter(({ name }) => hasSeq || !name.includes('number'))
   for (const { name, distort } of tried) {
@@ -110,6 +57,7 @@ t.test('a renewal, a roll, a joining, an admission, a founding and a counting ou
     ['admit', async () => await store.admit(own(), Date.now() + 60_000, never), { hasSeq: false }],
     ['found', async () => await store.found(own(), randomUUID(), never), { hasSeq: false }],
     ['countOut', async () => await store.countOut(randomUUID(), randomUUID(), never), { hasSeq: false }],
+    ['prune', async () => await store.prune(1, never), { hasSeq: false }],
     ['putBack', async () => { await store.putBack(own(), { lineage, heardBy: undefined, digests: [digest] }, never) }, { hasSeq: false }]
   ]
   const [{ lineage } = { lineage: '' }] = await sql<Array<{ lineage: string }>>`select lineage from navis_keys.revocation_clock`
@@ -121,6 +69,16 @@ t.test('a renewal, a roll, a joining, an admission, a founding and a counting ou
       t.ok(double.ended >= refused, 'and the connection is given up')
     })
   }
+  await t.test('a roll with a member less than it counts is none', async (t) => {
+    double.distort = (rows) => rows.map(({ answer }) => {
+      const roll = JSON.parse(answer as string) as { members: unknown[] }
+      return { answer: JSON.stringify({ ...roll, members: [...roll.members, ...roll.members] }) }
+    })
+    await t.rejects(store.roll(own(), never), { name: 'AnswerRefused', message: /count/ })
+    double.distort = changed('members', [])
+    await t.rejects(store.roll(own(), never), { name: 'AnswerRefused' })
+    double.distort = undefined
+  })
 })
 
 t.test('no change returns on an answer that does not prove itself: it is not known whether it was made', async (t) => {
@@ -141,7 +99,9 @@ t.test('no change returns on an answer that does not prove itself: it is not kno
     ['applyPolicy', async () => await store.applyPolicy(person)],
     ['setPolicy', async () => { await store.setPolicy({ ...person, policy: { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null } }) }, false],
     ['revokeLeaked', async () => await store.revokeLeaked([{ digest: key.digest, url: undefined, source: undefined }], 'ops')],
-    ['endToken', async () => await store.endToken(key.digest)]
+    ['endToken', async () => await store.endToken(key.digest)],
+    ['import', async () => await store.import({ workspaceId: 'acme', actor: 'ops', keys: [{ ...newKey(), createdAt: undefined, expiresAt: undefined } as never] }), false],
+    ['eraseOwner', async () => await store.eraseOwner({ ...person, ownerId: 'someone' }), false]
   ]
   let refused = 0
   const living = newKey()
@@ -149,6 +109,7 @@ t.test('no change returns on an answer that does not prove itself: it is not kno
   const edits: typeof calls = [
     ['edit', async () => await store.edit({ ...person, keyId: living.id, name: 'another' } as never)],
     ['rotate', async () => await store.rotate({ ...person, keyId: living.id, digest: newKey().digest, hint: 'abcd…wxyz', graceSeconds: 0, graceStarts: 'now' } as never)],
+    ['recordFirstUse', async () => await store.recordFirstUse({ keyId: living.id, ageMs: 1 }), false],
     ['create', async () => await store.create(newKey() as never), false]
   ]
   for (const [name, call, hasSeq = true] of [...edits, ...calls]) {
@@ -178,4 +139,22 @@ t.test('a read of keys says nothing unless its answer proves itself', async (t) 
   await refusesEach(t, double, async () => await find([digest]))
   double.distort = changed('keys', [])
   await t.rejects(find([digest]), { name: 'AnswerRefused' }, 'a list with a key less')
+})
+
+t.test('a step that revokes what nobody uses believes only an answer that proves itself', async (t) => {
+  const { double, db } = await setup(t)
+  let replaced = 0
+  const store = new PostgresUpkeepStore({ pool: { queries: db, replace () { replaced++ }, async close () {} }, policy: { ...noPolicy, unusedDays: 30 } })
+  const refused = await refusesEach(t, double, async () => await store.unusedStep(10), { hasSeq: false })
+  t.equal(store.answersRefused, refused, 'each is counted')
+  t.equal(replaced, refused, 'and the connections are given up')
+})
+
+t.test('what an answer that does not prove itself was to tell is not known: an outage, and nothing internal', async (t) => {
+  const { double, db } = await setup(t)
+  let replaced = 0
+  const reads: Pool<Database> = { queries: db, replace () { replaced++ }, async close () {} }
+  const store = new PostgresUsageStore({ reads, writes: reads })
+  const refused = await refusesEach(t, double, async () => await store.sharedSecret(), { code: 'unavailable', hasSeq: false })
+  t.equal(replaced, refused)
 })
