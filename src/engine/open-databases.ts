@@ -46,6 +46,7 @@ const windowConnections = 2
 // For a database client that the host application owns; the number of its connections is not known.
 const borrowedConcurrency = 8
 const reachTimeoutMs = 3000
+const repeatEveryMs = 60_000
 
 /** Connects when the first statement is sent. */
 export function openDatabases ({ databaseUrl, databaseSchema, databaseConnectionsMax = connectionsMax, db, log = silentLogger }: KeysOptions): Databases {
@@ -104,6 +105,7 @@ function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }:
   const db = borrow(host.$client, schema)
   const history = new HistoryChoice(log)
   const chooseHistory = async () => { await history.choose(db) }
+  let toldAt = -Infinity
   return {
     lookups: borrowedPool(db, (database) => prepareFindKeys(database, () => history.strategy)),
     management: borrowedPool<Database>(db, (database) => database),
@@ -116,7 +118,13 @@ function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }:
     },
     chooseHistory,
     connectWindow: () => ({ sql: withoutEnd(host.$client), schema, history: () => history.strategy }),
-    replace () {},
+    // We must not end connections of the host application: their answers are refused, and the log tells its operator what to do.
+    replace () {
+      const now = performance.now()
+      if (now - toldAt < repeatEveryMs) return
+      toldAt = now
+      log.warn({}, 'the database client of the application leads to a standby, whose answers are refused: give the client `target_session_attrs: \'primary\'`, so that it connects to the primary only, and end the connections that it has')
+    },
     async close () {}
   }
 }

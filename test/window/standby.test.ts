@@ -1,3 +1,5 @@
+import { drizzle } from 'drizzle-orm/postgres-js'
+import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { noPolicy } from '../../src/core/policy.ts'
 import { connect } from '../../src/db/connect.ts'
@@ -78,6 +80,52 @@ for (const [what, query] of [['', ''], [', where a pooler keeps our settings fro
     t.equal(await verify(keys, known.token), false)
   })
 }
+
+t.test('when the client that an application hands in leads to a standby, nothing is known, the log says what to do, and all heals when its connections are ended', async (t) => {
+  const proxy = await startProxy(t, { to: primary.port })
+  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'a host' } })
+  t.teardown(async () => { await sql.end({ timeout: 1 }) })
+  const { keys, lines } = await open(t, { db: drizzle(sql), trustWindowMs: 2000 })
+  await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
+  const [known, revoked] = [await create(keys), await create(keys)]
+  for (const { token } of [known, revoked]) t.equal(await verify(keys, token), true)
+  await revoke(keys, revoked.key.id)
+  proxy.lead(standby.port)
+  await administer(primary.url, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'a host'")
+  const seen = new Set<string>()
+  const look = async () => {
+    for (const [name, { token }] of Object.entries({ known, revoked })) seen.add(await verify(keys, token).then((valid) => `${name} ${valid}`, (error: { code?: string }) => `${name} ${error.code}`))
+    seen.add(await create(keys).then(() => 'created', (error: { code?: string }) => `not created: ${error.code}`))
+  }
+  await until(async () => { await look(); return !keys.window.isOpen }, { timeoutMs: 20_000 })
+  // Its connections to the standby stay open, as those of other statements of the application may.
+  proxy.lead(primary.port)
+  await until(async () => { await look(); return lines.some(({ message }) => /client of the application leads to a standby.*target_session_attrs/.test(message)) }, { timeoutMs: 20_000 })
+  t.strictSame([...seen].filter((outcome) => !['known true', 'known unavailable', 'revoked false', 'revoked unavailable', 'not created: unavailable'].includes(outcome)), [])
+  await administer(standby.url, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'a host'")
+  await until(async () => await verify(keys, known.token).catch(() => false), { timeoutMs: 20_000 })
+  await until(async () => await create(keys).then(() => true, () => false), { timeoutMs: 20_000 })
+  t.equal(await verify(keys, revoked.token), false)
+})
+
+t.test('with target_session_attrs, as the package says, such a client needs nobody: all works again when the name leads to the primary', async (t) => {
+  const proxy = await startProxy(t, { to: primary.port })
+  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'navis-keys of a host' }, target_session_attrs: 'primary' })
+  t.teardown(async () => { await sql.end({ timeout: 1 }) })
+  const { keys } = await open(t, { db: drizzle(sql), trustWindowMs: 2000 })
+  await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
+  const known = await create(keys)
+  t.equal(await verify(keys, known.token), true)
+  proxy.lead(standby.port)
+  await administer(primary.url, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'navis-keys of a host'")
+  await until(async () => {
+    await Promise.allSettled([create(keys)])
+    return !keys.window.isOpen
+  }, { timeoutMs: 20_000 })
+  proxy.lead(primary.port)
+  await until(async () => await verify(keys, known.token).catch(() => false), { timeoutMs: 20_000 })
+  await until(async () => await create(keys).then(() => true, () => false), { timeoutMs: 20_000 })
+})
 
 t.test('a standby that commits do not wait for is told in the log, in the state and in the metrics, once for each change, and REQUIRE_SYNCHRONOUS refuses changes meanwhile', async (t) => {
   const told = /commits? (do not )?wait/
