@@ -16,7 +16,7 @@ interface BootOptions<T> {
 const retryMs = 1000
 const repeatEveryMs = 60_000
 
-// What waiting does not mend, by SQLSTATE, for the operator who set DATABASE_URL.
+// Errors that waiting does not resolve, by SQLSTATE, and what the operator must do.
 const advice: Readonly<Record<string, string>> = {
   '28P01': 'Postgres refuses the user or the password in DATABASE_URL. Check both.',
   28000: 'Postgres does not allow the user in DATABASE_URL to connect. Check the user, and pg_hba.conf on the server.',
@@ -53,7 +53,7 @@ export async function bootDatabase<T> ({ migrate, open, log, signal }: BootOptio
   }
 }
 
-// `unavailable` says no more to who is starting than that it may be tried again.
+// `unavailable` means that the start may be tried again.
 function isAway (error: unknown): boolean {
   return isOutage(error) || (error instanceof KeysError && error.code === 'unavailable')
 }

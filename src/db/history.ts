@@ -21,7 +21,7 @@ interface Expression {
 }
 
 const none: Expression = { name: 'none', text: "''" }
-// A standby has no position of its own to name, and is refused for being one.
+// A standby cannot read its current position, and its answer is refused anyway.
 const onPrimary = (text: string) => `case when pg_is_in_recovery() then '' else ${text} end`
 const timelineId = 'substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)'
 

@@ -276,7 +276,7 @@ async function createKey (db: Database, { key, request, call, settings }: NewKey
   return made as Exclude<typeof made, { outcome: 'late' | 'claimed' }>
 }
 
-// The caller goes with a 503 then: no token must come into being later that nobody was given.
+// The caller gets a 503 then: no token may be created later that was never returned to anybody.
 async function deadline (db: Database, call: Call): Promise<string> {
   const notAfter = await readDeadline(db, answerMs)
   if (call.givenUp) throw away()

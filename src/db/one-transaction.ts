@@ -11,7 +11,7 @@ export async function inOneTransaction (sql: Sql, statements: readonly string[])
   return [results].flat(2) as Row[]
 }
 
-/** A value as a literal: only for names and digests of our own. */
+/** A value as a literal. Only for names and digests that this service makes. */
 export function text (value: string): string {
   if (!/^[\w.:-]*$/.test(value)) throw new TypeError('This text has characters that are not written into a statement.')
   return `'${value}'`

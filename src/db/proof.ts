@@ -12,7 +12,7 @@ import type { Database } from './connect.ts'
 
 /*
  * Answers prove themselves (R10). A driver or a pooler that mixes answers up, a standby that still takes connections, an answer of which a
- * part is missing: none of it may look like "all have acknowledged" or "there is no such key". So each statement that decides something
+ * part is missing: none of these may look like "all have acknowledged" or "there is no such key". So each statement that decides something
  * returns exactly one row with one text column, `answer`: a JSON object with the nonce that was sent and the role of the server. What
  * is not of the type and range that it has to be makes the whole answer one that is not known.
  */

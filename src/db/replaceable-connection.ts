@@ -2,7 +2,7 @@ import type { Sql } from 'postgres'
 import { AnswerRefused } from '../core/window/store.ts'
 import { standardHistory, type HistoryStrategy } from './history.ts'
 
-/** One connection of our own, opened on first use: what `connect({ url, max: 1 })` gives. */
+/** One connection, opened on first use: what `connect({ url, max: 1 })` returns. */
 export interface OwnConnection {
   readonly sql: Sql
   /** The schema that holds our tables. */

@@ -52,7 +52,7 @@ export class StatementQueue {
     }
   }
 
-  /** The database does not answer: nobody needs to wait to find that out. */
+  /** The database does not answer: rejects all statements that wait. */
   refuseWaiting (): void {
     for (const refuse of this.#refusals) refuse()
   }

@@ -10,7 +10,7 @@ import {
 import { ReplaceableConnection, type OwnConnection } from './replaceable-connection.ts'
 
 interface PostgresWindowStoreOptions {
-  /** Opens a connection of its own to the primary: `() => connect({ url, max: 1 })`. Two are held at a time. */
+  /** Opens a separate connection to the primary: `() => connect({ url, max: 1 })`. Two are open at a time. */
   connect (): OwnConnection
   /** The server is not the primary: whatever else is connected to it has to let go of it. */
   onNotPrimary? (): void

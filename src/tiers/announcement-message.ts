@@ -4,7 +4,7 @@ import type { ChangeTarget } from '../core/lookup.ts'
 import type { Acknowledgement } from '../core/window/announcements.ts'
 import type { Announcement } from '../core/window/step.ts'
 
-/** Longer messages are dropped unread: whoever may publish could keep every replica busy with HMACs (R11). */
+/** Longer messages are dropped unread: an attacker who can publish could keep every replica busy with HMACs (R11). */
 export const messageBytesMax = 1024
 
 /** A message of one kind as it travels: an HMAC-SHA-256 in base64url over the kind and the JSON, then the JSON. */
@@ -48,7 +48,7 @@ export function sealAcknowledgement (acknowledgement: Acknowledgement, key: Uint
   return seal('acknowledgement', JSON.stringify(acknowledgement), key)
 }
 
-/** What a message on the channel of changes says; `undefined`: nobody who knows the key wrote it. */
+/** What a message on the channel of changes says; `undefined`: it was not written with this key. */
 export function openMessage (message: string, key: Uint8Array): Announcement | 'call' | undefined {
   const text = open('announcement', message, key)
   if (text === undefined) return open('call', message, key) === undefined ? undefined : 'call'

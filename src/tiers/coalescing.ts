@@ -11,7 +11,7 @@ interface Flight {
 }
 
 /**
- * One read for all who ask for the same key at the same time. A fresh read never joins one: it may have been sent
+ * One read for all requests for the same key at the same time. A fresh read never joins one: it may have been sent
  * before the change that the reader must not miss.
  */
 export class CoalescingTier implements Lookup {

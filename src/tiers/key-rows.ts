@@ -58,7 +58,7 @@ export class KeyRows {
   readonly #doubles: Float64Array[] = []
   readonly #bytes: Buffer[] = []
 
-  /** Makes room for the next row, by a page if it takes one. Pages are never copied: a table that grows stops nobody. */
+  /** Makes room for the next row, by a page if it takes one. Pages are never copied: a table that grows never blocks. */
   reach (row: number): boolean {
     if (pageOf(row) < this.#words.length) return false
     const page = new ArrayBuffer(rowsPerPage * bytesPerRow)
@@ -115,7 +115,7 @@ export class KeyRows {
     this.#setWord(row, flagsAt, isUsed ? flags | used : flags & ~used)
   }
 
-  /** Whether the row holds only the digest and who it belongs to, and the rest is held elsewhere. */
+  /** Whether the row holds only the digest and the owner, and the rest is held elsewhere. */
   isWhole (row: number): boolean {
     return (this.#word(row, flagsAt) & whole) !== 0
   }

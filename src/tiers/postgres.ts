@@ -14,7 +14,7 @@ export interface FoundKeys {
 
 export type ReadKeys = (digests: readonly Digest[]) => Promise<FoundKeys>
 
-/** What is known before a read is sent: up to where the log is applied, and where the database stood; `undefined`: nobody has asked it yet. */
+/** What is known before a read is sent: up to where the log is applied, and where the database stood; `undefined`: before the first renewal. */
 export interface KnownPosition {
   readonly applied: number
   readonly place: string | undefined
@@ -41,7 +41,7 @@ interface PostgresTierOptions {
 
 /**
  * The authority. All keys that are asked for in one turn of the event loop, and all that come while the statements
- * under way are as many as may be, are read by one statement. Nobody joins a statement that was already sent: so
+ * under way are as many as may be, are read by one statement. A statement that was sent takes no more keys: so
  * every read is a fresh one.
  */
 export class PostgresTier implements Lookup {

@@ -25,7 +25,7 @@ export interface AnnouncementCounts {
   readonly heard: number
   readonly acknowledgementsSent: number
   readonly acknowledgementsHeard: number
-  /** Messages that nobody with the key wrote, or that are too long to be read; dropped. */
+  /** Messages that were not written with the key, or are too long to be read; dropped. */
   readonly forged: number
   /** Times that the subscriber has subscribed, the first included. */
   readonly subscribed: number

@@ -37,7 +37,7 @@ export function decodeRow (text: string, digest: Digest, seal: RowSeal): Entry |
   return timingSafeEqual(expected, given) ? parseRow(body, digest) : undefined
 }
 
-// Behind the HMAC there are only rows of our own; another version's may still look different.
+// A valid HMAC means that this service wrote the row; a row of another version may still look different.
 function parseRow (body: string, digest: Digest): Entry | undefined {
   const row: unknown = parse(body)
   if (!Array.isArray(row) || row.length !== 11) return undefined

@@ -57,7 +57,7 @@ export function rateChannel (prefix: string): string {
   return `${prefix}:rates`
 }
 
-/** An announcement; `undefined` for anything else that somebody may have published. */
+/** An announcement; `undefined` for any other message. */
 export function parseRate (message: string): { keyId: string, backlogMs: number } | undefined {
   if (message.length > 100) return undefined
   const [keyId = '', backlog = '', ...rest] = message.split(' ')

@@ -5,7 +5,7 @@ export interface Credentials {
   readonly rowSecret: Uint8Array
   /** Of the clock row. */
   readonly lineage: string
-  /** Whether our own row bears it. Otherwise nothing is believed but that somebody calls for a renewal. */
+  /** Whether our own row has it. If not, every message only causes a renewal. */
   readonly isOurs: boolean
   /** Our own id: acknowledgements are sent to it. */
   readonly id: string
@@ -22,11 +22,11 @@ export interface Acknowledgement {
 export interface AnnouncementListener {
   announced (announcement: Announcement): void
   acknowledged (acknowledgement: Acknowledgement): void
-  /** Somebody calls for a renewal, or tells what we may not believe: a renewal finds out. */
+  /** A call for a renewal, or a message that cannot be believed: a renewal tells what happened. */
   called (): void
 }
 
-/** Carries news between replicas, or does not: nothing but speed rests on it. No call throws, none waits. */
+/** Carries messages between replicas. They may be lost: they make changes faster, never safer. No call throws or waits. */
 export interface Announcements {
   /** Starts listening; called again when something in the credentials has changed. */
   open (credentials: Credentials, listener: AnnouncementListener): void

@@ -37,7 +37,7 @@ export interface HeldRevocations {
   /** The lineage in which they were heard. */
   readonly lineage: string
   /**
-   * Our id when they were heard without a lineage of our own: only a database that knows that id is told of them. A copy has the lineage of the
+   * Our id when they were heard while our row had no lineage: only a database that knows that id is told of them. A copy has the lineage of the
    * original until it founds one, and what was revoked there is no business of the original. `undefined`: the lineage alone tells.
    */
   readonly heardBy: string | undefined
@@ -79,7 +79,7 @@ export interface WindowState {
   /** Living members, as they were counted last. */
   readonly members: number
   readonly renewing: Renewing | undefined
-  /** When to send another renewal because somebody waits for it, and not before the one under way is answered; Infinity: nobody waits. */
+  /** When to send the next renewal because a caller waits for it, after the one under way has been answered. Infinity: no caller waits. */
   readonly hurryAt: number
   /** When the newest renewal was sent. */
   readonly sentAt: number

@@ -1,4 +1,4 @@
-/** Wakes somebody up later, handed in like the clock. */
+/** Timers, handed in like the clock. */
 export interface Scheduler {
   /** Calls `wake` once after about `delayMs`, perhaps early; answers how to call it off. */
   after (delayMs: number, wake: () => void): () => void

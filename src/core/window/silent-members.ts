@@ -27,7 +27,7 @@ export interface Sighted {
 export function sight (sightings: Sightings, roll: Roll, gapMaxMs: number): Sighted {
   const next = new Map<string, Sighting>()
   const silent: Member[] = []
-  // After an outage nobody has renewed, because nobody could: that is no silence of theirs.
+  // During an outage no member could renew, so none of them counts as silent.
   const wasAway = roll.sentAt - sightings.answeredAt > gapMaxMs
   for (const member of roll.members) {
     const before = wasAway ? undefined : sightings.members.get(member.id)

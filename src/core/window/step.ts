@@ -38,11 +38,11 @@ export interface Announcement {
   readonly change: LoggedChange
   /** Where the change was committed; `undefined`: its maker takes no part in any lineage. */
   readonly label: string | undefined
-  /** Of the member who made the change. */
+  /** The id of the member that made the change. */
   readonly from: string
   /** Names the wait that wants an acknowledgement; `undefined`: none is wanted. */
   readonly nonce: string | undefined
-  /** Who has to renew at once. */
+  /** Which members have to renew at once. */
   readonly renew: 'none' | 'all' | readonly string[]
 }
 
@@ -58,7 +58,7 @@ export type WindowEvent = { readonly fresh: string } & (
   | { readonly kind: 'announced', readonly announcement: Announcement }
   /** An acknowledgement could not be sent: the next renewal has to bring it. */
   | { readonly kind: 'acknowledgementLost', readonly seq: number }
-  /** Somebody needs to know what the primary says now: not a renewal that is under way, but the next one. */
+  /** A caller needs the current state of the primary: the next renewal, not one that is under way. */
   | { readonly kind: 'called' }
   /** Someone waits for the window to open. */
   | { readonly kind: 'wanted' }
@@ -111,7 +111,7 @@ type Stepped = [WindowState, WindowEffect[]]
 
 const aheadRowsMax = 1000
 const retryMs = 25
-/** The shortest time from one renewal to one that others called for: whoever can write to Redis can call as often as they like. */
+/** The shortest time between two renewals that others asked for: an attacker who can write to Redis can ask at any rate. */
 const callGapMs = 20
 /** Beats that our row may bear, at most. In a longer outage those between are forgotten: should one of them be it, the replica joins anew. */
 const beatsMax = 100
@@ -219,7 +219,7 @@ function apply (state: WindowState, answer: RenewalAnswer, renewing: Renewing, n
     recent,
     ahead: after(state.ahead, answer.seq),
     acknowledged: new Set([...state.acknowledged].filter((seq) => seq > answer.seq)),
-    // The acknowledgement of what nobody has been told of yet travels in the next renewal: at once, somebody may be waiting for it.
+    // These changes have not been acknowledged yet. The next renewal acknowledges them: send it at once, because a revocation may be waiting for it.
     hurryAt: isNews(state, answer, renewing) ? now : state.hurryAt
   }, answer.rows.map(({ target, action }) => ({ kind: 'drop', target, action }))]
 }

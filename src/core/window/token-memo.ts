@@ -67,7 +67,7 @@ export class TokenMemo<Held = Entry> {
     if (this.#resting === 0) this.#noted = noted
   }
 
-  // The token before is forgotten: whoever guesses at it over a shared connection can compare one guess with it, and no second.
+  // Forget the previous token: an attacker on a shared connection can compare one guess with it, and not a second one.
   #meetStranger (): void {
     this.#token = this.#held = this.#generation = undefined
     if (++this.#strangers <= strangersMax) return

@@ -122,7 +122,7 @@ export class TrustWindow implements Trust, Force {
       scheduler: this.#scheduler,
       mode,
       log: this.#log,
-      // Without Redis nobody is told early: asking more often is all that can be done.
+      // Without Redis the other members hear of a change only when they renew, so read them more often.
       pauseMaxMs: () => this.#renewEveryMs / (isAlone ? 4 : 1),
       ownRow: () => this.#ownRow(),
       slowUntil: () => this.#state.slowUntil,
@@ -360,7 +360,7 @@ export class TrustWindow implements Trust, Force {
     if (!await this.#announcements.acknowledge(to, acknowledgement)) this.#dispatch({ kind: 'acknowledgementLost', seq })
   }
 
-  /** Listens to what can be believed now: to announcements of our lineage, or only to whoever calls for a renewal. */
+  /** Subscribes to the messages of the current lineage; without a lineage, every message only causes a renewal. */
   #listen (): void {
     const { history, id, phase } = this.#state
     const rowSecret = this.#rowSecret

@@ -43,12 +43,12 @@ export interface Trust {
   opened (): Promise<void>
 }
 
-/** The trust window as whoever changes keys sees it. */
+/** The trust window as seen by the code that changes keys. */
 export interface Force {
   /**
    * For every change that takes something away, as it is asked for: a revocation, a rotation, a narrower scope or list of addresses, any
-   * expiry that is not null, a policy that is applied. Also where the change finds nothing to do: whoever asked for it first may still be
-   * waiting, or may have died waiting (R8 a). Tells the other replicas, and resolves when none can still accept what was taken
+   * expiry that is not null, a policy that is applied. Also if the change finds nothing to do: the request that made it first may still be
+   * waiting, or its replica may have died (R8 a). Tells the other replicas, and resolves when none can still accept what was taken
    * away: always, within W of the commit, whatever the stores and the other replicas do.
    */
   inForce (change: CommittedChange): Promise<ForcePath>

@@ -38,7 +38,7 @@ const callTimeoutMs = 1000
 const pruneEveryMs = 30_000
 
 /**
- * What members do for one another, a few times a second in the whole fleet (R9, R12): count out who is silent, give new members
+ * What members do for one another, a few times a second in the whole fleet (R9, R12): count out silent members, give new members
  * the lineage or found a new one where no member has it any more, and prune the log.
  */
 export class Upkeep {

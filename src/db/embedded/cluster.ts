@@ -34,7 +34,7 @@ export async function makeCluster ({ programs, place, user }: ClusterOptions): P
   }
 }
 
-/** Removes what processes that were killed have left. Only for the owner of the folder: who makes a draft beside an owner finds its name taken. */
+/** Removes what killed processes have left. Only for the owner of the folder: another process that makes a draft beside an owner finds its name taken. */
 export function removeDrafts (folder: string): void {
   for (const name of readdirSync(folder)) {
     if (name.startsWith(draftPrefix)) rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 3 })

@@ -70,7 +70,7 @@ interface StartOptions {
   readonly start: () => Promise<Postmaster>
 }
 
-/** Postgres itself lets only one server have its files; who finds one asks it whose it is. */
+/** Postgres lets only one server use its files; a process that finds a running server asks it which process owns it. */
 async function startAsOwner ({ dataDir, place, user, start }: StartOptions): Promise<{ postmaster: Postmaster, ownership: Ownership }> {
   const end = performance.now() + startTimeoutMs
   for (;;) {
@@ -117,7 +117,7 @@ interface SupervisedOptions {
   readonly start: () => Promise<Postmaster>
 }
 
-/** Starts the server again when it comes to an end that nobody asked for, such as the kernel's for lack of memory. */
+/** Starts the server again when it ended unexpectedly, for example because the kernel killed it for lack of memory. */
 class Supervised {
   readonly #start: () => Promise<Postmaster>
   readonly #ownership: Ownership

@@ -1,7 +1,7 @@
 import { chownSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Whom Postgres runs as when that is not this process's own user. */
+/** The user that Postgres runs as, if it is not the user of this process. */
 export interface PostgresUser {
   readonly uid: number
   readonly gid: number

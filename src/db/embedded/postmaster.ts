@@ -115,7 +115,7 @@ export class Postmaster {
     const log = openSync(join(place, 'log'), 'w')
     let child: ChildProcess
     try {
-      // In a group of its own: Ctrl-C is told to the service, which stops the database last.
+      // In a separate process group: Ctrl-C reaches only the service, which stops the database last.
       child = spawn(join(programs, 'bin', 'postgres'), ['-D', placeArgument(place, user), ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`])], {
         ...user, cwd: place, detached: true, stdio: ['ignore', log, log]
       })
@@ -138,7 +138,7 @@ export class Postmaster {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Waits a moment for those who still use it, then rolls their transactions back. */
+  /** Waits a moment for connections that still use it, then rolls their transactions back. */
   async stop (): Promise<void> {
     for (const { signal, waitMs } of [{ signal: 'SIGTERM', waitMs: smartStopMs }, { signal: 'SIGINT', waitMs: fastStopMs }, { signal: 'SIGQUIT', waitMs: fastStopMs }] as const) {
       if (!this.isRunning) break

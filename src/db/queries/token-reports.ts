@@ -75,7 +75,7 @@ export async function revokeLeaked (db: Database, leaks: readonly Leak[], actor:
 }
 
 /**
- * Ends one token at the wish of whoever holds it (RFC 7009): a token in its grace ends alone, the newest one ends the key.
+ * Ends one token for its holder (RFC 7009): a token in its grace ends alone, the newest one ends the key.
  */
 export async function endToken (db: Database, digest: Digest): Promise<EndedTokens> {
   const { keys, tokens, audit, revocationClock, revocationLog } = db.tables

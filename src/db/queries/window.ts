@@ -24,7 +24,7 @@ function lockClock (schema: string): string {
   return `select from "${schema}".revocation_clock where id = 1 for update`
 }
 
-/** Makes the clock show the longest window of any living member, which is what a change waits out. After `lockClock`, in a statement of its own. */
+/** Makes the clock show the longest window of any living member, which is what a change waits out. After `lockClock`, in a separate statement. */
 function settleWindowLength (schema: string): string {
   return `
     update "${schema}".revocation_clock
@@ -285,7 +285,7 @@ export async function leaveWindow (sql: Sql, { schema }: WindowTables, id: strin
   await inOneTransaction(sql, [durably, lockClock(schema), `delete from "${schema}".window_members where id = ${uuid(id)}`, settleWindowLength(schema)])
 }
 
-/** Deletes every row of members. Only for who knows that no member lives: it would let a change pass one that still accepts. */
+/** Deletes every row of members. Only while no member can be alive: a change would not wait for a member whose row is gone. */
 export async function clearMembers (sql: Sql, schema: string): Promise<void> {
   await inOneTransaction(sql, [durably, lockClock(schema), `delete from "${schema}".window_members`, settleWindowLength(schema)])
 }
