@@ -12,7 +12,7 @@ import { migrate } from '../../src/db/migrate.ts'
 import { PostgresWindowStore } from '../../src/db/window-store.ts'
 import { RedisAnnouncements } from '../../src/tiers/redis-announcements.ts'
 import { isLong } from '../support/long.ts'
-import { startPostgres, startRedis, until } from '../support/servers.ts'
+import { startPostgres, startProxy, startRedis, until } from '../support/servers.ts'
 import { administer } from './replicas.ts'
 
 /* Many members in one process, each with its own connections to a real Postgres and a real Redis. */
@@ -24,15 +24,23 @@ await migrate(postgres.url)
 await administer(postgres.url, 'create extension pg_stat_statements')
 const redisServer = await startRedis(t)
 const digest = 'k'.repeat(32) as Digest
+const others = Array.from({ length: 501 }, (_, n) => String(n).padStart(32, '0') as Digest)
 const record: KeyRecord = { id: 'key', digest, workspaceId: 'acme', ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null }
 
 type Distort = (announcements: Announcements) => Announcements
 
-async function openMembers (t: Test, count: number, { windowMs = 4000, distort = (announcements) => announcements }: { windowMs?: number, distort?: Distort } = {}): Promise<TrustWindow[]> {
+interface MembersOptions {
+  readonly windowMs?: number
+  readonly distort?: Distort
+  /** The port over which each reaches Postgres. */
+  readonly through?: readonly number[]
+}
+
+async function openMembers (t: Test, count: number, { windowMs = 4000, distort = (announcements) => announcements, through = [] }: MembersOptions = {}): Promise<TrustWindow[]> {
   const redis = new Redis(redisServer.url, { lazyConnect: true })
   t.teardown(() => { redis.disconnect() })
-  const windows = Array.from({ length: count }, () => new TrustWindow({
-    store: new PostgresWindowStore({ connect: () => connect({ url: postgres.url, max: 1 }) }),
+  const windows = Array.from({ length: count }, (_, place) => new TrustWindow({
+    store: new PostgresWindowStore({ connect: () => connect({ url: `postgres://postgres@127.0.0.1:${through[place] ?? postgres.port}/postgres`, max: 1 }) }),
     announcements: distort(new RedisAnnouncements({ redis })),
     clock: systemClock,
     windowMs
@@ -51,12 +59,12 @@ const { sql, close } = connect({ url: postgres.url, max: 1 })
 t.teardown(close)
 
 /** What the key service does: commits in one statement, and reads the clock when the answer is there. */
-async function revoke (db: Sql = sql): Promise<CommittedChange> {
+async function revoke (db: Sql = sql, revoked: Digest = digest): Promise<CommittedChange> {
   const [row] = await db<[{ seq: number, window_ms: number }]>`
     with tick as (update navis_keys.revocation_clock set seq = seq + 1 returning seq, window_ms),
-    logged as (insert into navis_keys.revocation_log (seq, action, digests) select seq, 'revoke', array[${Buffer.from(digest, 'latin1')}]::bytea[] from tick)
+    logged as (insert into navis_keys.revocation_log (seq, action, digests) select seq, 'revoke', array[${Buffer.from(revoked, 'latin1')}]::bytea[] from tick)
     select seq::float8 as seq, window_ms from tick`
-  return { seq: row.seq, windowMs: row.window_ms, committedAt: systemClock.monotonicMs(), action: 'revoke', target: { kind: 'key', digests: [digest] } }
+  return { seq: row.seq, windowMs: row.window_ms, committedAt: systemClock.monotonicMs(), action: 'revoke', target: { kind: 'key', digests: [revoked] } }
 }
 
 /** How many of them would accept what a cache holds from before the change. */
@@ -96,6 +104,41 @@ for (const count of isLong ? [3, 20, 50] : [3, 20]) {
   })
 }
 
+t.test('a change whose announcement was lost does not return by the acknowledgements of the next one', async (t) => {
+  const lost = new Set<number>()
+  const windows = await openMembers(t, 3, {
+    windowMs: 6000,
+    distort: (announcements) => wrapped(announcements, { announce (announcement) { if (!lost.has(announcement.change.seq)) announcements.announce(announcement) } })
+  })
+  for (let round = 0; round < 10; round++) {
+    const [first, second] = [await revoke(), await revoke(sql, others[round]!)]
+    lost.add(first.seq)
+    // The second is heard and acknowledged at once; the first only the renewals tell.
+    const waits = [windows[0]!.inForce(first).then(() => { t.equal(stale(windows, first), 0, 'the one that was lost') }), windows[1]!.inForce(second)]
+    await Promise.all(waits)
+  }
+})
+
+t.test('a member that acknowledged, and then hears of more changes than it holds while Postgres is away, refuses what it acknowledged all the same', async (t) => {
+  const proxy = await startProxy(t, { to: postgres.port })
+  const [teller, hearer] = await openMembers(t, 2, { windowMs: 20_000, through: [postgres.port, proxy.port] })
+  const first = await revoke()
+  await teller!.inForce(first)
+  proxy.cut()
+  const change = await revoke(sql, others[0]!)
+  t.equal(await teller!.inForce(change), 'fast', 'acknowledged over Redis by one that hears nothing of Postgres')
+  const entry = { record: { ...record, digest: others[0]! }, asof: change.seq - 1 } as never
+  t.not(hearer!.judge(entry, systemClock.monotonicMs(), false), 'current')
+  const heard = hearer!.snapshot().announcements
+  for (let n = 0; n < 1001; n++) teller!.announce(await revoke(sql, others[1 + n % 500]!))
+  await until(() => hearer!.snapshot().announcements >= heard + 1001, { timeoutMs: 20_000 })
+  t.ok(hearer!.isOpen, 'its window is open')
+  t.not(hearer!.judge(entry, systemClock.monotonicMs(), false), 'current')
+  proxy.heal()
+  await until(() => hearer!.snapshot().applied >= change.seq + 1001, { timeoutMs: 20_000 })
+  t.not(hearer!.judge(entry, systemClock.monotonicMs(), false), 'current')
+})
+
 interface Trouble {
   readonly name: string
   readonly distort: Distort
@@ -115,7 +158,7 @@ const troubles: readonly Trouble[] = [
   { name: 'come twice', distort: (announcements) => wrapped(announcements, { acknowledge: async (...given) => await announcements.acknowledge(...given) && await announcements.acknowledge(...given) }) },
   {
     name: 'come seconds late',
-    distort: (announcements) => wrapped(announcements, { acknowledge: async (...given) => { setTimeout(() => { announcements.acknowledge(...given).catch(() => {}) }, 1500); return true } })
+    distort: (announcements) => wrapped(announcements, { acknowledge: async (...given) => { setTimeout(() => { announcements.acknowledge(...given).catch(() => {}) }, isLong ? 5000 : 1500); return true } })
   },
   {
     name: 'are those of an earlier wait',

@@ -1,0 +1,147 @@
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { systemClock } from '../../src/core/clock.ts'
+import type { Digest } from '../../src/core/key-record.ts'
+import { waitOutMs } from '../../src/core/window/durations.ts'
+import type { CommittedChange } from '../../src/core/window/trust.ts'
+import { TrustWindow } from '../../src/core/window/trust-window.ts'
+import { connect } from '../../src/db/connect.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { PostgresWindowStore } from '../../src/db/window-store.ts'
+import { RedisAnnouncements } from '../../src/tiers/redis-announcements.ts'
+import { isLong } from '../support/long.ts'
+import { startPostgres, startRedis, until } from '../support/servers.ts'
+import { administer } from './replicas.ts'
+
+/* A large fleet in one process, each member with its own connections to a real Postgres. */
+
+t.setTimeout(300_000)
+
+const [membersMax, watchedMs] = isLong ? [200, 20_000] : [60, 4000]
+const postgres = await startPostgres(t, { settings: { shared_preload_libraries: 'pg_stat_statements', max_connections: '600' } })
+await migrate(postgres.url)
+await administer(postgres.url, 'create extension pg_stat_statements')
+const redisServer = await startRedis(t)
+
+class Fleet {
+  readonly windows: TrustWindow[] = []
+  readonly #redis = new Redis(redisServer.url, { lazyConnect: true })
+  readonly #windowMs: number
+
+  constructor (t: Test, windowMs: number) {
+    this.#windowMs = windowMs
+    t.teardown(async () => {
+      await this.shrinkTo(0)
+      this.#redis.disconnect()
+    })
+  }
+
+  async growTo (count: number): Promise<void> {
+    const added = Array.from({ length: count - this.windows.length }, () => new TrustWindow({
+      store: new PostgresWindowStore({ connect: () => connect({ url: postgres.url, max: 1 }) }),
+      announcements: new RedisAnnouncements({ redis: this.#redis }),
+      clock: systemClock,
+      windowMs: this.#windowMs
+    }))
+    await Promise.all(added.map(async (window) => { await window.start() }))
+    await until(() => added.every((window) => window.isOpen), { timeoutMs: 60_000 })
+    this.windows.push(...added)
+  }
+
+  async shrinkTo (count: number): Promise<void> {
+    await Promise.all(this.windows.splice(count).map(async (window) => { await window.leave() }))
+  }
+}
+
+const { sql, close } = connect({ url: postgres.url, max: 1 })
+t.teardown(close)
+const digest = 'k'.repeat(32) as Digest
+
+/** What the key service does: commits in one statement, and reads the clock when the answer is there. */
+async function revoke (): Promise<CommittedChange> {
+  const [row] = await sql<[{ seq: number, window_ms: number }]>`
+    with tick as (update navis_keys.revocation_clock set seq = seq + 1 returning seq, window_ms),
+    logged as (insert into navis_keys.revocation_log (seq, action, digests) select seq, 'revoke', array[${Buffer.from(digest, 'latin1')}]::bytea[] from tick)
+    select seq::float8 as seq, window_ms from tick`
+  return { seq: row.seq, windowMs: row.window_ms, committedAt: systemClock.monotonicMs(), action: 'revoke', target: { kind: 'key', digests: [digest] } }
+}
+
+/** Renewals that Postgres has carried out since its start. */
+async function renewals (): Promise<{ calls: number, at: number }> {
+  const [row] = await administer(postgres.url, "select coalesce(sum(calls), 0)::int as calls from pg_stat_statements where query like '%present as materialized%' and query not like '%pg_stat_statements%'")
+  return { calls: row!['calls'] as number, at: performance.now() }
+}
+
+const perSecond = (from: { calls: number, at: number }, to: { calls: number, at: number }) => (to.calls - from.calls) / (to.at - from.at) * 1000
+const pause = async (ms: number) => { await new Promise((resolve) => { setTimeout(resolve, ms) }) }
+
+/** How often one of the windows was seen shut until `end` is called. */
+function watchOpen (windows: () => readonly TrustWindow[]): { end (): number } {
+  let shut = 0
+  const timer = setInterval(() => { shut += windows().filter((window) => !window.isOpen).length }, 50)
+  return { end () { clearInterval(timer); return shut } }
+}
+
+t.test(`${membersMax} members renew as often as the formula says, no window shuts, and after an outage of five seconds they come back without a storm`, async (t) => {
+  const [D, R, shortestMs] = [10_000, 50, 500]
+  const expected = Math.min(membersMax / shortestMs * 1000, Math.max(R, 4 * membersMax / D * 1000))
+  const fleet = new Fleet(t, D)
+  await fleet.growTo(membersMax)
+  // Each knows how many there are as soon as it makes a change: by itself most read the list of members seldom.
+  for (const window of fleet.windows) await window.inForce(await revoke())
+  t.ok(fleet.windows.every((window) => window.snapshot().members === membersMax))
+  const watch = watchOpen(() => fleet.windows)
+  // On a busy machine one of several looks shows it.
+  let steady = 0
+  for (let look = 0; look < 4 && !(Math.abs(steady - expected) <= expected / 10); look++) {
+    const from = await renewals()
+    await pause(watchedMs)
+    steady = perSecond(from, await renewals())
+  }
+  t.ok(Math.abs(steady - expected) <= expected / 10, `${steady.toFixed(1)} renewals a second, ${expected} expected`)
+  t.equal(watch.end(), 0, 'no window was ever shut')
+
+  await postgres.stop()
+  await pause(5000)
+  await postgres.start()
+  let [before, peak] = [await renewals(), 0]
+  for (let second = 0; second < 6; second++) {
+    await pause(1000)
+    const now = await renewals()
+    peak = Math.max(peak, perSecond(before, now))
+    before = now
+  }
+  t.ok(peak > 0 && peak <= 2 * expected, `${peak.toFixed(1)} renewals a second at most after the outage`)
+  await until(() => fleet.windows.every((window) => window.isOpen), { timeoutMs: 20_000 })
+  t.comment(`${steady.toFixed(1)} a second in the steady state, ${expected} by the formula, ${peak.toFixed(1)} at most after the outage`)
+})
+
+t.test(`a fleet grows from 3 to ${membersMax} and back within seconds: no window shuts, and no change waits for longer than W`, { skip: !isLong && 'npm run test:long' }, async (t) => {
+  const windowMs = 4000
+  const fleet = new Fleet(t, windowMs)
+  await fleet.growTo(3)
+  const watch = watchOpen(() => fleet.windows)
+  const over = new AbortController()
+  const waits: number[] = []
+  let stale = 0
+  const changing = (async () => {
+    for (let i = 0; !over.signal.aborted; i++) {
+      const change = await revoke()
+      await fleet.windows[i % 3]!.inForce(change)
+      waits.push(systemClock.monotonicMs() - change.committedAt)
+      stale += fleet.windows.filter((window) => window.judge({ record: { digest, workspaceId: 'acme' }, asof: change.seq - 1 } as never, systemClock.monotonicMs(), false) === 'current').length
+    }
+  })()
+  const begun = performance.now()
+  for (let count = 3; count < membersMax;) await fleet.growTo(count = Math.min(membersMax, count + Math.ceil(membersMax / 8)))
+  const grownMs = performance.now() - begun
+  for (let count = membersMax; count > 3;) await fleet.shrinkTo(count = Math.max(3, count - Math.ceil(membersMax / 8)))
+  const tookMs = performance.now() - begun
+  over.abort()
+  await changing
+  t.equal(watch.end(), 0, 'no window was ever shut')
+  t.equal(stale, 0)
+  const longest = Math.max(...waits)
+  t.ok(longest <= waitOutMs(windowMs) + 500, `${Math.round(longest)} ms`)
+  t.comment(`grown in ${Math.round(grownMs)} ms, back after ${Math.round(tookMs)} ms, ${waits.length} changes, the longest ${Math.round(longest)} ms`)
+})

@@ -1,0 +1,62 @@
+import t from 'tap'
+import { inTime } from '../../src/core/in-time.ts'
+import { isLong } from '../support/long.ts'
+import { freshDatabase, freshRedis } from '../support/servers.ts'
+import { until } from '../support/until.ts'
+import { administer, startReplica, warm, type RunningReplica } from './replicas.ts'
+
+t.setTimeout(240_000)
+
+const [changes, loadsEach] = isLong ? [40, 4] : [4, 2]
+const answerMs = 15_000
+
+/** The answer, or an error when there is none in time: what hangs must not end the test by hanging it. */
+async function answered<T> (what: string, answer: Promise<T>): Promise<T> {
+  return await inTime(answer, answerMs).catch((error: unknown) => { throw new Error(`${what} was not answered within ${answerMs} ms`, { cause: error }) })
+}
+
+t.test('while the types of selected columns change under load, nothing hangs, nothing revoked is accepted and nothing living refused, and all goes on afterwards', async (t) => {
+  const [databaseUrl, redisUrl] = [await freshDatabase(t), await freshRedis(t)]
+  const replicas = await Promise.all([1, 2].map(async () => await startReplica(t, { databaseUrl, redisUrl, windowMs: 3000 })))
+  const [gone, living] = [await replicas[0]!.createMany(3), await replicas[0]!.createMany(3)]
+  await warm(replicas, [...gone, ...living])
+  for (const { id } of gone) await replicas[0]!.revoke(id)
+  const over = new AbortController()
+  const seen = new Map<string, number>()
+  const note = (what: string) => { seen.set(what, (seen.get(what) ?? 0) + 1) }
+  const load = async (replica: RunningReplica) => {
+    while (!over.signal.aborted) {
+      // Made now, and so read from Postgres by the replica that is asked for it; unknown ones are, too.
+      const made = await answered('a create', replica.create().catch(() => undefined))
+      if (made !== undefined) {
+        const other = replicas.find((one) => one !== replica)!
+        note(`made ${await answered('a lookup', other.status(made.token))}`)
+        if (await answered('a revocation', replica.revoke(made.id).then(() => true, () => false))) note(`revoked ${await answered('a lookup', other.status(made.token))}`)
+      }
+      for (const { token } of gone) note(`gone ${await answered('a lookup', replica.status(token))}`)
+      for (const { token } of living) note(`living ${await answered('a lookup', replica.status(token))}`)
+    }
+  }
+  const loads = replicas.flatMap((replica) => Array.from({ length: loadsEach }, async () => { await load(replica) }))
+  for (let n = 0; n < changes; n++) {
+    const [text, whole] = n % 2 === 0 ? ['varchar(300)', 'bigint'] : ['text', 'integer']
+    await administer(databaseUrl,
+      `alter table navis_keys.keys alter column name type ${text}`,
+      `alter table navis_keys.window_members alter column window_ms type ${whole}`,
+      `alter table navis_keys.revocation_clock alter column window_ms type ${whole}`
+    )
+    await new Promise((resolve) => { setTimeout(resolve, 100) })
+  }
+  over.abort()
+  await Promise.all(loads)
+  const outcomes = [...seen.keys()]
+  t.strictSame(outcomes.filter((outcome) => !['made 200', 'made 503', 'revoked 401', 'revoked 503', 'gone 401', 'gone 503', 'living 200', 'living 503'].includes(outcome)), [], JSON.stringify([...seen]))
+  t.ok(outcomes.includes('made 200') && outcomes.includes('revoked 401'), 'it went on meanwhile')
+  for (const replica of replicas) {
+    const key = await replica.create()
+    await warm(replicas, [key, ...living])
+    await replica.revoke(key.id)
+    for (const other of replicas) await until(async () => await other.status(key.token) === 401)
+  }
+  t.comment([...seen].map(([what, times]) => `${what}: ${times}`).join(', '))
+})
