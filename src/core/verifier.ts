@@ -242,16 +242,16 @@ export class Verifier {
   }
 
   /** Counts one use of a key against its rate limit; `undefined`: it has none. For calls that are limited one by one. */
-  limit (key: KeyRecord): RateDecision | undefined {
+  limit (key: KeyRecord, now = this.#clock.monotonicMs()): RateDecision | undefined {
     const rateLimit = key.limits?.rateLimit ?? null
-    const decision = rateLimit === null ? undefined : this.#rates?.take(key.id, rateLimit, this.#clock.monotonicMs())
+    const decision = rateLimit === null ? undefined : this.#rates?.take(key.id, rateLimit, now)
     if (decision?.isAllowed === false) this.#countRefusal(key, 'rate_limited')
     return decision
   }
 
   #accept ({ record }: Entry, { counts = 'request', from, memo }: Presentation, now: number): Verdict {
     if (counts === 'nothing') return { valid: true, key: record }
-    const rate = counts === 'request' && record.limits !== null ? this.limit(record) : undefined
+    const rate = counts === 'request' && record.limits !== null ? this.limit(record, now) : undefined
     if (rate?.isAllowed === false) return { valid: false, reason: 'rate_limited', rate }
     this.#counts.accepted++
     const noted = this.#usage.note(record.id, now, from, memo?.noted)

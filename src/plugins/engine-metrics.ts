@@ -111,6 +111,19 @@ const engineMetrics: readonly EngineMetric[] = [
     labels: ['code'],
     read: ({ redisConnection }) => redisConnection === undefined ? [] : by('code', redisConnection.refusals)
   },
+  {
+    name: 'navis_keys_rate_limit_decisions_total',
+    help: 'Uses of keys that have a rate limit: allowed, or refused because the limit was reached.',
+    labels: ['outcome'],
+    read: ({ rates: { allowed, refused } }) => by('outcome', { allowed, refused })
+  },
+  { name: 'navis_keys_rate_limit_keys', help: 'Keys with a rate limit that this replica remembers the use of.', read: ({ rates }) => one(rates.keys) },
+  {
+    name: 'navis_keys_rate_limit_settlements_total',
+    help: 'Batches of uses that this replica settled with the other replicas over Redis: done, or failed. After a failure each replica allows the whole limit by itself until Redis answers again.',
+    labels: ['outcome'],
+    read: ({ rates: { settlements, failures } }) => by('outcome', { done: settlements - failures, failed: failures })
+  },
   { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ usage }) => one(usage.pending) },
   { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ usage }) => one(usage.flushed) },
   { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were dropped because Postgres was unreachable for too long.', read: ({ usage }) => one(usage.dropped) },

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Settled, Settlement, SharedRates } from '../core/rate-limiter.ts'
+import type { Settled, Settlement, SharedRates } from '../core/rate-shares.ts'
 
 /*
  * One bucket for a key: the time, by the clock of Redis, at which it is full. KEYS: the bucket. ARGV: milliseconds for one use, uses that it holds,

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { RateLimit } from '../../src/core/key-record.ts'
-import { RateLimiter, type Settled, type Settlement, type SharedRates } from '../../src/core/rate-limiter.ts'
+import { RateLimiter } from '../../src/core/rate-limiter.ts'
+import type { Settled, Settlement, SharedRates } from '../../src/core/rate-shares.ts'
 import { turn } from '../contract-suites/lookup.ts'
+import { until } from '../support/until.ts'
 
 const minute: RateLimit = { requests: 10, windowSeconds: 60 }
 
@@ -137,6 +139,33 @@ t.test('what a replica took in advance and does not use is given back', async (t
   t.ok(shared.fullAt < before, 'the shared bucket is fuller than before')
   t.equal(Math.round((shared.fullAt - time.now) / 600), 60, 'and holds all but what was used')
   await limiters[1]!.close()
+})
+
+t.test('within its share a replica reports what it let through a chunk at a time, and the rest within a moment', async (t) => {
+  const limit = { requests: 1000, windowSeconds: 60 }
+  const { take, shared, time } = replicas(2)
+  for (let i = 0; i < 120; i++) {
+    t.ok(take(0, limit))
+    await turn()
+  }
+  t.equal(shared.settled, 2, 'a tenth of its share each time')
+  t.equal(Math.round((shared.fullAt - time.now) / 60), 100)
+  await until(() => Math.round((shared.fullAt - time.now) / 60) === 120)
+})
+
+t.test('what was let through while a report was under way is reported after it', async (t) => {
+  const limit = { requests: 1000, windowSeconds: 60 }
+  const { take, shared, time, limiters } = replicas(2)
+  let answer = () => {}
+  shared.answer = async (settled) => { await new Promise<void>((resolve) => { answer = resolve }); return settled }
+  for (let i = 0; i < 50; i++) take(0, limit)
+  await turn()
+  for (let i = 0; i < 7; i++) take(0, limit)
+  shared.answer = async (settled) => settled
+  answer()
+  await turn()
+  await limiters[0]!.close()
+  t.equal(Math.round((shared.fullAt - time.now) / 60), 57)
 })
 
 t.test('a store that does not answer, or fails, costs nobody a wait and refuses nothing that the limit allows', async (t) => {

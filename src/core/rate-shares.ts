@@ -1,0 +1,266 @@
+import type { Clock } from './clock.ts'
+import type { RateLimit } from './key-record.ts'
+
+/** The buckets that the replicas share. */
+export interface SharedRates {
+  /**
+   * For each request: adds `debt` uses that were let through, takes up to `want` more or gives `-want` back. Rejects when the outcome is not
+   * known.
+   */
+  settle (requests: readonly Settlement[]): Promise<readonly Settled[]>
+}
+
+export interface Settlement {
+  readonly keyId: string
+  readonly limit: RateLimit
+  readonly debt: number
+  readonly want: number
+  /** Whether to announce it to the other replicas. */
+  readonly announces: boolean
+}
+
+export interface Settled {
+  readonly granted: number
+  /** Milliseconds until the shared bucket is full. */
+  readonly backlogMs: number
+}
+
+/** What a replica has of the shared bucket of one key. */
+export class RateShare {
+  readonly keyId: string
+  limit: RateLimit
+  /** Uses that the shared bucket has granted and that were not used yet. */
+  grant = 0
+  /** Uses let through that the shared bucket does not know of. */
+  debt = 0
+  /** When this replica's share is full again, monotonic: a bucket of its own that fills at the share's pace. */
+  ownFullAt: number
+  /** Whether the newest use was beyond the share. */
+  isBeyond = false
+  /** When the shared bucket is full, monotonic, as far as is known. */
+  fullAt: number
+  /** When that was announced; -Infinity: never. */
+  heardAt = -Infinity
+  askedAt = -Infinity
+  usedAt: number
+  isSettling = false
+  isQueued = false
+  isOwing = false
+
+  constructor (keyId: string, limit: RateLimit, now: number) {
+    this.keyId = keyId
+    this.limit = limit
+    this.ownFullAt = this.fullAt = this.usedAt = now
+  }
+
+  /** What was granted under another limit is let go. */
+  changeLimit (limit: RateLimit, now: number): void {
+    this.limit = limit
+    this.grant = 0
+    const latest = now + limit.windowSeconds * 1000
+    this.fullAt = Math.min(this.fullAt, latest)
+    this.ownFullAt = Math.min(this.ownFullAt, latest)
+  }
+
+  heard (backlogMs: number, now: number): void {
+    this.fullAt = Math.max(this.fullAt, now + backlogMs)
+    this.heardAt = now
+  }
+}
+
+interface RateSharesOptions {
+  readonly clock: Clock
+  readonly rates: SharedRates
+  /** How many replicas there are, this one included. */
+  readonly replicas: () => number
+}
+
+interface Wanted {
+  readonly share: RateShare
+  readonly want: number
+  readonly announces: boolean
+}
+
+// An older announcement says little about the shared bucket.
+const freshMs = 1000
+// The shortest time between two requests to the shared bucket for a key that is being refused.
+const askEveryMs = 20
+// While Redis is away, one report after so long finds out whether it is back.
+const probeEveryMs = 200
+// What is owed and less than a chunk is reported, and what was not used for a while is given back, this often.
+const settleEveryMs = 500
+const settlementsMax = 1000
+
+/** Settles with the shared buckets, behind the requests: core/rate-limiter.ts says how. */
+export class RateShares {
+  readonly #clock: Clock
+  readonly #rates: SharedRates
+  readonly #replicas: () => number
+  readonly #holders = new Set<RateShare>()
+  readonly #timer: NodeJS.Timeout
+  /** Those whose debt is not reported at once. */
+  #owing: RateShare[] = []
+  #queue: RateShare[] = []
+  /** Redis did not answer last. Until it does, this replica decides alone. */
+  #isAway = false
+  #probeAt = -Infinity
+  #settlements = 0
+  #failures = 0
+
+  constructor ({ clock, rates, replicas }: RateSharesOptions) {
+    this.#clock = clock
+    this.#rates = rates
+    this.#replicas = replicas
+    this.#timer = setInterval(() => { this.#settleAll(freshMs) }, settleEveryMs).unref()
+  }
+
+  /** Whether there is another replica. */
+  get isShared (): boolean {
+    return this.#replicas() > 1
+  }
+
+  /** Takes one use from those that the shared bucket granted, or on credit. `false`: there is neither. */
+  spend (share: RateShare, now: number): boolean {
+    if (this.#isAway) {
+      this.#probe(share, now)
+      return true
+    }
+    const replicas = this.#replicas()
+    const { own, chunk } = partsOf(share.limit, replicas)
+    const costMs = replicas * share.limit.windowSeconds * 1000 / share.limit.requests
+    const ownFullAt = Math.max(share.ownFullAt, now) + costMs
+    const isWithin = ownFullAt - now <= own * costMs + 1e-6
+    share.usedAt = now
+    share.isBeyond = !isWithin
+    if (share.grant > 0) {
+      share.grant--
+    } else if (share.debt < credit(share, isWithin ? own : chunk, now)) {
+      share.debt++
+    } else {
+      if (now - share.askedAt >= askEveryMs) this.#enqueue(share)
+      return false
+    }
+    share.ownFullAt = ownFullAt
+    if (share.debt >= chunk || (!isWithin && (share.debt > 0 || share.grant <= chunk / 2))) this.#enqueue(share)
+    else if (share.debt > 0) this.#owe(share)
+    return true
+  }
+
+  /** How long a request that was refused has to wait at least, in milliseconds. */
+  waitMs ({ limit, fullAt }: RateShare, now: number): number {
+    const intervalMs = limit.windowSeconds * 1000 / limit.requests
+    return Math.max(intervalMs, fullAt - now - (limit.requests - 1) * intervalMs)
+  }
+
+  forget (share: RateShare): void {
+    this.#holders.delete(share)
+  }
+
+  counts (): { readonly settlements: number, readonly failures: number } {
+    return { settlements: this.#settlements, failures: this.#failures }
+  }
+
+  /** Reports what is owed, and gives back what was not used. */
+  async close (): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#settleAll(-Infinity)
+  }
+
+  #probe (share: RateShare, now: number): void {
+    if (now < this.#probeAt) return
+    this.#probeAt = now + probeEveryMs
+    share.debt++
+    share.isBeyond = false
+    this.#enqueue(share)
+  }
+
+  #owe (share: RateShare): void {
+    if (share.isOwing) return
+    share.isOwing = true
+    this.#owing.push(share)
+  }
+
+  #enqueue (share: RateShare): void {
+    if (share.isQueued || share.isSettling) return
+    share.isQueued = true
+    share.askedAt = this.#clock.monotonicMs()
+    this.#queue.push(share)
+    if (this.#queue.length === 1) setImmediate(() => { this.#flush() })
+  }
+
+  #flush (): void {
+    const [queue, replicas] = [this.#queue, this.#replicas()]
+    this.#queue = []
+    for (const share of queue) share.isQueued = false
+    for (let from = 0; from < queue.length; from += settlementsMax) {
+      // Within its share a replica takes nothing in advance: another replica may need for its own share what this one would not use.
+      this.#settle(queue.slice(from, from + settlementsMax).map((share) => ({ share, want: share.isBeyond ? partsOf(share.limit, replicas).chunk : 0, announces: share.isBeyond })))
+    }
+  }
+
+  async #settleAll (unusedForMs: number): Promise<void> {
+    const now = this.#clock.monotonicMs()
+    const owing = this.#owing
+    this.#owing = []
+    for (const share of owing) share.isOwing = false
+    const owed = owing.filter(({ debt, isSettling, isQueued }) => debt > 0 && !isSettling && !isQueued)
+    const idle = [...this.#holders].filter(({ isSettling, isQueued, usedAt }) => !isSettling && !isQueued && now - usedAt > unusedForMs)
+    const wanted = [...owed.map((share) => ({ share, want: 0, announces: false })), ...idle.map((share) => ({ share, want: -share.grant, announces: false }))]
+    for (let from = 0; from < wanted.length && !this.#isAway; from += settlementsMax) {
+      await this.#settle(wanted.slice(from, from + settlementsMax))
+    }
+  }
+
+  async #settle (wanted: readonly Wanted[]): Promise<void> {
+    const requests: Settlement[] = []
+    for (const { share, want, announces } of wanted) {
+      requests.push({ keyId: share.keyId, limit: share.limit, debt: share.debt, want, announces })
+      share.isSettling = true
+      share.debt = 0
+      if (want < 0) share.grant = 0
+    }
+    this.#settlements++
+    const sentAt = this.#clock.monotonicMs()
+    try {
+      const settled = await this.#rates.settle(requests)
+      const now = this.#clock.monotonicMs()
+      this.#isAway = false
+      for (const [i, { granted, backlogMs }] of settled.entries()) this.#apply(wanted[i]!.share, requests[i]!, { granted, backlogMs, sentAt, now })
+    } catch {
+      // It is not known whether the debt was recorded. Drop it: more uses may pass, and none is refused because of it.
+      this.#failures++
+      this.#isAway = true
+      this.#probeAt = this.#clock.monotonicMs() + probeEveryMs
+      for (const { share } of wanted) {
+        share.isSettling = false
+        share.grant = 0
+        share.heardAt = -Infinity
+        this.#holders.delete(share)
+      }
+    }
+  }
+
+  #apply (share: RateShare, { limit, want }: Settlement, { granted, backlogMs, sentAt, now }: Settled & { readonly sentAt: number, readonly now: number }): void {
+    share.isSettling = false
+    share.heardAt = now
+    // No bucket takes longer to fill than this, whatever Redis says.
+    share.fullAt = sentAt + Math.min(Math.max(0, backlogMs), 2 * limit.windowSeconds * 1000)
+    if (share.limit === limit && want > 0) share.grant += Math.min(Math.max(0, Math.floor(granted)), want)
+    if (share.grant > 0) this.#holders.add(share)
+    else this.#holders.delete(share)
+    if (share.debt > 0) this.#owe(share)
+  }
+}
+
+/** What of the limit is a replica's own, and what it takes in advance beyond that. */
+function partsOf ({ requests }: RateLimit, replicas: number): { readonly own: number, readonly chunk: number } {
+  const own = Math.ceil(requests / replicas)
+  return { own, chunk: Math.max(1, Math.floor(own / 10)) }
+}
+
+/** How many uses may pass before they are reported to the shared bucket: `most`, or what it still has. */
+function credit ({ limit, fullAt, heardAt }: RateShare, most: number, now: number): number {
+  if (now - heardAt > freshMs) return most
+  const room = limit.requests - Math.max(0, fullAt - now) * limit.requests / (limit.windowSeconds * 1000)
+  return Math.min(most, Math.max(0, Math.floor(room + 1e-6)))
+}
