@@ -1,4 +1,4 @@
-import type { Digest, KeyRecord } from './key-record.ts'
+import type { Digest, KeyLimits, KeyRecord } from './key-record.ts'
 
 /**
  * The record that caches share between requests. It is immutable, and what prints it whole,
@@ -33,7 +33,7 @@ class FrozenRecord implements KeyRecord {
     this.createdAt = createdAt
     this.expiresAt = expiresAt
     this.revokedAt = revokedAt
-    this.limits = limits === null ? null : Object.freeze(limits)
+    this.limits = limits === null ? null : frozenLimits(limits)
     this.#digest = digest
     Object.freeze(this)
   }
@@ -41,4 +41,10 @@ class FrozenRecord implements KeyRecord {
   get digest (): Digest {
     return this.#digest
   }
+}
+
+function frozenLimits (limits: KeyLimits): KeyLimits {
+  if (limits.allowedCidrs !== null) Object.freeze(limits.allowedCidrs)
+  if (limits.rateLimit !== null) Object.freeze(limits.rateLimit)
+  return Object.freeze(limits)
 }

@@ -1,4 +1,4 @@
-import type { Digest, KeyRecord } from '../core/key-record.ts'
+import type { Digest, KeyLimits, KeyRecord, RateLimit } from '../core/key-record.ts'
 import type { Scope } from '../core/scopes.ts'
 
 /*
@@ -10,6 +10,8 @@ import type { Scope } from '../core/scopes.ts'
  *         52-55  place of the workspace     88-127 name, Latin-1
  *         56-59  place of the owner; -1: none
  *         60-63  flags, length of the name
+ *
+ * With a rate limit, the last 8 bytes are no part of the name: 120-123 its requests, 124-127 its seconds.
  */
 const wordsPerRow = 32
 const doublesPerRow = 16
@@ -24,11 +26,15 @@ const createdAtAt = 9
 const expiresAtAt = 10
 const nameAt = 88
 const nameBytesMax = bytesPerRow - nameAt
+const requestsAt = 30
+const secondsAt = 31
+const limitBytes = 8
 
 const taken = 1
 const used = 2
 const writes = 4
 const whole = 8
+const limited = 16
 const lengthShift = 8
 
 const pageBits = 10
@@ -50,6 +56,7 @@ export interface RowFields {
   readonly asof: number
   readonly createdAt: number
   readonly expiresAt: number | null
+  readonly rateLimit: RateLimit | null
 }
 
 /** A row's place in memory and its few numbers. Row 0 is none. */
@@ -128,12 +135,16 @@ export class KeyRows {
     for (let i = 0; i < 8; i++) words[word + i] = wordOf(record.digest, i)
     words[word + workspaceAt] = workspace
     words[word + ownerAt] = owner
-    words[word + flagsAt] = taken | (record.scope === 'mcp:write' ? writes : 0) | (packs ? record.name.length << lengthShift : whole)
+    const rateLimit = record.limits?.rateLimit ?? null
+    words[word + flagsAt] = taken | (record.scope === 'mcp:write' ? writes : 0) | (packs ? record.name.length << lengthShift | (rateLimit === null ? 0 : limited) : whole)
     doubles[double + asofAt] = asof
     if (!packs) return
     doubles[double + createdAtAt] = record.createdAt
     doubles[double + expiresAtAt] = record.expiresAt ?? NaN
     for (let i = 0; i < record.name.length; i++) bytes[byte + nameAt + i] = record.name.charCodeAt(i)
+    if (rateLimit === null) return
+    words[word + requestsAt] = rateLimit.requests
+    words[word + secondsAt] = rateLimit.windowSeconds
   }
 
   read (row: number): RowFields {
@@ -148,7 +159,8 @@ export class KeyRows {
       scope: (flags & writes) === 0 ? 'mcp:read' : 'mcp:write',
       asof: doubles[double + asofAt]!,
       createdAt: doubles[double + createdAtAt]!,
-      expiresAt: Number.isNaN(expiresAt) ? null : expiresAt
+      expiresAt: Number.isNaN(expiresAt) ? null : expiresAt,
+      rateLimit: (flags & limited) === 0 ? null : { requests: this.#word(row, requestsAt), windowSeconds: this.#word(row, secondsAt) }
     }
   }
 
@@ -173,7 +185,17 @@ export function wordOf (digest: Digest, index: number): number {
 
 /** Nearly every key: others are held as the objects that they are. */
 function isPackable ({ name, metadata, revokedAt, limits }: KeyRecord): boolean {
-  return revokedAt === null && limits === null && name.length <= nameBytesMax && isLatin1(name) && Object.keys(metadata).length === 0
+  if (revokedAt !== null || Object.keys(metadata).length > 0 || !isLatin1(name)) return false
+  return limits === null ? name.length <= nameBytesMax : isOnlyRate(limits) && name.length <= nameBytesMax - limitBytes
+}
+
+function isOnlyRate ({ tokenEndsAt, allowedCidrs, rateLimit, awaitsFirstUse }: KeyLimits): boolean {
+  return tokenEndsAt === null && allowedCidrs === null && !awaitsFirstUse && rateLimit !== null && isWord(rateLimit.requests) && isWord(rateLimit.windowSeconds)
+}
+
+/** Whether it comes out of an `Int32Array` as it went in. */
+function isWord (value: number): boolean {
+  return value === (value | 0)
 }
 
 function isLatin1 (text: string): boolean {

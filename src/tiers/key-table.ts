@@ -101,7 +101,7 @@ export class KeyTable {
   }
 
   #unpack (row: number, digest: Digest): Entry {
-    const { asof, id, name, scope, createdAt, expiresAt } = this.#rows.read(row)
+    const { asof, id, name, scope, createdAt, expiresAt, rateLimit } = this.#rows.read(row)
     const workspaceId = this.#workspaces.at(this.#rows.workspace(row)).text
     const owner = this.#rows.owner(row)
     const ownerId = owner === -1 ? null : this.#owners.at(owner).text
@@ -118,7 +118,7 @@ export class KeyTable {
         createdAt,
         expiresAt,
         revokedAt: null,
-        limits: null
+        limits: rateLimit && { tokenEndsAt: null, allowedCidrs: null, rateLimit, awaitsFirstUse: false }
       })
     }
   }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { KeyRecord } from '../../src/core/key-record.ts'
+import type { KeyLimits, KeyRecord } from '../../src/core/key-record.ts'
 import type { Entry } from '../../src/core/lookup.ts'
 import { KeyTable } from '../../src/tiers/key-table.ts'
 import { digest } from '../contract-suites/lookup.ts'
@@ -24,9 +24,12 @@ function entryOf (name: string, { asof = 1, ...fields }: Partial<KeyRecord> & { 
   return { record, asof }
 }
 
-function plain ({ asof, record: { digest, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt } }: Entry) {
-  return { asof, digest, id, workspaceId, ownerId, name, scope, metadata: { ...metadata }, createdAt, expiresAt, revokedAt }
+function plain ({ asof, record: { digest, id, workspaceId, ownerId, name, scope, metadata, createdAt, expiresAt, revokedAt, limits } }: Entry) {
+  return { asof, digest, id, workspaceId, ownerId, name, scope, metadata: { ...metadata }, createdAt, expiresAt, revokedAt, limits: limits && { ...limits, rateLimit: limits.rateLimit && { ...limits.rateLimit } } }
 }
+
+const noLimits: KeyLimits = { tokenEndsAt: null, allowedCidrs: null, rateLimit: null, awaitsFirstUse: false }
+const rateLimit = { requests: 1_000_000, windowSeconds: 86_400 }
 
 for (const { when, fields } of [
   { when: 'it is an ordinary one', fields: {} },
@@ -45,6 +48,14 @@ for (const { when, fields } of [
   { when: 'its id is no UUID', fields: { id: 'imported-7' } },
   { when: 'its id is a UUID of another spelling', fields: { id: '0190F0B4-7C8A-7C8A-8C8A-0190F0B47C8A' } },
   { when: 'its position is beyond 32 bits', fields: { asof: 2 ** 40 + 1 } },
+  { when: 'it has a rate limit', fields: { limits: { ...noLimits, rateLimit } } },
+  { when: 'it has a rate limit and a name that just fits beside it', fields: { name: 'é'.repeat(32), limits: { ...noLimits, rateLimit } } },
+  { when: 'it has a rate limit and a longer name', fields: { name: 'é'.repeat(33), limits: { ...noLimits, rateLimit } } },
+  { when: 'its rate limit is none that a row can hold', fields: { limits: { ...noLimits, rateLimit: { requests: 2 ** 31, windowSeconds: 0.5 } } } },
+  { when: 'it has a rate limit and a list of addresses', fields: { limits: { ...noLimits, rateLimit, allowedCidrs: ['192.0.2.0/24'] } } },
+  { when: 'it has a rate limit and its token ends', fields: { limits: { ...noLimits, rateLimit, tokenEndsAt: 1_800_000_000_001 } } },
+  { when: 'it has a rate limit and its first use is awaited', fields: { limits: { ...noLimits, rateLimit, awaitsFirstUse: true } } },
+  { when: 'its token ends', fields: { limits: { ...noLimits, tokenEndsAt: 1_800_000_000_001 } } },
   { when: 'its digest has every bit set', fields: { digest: 'ÿ'.repeat(32) as KeyRecord['digest'] } }
 ] as Array<{ when: string, fields: Partial<KeyRecord> & { asof?: number } }>) {
   t.test(`an entry comes back as it went in when ${when}, each time it is asked for`, async (t) => {
@@ -66,6 +77,8 @@ t.test('what it hands out cannot be changed, and does not print the digest', asy
   const { record } = table.get(digest('a'))!
   t.throws(() => { (record as { scope: string }).scope = 'mcp:write' }, TypeError)
   t.throws(() => { (record.metadata as Record<string, string>)['team'] = 'x' }, TypeError)
+  table.set(entryOf('b', { limits: { ...noLimits, rateLimit: { requests: 1, windowSeconds: 1 } } }))
+  t.throws(() => { (table.get(digest('b'))!.record.limits!.rateLimit as { requests: number }).requests = 9 }, TypeError)
   t.notMatch(JSON.stringify({ ...record }), 'digest')
 })
 
