@@ -3,7 +3,7 @@ import { sql, type SQL } from 'drizzle-orm'
 import { v7 as uuidv7 } from 'uuid'
 import { connect } from '../../src/db/connect.ts'
 import { listAuditStatement } from '../../src/db/queries/audit.ts'
-import { countKeysStatement, listKeysStatement } from '../../src/db/queries/key-lists.ts'
+import { countKeys, countKeysStatement, listKeys, listKeysStatement, lookedTo } from '../../src/db/queries/key-lists.ts'
 import { freshDatabase } from '../support/servers.ts'
 
 t.test('a page of every list is read along an index, in a workspace of many keys among many', async (t) => {
@@ -12,16 +12,19 @@ t.test('a page of every list is read along an index, in a workspace of many keys
   await db.execute(sql`
     insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, created_by, created_at, expires_at, expiry_notice, revoked_at, revoked_by)
     select gen_random_uuid(), 'workspace ' || n % 10, case when n % 101 < 2 then 'ada' else 'bob' end, case when n % 997 < 10 then 'deploy ' else 'laptop ' end || n,
-      case when n % 103 < 10 then 'mcp:write' else 'mcp:read' end, 'o', now() - n * interval '1 second',
+      case when n % 103 < 10 then 'mcp:write' else 'mcp:read' end, 'o', now() - interval '100 days' - n * interval '1 second',
       case when n > 30000 then now() - interval '1 minute' when n % 3 = 1 then now() + interval '1 day' end, case when n > 30000 then 0 end,
       case when n % 4 = 0 then now() end, case when n % 4 = 0 then 'o' end
     from generate_series(1, 60000) n`)
   await db.execute(sql`insert into navis_keys.audit (id, workspace_id, action, actor, at)
     select gen_random_uuid(), 'workspace ' || n % 10, 'key.created', 'actor ' || n % 7, now() - n * interval '1 second' from generate_series(1, 60000) n`)
   await db.execute(sql`insert into navis_keys.tokens (digest, key_id, hint) select sha256(id::text::bytea), id, 'h' from navis_keys.keys`)
-  await db.execute(sql`insert into navis_keys.key_usage (key_id, workspace_id, last_used_at) select id, workspace_id, case when id::text < 'e' then created_at end from navis_keys.keys`)
+  // Not used: few for 60 days, many for 30, some at all.
+  await db.execute(sql`insert into navis_keys.key_usage (key_id, workspace_id, last_used_at)
+    select id, workspace_id, now() - interval '1 day' * case when n % 500 = 0 then 90 when n % 2 = 0 then 45 else 1 end
+    from (select id, workspace_id, row_number() over (order by created_at desc) as n from navis_keys.keys) as keys`)
   await db.execute(sql`analyze`)
-  const after = { at: Date.now() - 20_000_000, id: uuidv7() }
+  const after = { at: Date.now() - 100 * 86_400_000 - 20_000_000, id: uuidv7() }
   const workspaceId = 'workspace 1'
   const [row] = await db.execute<{ id: string, at: number }>(sql`select id, (extract(epoch from created_at) * 1000)::float8 as at from navis_keys.keys where workspace_id = ${workspaceId} and ended = 0 order by created_at offset 1000 limit 1`)
   const middle = row!
@@ -48,6 +51,12 @@ t.test('a page of every list is read along an index, in a workspace of many keys
     { when: 'keys, newest first, the page before one far down', statement: listKeysStatement(db, { workspaceId, status: 'active', rowsMax: 21, after: undefined, before: middle }) },
     { when: 'keys that expire soon, by their expiry', statement: listKeysStatement(db, { workspaceId, status: 'active', expiresWithinDays: 7, order: 'expiry', rowsMax: 21, after: undefined }) },
     { when: 'keys, by a part of the name', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'eplo', rowsMax: 21, after: undefined }), vainMax: 2000 },
+    { when: 'keys that have the newest names of all', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'laptop', rowsMax: 51, after: undefined }), vainMax: 2000 },
+    { when: 'keys by a part that no name has', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'nowhere', rowsMax: 51, after: undefined }), vainMax: 3001 },
+    { when: 'keys that few have not used', statement: listKeysStatement(db, { workspaceId, status: 'active', unusedDays: 60, rowsMax: 51, after: undefined }) },
+    { when: 'keys that many have not used', statement: listKeysStatement(db, { workspaceId, status: 'active', unusedDays: 30, rowsMax: 51, after: undefined }) },
+    { when: 'keys that all have used', statement: listKeysStatement(db, { workspaceId, status: 'active', unusedDays: 95, rowsMax: 51, after: undefined }) },
+    { when: 'how many keys few have not used', statement: countKeysStatement(db, { workspaceId, status: 'active', unusedDays: 60 }), isCount: true },
     { when: 'how many keys are active', statement: countKeysStatement(db, { workspaceId, status: 'active' }), isCount: true },
     { when: 'audit, first page', statement: listAuditStatement(db, { workspaceId, rowsMax: 51, after: undefined }) },
     { when: 'audit, a page far down', statement: listAuditStatement(db, { workspaceId, rowsMax: 51, after }) },
@@ -64,4 +73,28 @@ t.test('a page of every list is read along an index, in a workspace of many keys
     const removed = Math.max(0, ...[...plan.matchAll(/Rows Removed by (?:Filter|Index Recheck): (\d+)/g)].map(([, rows]) => Number(rows)))
     t.ok(removed < vainMax, `${when}: ${removed} rows read in vain`)
   }
+})
+
+t.test('what is searched for is found wherever it stands, and a page that was not full goes on after what was looked at', async (t) => {
+  const { db, close } = connect({ url: await freshDatabase(t) })
+  t.teardown(() => close())
+  // 28,000 keys, newest first: 22,000 of other names, then 6,000 of a common one, of which the oldest 3 have not been used.
+  await db.execute(sql`
+    insert into navis_keys.keys (id, workspace_id, name, scope, created_by, created_at)
+    select gen_random_uuid(), 'acme', case when n > 22000 then 'deploy ' else 'laptop ' end || n, 'mcp:read', 'o', now() - interval '50 days' - n * interval '1 second' from generate_series(1, 28000) n`)
+  await db.execute(sql`insert into navis_keys.tokens (digest, key_id, hint) select sha256(id::text::bytea), id, 'h' from navis_keys.keys`)
+  await db.execute(sql`insert into navis_keys.key_usage (key_id, workspace_id, last_used_at)
+    select id, workspace_id, case name when 'deploy 28000' then null when 'deploy 27999' then now() - interval '31 days' when 'deploy 27998' then now() - interval '30 days 1 second' else now() - interval '29 days 23 hours' end from navis_keys.keys`)
+  await db.execute(sql`analyze`)
+  const query = { workspaceId: 'acme', status: 'active' as const, rowsMax: 51, after: undefined }
+  t.same(await listKeys(db, { ...query, q: 'deploy' }), [], 'none of the first 20,000 has it')
+  const place = await lookedTo(db, { ...query, q: 'deploy' })
+  t.equal((await listKeys(db, { ...query, q: 'deploy', after: place })).at(0)?.name, 'deploy 22001')
+  t.equal((await listKeys(db, { ...query, q: 'eploy 28000' }))[0]?.name, 'deploy 28000', 'a rare one is found at once')
+  t.equal(await lookedTo(db, { ...query, q: 'eploy 28000' }), undefined)
+  t.same((await listKeys(db, { ...query, unusedDays: 30 })).map(({ name }) => name), ['deploy 27998', 'deploy 27999', 'deploy 28000'])
+  t.equal(await lookedTo(db, { ...query, unusedDays: 30 }), undefined)
+  t.same((await listKeys(db, { ...query, unusedDays: 30, order: 'oldest', rowsMax: 2 })).map(({ name }) => name), ['deploy 28000', 'deploy 27999'])
+  t.same(await countKeys(db, { workspaceId: 'acme', status: 'active', unusedDays: 30 }), { count: 3, isExact: true })
+  t.same(await listKeys(db, { ...query, unusedDays: 30, q: 'laptop' }), [])
 })

@@ -10,7 +10,7 @@ const countedMax = 10_000
 // A part of a name that is in so many of the first names of a list is a common one.
 const triedMax = 2000
 const countTriedMax = 5000
-// A list of up to so many keys is sorted by their last use; a longer one is read along the index of last uses.
+// Up to so many keys are sorted for one page: a list by its last uses, or what an index of names or of last uses leads to. More are read along the list, or along the index of last uses.
 const sortedMax = 5000
 
 type Filter = KeyFilter & { readonly workspaceId: string }
@@ -28,13 +28,25 @@ export function listKeysStatement (db: Database, query: KeyQuery): SQL {
   if (isByUse(query)) return listByUseStatement(db, query)
   const along = orderText(query)
   const shown = orderText({ ...query, before: undefined })
-  if (query.q !== undefined && hasParts(query.q) && !needsLooking(query)) {
-    // A common part of a name is soon found along the list, and a rare one by the index of names: each would be slow for the other.
+  if (isNameSearch(query)) {
+    // A common part of a name is soon found along the list, and a rare one by the index of names: each would be slow for the other. One that many names have, but none of the
+    // first, is looked for along the list too, in so many keys as a filter that no index serves.
+    const isEnough = sql`(select count(*) from tried) >= ${query.rowsMax}`
     return sql`
-      with tried as materialized (select * from (${candidates(db, { ...query, q: undefined }, triedMax)}) as keys where ${isIn(query.q)} order by ${along} limit ${query.rowsMax})
+      with tried as materialized (${metAlong(db, query, triedMax)}), named as materialized (${namedCount(db, query)})
       select ${managedKeyColumns(db)} from (
-        select * from tried where (select count(*) from tried) >= ${query.rowsMax}
-        union all select * from (${candidates(db, query, query.rowsMax)}) as keys where (select count(*) from tried) < ${query.rowsMax}
+        select * from tried where ${isEnough}
+        union all select * from (${candidates(db, query, query.rowsMax)}) as keys where not ${isEnough} and (select hits from named) <= ${sortedMax}
+        union all select * from (${metAlong(db, query, lookedAtMax)}) as keys where not ${isEnough} and (select hits from named) > ${sortedMax}
+      ) as keys order by ${shown}`
+  }
+  if (isUnusedSearch(query)) {
+    // Few that have not been used for so long are found by the index of last uses. Of many, a page is soon found along the list.
+    const page = (rows: SQL, when: SQL) => sql`(select * from (${rows}) as keys where ${when} and ${lookedFor(db, query)} order by ${along} limit ${query.rowsMax})`
+    return sql`
+      with idle as materialized (${idle(db, query)})
+      select ${managedKeyColumns(db)} from (
+        ${page(candidates(db, query, sortedMax, isIdle), areFew)} union all ${page(candidates(db, query, lookedAtMax), sql`not ${areFew}`)}
       ) as keys order by ${shown}`
   }
   const found = needsLooking(query)
@@ -43,12 +55,16 @@ export function listKeysStatement (db: Database, query: KeyQuery): SQL {
   return sql`select ${managedKeyColumns(db)} from (${found}) as keys order by ${shown}`
 }
 
-/** The last of the keys that a page of this query was looked for in; `undefined`: there were no more. */
+/** The last of the keys that a page of this query was looked for in, if it was not full; `undefined`: in all that there are. */
 export async function lookedTo (db: Database, query: KeyQuery): Promise<Place | undefined> {
-  if (!isByUse(query) && !needsLooking(query)) return undefined
+  const isSearch = isNameSearch(query)
+  if (!isByUse(query) && !needsLooking(query) && !isSearch) return undefined
+  // Where an index has led to all that there are, nothing is left.
+  const isLooked = isSearch ? sql`(${namedCount(db, query)}) > ${sortedMax}` : isUnusedSearch(query) ? sql`(select count(*) from (${idle(db, query)}) as idle) > ${sortedMax}` : sql`true`
   const [row] = await db.execute<{ at: number, id: string, [column: string]: unknown }>(isByUse(query)
     ? sql`with ${sizeParts(db, query)} select ${milliseconds(sql`keys.used`)} as at, keys.id from (${walk(db, query)}) as keys order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`
-    : sql`select ${milliseconds(sql`keys.created_at`)} as at, keys.id from (${candidates(db, query, lookedAtMax)}) as keys order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`)
+    : sql`select ${milliseconds(sql`keys.created_at`)} as at, keys.id from (${candidates(db, isSearch ? { ...query, q: undefined } : query, lookedAtMax)}) as keys
+        where ${isLooked} order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`)
   return row === undefined ? undefined : { at: row.at, id: row.id }
 }
 
@@ -119,6 +135,12 @@ export async function countKeys (db: Database, query: Filter): Promise<KeyCount>
 }
 
 export function countKeysStatement (db: Database, query: Filter): SQL {
+  if (isUnusedSearch(query)) {
+    const counts = (rows: SQL, when: SQL, looked: SQL) => sql`select ${looked} as looked, (count(*) filter (where ${lookedFor(db, query)}))::int as found from (${rows}) as keys having ${when}`
+    return sql`
+      with idle as materialized (${idle(db, query)})
+      ${counts(candidates(db, query, sortedMax, isIdle), areFew, sql`0`)} union all ${counts(candidates(db, query, lookedAtMax), sql`not ${areFew}`, sql`count(*)::int`)}`
+  }
   if (needsLooking(query)) {
     return sql`select count(*)::int as looked, (count(*) filter (where ${lookedFor(db, query)}))::int as found from (${candidates(db, query, lookedAtMax)}) as keys`
   }
@@ -141,13 +163,44 @@ function needsLooking ({ q, unusedDays, neverUsed }: KeyFilter): boolean {
   return unusedDays !== undefined || neverUsed === true || (q !== undefined && !hasParts(q))
 }
 
-// The rows that the indexes lead to, in the order of the list.
-function candidates (db: Database, query: Query, rowsMax: number): SQL {
-  const along = orderText(query)
+/** Whether a part of the name is asked for that the index of names knows, and nothing that no index serves. */
+function isNameSearch (query: KeyFilter): query is KeyFilter & { readonly q: string } {
+  return query.q !== undefined && hasParts(query.q) && !needsLooking(query)
+}
+
+// Names that have the part, among the first so many keys along the list.
+function metAlong (db: Database, query: KeyQuery & { readonly q: string }, lookedAtMax: number): SQL {
+  return sql`select * from (${candidates(db, { ...query, q: undefined }, lookedAtMax)}) as keys where ${isIn(query.q)} order by ${orderText(query)} limit ${query.rowsMax}`
+}
+
+// How many keys the index of names leads to, up to one more than are sorted.
+function namedCount (db: Database, query: KeyQuery): SQL {
   const where = sql.join([isAmong(db, query), ...placed(db, query)], sql` and `)
+  const parts = partsOf[query.status].map(({ condition }) => sql`(select 1 from ${db.tables.keys} where ${condition} and ${where} limit ${sortedMax + 1})`)
+  return sql`select count(*)::int as hits from (${sql.join(parts, sql` union all `)}) as hits`
+}
+
+/** Whether keys are asked for that have not been used for so many days. */
+function isUnusedSearch (query: KeyFilter): query is KeyFilter & { readonly unusedDays: number } {
+  return query.unusedDays !== undefined && query.neverUsed !== true
+}
+
+// Keys of the workspace that have not been used for so many days, up to one more than are sorted.
+function idle ({ tables }: Database, { workspaceId, unusedDays }: Filter & { readonly unusedDays: number }): SQL {
+  return sql`select key_usage.key_id from ${tables.keyUsage} where key_usage.workspace_id = ${workspaceId} and key_usage.used_minute <= ${daysAgo(unusedDays)} limit ${sortedMax + 1}`
+}
+
+const areFew = sql`(select count(*) from idle) <= ${sortedMax}`
+// An array, so that each is looked up by its id: as a join it could be planned as a walk through all keys.
+const isIdle = sql`keys.id = any (array(select key_id from idle))`
+
+// The rows that the indexes lead to, in the order of the list; `among`: those of them for which this holds, by another index.
+function candidates (db: Database, query: Query, rowsMax: number, among?: SQL): SQL {
+  const along = orderText(query)
+  const where = sql.join([isAmong(db, query), ...placed(db, query), ...among === undefined ? [] : [among]], sql` and `)
   const parts = partsOf[query.status].map(({ condition, isUnordered }) => {
     const rows = sql`select keys.* from ${db.tables.keys} where ${condition} and ${where}`
-    return isUnordered || (query.q !== undefined && hasParts(query.q))
+    return isUnordered || among !== undefined || (query.q !== undefined && hasParts(query.q))
       ? sql`(select * from (${rows} offset 0) as keys order by ${along} limit ${rowsMax})`
       : sql`(${rows} order by ${along} limit ${rowsMax})`
   })
