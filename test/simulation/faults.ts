@@ -27,6 +27,9 @@ const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
   // An expiry is moved: to a time soon, or to never; often again, at the same or another replica.
   [4, (world, which, how) => change(world, which, keyTarget(how % 3), { action: 'change', expiresAt: how % 5 === 0 ? null : world.time + expiriesMs[how % 3]! })],
   [1, (world, which, how) => change(world, which, workspaceTarget(how), { action: 'revoke' })],
+  // A policy that is applied to a workspace, and an owner who leaves it: one position in the log, a change of the workspace.
+  [1, (world, which, how) => change(world, which, workspaceTarget(how), { action: 'change', expiresAt: world.time + expiriesMs[how % 3]!, onlyShortens: true })],
+  [1, (world, which, how) => change(world, which, workspaceTarget(how), { action: 'change', ownerId: `owner ${how % 2}` })],
   [4, (world, which) => world.pause(world.replica(which))],
   [4, (world, which) => world.resume(world.replica(which))],
   [2, (world, which) => { world.replica(which).holdsRequests = true }],

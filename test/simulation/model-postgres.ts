@@ -34,8 +34,14 @@ export interface KeyVersion {
   readonly record: KeyRecord
 }
 
-/** What is asked for: a revocation, an expiry (null: never), or something else that narrows. */
-export type Asked = { readonly action: 'revoke' } | { readonly action: 'change', readonly expiresAt?: number | null }
+/**
+ * What is asked for: a revocation, an expiry (null: never), or something else that narrows. Of a workspace also: a policy, which lets no key of it live beyond
+ * `expiresAt` and lengthens none, or the revocation of all keys of an owner; in the log both are changes of the workspace.
+ */
+export type Asked =
+  | { readonly action: 'revoke' }
+  | { readonly action: 'change', readonly expiresAt?: number | null, readonly onlyShortens?: true }
+  | { readonly action: 'change', readonly ownerId: string, readonly expiresAt?: undefined }
 
 export interface Commit {
   readonly seq: number
@@ -131,7 +137,7 @@ export class ModelPostgres {
     let found: number | null = null
     for (const versions of this.versions) {
       const newest = versions.at(-1) as KeyVersion
-      if (!concerns(target, newest.record)) continue
+      if (!concerns(target, newest.record) || !isAskedOf(asked, newest.record)) continue
       found = newest.record.expiresAt
       const record = changed(newest.record, asked, seq)
       if (record.revokedAt !== newest.record.revokedAt || record.expiresAt !== newest.record.expiresAt || asked.action === 'change') wasDone = false
@@ -208,13 +214,19 @@ export function concerns (target: ChangeTarget, record: KeyRecord): boolean {
   return target.kind === 'everything' || record.workspaceId === target.workspaceId
 }
 
+/** Whether the key becomes another one. */
+function isAskedOf (asked: Asked, { ownerId, expiresAt }: KeyRecord): boolean {
+  if ('ownerId' in asked) return asked.ownerId === ownerId
+  return !('onlyShortens' in asked) || expiresAt === null || asked.expiresAt! < expiresAt
+}
+
 function changed (record: KeyRecord, asked: Asked, seq: number): KeyRecord {
-  if (asked.action === 'revoke') return { ...record, revokedAt: record.revokedAt ?? seq }
+  if (asked.action === 'revoke' || 'ownerId' in asked) return { ...record, revokedAt: record.revokedAt ?? seq }
   return asked.expiresAt === undefined ? record : { ...record, expiresAt: asked.expiresAt }
 }
 
 function recordOf (digest: Digest, i: number): KeyRecord {
   return {
-    id: `key ${i}`, digest, workspaceId: `workspace ${i % 3}`, ownerId: null, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null
+    id: `key ${i}`, digest, workspaceId: `workspace ${i % 3}`, ownerId: `owner ${i % 2}`, name: 'a key', scope: 'mcp:read', metadata: {}, createdAt: 0, expiresAt: null, revokedAt: null, limits: null
   }
 }

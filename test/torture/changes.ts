@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { digestToBytes } from '../../src/core/key-record.ts'
+import { TokenFormat } from '../../src/core/token.ts'
 import type { Answer } from './connection.ts'
 import type { KeyPool } from './key-pool.ts'
 import { waitOf, type Latencies } from './latencies.ts'
@@ -18,7 +20,7 @@ interface ChangesOptions {
 }
 
 interface Request {
-  readonly method: 'DELETE' | 'PATCH' | 'POST'
+  readonly method: 'DELETE' | 'PATCH' | 'POST' | 'PUT'
   readonly path: string
   readonly body?: Readonly<Record<string, unknown>>
 }
@@ -39,13 +41,16 @@ interface RestrictOptions {
 /** Wall-clock expiry against the monotonic clock here: both are read in milliseconds, and the database rounds. */
 const expirySlackMs = 5
 const retryMs = 60
+const dayMs = 86_400_000
 /** Probes on return may queue this deep, so that a frozen replica gets them too. */
 const probeDepth = 32
+
+const tokens = new TokenFormat()
 
 /** Makes keys and takes their rights away, as a client would that tries again elsewhere until it is told success. */
 export class Changes {
   readonly #options: ChangesOptions
-  readonly made: Record<Restriction | 'created' | 'renamed', number> = { revoke: 0, expiry: 0, workspace: 0, owner: 0, rotation: 0, created: 0, renamed: 0 }
+  readonly made: Record<Restriction | 'created' | 'renamed', number> = { revoke: 0, expiry: 0, workspace: 0, owner: 0, rotation: 0, policy: 0, created: 0, renamed: 0 }
   /** Attempts that were answered 503, and attempts without an answer. */
   readonly attempts = { unavailable: 0, lost: 0 }
   /** Answers that the contract does not know here. */
@@ -81,6 +86,24 @@ export class Changes {
     return this.#options.ledger.add({ id, workspaceId, token })
   }
 
+  /** A key of another system, made days ago: the shortest life that a policy can give has ended by now. */
+  async importOld (client: ReplicaClient, workspaceId: string): Promise<TrackedKey | undefined> {
+    const { token, digest } = tokens.mint()
+    const answer = await client.call({
+      method: 'POST',
+      path: `/v1/workspaces/${workspaceId}/keys/import`,
+      body: { keys: [{ token_sha256: digestToBytes(digest).toString('hex'), name: 'torture', scope: 'mcp:read', created_at: new Date(Date.now() - 3 * dayMs).toISOString() }] },
+      timeoutMs: 5000
+    })
+    if (answer.status !== 201) {
+      this.#note(answer, 'import')
+      return undefined
+    }
+    this.made.created++
+    // The answer has no ids, and nothing asks for this key by its own.
+    return this.#options.ledger.add({ id: `imported into ${workspaceId}`, workspaceId, token })
+  }
+
   async revoke (key: TrackedKey, first?: ReplicaClient): Promise<void> {
     await this.restrict({ restriction: 'revoke', keys: [key], request: { method: 'DELETE', path: pathOf(key) }, ...(first && { first }) })
   }
@@ -107,6 +130,10 @@ export class Changes {
 
   async revokeOwner (workspaceId: string, ownerId: string, keys: readonly TrackedKey[]): Promise<void> {
     await this.restrict({ restriction: 'owner', keys, request: { method: 'POST', path: `/v1/workspaces/${workspaceId}/keys/revoke-all`, body: { owner_id: ownerId } } })
+  }
+
+  async applyPolicy (workspaceId: string, keys: readonly TrackedKey[]): Promise<void> {
+    await this.restrict({ restriction: 'policy', keys, request: { method: 'PUT', path: `/v1/workspaces/${workspaceId}/policy`, body: { max_lifetime_days: 1, apply: 'all' } } })
   }
 
   /** The old token is refused from the return on, and the new one accepted. */

@@ -119,6 +119,7 @@ export class Churn {
     const kind = random.below(100)
     if (kind < 4) return await this.#takeWorkspace()
     if (kind < 7) return await this.#takeOwner()
+    if (kind < 9) return await this.#takeByPolicy()
     if (kind < 12 && pool.live.length > 0) return await changes.rename(random.pick(pool.live))
     if (pool.live.length < keys / 2) return
     const key = pool.takeOldest()
@@ -143,6 +144,19 @@ export class Churn {
     const keys = await this.keys(3, workspaceId, ownerId)
     await sleep(100)
     if (keys.length > 0) await this.#options.changes.revokeOwner(workspaceId, ownerId, keys)
+  }
+
+  /** Of a workspace of their own: its policy stays. */
+  async #takeByPolicy (): Promise<void> {
+    const { changes, clients, random } = this.#options
+    const open = clients()
+    if (open.length === 0) return
+    const workspaceId = `torture-policy-${this.#workspaces++}`
+    const made = await Promise.all(Array.from({ length: 3 }, async () => await changes.importOld(random.pick(open), workspaceId)))
+    const keys = made.filter((key) => key !== undefined)
+    for (const key of keys) this.#warm(key)
+    await sleep(100)
+    if (keys.length > 0) await changes.applyPolicy(workspaceId, keys)
   }
 
   #workspace (): string {

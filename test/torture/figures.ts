@@ -37,7 +37,7 @@ function verifications ({ checker, recorder }: Fleet): string[] {
 function changes ({ changes: { made, attempts, pending } }: Fleet): string[] {
   return [
     `keys made                        ${made.created}`,
-    `revokes                          ${made.revoke}; earlier expiries ${made.expiry}; keys of revoked workspaces ${made.workspace}, of owners ${made.owner}; rotated ${made.rotation}; renamed ${made.renamed}`,
+    `revokes                          ${made.revoke}; earlier expiries ${made.expiry}; keys of revoked workspaces ${made.workspace}, of owners ${made.owner}; by policies ${made.policy}; rotated ${made.rotation}; renamed ${made.renamed}`,
     `  attempts answered 503          ${attempts.unavailable}; without an answer ${attempts.lost}; never returned ${pending}`
   ]
 }

@@ -1,5 +1,5 @@
 /** What took the rights of a key away. */
-export type Restriction = 'revoke' | 'expiry' | 'workspace' | 'owner' | 'rotation'
+export type Restriction = 'revoke' | 'expiry' | 'workspace' | 'owner' | 'rotation' | 'policy'
 
 /** A key and the bounds of what may be said of it, in `performance.now()` milliseconds. */
 export interface TrackedKey {
