@@ -71,7 +71,8 @@ export function faultsOf (described: Described, tokens: TokenFormat): readonly F
   if (described.scope !== undefined && !isScope(described.scope)) faults.push({ pointer: '/scope', detail: 'Must be "mcp:read" or "mcp:write".' })
   if (!isTime(described.expiresAt ?? 1)) faults.push({ pointer: '/expires_at', detail: 'Must be a time from 1970 to 9999 (UTC).' })
   if (described.metadata !== undefined) faults.push(...faultsOfMetadata(described.metadata, tokens))
-  faults.push(...faultsOfCidrs(described.allowedCidrs ?? []), ...faultsOfNumbers(described))
+  if (described.allowedCidrs != null) faults.push(...faultsOfCidrs(described.allowedCidrs))
+  faults.push(...faultsOfNumbers(described))
   return faults
 }
 
@@ -81,6 +82,8 @@ export function isTime (ms: number): boolean {
 }
 
 function faultsOfCidrs (cidrs: readonly string[]): readonly Fault[] {
+  // Who sends an empty list may mean that no address is allowed, or that every one is.
+  if (cidrs.length === 0) return [{ pointer: '/allowed_cidrs', detail: 'Must have at least one range; null: every address. To end the key, revoke it.' }]
   if (cidrs.length > rules.cidrsMax) return [{ pointer: '/allowed_cidrs', detail: `Must be at most ${rules.cidrsMax} ranges.` }]
   return cidrs.flatMap((cidr, i) => {
     const parsed = parseCidr(cidr)

@@ -2,6 +2,7 @@ import { validate as isUuid } from 'uuid'
 import type { Call } from './call-log.ts'
 import { CursorSeal } from './cursor.ts'
 import { KeysError } from './errors.ts'
+import { noSuchKey } from './key-errors.ts'
 import type { Place } from './key-store.ts'
 import type { CallDecision, CountedRefusal } from './usage.ts'
 
@@ -62,7 +63,7 @@ export class UsageReports {
     if (first > last) throw invalidDay('/from', 'Must not be after "to".')
     if (last - first >= daysMax * dayMs) throw invalidDay('/from', `Must be at most ${daysMax} days before "to".`)
     const usage = isUuid(keyId) ? await this.#store.usage({ workspaceId, keyId, from: textOf(first), to: textOf(last) }) : undefined
-    if (usage === undefined) throw new KeysError('not_found', { detail: 'The workspace has no key with this id.' })
+    if (usage === undefined) throw noSuchKey()
     return usage
   }
 

@@ -37,6 +37,12 @@ const typeNames: Readonly<Record<string, string>> = {
   array: 'a list', boolean: 'true or false', integer: 'a whole number', number: 'a number', object: 'an object', string: 'a string'
 }
 
+const formatNames: Readonly<Record<string, string>> = {
+  'date-time': 'a time such as 2027-01-31T12:00:00Z',
+  ipv4: 'an IPv4 or IPv6 address',
+  ipv6: 'an IPv4 or IPv6 address'
+}
+
 const sentences: Readonly<Record<string, (params: Readonly<Record<string, unknown>>) => string>> = {
   type: ({ type }) => `Must be ${typeNames[String(type)] ?? String(type)}.`,
   minimum: ({ limit }) => `Must be at least ${limit}.`,
@@ -46,6 +52,7 @@ const sentences: Readonly<Record<string, (params: Readonly<Record<string, unknow
   minItems: ({ limit }) => `Must have at least ${counted(limit, 'entry', 'entries')}.`,
   maxItems: ({ limit }) => `Must have at most ${counted(limit, 'entry', 'entries')}.`,
   uniqueItems: () => 'Must not have the same entry twice.',
+  format: ({ format }) => `Must be ${formatNames[String(format)] ?? `a ${String(format)}`}.`,
   maxProperties: ({ limit }) => `Must have at most ${counted(limit, 'field', 'fields')}.`
 }
 

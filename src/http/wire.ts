@@ -85,7 +85,11 @@ export const timeRangeQuery = {
 }
 
 export function fromWireTimeRange ({ from, to }: { readonly from?: string, readonly to?: string }): { readonly from: number | undefined, readonly to: number | undefined } {
-  return { from: fromWireTime(from, '/from'), to: fromWireTime(to, '/to') }
+  const [first, last] = [fromWireTime(from, '/from'), fromWireTime(to, '/to')]
+  if (first !== undefined && last !== undefined && first > last) {
+    throw new KeysError('invalid_request', { detail: 'Invalid time range; see "errors".', faults: [{ pointer: '/from', detail: 'Must not be later than "to".' }] })
+  }
+  return { from: first, to: last }
 }
 
 export const auditColumns = ['id', 'at', 'actor', 'action', 'key_id', 'details'] as const

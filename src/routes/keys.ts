@@ -25,7 +25,7 @@ const revokeAllBody = Type.Union([
   Type.Null(),
   Type.Undefined()
 ])
-const allowedCidrs = Type.Union([Type.Array(Type.String()), Type.Null()], { description: `Addresses and CIDR ranges, ${rules.cidrsMax} at most, without bits beyond the prefix; null: every address.` })
+const allowedCidrs = Type.Union([Type.Array(Type.String()), Type.Null()], { description: `Addresses and CIDR ranges, 1 to ${rules.cidrsMax}, without bits beyond the prefix; null: every address.` })
 const rateLimit = Type.Union([rateLimitSchema, Type.Null()], { description: 'null: no limit.' })
 const importBytesMax = 1024 * 1024
 const importedKey = Type.Object({
@@ -55,6 +55,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'createKey',
       summary: 'Create a key; only this answer contains its token',
       params: workspaceParams,
+      querystring: Type.Object({}, strict),
       headers: idempotencyHeader('Within 24 hours, the same value with the same body creates one key.'),
       body: Type.Object({
         name,

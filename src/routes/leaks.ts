@@ -34,6 +34,7 @@ export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
       security: [{ management: [] }],
       operationId: 'reportLeaks',
       summary: 'Report tokens that have leaked; when this returns, every replica refuses their keys',
+      querystring: Type.Object({}, { additionalProperties: false }),
       body: Type.Array(report, { minItems: 1, maxItems: 1000 }),
       response: { 200: Type.Array(answer, { title: 'LeakAnswers', description: 'One row for each report, in the order of the request.' }), ...problemAnswers(400, 401, 403, 413, 415, 503) }
     }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { isAllowed, parseCidr } from '../../src/core/addresses.ts'
+import { setupApp } from './setup.ts'
 import { verificationApp, serviceToken } from './verification-app.ts'
 
 t.test('ranges are read in one form only, and IPv4 in the clothes of IPv6 is IPv4', async (t) => {
@@ -47,4 +48,13 @@ t.test('a key with a list of addresses is refused from any other, on every surfa
   t.equal((await forward('198.51.100.2')).statusCode, 200)
   await keys.service.update({ workspaceId: 'w1', keyId: key.id, actor: 'test', allowedCidrs: null })
   t.equal((await forward('192.0.2.1')).statusCode, 200)
+})
+
+t.test('an empty list is refused, when a key is made and when it is edited: it would open the key to every address, or to none', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id } = await create({ allowed_cidrs: ['192.0.2.0/24'] })
+  const wanted = { status: 400, body: { code: 'invalid_request', errors: [{ pointer: '/allowed_cidrs', detail: /null: every address/ }] } }
+  t.match(await ask('POST', '/v1/workspaces/acme/keys', { payload: { name: 'n', scope: 'mcp:read', allowed_cidrs: [] } }), wanted)
+  t.match(await ask('PATCH', `/v1/workspaces/acme/keys/${id}`, { payload: { allowed_cidrs: [] } }), wanted)
+  t.strictSame((await ask('GET', `/v1/workspaces/acme/keys/${id}`)).body.allowed_cidrs, ['192.0.2.0/24'])
 })

@@ -57,3 +57,20 @@ t.test('the calls of the gateway are found by key, tool and decision, a page at 
   t.match((await ask('tool=%3Dcmd', 'text/csv')).body, /,'=cmd,/, 'what a spreadsheet would run is escaped')
   t.equal((await app.inject({ url: '/v1/workspaces/acme/calls' })).statusCode, 401)
 })
+
+t.test('a time range that is none is refused with its pointer and what to do, and nothing is listed', async (t) => {
+  const { ask } = await setupApp(t)
+  for (const list of ['calls', 'audit']) {
+    for (const [query, pointer, detail] of [
+      ['from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z', '/from', 'Must not be later than "to".'],
+      ['from=2026-02-01', '/from', 'Must be a time such as 2027-01-31T12:00:00Z.'],
+      ['to=tomorrow', '/to', 'Must be a time such as 2027-01-31T12:00:00Z.']
+    ] as const) {
+      t.match(await ask('GET', `/v1/workspaces/acme/${list}?${query}`), { status: 400, body: { errors: [{ pointer, detail }] } }, `${list}?${query}`)
+    }
+    t.equal((await ask('GET', `/v1/workspaces/acme/${list}?from=2026-02-01T00:00:00Z&to=2026-02-01T00:00:00Z`)).status, 200)
+  }
+  t.match(await ask('POST', '/v1/verify', { payload: { token: 'x', address: 'localhost' } }), { status: 400, body: { errors: [{ pointer: '/address', detail: 'Must be an IPv4 or IPv6 address.' }] } })
+  t.match(await ask('POST', '/v1/workspaces/acme/keys?x=1', { payload: { name: 'n', scope: 'mcp:read' } }), { status: 400, body: { errors: [{ pointer: '/x' }] } })
+  t.match(await ask('POST', '/v1/leaks?x=1', { payload: [{ token: 'x' }] }), { status: 400, body: { errors: [{ pointer: '/x' }] } })
+})
