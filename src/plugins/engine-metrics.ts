@@ -100,7 +100,7 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_memory_entries', help: 'Keys held in memory.', read: ({ memory }) => memory === undefined ? [] : one(memory.entries) },
   {
     name: 'navis_keys_redis_writes_total',
-    help: 'Rows for Redis: written, failed, or skipped because Redis is slow or unreachable.',
+    help: 'Rows for Redis: written, failed, or skipped because Redis is unreachable or more rows wait than may be held, as after Redis was emptied.',
     labels: ['outcome'],
     read: ({ redis }) => redis === undefined ? [] : by('outcome', { written: redis.written, failed: redis.writesFailed, skipped: redis.writesSkipped })
   },
