@@ -1,18 +1,27 @@
-import SerializerSelector from '@fastify/fast-json-stringify-compiler'
+import { createRequire } from 'node:module'
+import type Serializers from '@fastify/fast-json-stringify-compiler'
 
-type SerializerFactory = ReturnType<typeof SerializerSelector.SerializerSelector>
+type SerializerFactory = ReturnType<typeof Serializers.SerializerSelector>
+
+const require = createRequire(import.meta.url)
 
 /**
- * Fastify's own serializers, each made when it is first used: to make those of all routes is an eighth of the time that a start takes, and most processes
- * never use most of them.
+ * Fastify's own serializers. Each is made when it is first used, and their package, which loads Ajv, when the first of them is: together a quarter of
+ * the time that a start takes. Most processes never use most of them.
  */
 export function lazySerializers (): SerializerFactory {
-  const factory = SerializerSelector.SerializerSelector()
+  let factory: SerializerFactory | undefined
   return (externalSchemas, options) => {
-    const compile = factory(externalSchemas, options)
+    let compile: ReturnType<SerializerFactory> | undefined
     return (route) => {
-      let serialize: ReturnType<typeof compile> | undefined
-      return (value) => (serialize ??= compile(route))(value)
+      let serialize: ReturnType<ReturnType<SerializerFactory>> | undefined
+      return (value) => (serialize ??= compilerOf()(route))(value)
+    }
+
+    function compilerOf (): ReturnType<SerializerFactory> {
+      factory ??= (require('@fastify/fast-json-stringify-compiler') as typeof Serializers).SerializerSelector()
+      compile ??= factory(externalSchemas, options)
+      return compile
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import type { Keys } from '../engine/open-keys.ts'
 
@@ -51,7 +52,8 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
   app.get('/livez', {
     config,
     schema: { tags, operationId: 'livez', summary: 'Check that the process runs', response: { 200: Type.Object({ status: Type.Literal('live') }, { description: 'The process runs.' }) } }
-  }, async function livez () {
+  }, async function livez (_request, reply) {
+    asPlainJson(reply)
     return { status: 'live' as const }
   })
 
@@ -63,7 +65,7 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
     const { renewalAgeMs, applied, floor, recentRows, members } = keys.window.snapshot()
     // Independent of Postgres: cached keys are verified without it while the window is open.
     const isReady = health.window === 'open'
-    reply.code(isReady && !isDraining() ? 200 : 503)
+    asPlainJson(reply).code(isReady && !isDraining() ? 200 : 503)
     return {
       status: isDraining() ? 'stopping' as const : isReady ? 'ready' as const : 'not_ready' as const,
       postgres: health.postgres,
@@ -88,4 +90,9 @@ export const operationRoutes: FastifyPluginAsyncTypebox<OperationsOptions> = asy
   }, async function scrape (_request, reply) {
     return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics() as unknown as string)
   })
+}
+
+/** Without the serializer of the schema: a process that answers only probes then need not load what makes serializers. */
+function asPlainJson (reply: FastifyReply): FastifyReply {
+  return reply.type('application/json; charset=utf-8').serializer(JSON.stringify)
 }

@@ -33,3 +33,24 @@ t.test('the service loads neither the gateway nor TypeBox\'s own modules before 
   t.ok(loaded.some((url) => url.includes('/dist/joined/')))
   t.strictSame(loaded.filter((url) => /node_modules\/(?:typebox|@modelcontextprotocol|zod)\/|dist\/mcp\/mcp-gateway/.test(url)), [])
 })
+
+t.test('a service that answers only probes has not loaded Ajv, nor what makes serializers', async (t) => {
+  const script = `
+    import { createRequire } from 'node:module'
+    const { buildApp } = await import(${JSON.stringify(`${dist}app.js`)})
+    const { readConfig } = await import(${JSON.stringify(`${dist}config/config.js`)})
+    const { createKeys } = await import(${JSON.stringify(`${dist}engine/open-keys.js`)})
+    const { keysOptionsOf } = await import(${JSON.stringify(`${dist}engine/keys-options-of.js`)})
+    const config = readConfig({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', MANAGEMENT_TOKENS: 'tests=${'s'.repeat(32)}', LOG_LEVEL: 'silent' })
+    const app = await buildApp({ config, keys: createKeys(keysOptionsOf(config)) })
+    const statuses = []
+    for (const url of ['/livez', '/readyz']) {
+      const { statusCode, headers, body } = await app.inject(url)
+      statuses.push([statusCode, headers['content-type'], Object.keys(JSON.parse(body))[0]])
+    }
+    process.stdout.write(JSON.stringify({ statuses, loaded: Object.keys(createRequire(${JSON.stringify(dist)}).cache) }), () => process.exit())`
+  const { statuses, loaded } = JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', cwd: dist })) as { statuses: unknown, loaded: string[] }
+  t.strictSame(statuses, [[200, 'application/json; charset=utf-8', 'status'], [503, 'application/json; charset=utf-8', 'status']])
+  t.ok(loaded.some((path) => path.includes('/node_modules/fastify/')))
+  t.strictSame(loaded.filter((path) => /node_modules\/(?:ajv|ajv-formats|@fastify\/ajv-compiler|@fastify\/fast-json-stringify-compiler)\//.test(path)), [])
+})
