@@ -60,16 +60,18 @@ export class MissBudget {
     const name = nameOf(client)
     const now = this.#clock.monotonicMs()
     const most = this.#mostOf(client)
-    const account = this.#accounts.get(name) ?? { left: most, at: now }
+    const known = this.#accounts.get(name)
+    const account = known ?? { left: most, at: now }
     account.left = Math.min(most, account.left + (now - account.at) * this.#perMsOf(client))
     account.at = now
-    this.#keep(name, account)
+    const isCrowded = this.#accounts.size > this.#networksMax / 2
+    if (known === undefined || isCrowded) this.#keep(name, account)
     return account
   }
 
   // Least recently seen first. The order is only maintained when half of the places are in use.
   #keep (name: string, account: Account): void {
-    if (this.#accounts.size > this.#networksMax / 2) this.#accounts.delete(name)
+    this.#accounts.delete(name)
     this.#accounts.set(name, account)
     if (this.#accounts.size <= this.#networksMax) return
     const [longestUnseen] = this.#accounts.keys()

@@ -35,16 +35,18 @@ const used = 2
 const writes = 4
 const whole = 8
 const limited = 16
+const ready = 32
 const lengthShift = 8
 
-const pageBits = 10
-export const rowsPerPage = 1 << pageBits
+// Few pages for very many rows, so that what leads to a row stays in the caches of the processor. What is not used of a page takes no memory.
+const pageBits = 16
+const rowsPerPage = 1 << pageBits
 
-export function pageOf (row: number): number {
+function pageOf (row: number): number {
   return row >>> pageBits
 }
 
-export function placeOf (row: number): number {
+function placeOf (row: number): number {
   return row & (rowsPerPage - 1)
 }
 
@@ -66,13 +68,12 @@ export class KeyRows {
   readonly #bytes: Buffer[] = []
 
   /** Makes room for the next row, by a page if it takes one. Pages are never copied: a table that grows never blocks. */
-  reach (row: number): boolean {
-    if (pageOf(row) < this.#words.length) return false
+  reach (row: number): void {
+    if (pageOf(row) < this.#words.length) return
     const page = new ArrayBuffer(rowsPerPage * bytesPerRow)
     this.#words.push(new Int32Array(page))
     this.#doubles.push(new Float64Array(page))
     this.#bytes.push(Buffer.from(page))
-    return true
   }
 
   has (row: number, digest: Digest, firstWord: number): boolean {
@@ -120,6 +121,26 @@ export class KeyRows {
   setUsed (row: number, isUsed: boolean): void {
     const flags = this.#word(row, flagsAt)
     this.#setWord(row, flagsAt, isUsed ? flags | used : flags & ~used)
+  }
+
+  /** Marks the row as used. Returns whether it was marked already. */
+  use (row: number): boolean {
+    const words = this.#words[pageOf(row)]!
+    const at = placeOf(row) * wordsPerRow + flagsAt
+    const flags = words[at]!
+    if ((flags & used) !== 0) return true
+    words[at] = flags | used
+    return false
+  }
+
+  /** Whether the entry is also held as an object: otherwise that place need not be looked at. */
+  isReady (row: number): boolean {
+    return (this.#word(row, flagsAt) & ready) !== 0
+  }
+
+  setReady (row: number, isReady: boolean): void {
+    const flags = this.#word(row, flagsAt)
+    this.#setWord(row, flagsAt, isReady ? flags | ready : flags & ~ready)
   }
 
   /** Whether the row holds only the digest and the owner, and the rest is held elsewhere. */

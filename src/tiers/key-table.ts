@@ -1,7 +1,7 @@
 import type { Digest } from '../core/key-record.ts'
 import type { Entry } from '../core/lookup.ts'
 import { freezeRecord } from '../core/frozen-record.ts'
-import { KeyRows, pageOf, placeOf, rowsPerPage, wordOf } from './key-rows.ts'
+import { KeyRows, wordOf } from './key-rows.ts'
 import { SharedTexts } from './shared-texts.ts'
 
 interface KeyTableOptions {
@@ -13,6 +13,9 @@ interface KeyTableOptions {
 
 // Stop the clock sweep after this many rows.
 const looksMax = 256
+// Entries in a list of those that are ready.
+const listBits = 10
+const listLength = 1 << listBits
 
 /**
  * Entries by digest, very many of them, packed: as objects a million keys take half a gigabyte, and what grows and
@@ -28,7 +31,7 @@ export class KeyTable {
   readonly #heads: Int32Array
   readonly #workspaces = new SharedTexts()
   readonly #owners = new SharedTexts()
-  // A list a page: one for all would be copied each time it grows.
+  // Many short lists: one for all would be copied each time it grows.
   readonly #ready: Array<Array<Entry | undefined>> = []
   // Rows whose entries are held as objects, in the order in which that will end.
   readonly #readyRows: Int32Array
@@ -52,10 +55,8 @@ export class KeyTable {
   get (digest: Digest): Entry | undefined {
     const row = this.#find(digest)
     if (row === 0 || this.#isDropped(row)) return undefined
-    const isUsedAgain = this.#rows.isUsed(row)
-    if (!isUsedAgain) this.#rows.setUsed(row, true)
-    const ready = this.#readyOf(row)
-    if (ready !== undefined) return ready
+    const isUsedAgain = this.#rows.use(row)
+    if (this.#rows.isReady(row)) return this.#ready[row >>> listBits]![row & (listLength - 1)]
     const entry = this.#unpack(row, digest)
     // An entry that is asked for once is not kept as an object: it would survive into the old generation of the garbage collector.
     if (isUsedAgain) this.#keepReady(row, entry)
@@ -131,19 +132,17 @@ export class KeyTable {
     this.#setReady(row, entry)
   }
 
-  #readyOf (row: number): Entry | undefined {
-    return this.#ready[pageOf(row)]![placeOf(row)]
-  }
-
   #setReady (row: number, entry: Entry | undefined): void {
-    this.#ready[pageOf(row)]![placeOf(row)] = entry
+    this.#ready[row >>> listBits]![row & (listLength - 1)] = entry
+    this.#rows.setReady(row, entry !== undefined)
   }
 
   #newRow (): number {
     if (this.#taken >= this.#entriesMax) this.#vacate(this.#victim())
     const free = this.#freeRows.pop()
     if (free !== undefined) return free
-    if (this.#rows.reach(++this.#rowsMade)) this.#ready.push(new Array<undefined>(rowsPerPage).fill(undefined))
+    this.#rows.reach(++this.#rowsMade)
+    if (this.#rowsMade >>> listBits >= this.#ready.length) this.#ready.push(new Array<undefined>(listLength).fill(undefined))
     return this.#rowsMade
   }
 
