@@ -1,7 +1,12 @@
 import axe from 'axe-core'
 import t from 'tap'
-import { startFirefox } from './support/firefox.ts'
+import { PageByText, startFirefox } from './support/firefox.ts'
 import { managementToken, servePages } from './support/pages.ts'
+
+type Screens = ReadonlyArray<readonly [width: number, scheme: 'light' | 'dark']>
+
+const phone: Screens = [[380, 'dark']]
+const allScreens: Screens = [...phone, [380, 'light'], [768, 'light'], [768, 'dark'], [1280, 'light'], [1280, 'dark']]
 
 // One journey: starting a browser is slow, and each step needs the previous one.
 t.test('in Firefox: sign in, make a key by keyboard, see its first use by itself, rotate it, revoke it; at three widths, light and dark', async (t) => {
@@ -17,9 +22,9 @@ t.test('in Firefox: sign in, make a key by keyboard, see its first use by itself
   }
   const press = async (name: string): Promise<void> => { await Promise.all([page.waitForNavigation(), page.locator(`::-p-aria(${name})`).click()]) }
 
-  async function sound (state: string): Promise<void> {
+  async function sound (state: string, screens = phone): Promise<void> {
     await page.evaluate(axe.source)
-    for (const [width, scheme] of [[380, 'dark'], [768, 'light'], [768, 'dark'], [1280, 'light'], [1280, 'dark']] as const) {
+    for (const [width, scheme] of screens) {
       await page.setViewport({ width, height: 800 })
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]).catch(() => {})
       const findings = await page.evaluate("axe.run().then(({ violations }) => violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => id + ' ' + nodes[0].html))")
@@ -41,13 +46,13 @@ t.test('in Firefox: sign in, make a key by keyboard, see its first use by itself
   t.equal(await page.evaluate('document.activeElement.textContent.trim()'), 'Create key')
   await page.keyboard.press('Enter')
   t.match(await textOf('#token'), /^nops_\w{38}$/)
-  await sound('the token')
+  await sound('the token', allScreens)
   t.match(await textOf('.first-use'), /Waiting for its first use…/)
   await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp(), address = '192.0.2.7', client = 'curl/8'`
   t.match(await textOf('.first-use.used'), /It works: used just now, by curl\/8, from 192\.0\.2\.7/)
   await press('Done')
   t.match(await textOf('.keys'), /Firefox[\s\S]*in 3 months[\s\S]*Just now/i)
-  await sound('the list')
+  await sound('the list', allScreens)
   await press('Firefox')
   await sound('a key')
   await press('Rotate')
@@ -63,4 +68,52 @@ t.test('in Firefox: sign in, make a key by keyboard, see its first use by itself
   const { keys } = await service.list({ workspaceId: 'acme', status: 'revoked', limit: 2 })
   t.match(keys, [{ name: 'Firefox' }])
   t.same(troubles, [])
+})
+
+t.test('in Firefox without scripts: sign in, correct a form, make a key, see its first use after a reload, sort, rotate, revoke, sign out', async (t) => {
+  const { url, database, service } = await servePages(t)
+  const browser = await startFirefox(t, { scripts: false })
+  const page = await browser.newPage()
+  await page.setViewport({ width: 380, height: 800 })
+  const by = new PageByText(page)
+  await page.goto(`${url}/settings`)
+  await by.type('management-token', managementToken)
+  await by.type('workspace', 'acme')
+  await by.press('Sign in')
+  await by.press('Create your first API key')
+  await by.text(/Create API key/, 'h1')
+  await by.press('Create key')
+  await by.text(/The key was not created\.\s+Enter a name for the key\./)
+  await by.type('name', 'Firefox')
+  t.notMatch(await by.text(/Expiration/), 'Last day', 'a date is asked for only where one is wanted')
+  await by.press('On a date')
+  await by.text(/Last day/)
+  await by.press('30 days')
+  await by.press('Create key')
+  t.match(await by.text(/^nops_/, '#token'), /^nops_\w{38}$/)
+  t.match(await by.text(/Set up your app/), 'Add custom connector', 'Claude is set up first')
+  t.equal(await page.evaluate("document.querySelectorAll('[data-copy]:not([hidden])').length"), 0, 'no button that would do nothing')
+  await by.press('Cursor')
+  await by.text(/Start Cursor in the same terminal/)
+  const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'active', limit: 1 })
+  await by.press('Done')
+  await by.press('Firefox')
+  await by.text(/Waiting for its first use…\s+Reload the page to check again\./, '.first-use')
+  await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp(), address = '192.0.2.7', client = 'curl/8'`
+  await page.reload()
+  await by.text(/Last used\s+just now.*by curl\/8 from 192\.0\.2\.7/, '.facts')
+  await by.press('Rotate')
+  await by.press('1 week')
+  await by.press('Rotate key')
+  t.match(await by.text(/^nops_/, '#token'), /^nops_\w{38}$/)
+  await by.text(/Previous token[\s\S]*ends in 7 days/, '.facts')
+  await page.goto(`${url}/settings/connected-apps?sort=used`)
+  await by.text(/Firefox[\s\S]*In 30 days/i, '.keys')
+  await by.click("document.querySelector('[data-revoke]')")
+  await by.text(/Revoke “Firefox”\?/, 'h1')
+  await by.press('Revoke key')
+  await by.text(/“Firefox” is revoked\./, '.notice')
+  t.equal((await service.get({ workspaceId: 'acme', keyId: key!.id })).status, 'revoked')
+  await by.press('Sign out')
+  await by.text(/You are signed out/)
 })
