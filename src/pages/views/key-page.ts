@@ -10,7 +10,7 @@ import { firstUse } from './first-use.ts'
 import { limitsField, limitsOf, rateText } from './limits.ts'
 import { usageSection } from './usage.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
-import { exactTime, timeView } from './times.ts'
+import { breakableOnce, exactTime, timeView } from './times.ts'
 
 const linesMax = 4
 
@@ -169,5 +169,5 @@ function textOf (name: string, value: unknown): string {
   if (name === 'grace_seconds' && typeof value === 'number') return graceText(value)
   if (typeof value !== 'string') return Array.isArray(value) ? value.join(', ') : JSON.stringify(value)
   const at = name.endsWith('_at') ? Date.parse(value) : NaN
-  return Number.isNaN(at) ? value : exactTime(at)
+  return Number.isNaN(at) ? value : breakableOnce(exactTime(at))
 }

@@ -36,7 +36,7 @@ export function timeView (at: number, now: number): Html {
 }
 
 // Allow a line break only between date and time of day.
-function breakableOnce (text: string): string {
+export function breakableOnce (text: string): string {
   const end = text.lastIndexOf(', ') + 1
   return `${text.slice(0, end).replaceAll(' ', '\u00a0')} ${text.slice(end + 1).replaceAll(' ', '\u00a0')}`
 }
