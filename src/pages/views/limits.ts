@@ -58,7 +58,7 @@ export function limitsField (form: LimitsForm, faults: LimitFaults, was?: Limits
           <p class="help" id="rate-help">Further requests are refused with status 429. Empty: no limit.</p>
           <div class="rate">
             <input class="text" id="rate-requests" name="rate_requests" value="${form.rateRequests}" inputmode="numeric" maxlength="9" autocomplete="off" aria-label="Requests" aria-describedby="rate-help${faults.rate !== undefined && ' rate-fault'}"${faults.rate !== undefined && html` aria-invalid="true"`}>
-            <label for="rate-window">in a</label>
+            <label for="rate-window">per</label>
             <select class="text" id="rate-window" name="rate_window">${offered.map(({ seconds, label }) => html`<option value="${seconds}"${String(seconds) === form.rateWindow && html` selected`}>${label}</option>`)}</select>
           </div>
           ${faults.rate !== undefined && html`<p class="fault" id="rate-fault">${faults.rate}</p>`}
