@@ -46,7 +46,7 @@ t.test('in Firefox: sign in, make a key by keyboard, see its first use by itself
   t.equal(await page.evaluate('document.activeElement.textContent.trim()'), 'Create key')
   await page.keyboard.press('Enter')
   t.match(await textOf('#token'), /^nops_\w{38}$/)
-  await sound('the token', allScreens)
+  await sound('the token')
   t.match(await textOf('.first-use'), /Waiting for its first use…/)
   await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp(), address = '192.0.2.7', client = 'curl/8'`
   t.match(await textOf('.first-use.used'), /It works: used just now, by curl\/8, from 192\.0\.2\.7/)
