@@ -489,7 +489,7 @@ const namesIn = (body: string): string[] => Array.from(body.matchAll(/<a href="[
 const linkIn = (body: string, rel: 'next' | 'prev'): string | undefined => new RegExp(`rel="${rel}" href="([^"]+)"`).exec(body)?.[1]?.replaceAll('&amp;', '&')
 
 t.test('the list goes from page to page and back in every order, shows each key once, and says how many there are', async (t) => {
-  const { get, signIn, service } = await setup(t)
+  const { get, signIn, service, database } = await setup(t)
   const numbers = Array.from({ length: 45 }, (_, i) => i + 1)
   const nameOf = (number: number) => `key ${String(number).padStart(2, '0')}`
   for (const number of numbers) {
@@ -499,13 +499,18 @@ t.test('the list goes from page to page and back in every order, shows each key 
   const cookie = sessionCookie(await signIn())
   const made = numbers.map((number) => nameOf(number * 7 % 46))
   const expiring = [...numbers.filter((number) => number % 3 !== 0)].reverse().map((number) => nameOf(number * 7 % 46))
+  // Key 01 was used last, key 30 the first; the others never.
+  await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() - right(keys.name, 2)::int * interval '1 hour' from navis_keys.keys where keys.id = key_usage.key_id and right(keys.name, 2)::int <= 30`
+  const used = numbers.slice(0, 30).map(nameOf)
   const orders = [
     { sort: 'newest', says: [...made].reverse() },
     { sort: 'oldest', says: made },
     { sort: 'name', says: numbers.map(nameOf) },
-    { sort: 'expiry', says: expiring }
+    { sort: 'expiry', says: expiring },
+    { sort: 'used', says: used },
+    { sort: 'idle', from: 15, says: [...used].reverse() }
   ]
-  for (const { sort, says } of orders) {
+  for (const { sort, says, from = 0 } of orders) {
     const pages: string[][] = []
     let [next, last]: Array<string | undefined> = [`/settings/connected-apps?sort=${sort}`]
     while (next !== undefined) {
@@ -516,7 +521,7 @@ t.test('the list goes from page to page and back in every order, shows each key 
       next = linkIn(body, 'next')
     }
     t.same(pages.map(({ length }) => length), [20, 20, 5], sort)
-    t.same(pages.flat().slice(0, says.length), says, sort)
+    t.same(pages.flat().slice(from, from + says.length), says, sort)
     t.equal(new Set(pages.flat()).size, 45, sort)
     const back: string[][] = []
     while (last !== undefined) {
