@@ -17,11 +17,12 @@ export function complete (given: Description): Description {
   const description = JSON.parse(JSON.stringify(given)) as Description
   makePortable(description)
   describeGateways(description)
+  const examples: Parameters<typeof completeProblems>[2] = {}
   for (const [path, item] of Object.entries(description.paths ?? {})) {
     for (const [method, operation] of Object.entries(item)) {
       if (!methods.has(method)) delete item[method]
       else if (path === forwardAuth) completeForwardAuth(operation, method)
-      if (methods.has(method)) completeOperation(operation)
+      if (methods.has(method)) completeOperation(operation, examples)
     }
   }
   const named = withNames(description)
@@ -29,7 +30,7 @@ export function complete (given: Description): Description {
     ...named,
     webhooks: webhooksOf(named),
     tags: [...tags],
-    components: { ...named.components, schemas: { ...named.components?.schemas, ...gatewaySchemas }, headers }
+    components: { ...named.components, schemas: { ...named.components?.schemas, ...gatewaySchemas }, headers, examples }
   }
 }
 
@@ -40,7 +41,7 @@ function completeForwardAuth (operation: Operation, method: string): void {
   if (operation.responses?.['429'] !== undefined) operation.responses['429'].headers = headersNamed(rateHeaders)
 }
 
-function completeOperation (operation: Operation): void {
+function completeOperation (operation: Operation, examples: Parameters<typeof completeProblems>[2]): void {
   const { operationId = '', requestBody, responses = {} } = operation
   const text = operations[operationId] ?? (operationId.startsWith('forwardAuth') ? operations['forwardAuth'] : undefined)
   if (text !== undefined) operation.description = text.description
@@ -56,7 +57,7 @@ function completeOperation (operation: Operation): void {
     const media = answer.content?.['application/json']
     if (media !== undefined && /^20\d$/.test(status) && text?.answer !== undefined) media.example = text.answer
   }
-  completeProblems(operationId, responses)
+  completeProblems(operationId, responses, examples)
   operation.responses = responses
 }
 

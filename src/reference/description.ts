@@ -5,7 +5,7 @@ export interface Description {
   /** The requests that the service sends, by type of event. */
   webhooks?: Record<string, Record<string, Operation>>
   tags?: ReadonlyArray<{ readonly name: string, readonly description: string }>
-  components?: { schemas?: Record<string, Schema>, headers?: unknown }
+  components?: { schemas?: Record<string, Schema>, headers?: unknown, examples?: Record<string, { readonly value: unknown }> }
 }
 
 export interface Operation {
@@ -30,7 +30,7 @@ export interface Parameter {
 export interface Media {
   schema?: Schema
   example?: unknown
-  examples?: Record<string, { readonly value: unknown }>
+  examples?: Record<string, { readonly $ref: string }>
 }
 
 export interface Schema {

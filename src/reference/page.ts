@@ -40,7 +40,7 @@ function operationView ({ path, method, operation, isWebhook }: Listed, descript
 <p>${prose(text)}</p>
 <p class="credential">${isWebhook ? 'Sent by the service, with a signature.' : credentialOf(operation)}</p>
 ${parameters.length > 0 && html`<h4>Parameters</h4>${membersView(parameters.map(({ name, in: place, required = false, description, schema = {} }) => ({ name, place, required, schema: description === undefined ? schema : { ...schema, description } })))}`}
-${media?.schema !== undefined && html`<h4>Body <small>${type}${requestBody?.required === false && ', may be left out'}</small></h4>${membersView(membersOf(resolved(media.schema, description), description))}`}
+${media?.schema !== undefined && html`<h4>Body <small>${type}${requestBody?.required === false && ', optional'}</small></h4>${membersView(membersOf(resolved(media.schema, description), description))}`}
 <h4>Example</h4>
 <pre tabindex="0"><code>${isWebhook ? JSON.stringify(media?.example, null, 2) : exampleOf({ path, method, operation, type, body: media?.example })}</code></pre>
 ${answer !== undefined && html`<pre tabindex="0"><code>${JSON.stringify(answer, null, 2)}</code></pre>`}

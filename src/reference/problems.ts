@@ -2,7 +2,7 @@ import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
 import { already, idempotencyKeyReused, invalid, keyExpired, keyRevoked, noSuchKey } from '../core/key-errors.ts'
 import { problemType, problemOf } from '../http/problem-document.ts'
 import { refusalFor, refusals, type Refusal } from '../http/refusals.ts'
-import type { Operation } from './description.ts'
+import type { Description, Operation } from './description.ts'
 
 /* The errors of each operation: what their status means there, and an example for each code that it may have. */
 
@@ -60,15 +60,27 @@ const ofOperation: Readonly<Record<string, Readonly<Record<string, Meaning>>>> =
   }
 }
 
-/** Says what each error status of an operation means, with an example for each code. `default`: the errors that every operation may have. */
-export function completeProblems (operationId: string, responses: NonNullable<Operation['responses']>): void {
+type Examples = NonNullable<NonNullable<Description['components']>['examples']>
+
+/**
+ * Says what each error status of an operation means, with an example for each code. `default`: the errors that every operation may have. Adds the
+ * examples to `examples`, once for all operations.
+ */
+export function completeProblems (operationId: string, responses: NonNullable<Operation['responses']>, examples: Examples): void {
   if (Object.values(responses).some(({ content }) => content?.[problemType] !== undefined)) responses['default'] = { description: '', content: { [problemType]: { schema: { $ref: '#/components/schemas/Problem' } } } }
-  const own = ofOperation[operationId.startsWith('forwardAuth') ? 'forwardAuth' : operationId]
+  const ownName = operationId.startsWith('forwardAuth') ? 'forwardAuth' : operationId
+  const own = ofOperation[ownName]
   for (const [status, answer] of Object.entries(responses)) {
     const media = answer.content?.[problemType]
     const meaning = own?.[status] ?? meanings[status]
     if (media === undefined || meaning === undefined) continue
     answer.description = meaning.description
-    media.examples = Object.fromEntries(meaning.examples.map((value) => [(value as { code: string }).code, { value }]))
+    media.examples = Object.fromEntries(meaning.examples.map((value) => {
+      const { code } = value as { code: string }
+      const isOther = examples[code] !== undefined && JSON.stringify(examples[code].value) !== JSON.stringify(value)
+      const name = isOther ? `${ownName}_${code}` : code
+      examples[name] = { value }
+      return [code, { $ref: `#/components/examples/${name}` }]
+    }))
   }
 }
