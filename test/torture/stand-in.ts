@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 interface StandInKey {
   readonly id: string
-  readonly token: string
   readonly workspaceId: string
   readonly ownerId: string | undefined
   refusedFrom: number
@@ -13,6 +12,7 @@ interface StandInKey {
 
 /** What all stand-ins of one test hold in common, as replicas hold a database. */
 export class StandInStore {
+  /** By the SHA-256 of each token. */
   readonly keys = new Map<string, StandInKey>()
 }
 
@@ -28,7 +28,7 @@ export interface StandInFault {
   readonly returnsEarlyMs?: number
 }
 
-/** A service of three routes behind the real interface, to prove that the harness finds what is broken. */
+/** A service of few routes behind the real interface, to prove that the harness finds what is broken. */
 export class StandIn {
   readonly #store: StandInStore
   readonly #fault: StandInFault
@@ -54,10 +54,12 @@ export class StandIn {
 
   async #answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? ''
-    const [, workspaceId = '', id = '', act] = /^\/v1\/workspaces\/([^/]+)\/keys\/?([^/]*)(\/rotate)?$/.exec(path) ?? []
-    const body = JSON.parse(await text(request) || '{}') as { expires_at?: string, owner_id?: string }
+    const [, workspaceId = '', id = '', act] = /^\/v1\/workspaces\/([^/]+)\/(?:keys|policy)\/?([^/]*)(\/rotate)?$/.exec(path) ?? []
+    const body = JSON.parse(await text(request) || '{}') as { expires_at?: string, owner_id?: string, keys?: ReadonlyArray<{ token_sha256: string }> }
     if (path === '/forward-auth') response.writeHead(this.#verify((request.headers.authorization ?? '').slice(7))).end()
     else if (id === 'revoke-all') await this.#take(this.#keysOf(workspaceId, body.owner_id), Date.now(), response)
+    else if (path.endsWith('/policy')) await this.#take(this.#keysOf(workspaceId, undefined), Date.now(), response, 200)
+    else if (body.keys !== undefined) this.#import(workspaceId, body.keys, response)
     else if (act !== undefined) await this.#rotate(id, response)
     else if (request.method === 'DELETE') await this.#take(this.#keysWith(id), Date.now(), response)
     else if (request.method === 'PATCH') await this.#patch(id, body, response)
@@ -70,7 +72,7 @@ export class StandIn {
     if (unavailableOneIn > 0 && this.#asked % unavailableOneIn === 0) return 503
     if (refusesOneIn > 0 && this.#asked % refusesOneIn === 0) return 401
     if (performance.now() - (this.#accepted.get(token) ?? -Infinity) < remembersMs) return 200
-    const key = this.#store.keys.get(token)
+    const key = this.#store.keys.get(sha256(token))
     if (key === undefined || Date.now() >= key.refusedFrom) return 401
     this.#accepted.set(token, performance.now())
     return 200
@@ -85,8 +87,8 @@ export class StandIn {
   async #rotate (id: string, response: ServerResponse): Promise<void> {
     const [key] = this.#keysWith(id)
     if (key === undefined) return
-    const fresh = this.#make(key)
-    await this.#take(this.#keysWith(id).filter((one) => one !== fresh), Date.now(), response, 201, JSON.stringify(fresh))
+    const before = this.#keysWith(id)
+    await this.#take(before, Date.now(), response, 201, JSON.stringify(this.#make(key)))
   }
 
   async #take (keys: readonly StandInKey[], from: number, response: ServerResponse, status = 204, body?: string): Promise<void> {
@@ -99,10 +101,15 @@ export class StandIn {
     if (!response.writableEnded) response.writeHead(status).end(body)
   }
 
-  #make ({ id = randomUUID(), workspaceId, ownerId }: Pick<StandInKey, 'workspaceId' | 'ownerId'> & { readonly id?: string }): StandInKey {
-    const key = { id, token: randomUUID(), workspaceId, ownerId, refusedFrom: Infinity }
-    this.#store.keys.set(key.token, key)
-    return key
+  #make ({ id = randomUUID(), workspaceId, ownerId }: Pick<StandInKey, 'workspaceId' | 'ownerId'> & { readonly id?: string }): { readonly id: string, readonly token: string } {
+    const token = randomUUID()
+    this.#store.keys.set(sha256(token), { id, workspaceId, ownerId, refusedFrom: Infinity })
+    return { id, token }
+  }
+
+  #import (workspaceId: string, keys: ReadonlyArray<{ readonly token_sha256: string }>, response: ServerResponse): void {
+    for (const { token_sha256: digest } of keys) this.#store.keys.set(digest, { id: randomUUID(), workspaceId, ownerId: undefined, refusedFrom: Infinity })
+    response.writeHead(201).end(JSON.stringify({ imported: keys.length, already_there: 0 }))
   }
 
   #keysOf (workspaceId: string, ownerId: string | undefined): StandInKey[] {
@@ -112,6 +119,10 @@ export class StandIn {
   #keysWith (id: string): StandInKey[] {
     return [...this.#store.keys.values()].filter((key) => key.id === id)
   }
+}
+
+function sha256 (token: string): string {
+  return createHash('sha256').update(token).digest('hex')
 }
 
 async function text (request: IncomingMessage): Promise<string> {
