@@ -46,21 +46,25 @@ interface RateLimiterOptions {
   readonly keysMax?: number
 }
 
-/** Of one key at this replica. Few fields: there may be 100,000 of them. */
-interface Bucket {
-  limit: RateLimit
-  /** When it is full, monotonic. */
-  fullAt: number
-  /** `undefined`: there was no other replica yet. */
-  share: RateShare | undefined
-}
+// Where a bucket has what, in doubles, from its place on: half a line of a processor's cache, where an object would be three.
+const fullAtAt = 0
+const requestsAt = 1
+const windowSecondsAt = 2
+const doublesPerBucket = 4
+const firstBuckets = 1024
 
 const evictionTries = 32
 
 export class RateLimiter {
   readonly #shares: RateShares | undefined
   readonly #keysMax: number
-  readonly #buckets = new Map<string, Bucket>()
+  /** The place of each key's bucket in `#buckets`. */
+  readonly #places = new Map<string, number>()
+  #buckets = new Float64Array(firstBuckets * doublesPerBucket)
+  #end = 0
+  readonly #free: number[] = []
+  /** By the place of the bucket; none where there was no other replica yet. */
+  readonly #shareAt = new Map<number, RateShare>()
   #allowed = 0
   #refused = 0
 
@@ -71,30 +75,30 @@ export class RateLimiter {
 
   /** Decides about one use at the monotonic time `now`, and counts it when it is allowed. Never waits. */
   take (keyId: string, limit: RateLimit, now: number): RateDecision {
-    const bucket = this.#bucketOf(keyId, limit, now)
+    const place = this.#placeOf(keyId, limit, now)
     const intervalMs = intervalMsOf(limit)
-    const fullAt = Math.max(bucket.fullAt, now)
+    const fullAt = Math.max(this.#buckets[place + fullAtAt]!, now)
     const localWaitMs = fullAt - now - (limit.requests - 1) * intervalMs
-    if (localWaitMs > 1e-6) return this.#refuse(bucket, localWaitMs, now)
+    if (localWaitMs > 1e-6) return this.#refuse(place, limit, localWaitMs, now)
     if (this.#shares?.isShared === true) {
-      const share = bucket.share ??= new RateShare(keyId, limit, now)
-      if (!this.#shares.spend(share, now)) return this.#refuse(bucket, this.#shares.waitMs(share, now), now)
+      const share = this.#shareOf(keyId, place, limit, now)
+      if (!this.#shares.spend(share, now)) return this.#refuse(place, limit, this.#shares.waitMs(share, now), now)
     }
-    bucket.fullAt = fullAt + intervalMs
+    this.#buckets[place + fullAtAt] = fullAt + intervalMs
     this.#allowed++
-    return decision(bucket, now, 0)
+    return this.#decision(place, limit, now, 0)
   }
 
   /** Another replica announced the milliseconds until the shared bucket of a key is full. */
   heard (keyId: string, backlogMs: number, now: number): void {
-    const bucket = this.#buckets.get(keyId) ?? this.#remember(keyId, unknownLimit, now)
-    bucket.share ??= new RateShare(keyId, bucket.limit, now)
-    bucket.share.heard(backlogMs, now)
+    const place = this.#places.get(keyId) ?? this.#remember(keyId, unknownLimit, now)
+    const limit = { requests: this.#buckets[place + requestsAt]!, windowSeconds: this.#buckets[place + windowSecondsAt]! }
+    this.#shareOf(keyId, place, limit, now).heard(backlogMs, now)
   }
 
   stats (): RateLimiterStats {
     const { settlements, failures } = this.#shares?.counts() ?? { settlements: 0, failures: 0 }
-    return { keys: this.#buckets.size, allowed: this.#allowed, refused: this.#refused, settlements, failures }
+    return { keys: this.#places.size, allowed: this.#allowed, refused: this.#refused, settlements, failures }
   }
 
   /** Tells the other replicas what was used, and gives back what was not. */
@@ -102,44 +106,89 @@ export class RateLimiter {
     await this.#shares?.close()
   }
 
-  #refuse (bucket: Bucket, waitMs: number, now: number): RateDecision {
+  #refuse (place: number, limit: RateLimit, waitMs: number, now: number): RateDecision {
     this.#refused++
-    return decision(bucket, now, waitMs)
+    return this.#decision(place, limit, now, waitMs)
   }
 
-  #bucketOf (keyId: string, limit: RateLimit, now: number): Bucket {
-    const bucket = this.#buckets.get(keyId) ?? this.#remember(keyId, limit, now)
-    const { requests, windowSeconds } = bucket.limit
-    if (requests !== limit.requests || windowSeconds !== limit.windowSeconds) {
-      bucket.limit = limit
-      bucket.fullAt = Math.min(bucket.fullAt, now + limit.windowSeconds * 1000)
-      if (bucket.share !== undefined) {
-        bucket.share.changeLimit(limit, now)
-        this.#shares?.forget(bucket.share)
-      }
+  #decision (place: number, limit: RateLimit, now: number, waitMs: number): RateDecision {
+    const fullAt = this.#buckets[place + fullAtAt]!
+    const share = this.#shares === undefined ? undefined : this.#shareAt.get(place)
+    const known = share === undefined || share.heardAt === -Infinity ? fullAt : Math.max(fullAt, share.fullAt)
+    const backlogMs = Math.max(0, known - now)
+    return {
+      isAllowed: waitMs === 0,
+      limit,
+      remaining: waitMs === 0 ? Math.max(0, Math.floor(limit.requests - backlogMs / intervalMsOf(limit) + 1e-6)) : 0,
+      resetS: Math.ceil(backlogMs / 1000),
+      retryAfterS: waitMs === 0 ? 0 : Math.max(1, Math.ceil(waitMs / 1000))
     }
-    return bucket
   }
 
-  #remember (keyId: string, limit: RateLimit, now: number): Bucket {
-    if (this.#buckets.size >= this.#keysMax) this.#forgetOne(now)
-    const bucket: Bucket = { limit, fullAt: now, share: undefined }
-    this.#buckets.set(keyId, bucket)
-    return bucket
+  #placeOf (keyId: string, limit: RateLimit, now: number): number {
+    const place = this.#places.get(keyId) ?? this.#remember(keyId, limit, now)
+    if (this.#buckets[place + requestsAt] !== limit.requests || this.#buckets[place + windowSecondsAt] !== limit.windowSeconds) this.#changeLimit(place, limit, now)
+    return place
+  }
+
+  // What was used under the former limit is not forgiven, and keeps nobody waiting for longer than the new window.
+  #changeLimit (place: number, limit: RateLimit, now: number): void {
+    this.#write(place, limit, Math.min(this.#buckets[place + fullAtAt]!, now + limit.windowSeconds * 1000))
+    const share = this.#shareAt.get(place)
+    if (share === undefined) return
+    share.changeLimit(limit, now)
+    this.#shares?.forget(share)
+  }
+
+  #shareOf (keyId: string, place: number, limit: RateLimit, now: number): RateShare {
+    const known = this.#shareAt.get(place)
+    if (known !== undefined) return known
+    const share = new RateShare(keyId, limit, now)
+    this.#shareAt.set(place, share)
+    return share
+  }
+
+  #remember (keyId: string, limit: RateLimit, now: number): number {
+    if (this.#places.size >= this.#keysMax) this.#forgetOne(now)
+    const place = this.#free.pop() ?? this.#newPlace()
+    this.#write(place, limit, now)
+    this.#places.set(keyId, place)
+    return place
+  }
+
+  #write (place: number, { requests, windowSeconds }: RateLimit, fullAt: number): void {
+    this.#buckets[place + fullAtAt] = fullAt
+    this.#buckets[place + requestsAt] = requests
+    this.#buckets[place + windowSecondsAt] = windowSeconds
+  }
+
+  #newPlace (): number {
+    const place = this.#end
+    this.#end += doublesPerBucket
+    if (this.#end > this.#buckets.length) {
+      const larger = new Float64Array(2 * this.#buckets.length)
+      larger.set(this.#buckets)
+      this.#buckets = larger
+    }
+    return place
   }
 
   // A full bucket need not be kept. If the oldest ones are all in use, the first of them is forgotten and its limit starts again.
   #forgetOne (now: number): void {
     let tries = 0
-    for (const [keyId, bucket] of this.#buckets) {
-      this.#buckets.delete(keyId)
-      if (bucket.fullAt <= now || ++tries === evictionTries) {
-        if (bucket.share !== undefined) this.#shares?.forget(bucket.share)
-        return
-      }
+    for (const [keyId, place] of this.#places) {
+      this.#places.delete(keyId)
+      if (this.#buckets[place + fullAtAt]! <= now || ++tries === evictionTries) return this.#vacate(place)
       // Move it to the end: it is in use.
-      this.#buckets.set(keyId, bucket)
+      this.#places.set(keyId, place)
     }
+  }
+
+  #vacate (place: number): void {
+    const share = this.#shareAt.get(place)
+    if (share !== undefined) this.#shares?.forget(share)
+    this.#shareAt.delete(place)
+    this.#free.push(place)
   }
 }
 
@@ -148,16 +197,4 @@ const unknownLimit: RateLimit = Object.freeze({ requests: 1, windowSeconds: 1 })
 
 function intervalMsOf ({ requests, windowSeconds }: RateLimit): number {
   return windowSeconds * 1000 / requests
-}
-
-function decision ({ limit, fullAt, share }: Bucket, now: number, waitMs: number): RateDecision {
-  const known = share === undefined || share.heardAt === -Infinity ? fullAt : Math.max(fullAt, share.fullAt)
-  const backlogMs = Math.max(0, known - now)
-  return {
-    isAllowed: waitMs === 0,
-    limit,
-    remaining: waitMs === 0 ? Math.max(0, Math.floor(limit.requests - backlogMs / intervalMsOf(limit) + 1e-6)) : 0,
-    resetS: Math.ceil(backlogMs / 1000),
-    retryAfterS: waitMs === 0 ? 0 : Math.max(1, Math.ceil(waitMs / 1000))
-  }
 }
