@@ -5,6 +5,7 @@ import { flood } from './scenarios/flood.ts'
 import { gatewayStall } from './scenarios/gateway-stall.ts'
 import { lastUsed } from './scenarios/last-used.ts'
 import { latency } from './scenarios/latency.ts'
+import { limits } from './scenarios/limits.ts'
 import { lists } from './scenarios/lists.ts'
 import { manyKeys } from './scenarios/many-keys.ts'
 import { memory } from './scenarios/memory.ts'
@@ -25,6 +26,7 @@ export const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Sectio
   lists,
   changes,
   'last-used': lastUsed,
+  limits,
   replicas,
   'gateway-stall': gatewayStall
 }

@@ -11,6 +11,9 @@ await app.register(apiKeys, {
   cache: process.env['CACHE'] !== 'off'
 })
 
+// What a verification costs where uses are not noted at all, for comparison.
+if (process.env['USAGE'] === 'off') app.apiKeys.usage.note = () => undefined
+
 app.get('/', { onRequest: app.requireScope('mcp:read') }, (_request, reply) => { reply.send(answer) })
 app.get('/stats', (_request, reply) => { reply.send(app.apiKeys.stats()) })
 await serve(app)

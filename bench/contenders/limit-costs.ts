@@ -1,0 +1,86 @@
+import { createServer } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { openKeys } from 'navis-keys'
+import { TokenMemo } from '../../dist/core/window/token-memo.js'
+import { medianOf } from '../support/statistics.ts'
+import { TokenFile } from '../support/token-file.ts'
+import { setting } from './serve.ts'
+
+/** Nanoseconds on the core, of one verification in a loop. */
+export interface LimitCosts {
+  readonly plain: number
+  readonly limited: number
+  /** Of the token that the connection has sent just before. */
+  readonly plainSame: number
+  readonly limitedSame: number
+}
+
+const drawn = 1000
+const connections = 64
+const perRound = 20_000
+const rounds = 30
+
+const keys = await openKeys({ databaseUrl: setting('DATABASE_URL') })
+const [plain, limited] = await Promise.all(['TOKENS_FILE', 'LIMITED_FILE'].map(async (name) => await textsOf(setting(name)))) as [Texts, Texts]
+
+interface Texts {
+  /** As requests bring them: a text of its own each time, and a part of a longer one. */
+  readonly copies: readonly [readonly string[], readonly string[]]
+  readonly memos: readonly TokenMemo[]
+}
+
+async function textsOf (path: string): Promise<Texts> {
+  const file = await TokenFile.open(path)
+  const tokens = await file.spread(file.count, drawn)
+  const copy = () => tokens.map((token) => Buffer.from(`Bearer ${token}`, 'latin1').toString('latin1'))
+  return { copies: [copy(), copy()], memos: Array.from({ length: Math.min(connections, tokens.length) }, () => new TokenMemo()) }
+}
+
+function assertValid (verdict: object, isLimited: boolean): void {
+  if (!('valid' in verdict) || verdict.valid !== true) throw new Error('Memory did not answer, or refused.')
+  if (('rate' in verdict) !== isLimited) throw new Error('A key has no limit, or has one, against what it was made with.')
+}
+
+function other ({ copies }: Texts, i: number, isLimited: boolean): void {
+  const texts = copies[i & 1 ? 1 : 0]
+  // A stride of a prime through the tokens: no order that a cache could learn, and no time for drawing.
+  const text = texts[i * 389 % texts.length]!
+  assertValid(keys.verifier.verify(text.slice(7), { scope: 'mcp:read' }), isLimited)
+}
+
+function same ({ copies, memos }: Texts, i: number, isLimited: boolean): void {
+  const at = i % memos.length
+  assertValid(keys.verifier.verify(copies[i & 1 ? 1 : 0][at]!.slice(7), { scope: 'mcp:read', memo: memos[at] }), isLimited)
+}
+
+const works: Readonly<Record<keyof LimitCosts, (i: number) => void>> = {
+  plain: (i) => { other(plain, i, false) },
+  limited: (i) => { other(limited, i, true) },
+  plainSame: (i) => { same(plain, i, false) },
+  limitedSame: (i) => { same(limited, i, true) }
+}
+const names = Object.keys(works) as Array<keyof LimitCosts>
+
+/** By turns, so that whatever the machine does meanwhile happens to all; the loop turns in between, or the trust window could not be renewed. */
+async function costs (): Promise<LimitCosts> {
+  for (const { copies: [texts] } of [plain, limited]) {
+    for (const text of texts) await keys.verifier.verify(text.slice(7))
+  }
+  const found = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<keyof LimitCosts, number[]>
+  for (let round = 0; round < rounds; round++) {
+    for (const name of names) {
+      const before = process.cpuUsage()
+      for (let i = 0; i < perRound; i++) works[name](i)
+      const { user, system } = process.cpuUsage(before)
+      found[name].push((user + system) / perRound * 1000)
+      await nextTurn()
+    }
+  }
+  // The first rounds are for the compiler.
+  return Object.fromEntries(names.map((name) => [name, medianOf(found[name].slice(rounds / 3))])) as unknown as LimitCosts
+}
+
+createServer((request, response) => {
+  if (request.url !== '/costs') return response.end()
+  costs().then((found) => response.end(JSON.stringify(found)), (error: unknown) => response.writeHead(500).end(String(error)))
+}).listen(Number(setting('PORT')), setting('HOST'))
