@@ -22,7 +22,7 @@ interface KindMeaning {
   /** Completes the sentence "There is no key that …". */
   readonly says: (unusedDays: number) => string
   readonly filter: (unusedDays: number) => KeyFilter
-  /** The default order. */
+  /** The default order. For keys that are not used it is the one that finds them first in a long list. */
   readonly sort: KeyOrder
 }
 
@@ -31,8 +31,8 @@ export const soonDays = 7
 export const kinds: Readonly<Record<Kind, KindMeaning>> = {
   active: { label: 'Active', says: () => 'is active', filter: () => ({ status: 'active' }), sort: 'newest' },
   expiring: { label: 'Expiring', says: () => `expires within ${soonDays} days`, filter: () => ({ status: 'active', expiresWithinDays: soonDays }), sort: 'expiry' },
-  unused: { label: 'Unused', says: (days) => `has been unused for ${days} days`, filter: (unusedDays) => ({ status: 'active', unusedDays }), sort: 'newest' },
-  never: { label: 'Never used', says: () => 'is active and was never used', filter: () => ({ status: 'active', neverUsed: true }), sort: 'newest' },
+  unused: { label: 'Unused', says: (days) => `has been unused for ${days} days`, filter: (unusedDays) => ({ status: 'active', unusedDays }), sort: 'idle' },
+  never: { label: 'Never used', says: () => 'is active and was never used', filter: () => ({ status: 'active', neverUsed: true }), sort: 'idle' },
   expired: { label: 'Expired', says: () => 'has expired', filter: () => ({ status: 'expired' }), sort: 'newest' },
   revoked: { label: 'Revoked', says: () => 'is revoked', filter: () => ({ status: 'revoked' }), sort: 'newest' },
   all: { label: 'All', says: () => 'is like that', filter: () => ({ status: 'all' }), sort: 'newest' }
