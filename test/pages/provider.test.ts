@@ -1,4 +1,4 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { OpenIdProvider } from '../../src/pages/sign-in/openid-provider.ts'
 import { startBrowser, visit } from './support/browser.ts'
 import { clientId, clientSecret, startOpenIdProvider } from './support/openid-provider.ts'
@@ -7,7 +7,10 @@ import { create } from './support/steps.ts'
 
 const browser = await startBrowser(t)
 
-async function throughProvider (t: Test) {
+// One service and one provider for all tests.
+const { enter, list, url, service } = await throughProvider()
+
+async function throughProvider () {
   const provider = await startOpenIdProvider(t)
   const claims = { workspace: 'workspace_id', owner: 'sub', admin: 'roles', adminValue: 'keys-admin' }
   const openId = new OpenIdProvider({ issuer: provider.issuer, clientId, clientSecret, scope: 'openid profile navis', claims })
@@ -31,7 +34,6 @@ async function throughProvider (t: Test) {
 }
 
 t.test('another person\'s keys are neither seen nor revocable; an admin sees and revokes them; another workspace is another world', async (t) => {
-  const { enter, list, url, service } = await throughProvider(t)
   const ada = await enter('ada')
   await create(ada, url, 'Ada\'s key')
   const { keys: [key] } = await service.list({ workspaceId: 'acme-research', status: 'all', limit: 1 })
@@ -61,7 +63,6 @@ t.test('another person\'s keys are neither seen nor revocable; an admin sees and
 })
 
 t.test('whoever the provider gives no workspace is not let in', async (t) => {
-  const { enter, list } = await throughProvider(t)
   const page = await enter('nobody')
   await page.getByRole('heading', { name: 'No workspace for you here' }).waitFor()
   await page.goto(list)
@@ -69,7 +70,6 @@ t.test('whoever the provider gives no workspace is not let in', async (t) => {
 })
 
 t.test('an arrival that this browser did not set out for is refused', async (t) => {
-  const { enter, url } = await throughProvider(t)
   const { page, context } = await visit(browser)
   t.teardown(() => context.close())
   const stolen: string[] = []
@@ -86,7 +86,6 @@ t.test('an arrival that this browser did not set out for is refused', async (t) 
 })
 
 t.test('signing out leads to the provider\'s own sign-out, for shared machines', async (t) => {
-  const { enter } = await throughProvider(t)
   const page = await enter('ada')
   await page.getByRole('button', { name: 'Sign out' }).click()
   const address = await page.getByRole('link', { name: 'End single sign-on' }).getAttribute('href')
