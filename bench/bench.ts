@@ -78,6 +78,14 @@ export class Bench implements Teardowns {
     return this.redis.url.replace(/\/0$/, `/${number}`)
   }
 
+  /** A Postgres beside that of the run, for a scenario that needs other settings: the settings of one slow down, or limit, all others. */
+  async postgresWith (t: Teardowns, settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
+    const server = await PostgresServer.start({ settings: { shared_buffers: '256MB', max_wal_size: '4GB', ...settings } })
+    t.teardown(() => server.remove())
+    pin(server.pid)
+    return server
+  }
+
   /** Runs `act` with teardowns of its own, which have all run when this settles. */
   async scope<T> (act: (t: Teardowns) => Promise<T>): Promise<T> {
     const endings: Array<() => unknown> = []

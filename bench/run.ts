@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { Bench } from './bench.ts'
 import { scenarios } from './scenarios.ts'
 import { machineLine } from './support/machine.ts'
+import { savedPlots, savePlot } from './support/saved-plots.ts'
 import { isReached, printSection } from './support/section.ts'
 
 const { values } = parseArgs({
@@ -13,9 +14,16 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '3' },
     shrink: { type: 'string', default: '1' },
     // Puts what was measured into bench/README.md, in the place of what stood there.
-    save: { type: 'boolean', default: false }
+    save: { type: 'boolean', default: false },
+    // Draws the pictures anew from the figures that are kept, and measures nothing.
+    redraw: { type: 'boolean', default: false }
   }
 })
+
+if (values.redraw) {
+  for (const plot of savedPlots()) savePlot(plot)
+  process.exit()
+}
 
 const start = performance.now()
 const tell = (line: string) => { console.error(`[${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s] ${line}`) }
@@ -36,9 +44,13 @@ try {
   for (const name of names) {
     tell(name)
     const section = await scenarios[name]!(bench)
-    const text = `${printSection(section)}\n\n${machineLine()}; ${generations} generations of ${rounds} rounds of ${seconds} s`
+    const measured = `${machineLine()}; ${generations} generations of ${rounds} rounds of ${seconds} s`
+    const text = `${printSection(section)}\n\n${measured}`
     console.log(`${text}\n`)
-    if (values.save) save(name, text)
+    if (values.save) {
+      save(name, text)
+      for (const plot of section.plots ?? []) savePlot({ ...plot, measured })
+    }
     for (const goal of section.goals) if (!isReached(goal)) tell(`not reached: ${goal.what}`)
   }
 } catch (error) {

@@ -15,5 +15,5 @@ await app.register(apiKeys, {
 if (process.env['USAGE'] === 'off') app.apiKeys.usage.note = () => undefined
 
 app.get('/', { onRequest: app.requireScope('mcp:read') }, (_request, reply) => { reply.send(answer) })
-app.get('/stats', (_request, reply) => { reply.send(app.apiKeys.stats()) })
+app.get('/stats', (_request, reply) => { reply.send({ ...app.apiKeys.stats(), hasLineage: app.apiKeys.window.snapshot().hasLineage }) })
 await serve(app)

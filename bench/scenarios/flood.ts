@@ -116,13 +116,14 @@ function floodTable (found: AllFound): Table {
 
 function coldTable (answers: ReadonlyMap<string, readonly ColdAnswers[]>): Table {
   return {
-    columns: ['keys not in memory beside', 'asked for', '200 at first', `200 within ${coldTriesMax} tries`, 'wait for it, median, ms', 'longest, ms'],
+    columns: ['keys not in memory beside', 'asked for', '200 at first', '200 within 2 tries', `200 within ${coldTriesMax} tries`, 'wait for it, median, ms', 'longest, ms'],
     rows: cases.map(({ name, title }) => {
       const waitedMs = answers.get(name)!.flatMap(({ waitedMs }) => waitedMs)
       return [
         title,
         String(answers.get(name)!.flatMap(({ tries }) => tries).length),
         number(shareWithin(answers, name, 1)),
+        number(shareWithin(answers, name, 2)),
         number(shareWithin(answers, name, coldTriesMax)),
         number(medianOf(waitedMs)),
         number(Math.max(...waitedMs))
@@ -146,7 +147,7 @@ function lookupGoals (found: AllFound): Goal[] {
 
 function coldGoals (answers: ReadonlyMap<string, readonly ColdAnswers[]>): Goal[] {
   return [
-    { what: `share of keys not in memory that are accepted within ${coldTriesMax} tries, flood from the same address`, atLeast: 1, reached: shareWithin(answers, 'same', coldTriesMax) }
+    { what: 'share of keys not in memory that are told 429 once at most, flood from the same address', atLeast: 1, reached: shareWithin(answers, 'same', 2) }
   ]
 }
 

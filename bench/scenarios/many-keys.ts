@@ -7,24 +7,30 @@ import type { Contender, Measurement } from '../support/contender.ts'
 import { keysStats } from '../support/keys-stats.ts'
 import { loadAllGood } from '../support/load.ts'
 import { cpuUsOf } from '../support/program.ts'
+import type { Plot } from '../support/plot.ts'
 import type { Section, Table } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
 import { startContenders } from '../support/start-contenders.ts'
+import { medianOf } from '../support/statistics.ts'
 import { withSpread } from '../support/with-spread.ts'
 
-/** A contender that is asked for one of the two sets of keys. */
+/** A contender that is asked for one of the sets of keys. */
 interface Asked {
   readonly name: string
   readonly contender: Contender
   readonly count: number
 }
 
+type Measurements = ReadonlyMap<string, readonly Measurement[]>
+
 const surfaces = { bare: 'bare Fastify', plugin: '**our plugin**', 'forward-auth': '**our `/forward-auth`**' }
 
 /** What a hit costs when no cache of the processor holds the keys any more. */
 export async function manyKeys (bench: Bench): Promise<Section> {
-  const [few, many] = [bench.count(1000), bench.count(100_000)]
-  const cases = [...await askedFor(bench, few), ...await askedFor(bench, many)]
+  const counts = [1000, 10_000, 100_000].map((count) => bench.count(count))
+  const [few, many] = [counts[0]!, counts.at(-1)!]
+  const cases: Asked[] = []
+  for (const count of counts) cases.push(...await askedFor(bench, count))
   const contenders = cases.map(({ contender }) => contender)
   // Two thirds of a usual measurement: asking for every key beforehand takes the rest of the time.
   const seconds = Math.max(1, Math.round(bench.options.seconds * 2 / 3))
@@ -48,11 +54,25 @@ export async function manyKeys (bench: Bench): Promise<Section> {
   }
   return {
     title: 'Many keys in memory',
-    about: `The same from ${written(few)} keys and from ${written(many)}, drawn at random, every one in memory before the first round. ` +
+    about: `The same from ${counts.map(written).join(', ')} keys, drawn at random, every one in memory before the first round. ` +
       'Bare Fastify looks at no token: what it loses is what many different requests cost wrk, the sockets and the parser. ' +
       '64 connections that send as fast as they are answered.',
     tables: [comparisonTable(contenders, measurements, nameOf('bare', many)), besides],
-    goals: []
+    goals: [],
+    plots: [plot(counts, measurements)]
+  }
+}
+
+function plot (counts: readonly number[], measurements: Measurements): Plot {
+  return {
+    name: 'requests-by-keys',
+    title: 'Requests a second by keys in memory',
+    x: { title: 'keys in memory, drawn at random', scale: 'log' },
+    y: { title: 'requests a second', scale: 'linear' },
+    series: Object.entries(surfaces).map(([surface, title]) => ({
+      title: title.replace(/[*`]/g, ''),
+      points: counts.map((count) => [count, medianOf(measurements.get(nameOf(surface, count))!.map(({ perSecond }) => perSecond))])
+    }))
   }
 }
 

@@ -15,10 +15,10 @@ export function machineLine (): string {
   ].join('; ')
 }
 
-// The page that the figures go into is no part of what they are of.
+// The page and the pictures that the figures go into are no part of what they are of.
 function commit (): string {
   const id = firstLine('git', ['describe', '--always', '--exclude', '*'])
-  const isChanged = firstLine('git', ['status', '--porcelain', '--', '.', ':!bench/README.md', ':!test']) !== ''
+  const isChanged = firstLine('git', ['status', '--porcelain', '--', '.', ':!bench/README.md', ':!bench/plots', ':!test']) !== ''
   return `commit ${id}${isChanged ? '-dirty' : ''}`
 }
 

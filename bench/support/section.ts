@@ -1,3 +1,5 @@
+import type { Plot } from './plot.ts'
+
 /** One part of the report: what a scenario found. */
 export interface Section {
   readonly title: string
@@ -5,6 +7,8 @@ export interface Section {
   readonly about: string
   readonly tables: readonly Table[]
   readonly goals: readonly Goal[]
+  /** How its figures grow with something; kept in `bench/plots/`. */
+  readonly plots?: readonly Plot[]
 }
 
 export interface Table {
@@ -25,8 +29,8 @@ export function isReached ({ reached, atLeast = -Infinity, atMost = Infinity }: 
   return reached >= atLeast && reached <= atMost
 }
 
-export function printSection ({ title, about, tables, goals }: Section): string {
-  const parts = [`### ${title}`, about, ...tables.map(printTable)]
+export function printSection ({ title, about, tables, goals, plots = [] }: Section): string {
+  const parts = [`### ${title}`, about, ...plots.map((plot) => `![${plot.title}](plots/${plot.name}.svg)`), ...tables.map(printTable)]
   if (goals.length > 0) parts.push(printTable({ columns: ['aim', 'wanted', 'reached', ''], rows: goals.map(goalRow) }))
   return parts.join('\n\n')
 }
@@ -37,7 +41,7 @@ function goalRow (goal: Goal): string[] {
   return [what, wanted, `${number(reached)}${unit}`, isReached(goal) ? 'yes' : '**no**']
 }
 
-function printTable ({ columns, rows }: Table): string {
+export function printTable ({ columns, rows }: Table): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   return [line(columns), line(columns.map(() => '---')), ...rows.map(line)].join('\n')
 }
