@@ -6,7 +6,7 @@ import { isLong } from '../support/long.ts'
 import { freshDatabase, startRedis } from '../support/servers.ts'
 import { until } from '../support/until.ts'
 import { Links } from '../torture/links.ts'
-import { administer, startReplica, warm, type MadeKey, type RunningReplica } from './replicas.ts'
+import { administer, RedisCopy, startReplica, warm, type MadeKey, type RunningReplica } from './replicas.ts'
 
 /* A replica acknowledges a change over Redis, and then something happens to it before a renewal has told it of the change. Real processes, each store over a link. */
 
@@ -44,15 +44,19 @@ async function acknowledged (t: Test, a: RunningReplica, keys: readonly MadeKey[
 const statuses = async (replica: RunningReplica, keys: readonly MadeKey[]) => await Promise.all(keys.map(async ({ token }) => await replica.status(token)))
 
 t.test('a member that acknowledged, and then loses Postgres, its newest answers, its time or its life, accepts nothing of what it acknowledged', async (t) => {
-  const { a, b, link, databaseUrl, options } = await setup(t)
+  const { a, b, link, databaseUrl, options, redisUrl } = await setup(t)
   const [live, ...keys] = await a.createMany(25)
   await warm([a, b], [live!, ...keys])
+  // Redis gives back what it held before the revocations.
+  await until(async () => (await RedisCopy.of(redisUrl)).size >= keys.length, { timeoutMs: 20_000 })
+  const held = await RedisCopy.of(redisUrl)
   const seen = new Set<number>()
   const look = async (revoked: readonly MadeKey[]) => { for (const status of await statuses(b, revoked)) seen.add(status) }
 
   await t.test('its connections to Postgres are held for 0.9 D', async (t) => {
     const revoked = await acknowledged(t, a, keys.splice(0, 6))
     await link.hold()
+    await held.putBack(redisUrl)
     const end = performance.now() + 0.9 * windowMs
     let answered = 0
     while (performance.now() < end) {
@@ -71,6 +75,7 @@ t.test('a member that acknowledged, and then loses Postgres, its newest answers,
     await link.delay({ toClientMs: 400 })
     await new Promise((resolve) => { setTimeout(resolve, 500) })
     const revoked = await acknowledged(t, a, keys.splice(0, 6))
+    await held.putBack(redisUrl)
     for (let round = 0; round < 30; round++) {
       await look(revoked)
       await new Promise((resolve) => { setTimeout(resolve, 50) })
