@@ -17,9 +17,10 @@ import { freePort } from '../support/server-process.ts'
 import { until } from '../support/until.ts'
 
 /*
- * `npm run sizing -- 3 8 32 128:6`: so many replicas on one Postgres, with a Redis and without, and what they take. `128:6` is 128 members of the trust
- * window, of which 6 are processes of the service; the others are members in this process, each with one connection to Postgres and two to Redis: they
- * renew, hear, acknowledge and log as a replica does, and answer no requests. The figures of deploy/README.md come from here. No part of `npm test`.
+ * `npm run sizing -- 3 8 32:32:redis 128:6`: so many replicas on one Postgres, with a Redis and without, and what they take. `32:32:redis` is measured with
+ * a Redis alone. `128:6` is 128 members of the trust window, of which 6 are processes of the service; the others are members in this process, each with
+ * one connection to Postgres and two to Redis: they renew, hear, acknowledge and log as a replica does, and answer no requests. The figures of
+ * deploy/README.md come from here. No part of `npm test`.
  */
 const tickMs = 10
 const windowMs = 10_000
@@ -215,7 +216,7 @@ async function mostConnections (stores: Stores, replicas: readonly Replica[]): P
 }
 
 for (const wanted of process.argv.slice(2)) {
-  const [members = 0, processes = members] = wanted.split(':').map(Number)
-  for (const withRedis of [true, false]) await measure({ members, processes, withRedis })
+  const [count, processes = count, only] = wanted.split(':')
+  for (const withRedis of only === undefined ? [true, false] : [only === 'redis']) await measure({ members: Number(count), processes: Number(processes), withRedis })
 }
 kept.destroy()
