@@ -31,8 +31,8 @@ const rules = (parse(readFileSync(rulesPath, 'utf8')) as { groups: Array<{ rules
 
 const evaluatedEveryMs = 500
 
-/** True on a machine that is busy with something else. */
-const dependsOnMachine = ['NavisKeysSlow', 'NavisKeysEventLoopStands']
+/** True on a machine that is busy with something else; Redis, for example, is passed by when it takes more than 75 ms. */
+const dependsOnMachine = ['NavisKeysSlow', 'NavisKeysEventLoopStands', 'NavisKeysRedisRefusing']
 
 class Prometheus {
   readonly #url: string
