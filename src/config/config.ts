@@ -189,7 +189,7 @@ function redisFaults ({ redisUrl, redisCaFile }: Config): string[] {
   return faults
 }
 
-/** By the validator that also checks requests. A schema library of its own for the settings was an eighth of the start (docs/decisions/0253). */
+/** Checks the settings with the validator that also checks requests: another schema library took an eighth of the start (docs/decisions/0253). */
 function checkedSettings (environment: Environment): Settings {
   const values: Record<string, unknown> = {}
   for (const name of settingNames) {

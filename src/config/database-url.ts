@@ -20,7 +20,7 @@ export function readDatabaseUrl (values: Settings, environment: Readonly<Record<
   }
   try {
     const query = Object.entries({
-      // The first: what stands after it is said by settings, and counts more than the file.
+      // First, because the later parameters come from settings, which take precedence over the file.
       ...environment['DATABASE_URL_FILE'] && { url_file: environment['DATABASE_URL_FILE'] },
       ...parts,
       ...fromFile('user', values.DATABASE_USER, environment['DATABASE_USER_FILE']),

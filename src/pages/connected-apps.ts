@@ -101,7 +101,7 @@ function soundPerson ({ workspaceId, ownerId, name = ownerId ?? 'Admin', actor =
   const admin = claimed === true
   if (typeof workspaceId !== 'string' || !shapes.id.test(workspaceId)) throw new TypeError(`\`workspaceId\` of a person is ${rules.id.says}.`)
   if (ownerId !== null && (typeof ownerId !== 'string' || !shapes.ownerId.test(ownerId))) throw new TypeError(`\`ownerId\` of a person is ${rules.ownerId.says}; or null for an admin.`)
-  if (ownerId === null && !admin) throw new TypeError('A person without `ownerId` has to be an admin: nobody else would see any key.')
+  if (ownerId === null && !admin) throw new TypeError('A person without `ownerId` must be an admin: other people without an owner id would see no keys.')
   if (typeof actor !== 'string' || actor === '') throw new TypeError('`actor` says in the audit who a person without `ownerId` is.')
   return { workspaceId, ownerId, name: String(name), actor, admin }
 }

@@ -8,6 +8,22 @@ import { PostgresKeyStore } from '../../src/db/key-store.ts'
 import { borrowedPool } from '../../src/db/replaceable-pool.ts'
 import { freshDatabase } from '../support/servers.ts'
 
+t.test('a use changes the index of the lists only when its minute is another one: all other updates are HOT', async (t) => {
+  const { db, sql: client, close } = connect({ url: await freshDatabase(t) })
+  t.teardown(() => close())
+  await db.execute(sql`insert into navis_keys.key_usage (key_id, workspace_id, last_used_at) values (gen_random_uuid(), 'acme', '2026-11-26 10:00:01Z')`)
+  // In one transaction: at its end, the server may reset these counts.
+  const counts = await client.begin(async (sql) => {
+    const found = []
+    for (const seconds of [20, 38, 1]) {
+      await sql`update navis_keys.key_usage set last_used_at = last_used_at + ${seconds}::int * interval '1 second'`
+      found.push(...await sql`select pg_stat_get_xact_tuples_updated('navis_keys.key_usage'::regclass)::int as all, pg_stat_get_xact_tuples_hot_updated('navis_keys.key_usage'::regclass)::int as hot`)
+    }
+    return found
+  })
+  t.same(counts, [{ all: 1, hot: 1 }, { all: 2, hot: 2 }, { all: 3, hot: 2 }], 'the third one is in the next minute')
+})
+
 const atOnce = { inForce: async () => 'fast' as const, announce () {} }
 
 for (const { how, others } of [{ how: 'sorted', others: 0 }, { how: 'read along the index', others: 5100 }]) {

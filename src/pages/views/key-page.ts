@@ -144,7 +144,7 @@ export function accessText (scope: Scope): string {
   return `${label}: ${grants.charAt(0).toLowerCase()}${grants.slice(1)}.`
 }
 
-/** What the audit has about a change, in the words of these pages. */
+/** The details of an audit entry, with the labels of these pages. */
 export function detailsText (details: Readonly<Record<string, unknown>>): Html | false {
   const said = Object.entries(details).filter(([, value]) => value !== null && value !== undefined)
   return said.length > 0 && html`<br><span class="fine">${said.map(([name, value], index) => html`${index > 0 && ' · '}${labelOf(name)}: <bdi>${textOf(name, value)}</bdi>`)}</span>`
