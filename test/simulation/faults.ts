@@ -7,6 +7,13 @@ type Act = (world: World, which: number, how: number) => void
 const keyTarget = (how: number): ChangeTarget => ({ kind: 'key', digests: [digests[how % digests.length] as typeof digests[number]] })
 const workspaceTarget = (how: number): ChangeTarget => ({ kind: 'workspace', workspaceId: `workspace ${how % 3}` })
 
+/** All keys of a workspace are revoked, or those of one owner, or a policy is applied to it. For the log the latter two are changes of the workspace. */
+function ofWorkspace (world: World, how: number): Asked {
+  if (how % 4 === 2) return { action: 'change', ownerId: `owner ${Math.floor(how / 4) % 2}` }
+  if (how % 4 === 3) return { action: 'change', expiresAt: world.time + expiriesMs[Math.floor(how / 4) % 3]!, onlyShortens: true }
+  return { action: 'revoke' }
+}
+
 const pausesMs = [0.5, 3, 10, 30, 100, 200, windowMs / 2, windowMs]
 const expiriesMs = [20, 200, 1500]
 
@@ -26,10 +33,7 @@ const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
   [3, (world, which, how) => change(world, which, keyTarget(how), { action: 'change' })],
   // An expiry is moved: to a time soon, or to never; often again, at the same or another replica.
   [4, (world, which, how) => change(world, which, keyTarget(how % 3), { action: 'change', expiresAt: how % 5 === 0 ? null : world.time + expiriesMs[how % 3]! })],
-  [1, (world, which, how) => change(world, which, workspaceTarget(how), { action: 'revoke' })],
-  // A policy that is applied to a workspace, and an owner who leaves it: one position in the log, a change of the workspace.
-  [1, (world, which, how) => change(world, which, workspaceTarget(how), { action: 'change', expiresAt: world.time + expiriesMs[how % 3]!, onlyShortens: true })],
-  [1, (world, which, how) => change(world, which, workspaceTarget(how), { action: 'change', ownerId: `owner ${how % 2}` })],
+  [1, (world, which, how) => change(world, which, workspaceTarget(how), ofWorkspace(world, Math.floor(how / 3)))],
   [4, (world, which) => world.pause(world.replica(which))],
   [4, (world, which) => world.resume(world.replica(which))],
   [2, (world, which) => { world.replica(which).holdsRequests = true }],

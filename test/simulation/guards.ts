@@ -26,7 +26,7 @@ export const guards: readonly Guard[] = [
       patch('step', 'return [sent, [...effects', 'return [{ ...sent, flagAt: now }, [...effects')
     ]
   },
-  { name: 'windowFromSend', seed: 5, models: ['M_FROMRECV'], patches: [patch('step', 'Math.max(applied.windowEnd, renewing.sentAt + state.terms.windowMs)', 'Math.max(applied.windowEnd, now + state.terms.windowMs)')] },
+  { name: 'windowFromSend', seed: 7, models: ['M_FROMRECV'], patches: [patch('step', 'Math.max(applied.windowEnd, renewing.sentAt + state.terms.windowMs)', 'Math.max(applied.windowEnd, now + state.terms.windowMs)')] },
   { name: 'recentChecked', seed: 0, models: ['M_NOTAIL'], patches: [patch('judge', "if (recent.newest <= position && ahead.newest <= position) return 'current'", "return 'current'")] },
   { name: 'floorChecked', seed: 0, models: [], patches: [patch('judge', "if (!(position >= floor)) return 'stale'", '')] },
   { name: 'floorRaised', seed: 0, models: ['M_NOFLOOR'], patches: [patch('step', 'Math.max(known, missingUpTo(answer, renewing.applied), prunedTo)', 'known')] },
@@ -41,8 +41,8 @@ export const guards: readonly Guard[] = [
   },
   { name: 'ackedAfterApplied', seed: 3, models: ['M_ACKBEFOREAPPLY'], mistakes: { acksWhatItReads: true } },
   { name: 'announcementsNotApplied', seed: 0, models: ['M_HINTACK'], patches: [patch('step', '{ ...called, ahead, acknowledged, floor', '{ ...called, applied: Math.max(state.applied, change.seq), ahead, acknowledged, floor')] },
-  { name: 'lateAnswersIgnored', seed: 15, models: [], patches: [patch('step', "state.phase !== 'member' || renewing?.number !== number", "state.phase !== 'member' || renewing === undefined")] },
-  { name: 'fenced', seed: 7, models: ['M_NOFENCE'], patches: [patch('step', "if (answer.row !== 'alive' || !isOfOurs) return fenced(state, answer, fresh, now)", '')] },
+  { name: 'lateAnswersIgnored', seed: 37, models: [], patches: [patch('step', "state.phase !== 'member' || renewing?.number !== number", "state.phase !== 'member' || renewing === undefined")] },
+  { name: 'fenced', seed: 1, models: ['M_NOFENCE'], patches: [patch('step', "if (answer.row !== 'alive' || !isOfOurs) return fenced(state, answer, fresh, now)", '')] },
   { name: 'idsFresh', seed: 0, models: ['M_SHAREID'], mistakes: { sharesId: true } },
   { name: 'checkedInOneTurn', seed: 1, models: ['M_SPLITCHECK'], mistakes: { checksInTwoTurns: true } },
   { name: 'waitHasMargin', seed: 76, models: ['M_NOMARGIN'], patches: [patch('durations', 'return windowMs * (1 + driftMax) / (1 - driftMax) + marginMs', 'return windowMs')] },
@@ -55,10 +55,10 @@ export const guards: readonly Guard[] = [
     models: ['M_DIFF', 'M_SAMEFAST'],
     patches: [patch('waits', 'return [expiresAt, allowedCidrs, rateLimit].some((value) => value !== undefined && value !== null)', 'return expiresAt !== null && (asked.found === null || expiresAt < asked.found)')]
   },
-  { name: 'rollReadAfterCommit', seed: 18, models: ['M_MEMBEFORE'], patches: [patch('waits', 'if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined', '')] },
+  { name: 'rollReadAfterCommit', seed: 63, models: ['M_MEMBEFORE'], patches: [patch('waits', 'if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined', '')] },
   { name: 'countedOutAfterWindow', seed: 9, models: ['M_REAPEARLY'], patches: [patch('silent-members', 'if (roll.sentAt - sighting.since >= waitOutMs(member.windowMs)) silent.push(member)', 'silent.push(member)')] },
   { name: 'countedOutIfSilent', models: [], mistakes: { countsOutBlindly: true } },
-  { name: 'lineageFounded', seed: 7, models: ['M_KEEPLINEAGE'], mistakes: { foundsTheSameLineage: true } },
+  { name: 'lineageFounded', seed: 4, models: ['M_KEEPLINEAGE'], mistakes: { foundsTheSameLineage: true } },
   { name: 'lineageNotInherited', seed: 0, models: ['M_INHERIT'], mistakes: { joinsWithLineage: true } },
   { name: 'admitterProven', seed: 4, models: ['M_ADMITUNPROVEN'], mistakes: { admitsUnproven: true } },
   { name: 'admissionInTime', models: [], mistakes: { admitsLate: true } },
@@ -70,7 +70,7 @@ export const guards: readonly Guard[] = [
   },
   { name: 'ackNamesChange', seed: 116, models: ['M_RACKNONCE', 'M_RACKPOS'], patches: [patch('waits', 'if (nonce !== wait.nonce || seq !== wait.change.seq) return wait', '')] },
   { name: 'ackNamesId', seed: 1, models: ['M_RACKBLIND', 'M_RACKCOUNT'], patches: [patch('waits', '!acknowledgedBy.has(member.id)', 'acknowledgedBy.size === 0')] },
-  { name: 'aheadOutlivesFailedRenewal', seed: 7, models: ['M_AHEADDROP'], patches: [patch('step', 'return { ...state, renewing: undefined, failures:', 'return { ...state, ahead: noChanges, renewing: undefined, failures:')] },
+  { name: 'aheadOutlivesFailedRenewal', seed: 10, models: ['M_AHEADDROP'], patches: [patch('step', 'return { ...state, renewing: undefined, failures:', 'return { ...state, ahead: noChanges, renewing: undefined, failures:')] },
   { name: 'aheadOverflowRaisesFloor', seed: 12, models: ['M_AHEADNOFLOOR'], patches: [patch('step', 'acknowledged, floor: Math.max(state.floor, prunedTo)', 'acknowledged')] },
   { name: 'memoOfGeneration', models: [], patches: [patch('token-memo', 'generation === this.#generation && ', '')] },
   { name: 'aheadOutlivesOlderAnswer', models: ['M_AHEADCLEAR'], patches: [patch('step', 'ahead: after(state.ahead, answer.seq)', 'ahead: noChanges')] },
@@ -98,5 +98,5 @@ export const guards: readonly Guard[] = [
     mistakes: { putsBackAnywhere: true }
   },
   { name: 'putBackWhereKnown', models: [], mistakes: { putsBackAnywhere: true } },
-  { name: 'positionUnderLock', seed: 4, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
+  { name: 'positionUnderLock', seed: 14, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
 ]
