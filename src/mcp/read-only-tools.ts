@@ -106,11 +106,22 @@ async function connected<T> ({ url, headers, signal }: AskOptions, ask: (client:
   const transport = new StreamableHTTPClientTransport(url, { requestInit: { headers: { ...headers }, redirect: 'error' }, fetch: boundedFetch(answersBytesMax) })
   try {
     await client.connect(transport, { signal })
-    const answer = await ask(client)
-    await transport.terminateSession()
-    return answer
+    return await ask(client)
   } finally {
-    await client.close()
+    endSession(client, transport, signal).catch(() => {})
+  }
+}
+
+/** In the background, at most until `signal` aborts: an upstream that is slow to end a session delays no call. */
+async function endSession (client: Client, transport: StreamableHTTPClientTransport, signal: AbortSignal): Promise<void> {
+  const close = () => { client.close().catch(() => {}) }
+  if (signal.aborted) return close()
+  signal.addEventListener('abort', close, { once: true })
+  try {
+    await transport.terminateSession()
+  } finally {
+    signal.removeEventListener('abort', close)
+    close()
   }
 }
 

@@ -106,3 +106,29 @@ test('a list of tools that never ends, or is too long, is given up, and no tool 
   await t.rejects(ask('endless'))
   t.ok(page > 1 && page < 100, `all pages together count: ${page}`)
 })
+
+test('an upstream that never ends a session delays no answer about its tools, and its session is given up', async (t) => {
+  const state = { given: 0, deleted: 0 }
+  const upstream = await recordingUpstream(t, ({ method, body }, response) => {
+    if (method === 'DELETE') {
+      state.deleted++
+      response.once('close', () => { state.given++ })
+      return
+    }
+    if (method !== 'POST') return response.writeHead(405).end()
+    const { id, method: asked } = JSON.parse(body) as { id: number, method: string }
+    if (id === undefined) return response.writeHead(202).end()
+    const results: Readonly<Record<string, object>> = {
+      initialize: { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo: { name: 'x', version: '1' } },
+      'tools/list': { tools: [{ name: 'get', inputSchema: { type: 'object' }, annotations: { readOnlyHint: true } }] }
+    }
+    const result = results[asked]
+    response.setHeader('mcp-session-id', 's').setHeader('content-type', 'application/json').end(JSON.stringify({ jsonrpc: '2.0', id, ...result === undefined ? { error: { code: -32601, message: 'Method not found' } } : { result } }))
+  })
+  const asking = new AbortController()
+  t.strictSame([...await listReadOnlyTools({ url: new URL(upstream.url), headers: {}, signal: asking.signal })], ['get'])
+  await until(() => state.deleted === 1)
+  t.equal(state.given, 0)
+  asking.abort()
+  await until(() => state.given === 1)
+})
