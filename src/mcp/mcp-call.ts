@@ -96,7 +96,7 @@ export class McpCall implements OpenCall {
   async relay (answer: UpstreamAnswer): Promise<void> {
     const { request } = this.#options
     const { reply, upstream } = request
-    const refusal = await this.#unusable(answer)
+    const refusal = await this.#unusableInTime(answer)
     // Meanwhile the key may have ended, or the client may have disconnected.
     const unusable = this.#refusal ?? refusal
     if (unusable !== undefined) {
@@ -166,6 +166,22 @@ export class McpCall implements OpenCall {
   #fail (refusal: McpRefusal): void {
     const { reply } = this.#options.request
     if (!reply.sent) reply.send(refusal)
+  }
+
+  /** A body whose type the headers do not tell is looked at: it has to begin in time, and before the connection ends. */
+  async #unusableInTime (answer: UpstreamAnswer): Promise<McpRefusal | undefined> {
+    const { stream } = answer
+    let isSilent = false
+    const silence = setTimeout(() => {
+      isSilent = true
+      stream.destroy()
+    }, this.#options.request.gateway.answerTimeoutMs)
+    try {
+      const refusal = await this.#unusable(answer)
+      return refusal === undefined && stream.destroyed && !stream.complete ? this.#answered(isSilent ? 'timeout' : 'closed') : refusal
+    } finally {
+      clearTimeout(silence)
+    }
   }
 
   async #unusable (answer: UpstreamAnswer): Promise<McpRefusal | undefined> {

@@ -43,6 +43,7 @@ const typed = 'content-type: application/json'
 
 const lost: ReadonlyArray<{ when: string, answer: (socket: Socket) => void, cause: string, says: RegExp }> = [
   { when: 'it drops the connection', answer: (socket) => { socket.destroy() }, cause: 'closed', says: /closed the connection before it had answered/ },
+  { when: 'it drops the connection behind headers that name no type', answer: (socket) => { socket.write('HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n', () => { socket.destroy() }) }, cause: 'closed', says: /closed the connection before it had answered/ },
   { when: 'it resets the connection', answer: (socket) => { socket.resetAndDestroy() }, cause: 'closed', says: /closed the connection before it had answered/ },
   { when: 'it answers with a status of 999', answer: (socket) => { socket.write(answered(`999 Odd\r\n${typed}`)) }, cause: 'status', says: /status that MCP does not use/ },
   { when: 'its headers have 20 KB', answer: (socket) => { socket.write(answered(`200 OK\r\n${typed}\r\nx-large: ${'x'.repeat(20_000)}`)) }, cause: 'malformed', says: /not HTTP/ },
@@ -65,6 +66,15 @@ test('an upstream that heard a call is never told as one that cannot be reached'
     t.match(gateway.reports.at(-1), { decision: 'upstream_failed', cause }, when)
     t.match(gateway.app.mcpUpstreams()[i], { state: 'failing', cause }, when)
   }
+})
+
+test('an upstream that sends headers without a type, and then nothing, is given up in time', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => { socket.write('HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n') })
+  const gateway = await startGateway(t, { upstreams: upstream.url, answerTimeoutMs: 200 })
+  const { token } = await gateway.mint('mcp:write')
+  const { status, json: told } = await post(gateway.url, token)
+  t.equal(status, 504)
+  t.match(told, { id: 5, error: { message: /did not answer in time.*not known whether/, data: { code: 'upstream_timeout', sent: true } } })
 })
 
 test('what was certainly not sent is told so, with its cause in the log', async (t) => {
