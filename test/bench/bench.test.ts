@@ -21,17 +21,6 @@ t.test('in small it runs to its end: real processes, real load, a table, and an 
   t.notMatch(child.stdout, /NaN|undefined/)
 })
 
-t.test('so do limits: every figure is there, and two replicas let through what one limit allows', { timeout: 300_000 }, async (t) => {
-  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'limits', '--shrink', '200', '--generations', '1', '--rounds', '1', '--seconds', '1'] })
-  t.equal(await child.ended(), 0, child.stderr)
-  for (const row of [/^\| bare Fastify \| \d/m, /that two replicas share \| \d/, /just sent \| \d/, /memory of a key, bytes \| \d+ \| \d+/, /WAL of 10,000 verifications, kB \| +\| \d/]) t.match(child.stdout, row)
-  for (const load of ['half at each', 'nine of ten at one', 'all at one']) {
-    const [, , ofAllowed] = new RegExp(`^\\| ${load} \\| ([\\d,]+) \\| ([\\d.,]+) \\| ([\\d.]+) `, 'm').exec(child.stdout)?.slice(1) ?? []
-    t.ok(Number(ofAllowed) > 0.8 && Number(ofAllowed) < 1.2, `${load}: ${ofAllowed} of what the limit allows`)
-  }
-  t.notMatch(child.stdout, /NaN|undefined|Infinity/)
-})
-
 t.test('a scenario that there is not is refused with the names of those that there are', async (t) => {
   const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'everything'] })
   t.equal(await child.ended(), 1)
