@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly seconds: number
   /** Divides numbers of keys, for a look at whether everything runs. 1. */
   readonly shrink: number
+  /** For each contender in each generation. On a slow machine the compiler needs seconds to settle. */
+  readonly warmUpSeconds: number
 }
 
 /** What every scenario stands on: Postgres and Redis of the run's own, away from the core that is measured. */

@@ -13,6 +13,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     shrink: { type: 'string', default: '1' },
+    'warm-up': { type: 'string', default: '6' },
     // Puts what was measured into bench/README.md, in the place of what stood there.
     save: { type: 'boolean', default: false },
     // Draws the pictures anew from the figures that are kept, and measures nothing.
@@ -27,7 +28,7 @@ if (values.redraw) {
 
 const start = performance.now()
 const tell = (line: string) => { console.error(`[${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s] ${line}`) }
-const [generations, rounds, seconds, shrink] = [values.generations, values.rounds, values.seconds, values.shrink].map(Number) as [number, number, number, number]
+const [generations, rounds, seconds, shrink, warmUpSeconds] = [values.generations, values.rounds, values.seconds, values.shrink, values['warm-up']].map(Number) as [number, number, number, number, number]
 const names = values.only.split(',')
 const strange = names.filter((name) => !Object.hasOwn(scenarios, name))
 if (strange.length > 0) throw new Error(`There is no scenario ${strange.join(', ')}. There are: ${Object.keys(scenarios).join(', ')}.`)
@@ -40,7 +41,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 try {
-  bench = await Bench.start({ generations, rounds, seconds, shrink }, tell)
+  bench = await Bench.start({ generations, rounds, seconds, shrink, warmUpSeconds }, tell)
   for (const name of names) {
     tell(name)
     const section = await scenarios[name]!(bench)

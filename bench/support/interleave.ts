@@ -6,17 +6,18 @@ import { cpuUsOf, ticksOf } from './program.ts'
 import { startContenders } from './start-contenders.ts'
 
 interface InterleaveOptions {
-  /** Seconds that each contender is warmed up for in each generation. 3. */
-  readonly warmUpSeconds?: number
+  /** Seconds that each contender is warmed up for in each generation, at most. As the run says. */
+  readonly warmUpSecondsMax?: number
 }
 
 /** Measures contenders by turns, each as fast as it answers. */
-export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSeconds = 3 }: InterleaveOptions = {}): Promise<ReadonlyMap<string, readonly SplitMeasurement[]>> {
+export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSecondsMax = Infinity }: InterleaveOptions = {}): Promise<ReadonlyMap<string, readonly SplitMeasurement[]>> {
   const { seconds } = bench.options
+  const warmUpSeconds = Math.min(bench.options.warmUpSeconds, warmUpSecondsMax)
   const sent = new Map<string, number>()
   return await inRounds(bench, contenders, async (t) => {
     const runnings = await startContenders(t, contenders)
-    for (const contender of contenders) await one(contender, runnings.get(contender)!, Math.min(warmUpSeconds, seconds))
+    if (warmUpSeconds > 0) for (const contender of contenders) await one(contender, runnings.get(contender)!, warmUpSeconds)
     return (contender) => one(contender, runnings.get(contender)!, seconds)
   })
 

@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { Child } from '../support/child.ts'
-import { isLong } from '../support/long.ts'
 import { nodeOf } from '../support/newer-node.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, freshRedis, until } from '../support/servers.ts'
@@ -15,8 +14,7 @@ const secret = 'node-versions-management-secret-0123456789'
 
 const part = 'test/process/part.ts'
 
-// The oldest that package.json promises; the others in the long form.
-for (const major of isLong ? [22, 24, 26] : [22]) {
+for (const major of [22, 24, 26]) {
   t.test(`on Node ${major}`, async (t) => {
     const node = await nodeOf(major)
     if (node === undefined) {

@@ -35,9 +35,14 @@ export class RunningReplica {
     return (await ask(`${this.#url}/forward-auth`, { headers: { authorization: `Bearer ${token}` } })).status
   }
 
+  /** Tries again after a 503: on a busy machine Postgres may take longer than a request may wait. */
   async create (): Promise<MadeKey> {
-    const made = await ask(this.#keys, { method: 'POST', body: '{"name":"n","scope":"mcp:read"}' })
-    if (made.status !== 201) throw new Error(`create: ${made.status} ${made.body}`)
+    let made: Asked | undefined
+    await until(async () => {
+      made = await ask(this.#keys, { method: 'POST', body: '{"name":"n","scope":"mcp:read"}' })
+      return made.status !== 503
+    }, { timeoutMs: 30_000 })
+    if (made?.status !== 201) throw new Error(`create: ${made?.status} ${made?.body}`)
     return JSON.parse(made.body) as MadeKey
   }
 
