@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis'
 import type { Teardowns } from '../../test/support/servers.ts'
 import type { Bench } from '../bench.ts'
 import { bare, flush, plain, plugin, type Keys } from '../contenders.ts'
@@ -6,7 +7,6 @@ import { redisGet } from '../rivals.ts'
 import { askEveryKey } from '../support/ask-every-key.ts'
 import { comparisonTable, ratioOf } from '../support/compare.ts'
 import { interleave } from '../support/interleave.ts'
-import { keysStats } from '../support/keys-stats.ts'
 import { number, type Section, type Table } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
 import { watched, type Deeds } from '../support/watched.ts'
@@ -68,7 +68,9 @@ function coldPlugins (bench: Bench, keys: Keys) {
 async function fillRedis (bench: Bench, t: Teardowns, { count, ...keys }: Keys & { readonly count: number }): Promise<void> {
   const filling = plugin({ name: 'filling', title: '', ...keys, redisUrl: bench.redisUrl(filledNumber), settings: settingsOf(bench) })
   const { url } = await filling.start(t)
-  for (let passes = 1; (await keysStats(url)).redis!.written < count; passes++) {
+  const redis = new Redis(bench.redisUrl(filledNumber))
+  t.teardown(() => { redis.disconnect() })
+  for (let passes = 1; await redis.dbsize() < count; passes++) {
     // Rows are written for a share of the time only, so that each pass adds some.
     if (passes > 60) throw new Error('Redis does not take the keys.')
     await askEveryKey({ url, shape: plain, tokensFile: keys.tokensFile, count })
