@@ -62,7 +62,7 @@ export class RedisSource {
         return 1
       }
     })
-    guardStreams(redis)
+    guard(redis)
     redis.on('error', (error: Error) => {
       // The handshake's errors come here. After a database that does not exist the client would go on in another one.
       const code = refusalOf(error)
@@ -120,8 +120,13 @@ function clusterOf (hosts: RedisAddress['hosts'], access: RedisOptions, { retryS
   })
 }
 
-/** ioredis listens for one error of each connection. A second one, as TLS has after a refused certificate, would end the process. */
-function guardStreams (redis: Redis): void {
+/**
+ * ioredis listens for one error of each connection, and for none of ASKING, which it sends to the node that a slot of a Cluster is being moved to. A second error, as TLS
+ * has after a refused certificate, or a refused ASKING would end the process. The command behind ASKING is answered with an error of its own.
+ */
+function guard (redis: Redis): void {
+  const asking = redis.asking.bind(redis) as () => Promise<'OK'>
+  redis.asking = () => asking().catch(() => 'OK')
   let current: Socket | undefined
   Object.defineProperty(redis, 'stream', {
     configurable: true,
@@ -132,8 +137,8 @@ function guardStreams (redis: Redis): void {
       stream?.on('error', () => {})
     }
   })
-  // Of a Cluster, which has connections of its own.
-  redis.on('+node', guardStreams)
+  // The connections of a Cluster.
+  redis.on('+node', guard)
 }
 
 function commandOf (error: Error): string | undefined {

@@ -55,6 +55,11 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
   const another = async () => {
     const other = await openKeys({ databaseUrl, redisUrl, redisCaFile })
     t.teardown(() => other.close())
+    // One that joins uses Redis when it has been admitted to the lineage, within two seconds.
+    await until(async () => {
+      await other.verifier.verify((await made()).token)
+      return other.stats().redis!.written > 0
+    }, { timeoutMs: 15_000 })
     return other
   }
   return { keys, made, written, revokes, limits, another, told, lines, infos }
@@ -120,7 +125,7 @@ t.test('a Cluster serves rows from all its nodes; slots that are moved and a nod
   const [first] = await Promise.all(ports.slice(0, 1).map(async (port) => String(await command(port, 'cluster', 'myid'))))
   execFileSync('redis-cli', ['--cluster', 'add-node', `127.0.0.1:${ports[3]!}`, `127.0.0.1:${ports[0]!}`, '--cluster-slave', '--cluster-master-id', first!], { stdio: 'ignore' })
   await until(async () => /^slave.*,connected,/.test(String(await command(ports[3]!, 'role'))), { timeoutMs: 30_000 })
-  const rights = [...documentedRights, '+cluster|slots', '+cluster|info', '+info']
+  const rights = [...documentedRights, '+cluster|slots', '+cluster|info', '+info', '+asking']
   for (const port of ports) await command(port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', ...rights)
   const { keys, made, written, revokes, limits, another, told, infos } = await open(t, `redis+cluster://keys:hunter2hunter2@${ports.slice(0, 3).map((port) => `127.0.0.1:${port}`).join(',')}`)
   await until(written, { timeoutMs: 15_000 })
@@ -132,12 +137,12 @@ t.test('a Cluster serves rows from all its nodes; slots that are moved and a nod
   await until(() => keys.stats().announcements!.subscribed > 0)
   t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
 
+  const tokens: Array<{ readonly token: string, readonly isRevoked: boolean }> = []
   await t.test('half of the slots of a node are moved to another, their keys with them, while keys are made, verified and revoked', async (t) => {
     const [from, to] = await Promise.all([ports[2]!, ports[1]!].map(async (port) => String(await command(port, 'cluster', 'myid'))))
     const moving = { isOver: false }
     const moved = promisify(execFile)('redis-cli', ['--cluster', 'reshard', `127.0.0.1:${ports[0]!}`, '--cluster-from', from!, '--cluster-to', to!, '--cluster-slots', '2700', '--cluster-pipeline', '100', '--cluster-yes'])
       .finally(() => { moving.isOver = true })
-    const tokens: Array<{ readonly token: string, readonly isRevoked: boolean }> = []
     while (!moving.isOver) {
       const { key, token } = await made()
       t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: true })
@@ -155,6 +160,32 @@ t.test('a Cluster serves rows from all its nodes; slots that are moved and a nod
     t.ok(other.stats().redis!.hits > 0, 'rows are read where they are now')
     t.comment(`${tokens.length} keys, ${keys.stats().redisConnection?.refusals['MOVED']} times MOVED, ${other.stats().redis!.hits} hits`)
   })
+
+  for (const may of [false, true]) {
+    await t.test(`a row of a slot that is being moved is asked for where it goes${may ? '' : ', and a user without the right to ASKING is refused without harm'}`, async (t) => {
+      for (const port of ports) await command(port, 'acl', 'setuser', 'keys', may ? '+asking' : '-asking')
+      const namesAt = async (port: number) => await command(port, 'keys', '*') as string[]
+      const before = new Map(await Promise.all(ports.slice(0, 3).map(async (port) => [port, await namesAt(port)] as const)))
+      const { token } = await made()
+      t.ok((await keys.verifier.verify(token)).valid)
+      let [from, name] = [0, '']
+      await until(async () => {
+        for (const [port, names] of before) for (const one of await namesAt(port)) if (!names.includes(one)) [from, name] = [port, one]
+        return name !== ''
+      })
+      const to = ports.slice(0, 3).find((port) => port !== from)!
+      const [fromId, toId] = await Promise.all([from, to].map(async (port) => String(await command(port, 'cluster', 'myid'))))
+      const slot = String(await command(from, 'cluster', 'keyslot', name))
+      await command(to, 'cluster', 'setslot', slot, 'importing', fromId!)
+      await command(from, 'cluster', 'setslot', slot, 'migrating', toId!)
+      await command(from, 'unlink', name)
+      const fresh = await another()
+      t.ok((await fresh.verifier.verify(token, { scope: 'mcp:read' })).valid)
+      if (may) t.equal(fresh.health().redisRefusal, undefined)
+      else await until(() => fresh.health().redisRefusal === 'NOPERM')
+      for (const port of [from, to]) await command(port, 'cluster', 'setslot', slot, 'stable')
+    })
+  }
 
   await t.test('a node of a Cluster that is named as a single server: MOVED is told once, shown and counted', async (t) => {
     const answers = await Promise.all(ports.slice(0, 3).map(async (port) => await command(port, 'get', 'navis-keys:probe').then(() => 'here', (error: Error) => error.message)))

@@ -14,8 +14,8 @@ const version = '18'
 const socketPathBytesMax = 100
 const retryMs = 50
 const startTimeoutMs = 60_000
-// A process that has just started a server takes a moment to say that it owns it.
-const ownerPauseMs = 500
+// A process that has just started a server, or started it again, takes a moment to say that it owns it.
+const ownerPauseMs = 1000
 const restartPauseMs = 500
 
 export interface EmbeddedPostgres {

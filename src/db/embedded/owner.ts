@@ -3,6 +3,8 @@ import { connect } from '../connect.ts'
 
 // Any number will do: 'owner' on a telephone keypad.
 const ownerKey = 69637
+// Much shorter than the time after which another process takes a server without an owner for one that was left behind (`ownerPauseMs`).
+const takeAgainEveryMs = 50
 
 /** A place in the database that one process can have: the server gives it free when the process ends, however that happens. */
 export interface Ownership {
@@ -21,7 +23,7 @@ export async function becomeOwner (url: string): Promise<Ownership | { readonly 
     onclose: () => { if (isOwner) takeAgain() }
   })
   const takeAgain = () => {
-    takeLock(sql).catch(() => { if (isOwner) setTimeout(takeAgain, 1000).unref() })
+    takeLock(sql).catch(() => { if (isOwner) setTimeout(takeAgain, takeAgainEveryMs).unref() })
   }
   const end = async () => {
     isOwner = false
