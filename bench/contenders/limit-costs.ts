@@ -1,10 +1,8 @@
-import { createServer } from 'node:http'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { openKeys } from 'navis-keys'
 import { TokenMemo } from '../../dist/core/window/token-memo.js'
-import { medianOf } from '../support/statistics.ts'
+import { loopCosts } from '../support/loop-costs.ts'
 import { TokenFile } from '../support/token-file.ts'
-import { setting } from './serve.ts'
+import { serveCosts, setting } from './serve.ts'
 
 /** Nanoseconds on the core, of one verification in a loop. */
 export interface LimitCosts {
@@ -17,8 +15,6 @@ export interface LimitCosts {
 
 const drawn = 1000
 const connections = 64
-const perRound = 20_000
-const rounds = 30
 
 const keys = await openKeys({ databaseUrl: setting('DATABASE_URL') })
 const [plain, limited] = await Promise.all(['TOKENS_FILE', 'LIMITED_FILE'].map(async (name) => await textsOf(setting(name)))) as [Texts, Texts]
@@ -59,28 +55,12 @@ const works: Readonly<Record<keyof LimitCosts, (i: number) => void>> = {
   plainSame: (i) => { same(plain, i, false) },
   limitedSame: (i) => { same(limited, i, true) }
 }
-const names = Object.keys(works) as Array<keyof LimitCosts>
 
-/** By turns, so that whatever the machine does meanwhile happens to all; the loop turns in between, or the trust window could not be renewed. */
 async function costs (): Promise<LimitCosts> {
   for (const { copies: [texts] } of [plain, limited]) {
     for (const text of texts) await keys.verifier.verify(text.slice(7))
   }
-  const found = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<keyof LimitCosts, number[]>
-  for (let round = 0; round < rounds; round++) {
-    for (const name of names) {
-      const before = process.cpuUsage()
-      for (let i = 0; i < perRound; i++) works[name](i)
-      const { user, system } = process.cpuUsage(before)
-      found[name].push((user + system) / perRound * 1000)
-      await nextTurn()
-    }
-  }
-  // The first rounds are for the compiler.
-  return Object.fromEntries(names.map((name) => [name, medianOf(found[name].slice(rounds / 3))])) as unknown as LimitCosts
+  return await loopCosts(works, { rounds: 30, warmUpRounds: 10 })
 }
 
-createServer((request, response) => {
-  if (request.url !== '/costs') return response.end()
-  costs().then((found) => response.end(JSON.stringify(found)), (error: unknown) => response.writeHead(500).end(String(error)))
-}).listen(Number(setting('PORT')), setting('HOST'))
+serveCosts(costs)

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto'
-import { createServer } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { openKeys } from 'navis-keys'
 import { TokenMemo } from '../../dist/core/window/token-memo.js'
+import { loopCosts } from '../support/loop-costs.ts'
 import { medianOf } from '../support/statistics.ts'
 import { TokenFile } from '../support/token-file.ts'
-import { setting } from './serve.ts'
+import { serveCosts, setting } from './serve.ts'
 
 interface Cost {
   readonly hotNs: number
@@ -20,8 +20,6 @@ export interface MemoCosts {
 }
 
 const connections = 64
-const perRound = 20_000
-const rounds = 20
 const samples = 400
 
 const keys = await openKeys({ databaseUrl: setting('DATABASE_URL') })
@@ -42,21 +40,6 @@ const names = Object.keys(works) as Array<keyof MemoCosts>
 
 function assertValid (verdict: object): void {
   if (!('valid' in verdict) || verdict.valid !== true) throw new Error('Memory did not answer, or refused.')
-}
-
-/** By turns, so that whatever the machine does meanwhile happens to all; the loop turns in between, or the trust window could not be renewed. */
-async function hot (): Promise<Record<keyof MemoCosts, number>> {
-  const found = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<keyof MemoCosts, number[]>
-  for (let round = 0; round < rounds; round++) {
-    for (const name of names) {
-      const before = process.cpuUsage()
-      for (let i = 0; i < perRound; i++) works[name](i)
-      const { user, system } = process.cpuUsage(before)
-      found[name].push((user + system) / perRound * 1000)
-      await nextTurn()
-    }
-  }
-  return Object.fromEntries(names.map((name) => [name, medianOf(found[name].slice(5))])) as Record<keyof MemoCosts, number>
 }
 
 async function cold (bytes: number): Promise<Record<keyof MemoCosts, number>> {
@@ -80,11 +63,8 @@ async function cold (bytes: number): Promise<Record<keyof MemoCosts, number>> {
 
 async function costs (): Promise<MemoCosts> {
   for (const header of headers) assertValid(await keys.verifier.verify(header.slice(7)))
-  const [inLoop, after2, after8] = [await hot(), await cold(2 << 20), await cold(8 << 20)]
+  const [inLoop, after2, after8] = [await loopCosts(works, { rounds: 20, warmUpRounds: 5 }), await cold(2 << 20), await cold(8 << 20)]
   return Object.fromEntries(names.map((name) => [name, { hotNs: inLoop[name], coldNs: after2[name], coldestNs: after8[name] }])) as unknown as MemoCosts
 }
 
-createServer((request, response) => {
-  if (request.url !== '/costs') return response.end()
-  costs().then((found) => response.end(JSON.stringify(found)), (error: unknown) => response.writeHead(500).end(String(error)))
-}).listen(Number(setting('PORT')), setting('HOST'))
+serveCosts(costs)
