@@ -4,6 +4,7 @@ import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { parseDatabaseUrl, type DatabaseAddress } from '../core/database-address.ts'
 import { addressOf, failedSocket, openSocket } from './open-socket.ts'
+import { hasCause } from './outage.ts'
 import { defaultSchema, tablesIn, type Tables } from './schema.ts'
 
 /** A database and where our tables are in it: a statement names `db.tables`, whatever schema they are in. */
@@ -63,6 +64,8 @@ function sessionSettings (statementTimeoutMs: number): Record<string, string> {
     lock_timeout: '30s',
     idle_in_transaction_session_timeout: '60s',
     transaction_read_only: 'off',
+    // Compiling a list's statement takes 60 ms, a hundred times as long as running it: the planner adds up the costs of parts that are not executed.
+    jit: 'off',
     // Statements name the schema of each table. With this setting a function in another schema cannot replace one of the server.
     search_path: 'pg_catalog'
   }
@@ -73,14 +76,10 @@ const withoutSettings = new Set<string>()
 
 /** Whether `error` is a pooler's refusal of our settings; connections to that URL are made without them from now on. */
 export function noteRefusedSettings (url: string, error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('code' in cause && cause.code === '08P01' && /startup parameter/.test(cause.message)) {
-      if (withoutSettings.has(url)) return false
-      withoutSettings.add(url)
-      return true
-    }
-  }
-  return false
+  const isRefusal = hasCause(error, ({ code, message }) => code === '08P01' && /startup parameter/.test(message))
+  if (!isRefusal || withoutSettings.has(url)) return false
+  withoutSettings.add(url)
+  return true
 }
 
 // Of several hosts, which is tried first: the one that took a connection last, and not one that let none begin.

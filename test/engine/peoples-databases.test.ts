@@ -43,6 +43,14 @@ t.test('a revocation that was answered outlives a power cut of a server whose co
   t.match(await admin(t, server.url)`select seq from navis_keys.revocation_clock`, [{ seq: '1' }])
 })
 
+t.test('statements are not compiled where the server would compile them', async (t) => {
+  const url = await freshDatabase(t)
+  await admin(t, url).unsafe(`alter database ${new URL(url).pathname.slice(1)} set jit = on`)
+  const { sql, close } = connect({ url, max: 1 })
+  t.teardown(close)
+  t.match(await sql`select current_setting('jit') as value`, [{ value: 'off' }])
+})
+
 t.test('where connections are serializable by default, changes at once all succeed', async (t) => {
   const url = await freshDatabase(t)
   const sql = admin(t, url)
