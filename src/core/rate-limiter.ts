@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 import type { RateLimit } from './key-record.ts'
-import { RateShare, RateShares, type SharedRates } from './rate-shares.ts'
+import { intervalMsOf, RateShare, RateShares, type SharedRates } from './rate-shares.ts'
 
 /*
  * Each key with a limit has a bucket that holds `requests` uses and is filled again evenly over `windowSeconds`: the generic cell rate
@@ -46,7 +46,7 @@ interface RateLimiterOptions {
   readonly keysMax?: number
 }
 
-// Where a bucket has what, in doubles, from its place on: half a line of a processor's cache, where an object would be three.
+// The fields of a bucket, as offsets in doubles from its place. A bucket is half a line of the processor's cache; an object would be three lines.
 const fullAtAt = 0
 const requestsAt = 1
 const windowSecondsAt = 2
@@ -63,7 +63,7 @@ export class RateLimiter {
   #buckets = new Float64Array(firstBuckets * doublesPerBucket)
   #end = 0
   readonly #free: number[] = []
-  /** By the place of the bucket; none where there was no other replica yet. */
+  /** By the place of the bucket. Created when there is another replica. */
   readonly #shareAt = new Map<number, RateShare>()
   #allowed = 0
   #refused = 0
@@ -101,7 +101,7 @@ export class RateLimiter {
     return { keys: this.#places.size, allowed: this.#allowed, refused: this.#refused, settlements, failures }
   }
 
-  /** Tells the other replicas what was used, and gives back what was not. */
+  /** Reports uses to the shared buckets, and gives unused uses back. */
   async close (): Promise<void> {
     await this.#shares?.close()
   }
@@ -131,7 +131,7 @@ export class RateLimiter {
     return place
   }
 
-  // What was used under the former limit is not forgiven, and keeps nobody waiting for longer than the new window.
+  // Uses under the former limit still count, but delay no request for longer than the new window.
   #changeLimit (place: number, limit: RateLimit, now: number): void {
     this.#write(place, limit, Math.min(this.#buckets[place + fullAtAt]!, now + limit.windowSeconds * 1000))
     const share = this.#shareAt.get(place)
@@ -194,7 +194,3 @@ export class RateLimiter {
 
 // For a key that another replica announced before it was used here.
 const unknownLimit: RateLimit = Object.freeze({ requests: 1, windowSeconds: 1 })
-
-function intervalMsOf ({ requests, windowSeconds }: RateLimit): number {
-  return windowSeconds * 1000 / requests
-}

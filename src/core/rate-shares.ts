@@ -53,7 +53,7 @@ export class RateShare {
     this.ownFullAt = this.fullAt = this.usedAt = now
   }
 
-  /** What was granted under another limit is let go. */
+  /** Uses that were granted under the former limit are dropped. */
   changeLimit (limit: RateLimit, now: number): void {
     this.limit = limit
     this.grant = 0
@@ -85,23 +85,23 @@ interface Wanted {
 const freshMs = 1000
 // The shortest time between two requests to the shared bucket for a key that is being refused.
 const askEveryMs = 20
-// While Redis is away, one report after so long finds out whether it is back.
+// While Redis does not answer, one report is sent this often, to find out whether it is back.
 const probeEveryMs = 200
-// What is owed and less than a chunk is reported, and what was not used for a while is given back, this often.
+// How often debts of less than a chunk are reported, and grants that were not used recently are given back.
 const settleEveryMs = 500
 const settlementsMax = 1000
 
-/** Settles with the shared buckets, behind the requests: core/rate-limiter.ts says how. */
+/** Exchanges uses with the shared buckets in the background; core/rate-limiter.ts describes how. */
 export class RateShares {
   readonly #clock: Clock
   readonly #rates: SharedRates
   readonly #replicas: () => number
   readonly #holders = new Set<RateShare>()
   readonly #timer: NodeJS.Timeout
-  /** Those whose debt is not reported at once. */
+  /** Shares with a debt that is reported with the next timer. */
   #owing: RateShare[] = []
   #queue: RateShare[] = []
-  /** Redis did not answer last. Until it does, this replica decides alone. */
+  /** The last request to Redis failed. Until one succeeds, this replica decides alone. */
   #isAway = false
   #probeAt = -Infinity
   #settlements = 0
@@ -127,7 +127,7 @@ export class RateShares {
     }
     const replicas = this.#replicas()
     const { own, chunk } = partsOf(share.limit, replicas)
-    const costMs = replicas * share.limit.windowSeconds * 1000 / share.limit.requests
+    const costMs = replicas * intervalMsOf(share.limit)
     const ownFullAt = Math.max(share.ownFullAt, now) + costMs
     const isWithin = ownFullAt - now <= own * costMs + 1e-6
     share.usedAt = now
@@ -148,7 +148,7 @@ export class RateShares {
 
   /** How long a request that was refused has to wait at least, in milliseconds. */
   waitMs ({ limit, fullAt }: RateShare, now: number): number {
-    const intervalMs = limit.windowSeconds * 1000 / limit.requests
+    const intervalMs = intervalMsOf(limit)
     return Math.max(intervalMs, fullAt - now - (limit.requests - 1) * intervalMs)
   }
 
@@ -160,7 +160,7 @@ export class RateShares {
     return { settlements: this.#settlements, failures: this.#failures }
   }
 
-  /** Reports what is owed, and gives back what was not used. */
+  /** Reports debts and gives unused grants back. */
   async close (): Promise<void> {
     clearInterval(this.#timer)
     await this.#settleAll(-Infinity)
@@ -252,7 +252,12 @@ export class RateShares {
   }
 }
 
-/** What of the limit is a replica's own, and what it takes in advance beyond that. */
+/** The time in which one use becomes free again, in milliseconds. */
+export function intervalMsOf ({ requests, windowSeconds }: RateLimit): number {
+  return windowSeconds * 1000 / requests
+}
+
+/** The part of the limit that one replica may use on credit, and the chunk that it takes in advance beyond that. */
 function partsOf ({ requests }: RateLimit, replicas: number): { readonly own: number, readonly chunk: number } {
   const own = Math.ceil(requests / replicas)
   return { own, chunk: Math.max(1, Math.floor(own / 10)) }
@@ -261,6 +266,6 @@ function partsOf ({ requests }: RateLimit, replicas: number): { readonly own: nu
 /** How many uses may pass before they are reported to the shared bucket: `most`, or what it still has. */
 function credit ({ limit, fullAt, heardAt }: RateShare, most: number, now: number): number {
   if (now - heardAt > freshMs) return most
-  const room = limit.requests - Math.max(0, fullAt - now) * limit.requests / (limit.windowSeconds * 1000)
+  const room = limit.requests - Math.max(0, fullAt - now) / intervalMsOf(limit)
   return Math.min(most, Math.max(0, Math.floor(room + 1e-6)))
 }

@@ -14,7 +14,7 @@ import { eraseOwner } from './queries/erase-owner.ts'
 import { listAudit } from './queries/audit.ts'
 import { findRequest } from './queries/idempotency.ts'
 import { importKeys } from './queries/import-keys.ts'
-import { countKeys, listKeys, lookedTo } from './queries/key-lists.ts'
+import { countKeys, listKeys, lookedTo, mayBeShort } from './queries/key-lists.ts'
 import { editKey, findKey, insertKey, revokeKey, revokeWorkspace } from './queries/keys.ts'
 import { countLongerThan, findOwner, listOwners } from './queries/overview.ts'
 import { applyPolicy, findPolicy, setPolicy } from './queries/policies.ts'
@@ -97,7 +97,7 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
   }
 
   async lookedTo (query: KeyQuery) {
-    return await this.#bounded((db) => lookedTo(db, query))
+    return mayBeShort(query) ? await this.#bounded((db) => lookedTo(db, query)) : undefined
   }
 
   async owners (query: { workspaceId: string, after: string | undefined, rowsMax: number }) {

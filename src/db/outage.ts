@@ -35,12 +35,7 @@ export function isAway (error: unknown): boolean {
 
 /** Why no encrypted connection was made, where that is the cause of an error. */
 export function tlsRefusalIn (error: unknown): TlsRefused | undefined {
-  let found: TlsRefused | undefined
-  hasCause(error, (cause) => {
-    if (cause instanceof TlsRefused) found = cause
-    return found !== undefined
-  })
-  return found
+  return causeIn(error, (cause): cause is TlsRefused => cause instanceof TlsRefused)
 }
 
 /** Whether an error says that the server is not the primary: a statement that writes was refused for that, or the connection was. */
@@ -67,10 +62,17 @@ export function hasCode (error: unknown, ...wanted: readonly string[]): boolean 
   return hasCause(error, ({ code }) => typeof code === 'string' && wanted.includes(code))
 }
 
-/** Whether this is true of an error or of one of its causes. The query layer hands on the driver's error as the cause of its own. */
-export function hasCause (error: unknown, isTrueOf: (cause: Error & { readonly code?: unknown, readonly severity?: unknown }) => boolean): boolean {
+type Cause = Error & { readonly code?: unknown, readonly severity?: unknown }
+
+/** Whether this is true of an error or of one of its causes. */
+export function hasCause (error: unknown, isTrueOf: (cause: Cause) => boolean): boolean {
+  return causeIn(error, (cause): cause is Cause => isTrueOf(cause)) !== undefined
+}
+
+/** The first of an error and its causes for which this is true. The query layer passes on the driver's error as the cause of its own. */
+function causeIn<Found extends Cause> (error: unknown, isIt: (cause: Cause) => cause is Found): Found | undefined {
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    if (isTrueOf(cause)) return true
+    if (isIt(cause)) return cause
   }
-  return false
+  return undefined
 }

@@ -7,10 +7,10 @@ import { managedKeyColumns, milliseconds, timestamp, toManagedKey, type ManagedK
 // A filter that no index serves looks at so many keys for one page.
 const lookedAtMax = 20_000
 const countedMax = 10_000
-// A part of a name that is in so many of the first names of a list is a common one.
+// The first names of a list, which are searched before the index of names is asked.
 const triedMax = 2000
 const countTriedMax = 5000
-// Up to so many keys are sorted for one page: a list by its last uses, or what an index of names or of last uses leads to. More are read along the list, or along the index of last uses.
+// The most keys that are sorted for one page: a list by its last uses, or the hits of the index of names or of last uses. More keys are read along the list, or along the index of last uses.
 const sortedMax = 5000
 
 type Filter = KeyFilter & { readonly workspaceId: string }
@@ -29,8 +29,8 @@ export function listKeysStatement (db: Database, query: KeyQuery): SQL {
   const along = orderText(query)
   const shown = orderText({ ...query, before: undefined })
   if (isNameSearch(query)) {
-    // A common part of a name is soon found along the list, and a rare one by the index of names: each would be slow for the other. One that many names have, but none of the
-    // first, is looked for along the list too, in so many keys as a filter that no index serves.
+    // If the first names of the list have enough hits, these are the page. Otherwise the index of names finds up to `sortedMax` hits, which are sorted. If there are more,
+    // the page is searched along the list, in `lookedAtMax` keys.
     const isEnough = sql`(select count(*) from tried) >= ${query.rowsMax}`
     return sql`
       with tried as materialized (${metAlong(db, query, triedMax)}), named as materialized (${namedCount(db, query)})
@@ -41,7 +41,7 @@ export function listKeysStatement (db: Database, query: KeyQuery): SQL {
       ) as keys order by ${shown}`
   }
   if (isUnusedSearch(query)) {
-    // Few that have not been used for so long are found by the index of last uses. Of many, a page is soon found along the list.
+    // If few keys match, the index of last uses finds them. If many match, the first ones along the list fill a page.
     const page = (rows: SQL, when: SQL) => sql`(select * from (${rows}) as keys where ${when} and ${lookedFor(db, query)} order by ${along} limit ${query.rowsMax})`
     return sql`
       with idle as materialized (${idle(db, query)})
@@ -55,10 +55,14 @@ export function listKeysStatement (db: Database, query: KeyQuery): SQL {
   return sql`select ${managedKeyColumns(db)} from (${found}) as keys order by ${shown}`
 }
 
-/** The last of the keys that a page of this query was looked for in, if it was not full; `undefined`: in all that there are. */
+/** Whether a page of this query can be short although the list goes on. */
+export function mayBeShort (query: KeyQuery): boolean {
+  return isByUse(query) || needsLooking(query) || isNameSearch(query)
+}
+
+/** The last of the keys that a short page of such a query was looked for in; `undefined`: all keys of the list were looked at. */
 export async function lookedTo (db: Database, query: KeyQuery): Promise<Place | undefined> {
   const isSearch = isNameSearch(query)
-  if (!isByUse(query) && !needsLooking(query) && !isSearch) return undefined
   // Where an index has led to all that there are, nothing is left.
   const isLooked = isSearch ? sql`(${namedCount(db, query)}) > ${sortedMax}` : isUnusedSearch(query) ? sql`(select count(*) from (${idle(db, query)}) as idle) > ${sortedMax}` : sql`true`
   const [row] = await db.execute<{ at: number, id: string, [column: string]: unknown }>(isByUse(query)
@@ -168,12 +172,12 @@ function isNameSearch (query: KeyFilter): query is KeyFilter & { readonly q: str
   return query.q !== undefined && hasParts(query.q) && !needsLooking(query)
 }
 
-// Names that have the part, among the first so many keys along the list.
+// The keys whose names have the part, among the first `lookedAtMax` keys of the list.
 function metAlong (db: Database, query: KeyQuery & { readonly q: string }, lookedAtMax: number): SQL {
   return sql`select * from (${candidates(db, { ...query, q: undefined }, lookedAtMax)}) as keys where ${isIn(query.q)} order by ${orderText(query)} limit ${query.rowsMax}`
 }
 
-// How many keys the index of names leads to, up to one more than are sorted.
+// The number of hits of the index of names, counted up to one more than are sorted.
 function namedCount (db: Database, query: KeyQuery): SQL {
   const where = sql.join([isAmong(db, query), ...placed(db, query)], sql` and `)
   const parts = partsOf[query.status].map(({ condition }) => sql`(select 1 from ${db.tables.keys} where ${condition} and ${where} limit ${sortedMax + 1})`)
@@ -194,7 +198,7 @@ const areFew = sql`(select count(*) from idle) <= ${sortedMax}`
 // An array, so that each is looked up by its id: as a join it could be planned as a walk through all keys.
 const isIdle = sql`keys.id = any (array(select key_id from idle))`
 
-// The rows that the indexes lead to, in the order of the list; `among`: those of them for which this holds, by another index.
+// The rows of the list in its order, by the indexes; `among`: a further condition, which another index serves.
 function candidates (db: Database, query: Query, rowsMax: number, among?: SQL): SQL {
   const along = orderText(query)
   const where = sql.join([isAmong(db, query), ...placed(db, query), ...among === undefined ? [] : [among]], sql` and `)
@@ -273,7 +277,7 @@ function isAmong (db: Database, { workspaceId, ownerId, scope, q, unusedDays, ex
   ], sql` and `)
 }
 
-// All that a row from no index has to fulfil beside `isAmong` without a name.
+// The conditions that `isAmong` without a name leaves out.
 function checked (db: Database, query: Query): SQL {
   const { q } = query
   const named = q === undefined ? sql`true` : isIn(q)
