@@ -3,7 +3,7 @@ import { isIP, type Socket } from 'node:net'
 import { checkServerIdentity, connect, rootCertificates, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { isSocketFolder, type DatabaseAddress } from '../core/database-address.ts'
 
-/** TLS with the server did not come about. The message says why, and what to do. */
+/** No encrypted connection could be made. The message says why and what to do. */
 export class TlsRefused extends Error {
   readonly code = 'TLS_REFUSED'
 
@@ -18,7 +18,7 @@ const tlsRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 const [accepts, refuses] = ['S'.charCodeAt(0), 'N'.charCodeAt(0)]
 
 /**
- * The socket as it is, or what TLS makes of it, as `sslmode` says. Not by the driver: it compares certificates with the first of several hosts, whichever was reached. The files of
+ * The socket, encrypted as `sslmode` says. The driver cannot do this: it compares certificates with the first host of the URL, even if another host was reached. The files of
  * certificates are read for each connection. Rejects with `TlsRefused`, or with what closed the connection.
  */
 export async function secured (socket: Socket, address: DatabaseAddress, host: string): Promise<Socket> {
@@ -31,7 +31,7 @@ export async function secured (socket: Socket, address: DatabaseAddress, host: s
     if (mayBePlain) return socket
     throw new TlsRefused('The Postgres server does not support TLS, which sslmode in DATABASE_URL, or DATABASE_CA_FILE, requires. Set `ssl = on` on the server, or use sslmode=prefer.')
   }
-  // Bytes behind the answer were injected by an attacker in between, to be read as if they had been encrypted.
+  // Bytes after the answer come from an attacker between client and server, who wants them to be read as if they had been encrypted.
   if (answer[0] !== accepts || answer.length !== 1) throw new TlsRefused('The server did not answer the request for TLS as Postgres does. Check host and port in DATABASE_URL.')
   return await handshake(socket, host, optionsOf(address, host))
 }

@@ -71,7 +71,7 @@ export class ReadOnlyTools {
   }
 }
 
-// All pages of a list and what comes before them: as much as a list that is filtered.
+// The limit for all pages of the list and the requests before them: the same as for a list that is filtered.
 const answersBytesMax = listBytesMax
 
 /** An upstream's answers to the gateway itself are longer than it reads. */

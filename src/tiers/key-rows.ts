@@ -38,7 +38,7 @@ const limited = 16
 const ready = 32
 const lengthShift = 8
 
-// Few pages for very many rows, so that what leads to a row stays in the caches of the processor. What is not used of a page takes no memory.
+// Large pages, so that the list of pages stays in the processor's cache. Unused parts of a page take no memory.
 const pageBits = 16
 const rowsPerPage = 1 << pageBits
 
@@ -214,7 +214,7 @@ function isOnlyRate ({ tokenEndsAt, allowedCidrs, rateLimit, awaitsFirstUse }: K
   return tokenEndsAt === null && allowedCidrs === null && !awaitsFirstUse && rateLimit !== null && isWord(rateLimit.requests) && isWord(rateLimit.windowSeconds)
 }
 
-/** Whether it comes out of an `Int32Array` as it went in. */
+/** Whether an `Int32Array` can hold the value unchanged. */
 function isWord (value: number): boolean {
   return value === (value | 0)
 }

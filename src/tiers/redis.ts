@@ -18,16 +18,16 @@ interface RedisTierOptions {
   readonly ttlMs?: number
   /** How long Redis is passed by after it failed, in milliseconds. 1000. */
   readonly breakMs?: number
-  /** Rows that wait to be written at most, or are on their way; beyond that further ones are not written. 1000. */
+  /** The most rows that wait or are being written; further ones are not written. 1000. */
   readonly writesMax?: number
 }
 
-// So many keys that exist one after another and were not in Redis: it has been emptied, or is new, and asking it for each key is for nothing.
+// After this many existing keys in a row that were not in Redis, it counts as empty, and most lookups skip it.
 const emptyAfter = 64
-// Of those, one in so many is asked for all the same: the first that is there shows that others have filled it.
+// While Redis counts as empty, one lookup in this many asks it. The first hit shows that it has been filled.
 const askOneIn = 16
 const rowsPerSlice = 16
-// Of the time of the process, for sealing and sending rows. What Redis answers costs twice as much again, so together it is a tenth.
+// The part of the time for sealing and sending rows. Reading Redis's answers to them costs twice as much again: about a tenth in all.
 const shareOfTime = 0.03
 
 interface Waiting {
@@ -39,7 +39,7 @@ interface Waiting {
  * Copies that replicas share. Nothing that Redis holds, loses, delays or invents decides anything: a row counts only
  * with the HMAC of this history, and then only as far as its `asof` carries. Redis away costs time, never an answer.
  *
- * A Redis that has none of the keys is asked for few of them, and rows are sealed and written after the answers, for a tenth of the time at most
+ * A Redis that has none of the keys is asked for few of them. Rows are sealed and written after the answers, for about a tenth of the time
  * (docs/decisions/0251).
  */
 export class RedisTier implements Lookup {
@@ -98,7 +98,7 @@ export class RedisTier implements Lookup {
       return entry
     }
     const found = await this.findFresh(digest)
-    // A token that does not exist says nothing about Redis: anyone can invent them.
+    // Unknown tokens do not count: anyone can invent them.
     if (isMissing && found !== undefined) this.#missesInARow++
     return found
   }

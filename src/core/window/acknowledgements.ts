@@ -48,19 +48,20 @@ interface Waiting {
 
 const readTimeoutMs = 1000
 const firstPauseMs = 50
-// How much of the longest way is forgotten with each acknowledgement.
-const forgotten = 0.01
+// The part by which the longest time to an acknowledgement shrinks with each acknowledgement.
+const decay = 0.01
 
 /**
  * Changes that wait to be in force (R8). One statement reads the living members after the commit; the wait ends when each of
- * them has acknowledged, over Redis or in its row. Who has not within 50 ms is called upon to renew, and the members are read again; in 50 ms, or
- * in half as long again as acknowledgements have lately taken: where replicas are in distant regions, each change would make all of them renew.
+ * them has acknowledged, over Redis or in its row. After 50 ms the members that have not acknowledged are told to renew, and the members are read again. Where
+ * acknowledgements have recently taken longer, as with replicas in distant regions, this is after 1.5 times as long: otherwise each change would make all replicas renew.
  */
 export class Acknowledgements {
   readonly #options: AcknowledgementsOptions
   readonly #waiting = new Map<string, Waiting>()
   readonly #latencies = new Latencies()
-  #longestWayMs = 0
+  /** The longest that an acknowledgement has recently taken. */
+  #longestMs = 0
   #roll: Roll | undefined
   #reading: Promise<Roll | undefined> | undefined
   #next: Promise<Roll | undefined> | undefined
@@ -81,7 +82,7 @@ export class Acknowledgements {
       this.#settle()
       this.#waitOut()
       if (mode === 'off') return
-      this.#askAgain(waiting, Math.max(firstPauseMs, 1.5 * this.#longestWayMs))
+      this.#askAgain(waiting, Math.max(firstPauseMs, 1.5 * this.#longestMs))
       this.read().catch(() => {})
     })
   }
@@ -91,7 +92,7 @@ export class Acknowledgements {
     const waiting = this.#waiting.get(acknowledgement.nonce)
     if (waiting === undefined || this.#options.mode !== 'all') return
     waiting.wait = acknowledgedBy(waiting.wait, acknowledgement)
-    this.#longestWayMs = Math.max(this.#options.clock.monotonicMs() - waiting.announcedAt, this.#longestWayMs * (1 - forgotten))
+    this.#longestMs = Math.max(this.#options.clock.monotonicMs() - waiting.announcedAt, this.#longestMs * (1 - decay))
     this.#settle()
   }
 

@@ -2,7 +2,7 @@ const driftMax = 0.01
 const marginMs = 50
 /** R: the renewals a second that a whole fleet may cost the primary, as long as windows allow it. */
 const renewalsPerSecond = 50
-/** Members that read the list of members often enough to notice soon who is silent. Beyond them the others read it seldom. */
+/** The number of members that read the list of members often, to notice silent members soon. The others read it rarely. */
 const watchersMax = 10
 
 /**
@@ -27,7 +27,7 @@ export function longestMs (elapsedMs: number): number {
   return elapsedMs * (1 + driftMax)
 }
 
-/** Whether the member `id` is one of the few that watch the others: the first ten by id, which everyone who reads the list can tell. */
+/** Whether the member `id` watches the others: the ten lowest ids do. Every member finds this out from the list. */
 export function isWatcher (id: string, members: ReadonlyArray<{ readonly id: string }>): boolean {
   return members.filter((member) => member.id < id).length < watchersMax
 }
@@ -36,6 +36,6 @@ export function isWatcher (id: string, members: ReadonlyArray<{ readonly id: str
 export function rollEveryMs (windowMs: number, members: number, watches: boolean): number {
   const longest = waitOutMs(windowMs) / 2
   const everyMs = Math.max(Math.min(1000, longest), members * 500)
-  // Should all that watch end at once, the others still find out.
+  // If all watching members end at the same time, the others still notice.
   return Math.min(watches ? longest : 12 * longest, everyMs)
 }

@@ -74,7 +74,7 @@ export class Upkeep {
     else if (this.#isOn) this.#later(0)
   }
 
-  /** Somebody has not acknowledged a change: whether that member is silent is found out now, and not when our next turn comes. */
+  /** Called when a member did not acknowledge a change: reads the list of members now, and often for a while, to find out whether that member is silent. */
   watch (): void {
     const { clock, windowMs } = this.#options
     const watchesAlready = this.#watches

@@ -41,7 +41,7 @@ export function takesAway (asked: { readonly expiresAt?: number | null | undefin
   return [expiresAt, allowedCidrs, rateLimit].some((value) => value !== undefined && value !== null)
 }
 
-/** Notes one acknowledgement more: it counts for the change that it names, and for the id that sent it. In place: with a copy for each, a thousand members cost a million entries. */
+/** Adds an acknowledgement to `wait`. It counts only for the change that it names and for the id that sent it. Changes the set: a copy for each acknowledgement of 1,000 members would be a million entries. */
 export function acknowledgedBy<W extends Wait> (wait: W, { from, seq, nonce }: Acknowledgement): W {
   if (nonce !== wait.nonce || seq !== wait.change.seq) return wait
   wait.acknowledgedBy.add(from)
@@ -59,7 +59,7 @@ export function settled (wait: Wait, now: number, roll: Roll | undefined, slowUn
   if (roll === undefined || now < slowUntil) return undefined
   // A member that joined after an earlier reading may have renewed before the commit, and would not be waited for.
   if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined
-  // Asked at each acknowledgement: the first that is missing is enough.
+  // Runs for each acknowledgement: it stops at the first missing member.
   return roll.members.some((member) => isMissing(wait, member)) ? undefined : 'fast'
 }
 
