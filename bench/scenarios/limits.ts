@@ -38,7 +38,7 @@ export async function limits (bench: Bench): Promise<Section> {
   const apart = { databaseUrl: apartUrl, tokensFile: await seed('apart', count, { rateLimit: wide, databaseUrl: apartUrl }) }
 
   const contenders = contendersOf(bench, databaseUrl, files, apart)
-  const measurements = await interleave(bench, contenders)
+  const measurements = await interleave(bench, contenders, { awake: true })
   const costs = await costsOf(bench, databaseUrl, files)
   const memory = { plain: await bytesPerKey(bench, databaseUrl, manyFiles.plain, many), limited: await bytesPerKey(bench, databaseUrl, manyFiles.limited, many) }
   const writes = await writesOf(bench, databaseUrl, manyFiles.limited)

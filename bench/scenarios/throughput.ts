@@ -46,7 +46,7 @@ export async function throughput (bench: Bench): Promise<Section> {
     nginx({ name: 'nginx', title: 'nginx alone, a `map` of all tokens', tokensFile }),
     nginxBeforeUs({ name: 'nginx-auth-request', title: 'nginx, `auth_request` to our `/forward-auth`', ...keys, redisUrl })
   ]
-  const measurements = await interleave(bench, contenders)
+  const measurements = await interleave(bench, contenders, { awake: true })
   return {
     title: 'Keys in memory',
     about: '1,000 keys, drawn at random; 64 connections that send as fast as they are answered. Every contender but the two that ask for no key has refused tokens of no key before it is measured. ' +

@@ -8,10 +8,12 @@ import { startContenders } from './start-contenders.ts'
 interface InterleaveOptions {
   /** Seconds that each contender is warmed up for in each generation, at most. As the run says. */
   readonly warmUpSecondsMax?: number
+  /** The load never sleeps. Only where no contender waits for a store: the stores share the load's core. `false`. */
+  readonly awake?: boolean
 }
 
 /** Measures contenders by turns, each as fast as it answers. */
-export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSecondsMax = Infinity }: InterleaveOptions = {}): Promise<ReadonlyMap<string, readonly SplitMeasurement[]>> {
+export async function interleave (bench: Bench, contenders: readonly Contender[], { warmUpSecondsMax = Infinity, awake = false }: InterleaveOptions = {}): Promise<ReadonlyMap<string, readonly SplitMeasurement[]>> {
   const { seconds } = bench.options
   const warmUpSeconds = Math.min(bench.options.warmUpSeconds, warmUpSecondsMax)
   const sent = new Map<string, number>()
@@ -32,6 +34,7 @@ export async function interleave (bench: Bench, contenders: readonly Contender[]
       tokensFile: contender.tokensFile,
       order: contender.sequential === true ? 'sequential' : 'random',
       from,
+      awake,
       seed: from + 1
     })
     const cpuUs = (cpuUsOfAll(pids) - cpuBefore) / result.requests

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { requireProgram } from '../../test/support/programs.ts'
+import { awakeLibrary } from './awake.ts'
 import { otherCore } from './program.ts'
 
 const script = fileURLToPath(new URL('load.lua', import.meta.url))
@@ -35,6 +36,8 @@ export interface LoadOptions {
   readonly thinkMs?: number
   /** Each request comes from one of so many addresses, drawn at random, as `X-Forwarded-For` says. 0: it says nothing. */
   readonly addresses?: number
+  /** It never sleeps, so that no answer has to wake it up; for loads that send as fast as they are answered. Needs a C compiler. `false`. */
+  readonly awake?: boolean
   readonly seed?: number
 }
 
@@ -59,10 +62,11 @@ const lookEveryMs = 20
 
 /** Loads one address with wrk, one thread on the core that is not measured. Rejects when wrk could not send. */
 export async function load (options: LoadOptions): Promise<LoadResult> {
-  const { url, shape, tokensFile, seconds, connections = 64, order = 'random', from = 0, thinkMs = 0, addresses = 0, seed = 1 } = options
+  const { url, shape, tokensFile, seconds, connections = 64, order = 'random', from = 0, thinkMs = 0, addresses = 0, awake = false, seed = 1 } = options
   const child = spawn('taskset', ['-c', String(otherCore), requireProgram('wrk'), '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '5s', '-s', script, url], {
     env: {
       PATH: process.env['PATH'],
+      LD_PRELOAD: awake ? awakeLibrary() : undefined,
       BENCH_TOKENS: tokensFile,
       BENCH_METHOD: shape.method ?? 'GET',
       BENCH_PATH: shape.path,

@@ -14,7 +14,7 @@ t.test('the page has a place for each scenario, with the figures of a run in it'
 })
 
 t.test('in small it runs to its end: real processes, real load, a table, and an exit of 0', { timeout: 240_000 }, async (t) => {
-  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'many-keys', '--shrink', '200', '--generations', '1', '--rounds', '1', '--seconds', '1', '--warm-up', '0'] })
+  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'many-keys', '--shrink', '200', '--generations', '1', '--rounds', '1', '--seconds', '1', '--warm-up', '0', '--this-node'] })
   t.equal(await child.ended(), 0, child.stderr)
   t.match(child.stdout, /^### .*\n/)
   for (const row of [/^\| bare Fastify.* \| \d[\d,.]* /m, /plugin\*{0,2}.* \| \d[\d,.]* /, /forward-auth.* \| \d[\d,.]* /]) t.match(child.stdout, row)
@@ -22,7 +22,7 @@ t.test('in small it runs to its end: real processes, real load, a table, and an 
 })
 
 t.test('a scenario that there is not is refused with the names of those that there are', async (t) => {
-  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'everything'] })
+  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'everything', '--this-node'] })
   t.equal(await child.ended(), 1)
   t.match(child.stderr, /There is no scenario everything\. There are: .*throughput, cold, /)
 })
