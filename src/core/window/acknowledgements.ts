@@ -165,6 +165,8 @@ export class Acknowledgements {
       this.#latencies.record(path, now - waiting.wait.change.committedAt)
       waiting.resolve(path)
     }
+    // A timer that is left keeps the process of a host application alive after the plugin has closed.
+    if (this.#waiting.size === 0) this.#cancelSlow()
   }
 
   // Timers fire early at times: what counts is the clock, read again.

@@ -56,10 +56,33 @@ t.test('a wait that ends by the acknowledgement that its own second asking bring
   acknowledgements.inForce(change).then((ended) => { path = ended }, () => {})
   await clock.passTo(60)
   t.equal(path, 'fast')
+  t.equal(clock.timers.size, 0, 'and keeps no process from ending')
   const before = { asked, read }
   await clock.passTo(900)
   t.strictSame({ asked, read }, before)
-  await clock.passTo(2000)
+})
+
+t.test('a wait that ends leaves the others to be waited out', async (t) => {
+  const clock = new HandClock()
+  const members: Member[] = [{ id: 'me', acked: 5, beat: 'beat', lineage: 'L', windowMs: 1000 }]
+  const acknowledgements = new Acknowledgements({
+    store: { roll: async () => ({ seq: 9, lineage: 'L', members }) } as unknown as WindowStore,
+    clock,
+    scheduler: clock,
+    mode: 'postgres',
+    log: silentLogger,
+    pauseMaxMs: () => 100,
+    ownRow: () => ({ id: 'me', beats: ['beat'], isOwnBeat: () => true }),
+    slowUntil: () => -Infinity,
+    announce () {},
+    counted () {}
+  })
+  const ended: Record<number, string> = {}
+  for (const seq of [5, 6]) acknowledgements.inForce({ ...change, seq, committedAt: 0.5 }).then((path) => { ended[seq] = `${path} at ${clock.now > 1000 ? 'the end' : 'once'}` }, () => {})
+  await clock.passTo(500)
+  t.strictSame(ended, { 5: 'fast at once' })
+  await clock.passTo(1200)
+  t.strictSame(ended, { 5: 'fast at once', 6: 'slow at the end' })
   t.equal(clock.timers.size, 0)
 })
 
