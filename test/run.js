@@ -19,11 +19,23 @@ const { joinPackages, joinService } = await import('./support/joined-packages.ts
  */
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Each of these runs alone, after all others: what it measures or breaks is the whole machine. */
+/** Each of these runs after all others, one at a time: what it measures or breaks is the whole machine. */
 const alone = ['test/torture/torture.test.ts']
 
+/**
+ * These compute, and neither measure time nor wait for anything: they run beside those that run alone, with the time of the processors that these
+ * leave. They start no servers and no groups of processes, which would have a priority of their own.
+ */
+const besides = ['test/package/packed.test.ts', 'test/simulation/simulation.test.ts', 'test/simulation/mutation.test.ts']
+const lowest = 19
+
 /** The longest, to be started first: one that is started last would run by itself at the end. */
-const longest = ['test/process/node-versions.test.ts', 'test/package/packed.test.ts', 'test/process/main.test.ts', 'test/deploy/alerts.test.ts']
+const longest = [
+  'test/process/node-versions.test.ts', 'test/guarantees/frozen-replica.test.ts', 'test/deploy/alerts.test.ts', 'test/process/main.test.ts', 'test/process/webhooks.test.ts',
+  'test/tiers/redis-source.test.ts', 'test/window/many-members.test.ts', 'test/db/embedded/embedded.test.ts', 'test/pages/axe.test.ts', 'test/bench/bench.test.ts',
+  'test/pages/firefox.test.ts', 'test/pages/browser.test.ts', 'test/pages/story.test.ts', 'test/window/histories.test.ts', 'test/window/failover.test.ts',
+  'test/window/large-fleet.test.ts', 'test/window/restores.test.ts', 'test/window/standby.test.ts', 'test/process/rolling-update.test.ts', 'test/package/upgrade.test.ts'
+]
 
 /** Another file is started when this part of all processors' time has been idle for this long. */
 const idleEnough = 0.3
@@ -38,7 +50,7 @@ const rounds = roundsOf(wantedFiles())
 const serversDir = memoryDir()
 // Some tests drive the built service: one that is out of date would prove nothing.
 const [servers, packages] = await Promise.all([startServers(), joinPackages(), stripAll(), build()])
-const service = await joinService(packages)
+const service = await joinService()
 const results = []
 const running = new Set()
 let interrupted
@@ -46,12 +58,12 @@ let interrupted
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     interrupted = signal
-    for (const { files } of rounds) files.length = 0
+    for (const { files } of rounds.flat()) files.length = 0
     for (const test of running) test.end(`ended by ${signal}`, signal)
   })
 }
 
-for (const round of rounds) await runRound(round)
+for (const round of rounds) await Promise.all(round.map(runLane))
 await servers.stop()
 report()
 
@@ -71,33 +83,36 @@ function filesIn (path, ending) {
 }
 
 function roundsOf (files) {
-  const isAlone = (file) => alone.some((folder) => file.startsWith(folder))
+  const last = files.filter((file) => alone.includes(file))
+  const beside = last.length > 0 ? besides.filter((file) => files.includes(file)) : []
   const rank = (file) => longest.includes(file) ? longest.indexOf(file) : longest.length
+  const first = files.filter((file) => !last.includes(file) && !beside.includes(file)).sort((a, b) => rank(a) - rank(b))
+  const longestMs = Math.max(timeoutMs, 600_000)
   return [
-    { files: files.filter((file) => !isAlone(file)).sort((a, b) => rank(a) - rank(b)), jobs: 3, jobsMax: 8, timeoutMs },
-    { files: files.filter(isAlone), jobs: 1, jobsMax: 1, timeoutMs: Math.max(timeoutMs, 600_000) }
+    [{ files: first, jobs: 3, jobsMax: 8, timeoutMs }],
+    [{ files: last, jobs: 1, jobsMax: 1, timeoutMs: longestMs }, { files: beside, jobs: 1, jobsMax: 1, timeoutMs: longestMs, niceness: lowest }]
   ]
 }
 
 // Most files wait for much of their time: another one is started whenever the processors have had nothing to do.
-async function runRound ({ files, jobs, jobsMax, timeoutMs }) {
-  const inRound = new Set()
+async function runLane ({ files, jobs, jobsMax, ...options }) {
+  const inLane = new Set()
   const idleShare = idleMeter()
-  while (files.length > 0 || inRound.size > 0) {
+  while (files.length > 0 || inLane.size > 0) {
     const idle = idleShare()
-    if (files.length > 0 && (inRound.size < jobs || (inRound.size < jobsMax && idle > idleEnough))) {
-      const done = runFile(files.shift(), timeoutMs).finally(() => inRound.delete(done))
-      inRound.add(done)
+    if (files.length > 0 && (inLane.size < jobs || (inLane.size < jobsMax && idle > idleEnough))) {
+      const done = runFile(files.shift(), options).finally(() => inLane.delete(done))
+      inLane.add(done)
     }
-    if (files.length > 0 && inRound.size < jobs) continue
-    await Promise.race([...inRound, setTimeout(meterMs)])
+    if (files.length > 0 && inLane.size < jobs) continue
+    await Promise.race([...inLane, setTimeout(meterMs)])
   }
 }
 
-async function runFile (file, timeoutMs) {
+async function runFile (file, options) {
   const test = new TestFile()
   running.add(test)
-  const result = await test.run(file, { cwd: root, env: { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_SERVICE: service }, nodeOptions, timeoutMs })
+  const result = await test.run(file, { cwd: root, env: { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_SERVICE: service }, nodeOptions, ...options })
   running.delete(test)
   results.push(result)
   print(result)

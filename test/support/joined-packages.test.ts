@@ -26,7 +26,7 @@ t.test('a joined package is found again, not made again', async (t) => {
 })
 
 t.test('the joined service starts as the built one does, and finds the files of the project', async (t) => {
-  const folder = await joinService(await joinPackages())
+  const folder = await joinService()
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
   t.equal(execFileSync(process.execPath, [join(folder, 'cli.mjs'), '--version'], { encoding: 'utf8' }).trim(), version)
   const [joined, own] = [join(folder, 'main.mjs'), 'dist/main.js'].map((file) => spawnSync(process.execPath, [file], { encoding: 'utf8', env: { PORT: 'wrong' } }))

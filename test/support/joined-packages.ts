@@ -21,6 +21,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const own = readFileSync(fileURLToPath(import.meta.url))
 const cache = join(root, 'node_modules/.cache/joined')
 const mapName = 'map.json'
+// For what CommonJS modules require.
+const requireBanner = { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" }
 const options: BuildOptions = {
   absWorkingDir: root,
   outExtension: { '.js': '.mjs' },
@@ -46,36 +48,32 @@ export async function joinPackages (): Promise<string> {
       // CommonJS: all importers must get the same instance.
       external: ['fastify', 'ioredis', 'pino', '@opentelemetry/*']
     })
-    await build({ ...options, entryPoints: { [tapName]: 'tap' }, outdir: draft, splitting: false, banner: { js: 'import { createRequire as requireFrom } from \'node:module\'; const require = requireFrom(import.meta.url);' } })
+    await build({ ...options, entryPoints: { [tapName]: 'tap' }, outdir: draft, splitting: false, banner: requireBanner })
     const files = [...names, ['tap', tapName] as const].map(([specifier, name]) => [specifier, pathToFileURL(join(folder, `${name}.mjs`)).href])
     writeFileSync(join(draft, mapName), JSON.stringify(Object.fromEntries(files)))
   })
   return join(folder, mapName)
 }
 
-/** Joins the modules of `dist/` over the joined packages, unless that was done for this build. Returns the folder of `main.mjs` and `cli.mjs`. */
-export async function joinService (packagesMap: string): Promise<string> {
+/** Joins the modules of `dist/` with the packages that they use, unless that was done for this build. Returns the folder of `main.mjs` and `cli.mjs`. */
+export async function joinService (): Promise<string> {
   const dist = join(root, 'dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.js')).sort()
-  const folder = folderOf('service', own, packagesMap, ...files.flatMap((file) => [file, readFileSync(join(dist, file))]))
-  const packages = JSON.parse(readFileSync(packagesMap, 'utf8')) as Record<string, string>
+  const folder = folderOf('service', version, own, readFileSync(join(root, 'node_modules/.package-lock.json')), ...files.flatMap((file) => [file, readFileSync(join(dist, file))]))
   await once(folder, async (draft) => {
-    await build({ ...options, entryPoints: [join(dist, 'main.js'), join(dist, 'cli.js')], outdir: draft, plugins: [asInDist(packages)] })
+    await build({ ...options, entryPoints: [join(dist, 'main.js'), join(dist, 'cli.js')], outdir: draft, external: ['@opentelemetry/*'], banner: requireBanner, plugins: [asInDist] })
   })
   return folder
 }
 
-// Packages are not included, and each module resolves the files of the project relative to its place in `dist/`.
-function asInDist (packages: Readonly<Record<string, string>>): Plugin {
-  return {
-    name: 'as in dist',
-    setup ({ onResolve, onLoad }) {
-      onResolve({ filter: /^[^./]/ }, ({ path }) => {
-        const url = packages[path]
-        return { path: url === undefined ? path : fileURLToPath(url), external: true }
-      })
-      onLoad({ filter: /\/dist\/.*\.js$/ }, ({ path }) => ({ contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)) }))
-    }
+// Each module resolves the files of the project relative to its place in `dist/`.
+const asInDist: Plugin = {
+  name: 'as in dist',
+  setup ({ onLoad }) {
+    onLoad({ filter: /\/dist\/.*\.js$/ }, ({ path }) => {
+      if (!path.startsWith(join(root, 'dist/'))) return undefined
+      return { contents: readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)) }
+    })
   }
 }
 

@@ -4,14 +4,20 @@ import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { freshDatabase, freshRedis, startPostgres, startProxy, startRedis, until } from './servers.ts'
 
-t.test('two fresh databases are two databases, with the schema and without rows', async (t) => {
+t.test('two fresh databases are two databases, each with the schema, without rows and with a history of its own', async (t) => {
+  const histories = new Set<unknown>()
   for (const url of [await freshDatabase(t), await freshDatabase(t)]) {
     const { sql, close } = connect({ url, max: 1 })
     t.teardown(close)
+    const [clock] = await sql<[{ lineage: string, secret: string, members: number }]>`
+      select lineage, encode(row_secret, 'hex') as secret, (select count(*)::int from navis_keys.window_members) as members from navis_keys.revocation_clock`
+    t.match(clock, { secret: /^[0-9a-f]{64}$/, members: 0 })
+    for (const part of [clock.lineage, clock.secret]) histories.add(part)
     t.match(await sql`select count(*)::int as count from navis_keys.keys`, [{ count: 0 }])
     await sql`insert into navis_keys.key_usage (key_id, workspace_id, last_used_at) values (gen_random_uuid(), 'acme', now())`
     t.match(await sql`select count(*)::int as count from navis_keys.key_usage`, [{ count: 1 }])
   }
+  t.equal(histories.size, 4)
 })
 
 t.test('two fresh Redis databases do not see each other', async (t) => {

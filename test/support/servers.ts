@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { migrate } from '../../src/db/migrate.ts'
@@ -32,20 +33,46 @@ async function sharedRedisUrl (): Promise<string> {
   return await sharedRedis
 }
 
+const migratedTemplate = 'migrated'
+const clock = '"navis_keys"."revocation_clock"'
+
+/** On a server that has just been started: from now on, `freshDatabase` copies a migrated database there, which takes a third of the time of migrating. */
+export async function makeTemplate (adminUrl: string): Promise<void> {
+  await command(adminUrl, `create database ${migratedTemplate}`)
+  const url = databaseOn(adminUrl, migratedTemplate)
+  await migrate(url)
+  await command(url, `delete from ${clock}`)
+}
+
 /** The URL of a new database on the run's own Postgres server. */
 export async function freshDatabase (t: Teardowns, { migrated = true } = {}): Promise<string> {
   const adminUrl = await sharedPostgresUrl()
   const name = `test_${randomBytes(8).toString('hex')}`
-  await command(adminUrl, `create database ${name}`)
+  const isCopied = migrated && process.env['TEST_DATABASE_TEMPLATE'] !== undefined
+  await command(adminUrl, `create database ${name}${isCopied ? ` template ${migratedTemplate}` : ''}`)
   t.teardown(async () => { await command(adminUrl, `drop database if exists ${name} with (force)`) })
-  const url = new URL(adminUrl)
+  const url = databaseOn(adminUrl, name)
+  if (isCopied) await command(url, clockRow())
+  else if (migrated) await migrate(url)
+  return url
+}
+
+function databaseOn (serverUrl: string, name: string): string {
+  const url = new URL(serverUrl)
   url.pathname = `/${name}`
-  if (migrated) await migrate(url.href)
   return url.href
 }
 
+/** The statement of the migration that makes the row of the clock, by whose random parts two databases are known from one another. */
+function clockRow (): string {
+  const statements = readFileSync(new URL('../../drizzle/0000_first.sql', import.meta.url), 'utf8').split('--> statement-breakpoint')
+  const found = statements.filter((statement) => statement.includes(`INSERT INTO ${clock}`))
+  if (found.length !== 1) throw new Error(`${found.length} statements of the first migration insert into ${clock}.`)
+  return found[0]!
+}
+
 async function command (url: string, text: string): Promise<void> {
-  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  const sql = postgres(url, { max: 1, onnotice: () => {}, fetch_types: false })
   try {
     await sql.unsafe(text)
   } finally {

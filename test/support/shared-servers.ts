@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { PostgresServer } from './postgres.ts'
 import { provideAll } from './programs.ts'
 import { RedisServer } from './redis.ts'
+import { makeTemplate } from './servers.ts'
 
 /*
  * The servers of a whole test run. A process of its own: it ends them when its standard input closes, and that
@@ -10,7 +11,8 @@ import { RedisServer } from './redis.ts'
 // Before any test: the files that need a program run at the same time, and have a time limit.
 if (process.env['TEST_PROGRAMS'] === 'all') provideAll()
 const [postgres, redis] = await Promise.all([PostgresServer.start(), RedisServer.start()])
-process.stdout.write(`${JSON.stringify({ TEST_DATABASE_URL: postgres.url, TEST_REDIS_URL: redis.url })}\n`)
+await makeTemplate(postgres.url)
+process.stdout.write(`${JSON.stringify({ TEST_DATABASE_URL: postgres.url, TEST_DATABASE_TEMPLATE: 'yes', TEST_REDIS_URL: redis.url })}\n`)
 process.stdin.resume()
 await once(process.stdin, 'close')
 await Promise.all([postgres.remove(), redis.remove()])

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { TestFile } from './test-file.ts'
 import { until } from './until.ts'
 
+const { strip } = await import(new URL('strip-types.js', import.meta.url).href) as { strip (source: string, name: string): Promise<string> }
 const nodeOptions = ['--import', new URL('typescript.js', import.meta.url).href]
 
 const files = [
@@ -44,6 +45,16 @@ t.test('the processor time of a file is counted with that of the processes that 
   t.ok(cpuMs !== undefined && cpuMs >= 600, String(cpuMs))
 })
 
+t.test('a file that is to give way does so, with the processes that it starts', async (t) => {
+  const source = `import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
+t.equal(getPriority(), 19)
+t.equal(execFileSync(process.execPath, ['-p', 'os.getPriority()'], { encoding: 'utf8' }).trim(), '19')
+if (existsSync('/proc/self/autogroup')) t.match(readFileSync('/proc/self/autogroup', 'utf8'), /(^| nice 19)$/m)`
+  t.match(await run(t, source, { niceness: 19 }), { fail: 0 })
+})
+
 t.test('a file that holds its event loop past its limit fails and is ended', async (t) => {
   const result = await run(t, 't.ok(true); for (;;) {}', { timeoutMs: 500, graceMs: 500 })
   t.ok(result.fail > 0)
@@ -66,8 +77,11 @@ t.test('an interrupted file ends together with the processes that it started', a
   await until(() => !existsSync(`/proc/${pid}`) || /^State:\sZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')))
 })
 
-async function run (t: Test, source: string, { test = new TestFile(), timeoutMs = 60_000, graceMs = 1_000 } = {}) {
+async function run (t: Test, source: string, { test = new TestFile(), timeoutMs = 60_000, graceMs = 1_000, niceness = 0 } = {}) {
   const file = join(t.testdir({}), 'file.test.ts')
-  writeFileSync(file, `import t from 'tap'\n${source}\n`)
-  return await test.run(file, { cwd: t.testdirName, env: process.env, nodeOptions, timeoutMs, graceMs })
+  const text = `import t from 'tap'\n${source}\n`
+  writeFileSync(file, text)
+  // Here, where the compiler is loaded once: what is refused is refused there too.
+  await strip(text, file).catch(() => {})
+  return await test.run(file, { cwd: t.testdirName, env: process.env, nodeOptions, timeoutMs, graceMs, niceness })
 }

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { Parser, type FinalResults, type Result } from 'tap-parser'
 import { stringify } from 'yaml'
@@ -14,6 +15,8 @@ interface RunOptions {
   readonly timeoutMs: number
   /** How long a file may take to end after a limit or a signal; then all its processes are killed. Default: 30 s. */
   readonly graceMs?: number
+  /** From 0, as all others, to 19, only when nothing else wants to run. Default: 0. */
+  readonly niceness?: number
 }
 
 export interface TestFileResult {
@@ -37,16 +40,17 @@ export class TestFile {
   readonly #lines: string[] = []
   readonly #totals = { pass: 0, fail: 0, skip: 0, todo: 0 }
 
-  async run (file: string, { cwd, env, nodeOptions, timeoutMs, graceMs = this.#graceMs }: RunOptions): Promise<TestFileResult> {
+  async run (file: string, { cwd, env, nodeOptions, timeoutMs, graceMs = this.#graceMs, niceness = 0 }: RunOptions): Promise<TestFileResult> {
     this.#graceMs = graceMs
     const startedAt = Date.now()
-    const child = spawn(process.execPath, [...nodeOptions, ...cpuTime, file], {
+    const child = spawn('nice', ['-n', String(niceness), process.execPath, ...nodeOptions, ...cpuTime, file], {
       cwd,
       env: { ...env, TAP: '1', TAP_CHILD_ID: file, TAP_TIMEOUT: String(timeoutMs / 1000), TEST_CPU_TIME: '1' },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'pipe']
     })
     this.#child = child
+    if (niceness > 0) yieldGroup(child.pid, niceness)
     const limit = setTimeout(() => { this.end(`took longer than ${timeoutMs / 1000} s`, 'SIGKILL') }, timeoutMs + graceMs)
     let errors = ''
     child.stderr!.setEncoding('utf8').on('data', (text) => { errors += text })
@@ -118,6 +122,13 @@ export class TestFile {
     if (Object.keys(rest).length > 0) this.#lines.push(...indented(stringify(rest, { lineWidth: 0 })))
     for (const text of [source, stack ?? placeOf(at)]) if (typeof text === 'string') this.#lines.push(...indented(text))
   }
+}
+
+// Where Linux shares the processors among groups of processes first, the priority of a process only counts within its group.
+function yieldGroup (pid: number | undefined, niceness: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(niceness))
+  } catch { /* groups are not used here */ }
 }
 
 function placeOf (at: unknown): string | undefined {
