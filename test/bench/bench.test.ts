@@ -2,6 +2,10 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { scenarios } from '../../bench/scenarios.ts'
 import { Child } from '../support/child.ts'
+import { isLong } from '../support/long.ts'
+
+// Three numbers of keys, or one: each costs three processes, and a second of both processors for each of these.
+const shrink = isLong ? '200' : '1000000'
 
 t.test('the page has a place for each scenario, with the figures of a run in it', async (t) => {
   const page = readFileSync(new URL('../../bench/README.md', import.meta.url), 'utf8')
@@ -14,7 +18,7 @@ t.test('the page has a place for each scenario, with the figures of a run in it'
 })
 
 t.test('in small it runs to its end: real processes, real load, a table, and an exit of 0', { timeout: 240_000 }, async (t) => {
-  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'many-keys', '--shrink', '200', '--generations', '1', '--rounds', '1', '--seconds', '1', '--warm-up', '0', '--this-node'] })
+  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'many-keys', '--shrink', shrink, '--generations', '1', '--rounds', '1', '--seconds', '1', '--warm-up', '0', '--this-node'] })
   t.equal(await child.ended(), 0, child.stderr)
   t.match(child.stdout, /^### .*\n/)
   for (const row of [/^\| bare Fastify.* \| \d[\d,.]* /m, /plugin\*{0,2}.* \| \d[\d,.]* /, /forward-auth.* \| \d[\d,.]* /]) t.match(child.stdout, row)

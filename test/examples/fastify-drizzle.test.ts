@@ -22,7 +22,7 @@ async function compiled (t: Test): Promise<{ folder: string, home: string }> {
     },
     files: ['app.ts']
   }))
-  const said = await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', home]).then(() => '', (error: { stdout: string }) => error.stdout)
+  const said = await run(process.execPath, [join(root, 'node_modules/typescript-native/bin/tsc'), '-p', home]).then(() => '', (error: { stdout: string }) => error.stdout)
   t.equal(said, '', 'nothing is red in the editor')
   return { folder, home }
 }

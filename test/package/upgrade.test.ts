@@ -1,43 +1,56 @@
+import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { freshDatabase } from '../support/servers.ts'
-import { install, pack, run } from './install.ts'
+import { install, pack } from './install.ts'
 
+// One process starts every application: loading its packages takes longer than all that an application does here.
 const program = `
+import { createInterface } from 'node:readline'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import Fastify from 'fastify'
 import apiKeys, { migrateKeys } from 'navis-keys'
 import postgres from 'postgres'
 
-const [way, databaseUrl] = process.argv.slice(2)
-const client = postgres(databaseUrl, { onnotice: () => {} })
-const ways = {
-  refuse: { databaseUrl, migrate: false },
-  'refuse with db': { db: drizzle(client), migrate: false },
-  migrate: { databaseUrl },
-  'migrate with db': { db: drizzle(client) },
-  'use another driver': { db: { $client: { query () {} } } }
-}
-try {
-  if (way === 'migrate first') await migrateKeys(databaseUrl)
-  else {
+for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(await start(...JSON.parse(line))))
+
+async function start (way, databaseUrl) {
+  const client = postgres(databaseUrl, { onnotice: () => {} })
+  const ways = {
+    refuse: { databaseUrl, migrate: false },
+    'refuse with db': { db: drizzle(client), migrate: false },
+    migrate: { databaseUrl },
+    'migrate with db': { db: drizzle(client) },
+    'use another driver': { db: { $client: { query () {} } } }
+  }
+  try {
+    if (way === 'migrate first') {
+      await migrateKeys(databaseUrl)
+      return ''
+    }
     const app = Fastify()
     await app.register(apiKeys, ways[way])
     const { token } = await app.apiKeys.service.create({ workspaceId: 'w1', actor: 'a', name: 'n', scope: 'mcp:read' })
-    console.log((await app.apiKeys.verifier.verify(token)).valid)
+    const { valid } = await app.apiKeys.verifier.verify(token)
     await app.close()
+    return String(valid)
+  } catch (error) {
+    return error.name + ': ' + error.message
+  } finally {
+    await client.end()
   }
-} catch (error) {
-  console.log(error.name + ': ' + error.message)
 }
-await client.end()
 `
 
 const { folder } = await install(t, (await pack())['navis-keys'].tarball, ['fastify', 'drizzle-orm', 'postgres'])
 await writeFile(join(folder, 'esm/program.js'), program)
 await addMigration(join(folder, 'node_modules/navis-keys/drizzle'))
+const child = spawn(process.execPath, [join(folder, 'esm/program.js')], { stdio: ['pipe', 'pipe', 'inherit'] })
+t.teardown(() => { child.kill() })
+const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
 
 /** Makes the installed package a later version, which has a migration more. */
 async function addMigration (migrations: string): Promise<void> {
@@ -49,8 +62,12 @@ async function addMigration (migrations: string): Promise<void> {
   await writeFile(join(migrations, 'later.sql'), 'alter table "navis_keys"."keys" add column "later" integer;')
 }
 
+/** What an application that starts in this way says: whether a key that it made is valid, or what it was refused with. */
 async function started (way: string, url: string): Promise<string> {
-  return (await run(process.execPath, [join(folder, 'esm/program.js'), way, url])).stdout.trim()
+  child.stdin.write(`${JSON.stringify([way, url])}\n`)
+  const { value } = await answers.next() as { value?: string }
+  if (value === undefined) throw new Error('The program has ended.')
+  return JSON.parse(value) as string
 }
 
 async function laterColumns (url: string): Promise<number> {
