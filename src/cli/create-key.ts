@@ -1,7 +1,9 @@
 import type { Config } from '../config/config.ts'
+import type { RateLimit } from '../core/key-record.ts'
 import type { Scope } from '../core/scopes.ts'
 import { toWireKey } from '../http/wire.ts'
 import type { Terminal } from './terminal.ts'
+import { given } from './values.ts'
 import { withKeys } from './with-keys.ts'
 
 export interface CreateFlags {
@@ -9,21 +11,25 @@ export interface CreateFlags {
   readonly name: string
   readonly scope: Scope
   readonly owner?: string
-  /** Milliseconds since the epoch. */
-  readonly expires?: number
+  /** Milliseconds since the epoch; `none`: never, where the policy allows it; left out: what the policy says. */
+  readonly expires?: number | 'none'
   readonly metadata?: Readonly<Record<string, string>>
+  readonly allowedCidrs?: readonly string[] | 'none'
+  readonly rateLimit?: RateLimit | 'none'
   readonly json?: true
 }
 
-export async function createKey (config: Config, { workspace, name, scope, owner, expires, metadata, json }: CreateFlags, terminal: Terminal): Promise<void> {
+export async function createKey (config: Config, { workspace, name, scope, owner, expires, metadata, allowedCidrs, rateLimit, json }: CreateFlags, terminal: Terminal): Promise<void> {
   const { key, token } = await withKeys(config, { mayBeNew: true }, async ({ service }) => await service.create({
     workspaceId: workspace,
     actor: 'cli',
     name,
     scope,
     ownerId: owner,
-    expiresAt: expires,
-    metadata
+    expiresAt: given(expires),
+    metadata,
+    allowedCidrs: given(allowedCidrs),
+    rateLimit: given(rateLimit)
   }))
   if (json) {
     terminal.writeOut(`${JSON.stringify({ ...toWireKey(key), token }, null, 2)}\n`)

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { RateLimit } from '../core/key-record.ts'
 import { printKey, type KeyFlags } from './show-key.ts'
 import type { Terminal } from './terminal.ts'
+import { given } from './values.ts'
 import { wrongCall } from './wrong-call.ts'
 import { withKeys } from './with-keys.ts'
 
@@ -19,8 +20,4 @@ export async function editKey (config: Config, id: string, { workspace, name, ex
   const key = await withKeys(config, { mayBeNew: false }, async ({ service }) =>
     await service.update({ workspaceId: workspace, keyId: id, actor: 'cli', name, expiresAt: given(expires), allowedCidrs: given(allowedCidrs), rateLimit: given(rateLimit) }))
   printKey(key, { ...json && { json } }, terminal)
-}
-
-function given<T> (value: T | 'none' | undefined): T | null | undefined {
-  return value === 'none' ? null : value
 }

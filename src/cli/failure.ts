@@ -9,9 +9,10 @@ interface Problem {
   readonly errors?: readonly Fault[]
 }
 
-/** 2 for an invalid command line, 0 for `--help` and `--version`, 1 for every other failure. */
+/** 2 for an invalid command line or input, whoever finds the fault; 0 for `--help` and `--version`; 1 for every other failure. */
 export function exitCodeOf (error: unknown): number {
   if (error instanceof CommanderError) return isHelp(error) ? 0 : 2
+  if (error instanceof KeysError && (error.code === 'invalid_request' || error.code === 'invalid_cursor')) return 2
   return 1
 }
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Config } from '../config/config.ts'
-import { KeysError } from '../core/errors.ts'
+import { KeysError, type Fault } from '../core/errors.ts'
 import { digestFromBytes, digestFromText } from '../core/key-record.ts'
 import type { KeyToImport } from '../core/key-imports.ts'
 import { rules } from '../core/key-rules.ts'
@@ -42,9 +42,11 @@ export async function importKeys (config: Config, file: string, { workspace, for
   const keys = lines.map((line) => keyOf(line, scope, faults))
   if (faults.length > 0) throw refusal(faults, 'Nothing was imported.')
   const counts = { imported: 0, already_there: 0 }
+  const parts = Array.from({ length: Math.ceil(keys.length / rules.importKeysMax) }, (_, i) => ({ from: i * rules.importKeysMax, part: keys.slice(i * rules.importKeysMax, (i + 1) * rules.importKeysMax) as readonly KeyToImport[] }))
   await withKeys(config, { mayBeNew: false }, async ({ imports }) => {
-    for (let from = 0; from < keys.length; from += rules.importKeysMax) {
-      const part = keys.slice(from, from + rules.importKeysMax) as readonly KeyToImport[]
+    const wrong = parts.flatMap(({ from, part }) => imports.faultsOf({ workspaceId: workspace, keys: part }).map((fault) => toldOf(fault, lines.slice(from, from + part.length))))
+    if (wrong.length > 0) throw refusal(wrong, 'Nothing was imported.')
+    for (const { from, part } of parts) {
       try {
         const { imported, alreadyThere } = await imports.import({ workspaceId: workspace, actor: 'cli', keys: part })
         counts.imported += imported
@@ -123,13 +125,17 @@ function timeOf (value: unknown): number | undefined {
   return typeof value === 'string' && /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/.test(value) ? Date.parse(value) : NaN
 }
 
-// Replaces the place of a key in its part by the line in the file.
+// Replaces the places of keys in their part by the lines in the file.
+function toldOf ({ pointer, detail }: Fault, lines: readonly Line[]): string {
+  const lineAt = (place: string) => `line ${lines[Number(place)]?.number}`
+  const [, place, member] = /^\/keys\/(\d+)\/?(.*)$/.exec(pointer) ?? []
+  const said = detail.replace(/\/keys\/(\d+)/, (_, other: string) => lineAt(other))
+  return place === undefined ? `${pointer}: ${said}` : `${lineAt(place)}: ${member}: ${said}`
+}
+
 function retold (error: unknown, lines: readonly Line[], imported: number): unknown {
   if (!(error instanceof KeysError)) return error
-  const told = error.faults.map(({ pointer, detail }) => {
-    const [, place, member] = /^\/keys\/(\d+)\/?(.*)$/.exec(pointer) ?? []
-    return place === undefined ? `${pointer}: ${detail}` : `line ${lines[Number(place)]?.number}: ${member}: ${detail}`
-  })
+  const told = error.faults.map((fault) => toldOf(fault, lines))
   const rest = `${imported} keys of earlier lines were imported. Correct the input and repeat the import: keys that already exist are not changed.`
   return told.length === 0 ? error : refusal(told, rest, error)
 }

@@ -26,7 +26,7 @@ import { cidrs, expiry, id, metadata, moment, orNone, owner, rateLimit, rowCount
 const settingsHelp = `
 Settings come from the environment, with the same names as for the service: DATABASE_URL, or DATA_DIR for the embedded
 database (./data). REDIS_URL, if the service uses Redis, makes a revocation faster. To read a secret from a file, set NAME_FILE to its path.
-Exit status: 0 success, 1 failure, 2 invalid command line.`
+Exit status: 0 success, 1 failure, 2 invalid command line or input.`
 
 /** Runs one command line. Resolves to the exit status. A failure is written to `terminal`, as JSON if `--json` is given. */
 export async function runProgram (args: readonly string[], terminal: Terminal): Promise<number> {
@@ -52,8 +52,10 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     .requiredOption('--name <name>', 'the name that people see')
     .addOption(scopeOption('what the key may do').makeOptionMandatory())
     .addOption(ownerOption('the person or program in the workspace that owns the key'))
-    .addOption(new Option('--expires <when>', '30d (also m, h, w), 2027-01-01 (UTC), or RFC 3339; default: never').argParser(expiry))
+    .addOption(new Option('--expires <when>', '30d (also m, h, w), 2027-01-01 (UTC), RFC 3339, or none; default: what the policy says, otherwise never').argParser(orNone(expiry)))
     .addOption(new Option('--metadata <k=v...>', 'metadata of the key').argParser(metadata))
+    .addOption(cidrsOption())
+    .addOption(rateLimitOption())
     .addOption(json())
     .action(async (flags: CreateFlags) => {
       const { createKey } = await import('./create-key.ts')
@@ -86,8 +88,8 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
   const edit = keyCommand('edit', 'Change a key. Returns when every restriction is in force on every replica.')
     .option('--name <name>', 'its name')
     .addOption(new Option('--expires <when>', '30d (also m, h, w), 2027-01-01 (UTC), RFC 3339, or none').argParser(orNone(expiry)))
-    .addOption(new Option('--allowed-cidrs <list>', 'the only addresses that may use the key, separated by commas, or none for every address').argParser(orNone(cidrs)))
-    .addOption(new Option('--rate-limit <limit>', 'requests/seconds, such as 100/60, or none').argParser(orNone(rateLimit)))
+    .addOption(cidrsOption())
+    .addOption(rateLimitOption())
     .action(async (keyId: string, flags: EditFlags) => {
       const { editKey } = await import('./edit-key.ts')
       await editKey(await config(), keyId, flags, terminal)
@@ -282,6 +284,14 @@ function scopeOption (description: string): Option {
 
 function ownerOption (description: string): Option {
   return new Option('--owner <id>', description).argParser(owner)
+}
+
+function cidrsOption (): Option {
+  return new Option('--allowed-cidrs <list>', 'the only addresses that may use the key, separated by commas, or none for every address').argParser(orNone(cidrs))
+}
+
+function rateLimitOption (): Option {
+  return new Option('--rate-limit <limit>', 'requests/seconds, such as 100/60, or none').argParser(orNone(rateLimit))
 }
 
 function daysOption (name: string, description: string): Option {

@@ -49,6 +49,11 @@ export function orNone<T> (parse: (text: string) => T): (text: string) => T | 'n
   return (text) => text === 'none' ? text : parse(text)
 }
 
+/** What `orNone` read, as the service takes it. */
+export function given<T> (value: T | 'none' | undefined): T | null | undefined {
+  return value === 'none' ? null : value
+}
+
 export function cidrs (text: string): readonly string[] {
   return text.split(',').map((part) => part.trim()).filter((part) => part !== '')
 }

@@ -45,10 +45,15 @@ export class KeyImports {
     this.#options = options
   }
 
+  /** What is wrong with the descriptions of keys, as far as it can be told without the database. */
+  faultsOf ({ workspaceId, keys }: Pick<ImportKeys, 'workspaceId' | 'keys'>): readonly Fault[] {
+    return faultsOfImport(workspaceId, keys, this.#options.tokens)
+  }
+
   /** Imports all or none. `alreadyThere`: keys whose token the workspace already has; these are not changed. */
   async import ({ workspaceId, actor, keys }: ImportKeys): Promise<{ imported: number, alreadyThere: number }> {
-    const { store, tokens } = this.#options
-    const faults = faultsOfImport(workspaceId, keys, tokens)
+    const { store } = this.#options
+    const faults = this.faultsOf({ workspaceId, keys })
     if (faults.length > 0) throw invalid(faults.slice(0, faultsMax))
     const answer = await store.import({
       workspaceId,
