@@ -20,9 +20,10 @@ export const revokeRoutes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'OAuth 2.0 token revocation (RFC 7009): in force on every replica when this returns',
       consumes: ['application/x-www-form-urlencoded'],
       body: Type.Object({
-        token: Type.String({ minLength: 1, maxLength: 1024, description: 'A previous token in its grace period ends alone; the newest token ends the whole key. An unknown token is ignored.' }),
+        token: Type.String({ minLength: 1, description: 'A previous token in its grace period ends alone; the newest token ends the whole key. An unknown token is ignored.' }),
         token_type_hint: Type.Optional(Type.String({ description: 'Ignored: there is only one type of token.' })),
-        client_id: Type.Optional(Type.String({ description: 'Ignored.' }))
+        client_id: Type.Optional(Type.String({ description: 'Ignored: the token is the only credential.' })),
+        client_secret: Type.Optional(Type.String({ description: 'Ignored, as a Basic credential is.' }))
       }, { additionalProperties: false }),
       response: { 200: Type.Object({}, { description: 'Every replica refuses the token, whether it was known or not.' }), ...problemAnswers(400, 413, 415, 429, 503) }
     }

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import * as oauth from 'oauth4webapi'
+import * as openid from 'openid-client'
 import t from 'tap'
 import { sql } from 'drizzle-orm'
 import { connect } from '../../src/db/connect.ts'
@@ -85,6 +87,26 @@ t.test('whoever has a token may end it: the newest ends the key, one in its grac
   const audited = (await ask('GET', `/v1/workspaces/acme/audit?key_id=${id}`)).body.entries.filter(({ actor }: { actor: string }) => actor === 'token')
   t.strictSame(audited.map(({ action }: { action: string }) => action), ['key.revoked', 'key.token_ended'], 'repeats fill no audit trail')
   t.match((await ask('GET', `${keys}/${id}`)).body, { status: 'revoked', revoked_by: 'token', revoke_reason: 'self' })
-  for (const unknown of [new TokenFormat().mint().token, 'x']) t.equal((await end(`token=${unknown}`)).status, 200, 'what is unknown is nothing to be done about')
+  for (const unknown of [new TokenFormat().mint().token, 'x', 'x'.repeat(5000)]) t.equal((await end(`token=${unknown}`)).status, 200, 'what is unknown is nothing to be done about (RFC 7009, section 2.2)')
   t.match(await end('x=1'), { status: 400 })
+})
+
+t.test('oauth4webapi and openid-client end a token, whatever client authentication they send along', async (t) => {
+  const { app, ask, create } = await setupApp(t)
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const server: oauth.AuthorizationServer = { issuer: url, revocation_endpoint: `${url}/v1/revoke` }
+  const isValid = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body.valid as boolean
+  for (const auth of [oauth.None(), oauth.ClientSecretBasic('any'), oauth.ClientSecretPost('any')]) {
+    const { token } = await create()
+    t.equal(await isValid(token), true)
+    await oauth.processRevocationResponse(await oauth.revocationRequest(server, { client_id: 'any' }, auth, token, { additionalParameters: { token_type_hint: 'refresh_token' }, [oauth.allowInsecureRequests]: true }))
+    t.equal(await isValid(token), false)
+  }
+  for (const auth of [openid.None(), openid.ClientSecretBasic('any'), openid.ClientSecretPost('any')]) {
+    const { token } = await create()
+    const config = new openid.Configuration({ issuer: url, revocation_endpoint: `${url}/v1/revoke` }, 'any', undefined, auth)
+    openid.allowInsecureRequests(config)
+    await openid.tokenRevocation(config, token)
+    t.equal(await isValid(token), false)
+  }
 })
