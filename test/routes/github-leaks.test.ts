@@ -62,6 +62,17 @@ t.test('a report that GitHub signed ends live keys, is answered by the hash of e
   t.notOk([...logs, JSON.stringify(before)].some((text) => [token, ended.token].some((secret) => text.includes(secret))))
 })
 
+t.test('the request that GitHub\'s documentation has as its example is accepted with GitHub\'s own key, and not with a byte changed', async (t) => {
+  const identifier = 'bcb53661c06b4728e59d897fb6165d5c9cda0fd9cdf9d09ead458168deb7518c'
+  const payload = '[{"source":"commit","token":"some_token","type":"some_type","url":"https://example.com/base-repo-url/"}]'
+  const headers = { 'github-public-key-signature': 'MEQCIQDaMKqrGnE27S0kgMrEK0eYBmyG0LeZismAEz/BgZyt7AIfXt9fErtRS4XaeSt/AO1RtBY66YcAdjxji410VQV4xg==' }
+  const { report, file } = await setup(t)
+  writeFileSync(file, listOf({ [identifier]: '-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYAGMWO8XgCamYKMJS6jc/qgvSlAd\nAjPuDPRcXU22YxgBrz+zoN19MzuRyW87qEt9/AmtoNP5GrobzUvQSyJFVw==\n-----END PUBLIC KEY-----\n' }))
+  const answer = await report(payload, { identifier, headers })
+  t.strictSame([answer.status, answer.body], [200, [{ token_hash: hashOf('some_token'), token_type: 'some_type', label: 'false_positive' }]])
+  t.equal((await report(payload.replace('commit', 'Commit'), { identifier, headers })).status, 401)
+})
+
 t.test('what is not signed, or not by a key of GitHub over these very bytes, is a 401 and does nothing', async (t) => {
   const { ask, create, report } = await setup(t)
   const { token } = await create()
@@ -85,7 +96,7 @@ t.test('a signed report that is none is told what is wrong with it', async (t) =
   t.match(await report('x', { headers: { 'content-type': 'text/plain' } }), { status: 415 })
 })
 
-t.test('keys are read from a URL, anew where a report names one that is not known; 503 where they cannot be had', async (t) => {
+t.test('keys are read from a URL and remembered; 503 where they cannot be had', async (t) => {
   const keys = { old: newKey(), new: newKey() }
   let answered = listOf({ old: keys.old.pem })
   let requests = 0
