@@ -4,7 +4,8 @@ import { windowMs, type World } from './world.ts'
 
 type Act = (world: World, which: number, how: number) => void
 
-const keyTarget = (how: number): ChangeTarget => ({ kind: 'key', digests: [digests[how % digests.length] as typeof digests[number]] })
+const tokensTarget = (how: number, tokens: number): ChangeTarget => ({ kind: 'key', digests: Array.from({ length: tokens }, (_, i) => digests[(how + i) % digests.length]!) })
+const keyTarget = (how: number): ChangeTarget => tokensTarget(how, 1)
 const workspaceTarget = (how: number): ChangeTarget => ({ kind: 'workspace', workspaceId: `workspace ${how % 3}` })
 
 /** All keys of a workspace are revoked, or those of one owner, or a policy is applied to it. For the log the latter two are changes of the workspace. */
@@ -30,7 +31,8 @@ const acts: ReadonlyArray<readonly [weight: number, act: Act]> = [
     if (edge !== Infinity) world.advance(edge - world.time + [-0.5, 0.001, 0.5, 15][how % 4]!)
   }],
   [8, (world, which, how) => change(world, which, keyTarget(how), { action: 'revoke' })],
-  [3, (world, which, how) => change(world, which, keyTarget(how), { action: 'change' })],
+  // A rotation, which is a change of both tokens of a key; or other addresses for a key with one token.
+  [3, (world, which, how) => change(world, which, tokensTarget(how, 1 + how % 2), { action: 'change' })],
   // An expiry is moved: to a time soon, or to never; often again, at the same or another replica.
   [4, (world, which, how) => change(world, which, keyTarget(how % 3), { action: 'change', expiresAt: how % 5 === 0 ? null : world.time + expiriesMs[how % 3]! })],
   [1, (world, which, how) => change(world, which, workspaceTarget(how), ofWorkspace(world, Math.floor(how / 3)))],
