@@ -130,7 +130,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const { redisUrl, redisCaFile: caFile, redis: template } = options
   const source = redisUrl === undefined && template === undefined ? undefined : new RedisSource({ url: redisUrl, caFile, template, log })
   const redis = source && requestRedis(source, log)
-  const announcements = source && new RedisAnnouncements({ redis: source, onRate: (keyId, backlogMs) => { rates.heard(keyId, backlogMs, clock.monotonicMs()) } })
+  const announcements = source && new RedisAnnouncements({ redis: source, log, onRate: (keyId, backlogMs) => { rates.heard(keyId, backlogMs, clock.monotonicMs()) } })
   const windowStore = new PostgresWindowStore({ connect: databases.connectWindow, onNotPrimary: () => { databases.replace() }, onFailure: databases.noteFailure })
   const trustWindowMs = options.trustWindowMs ?? 10_000
   const window = new TrustWindow({

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Acknowledgement, AnnouncementListener, Announcements, Credentials } from '../core/window/announcements.ts'
+import { silentLogger, type Logger } from '../core/logger.ts'
 import { systemScheduler, type Scheduler } from '../core/window/scheduler.ts'
 import type { Announcement } from '../core/window/step.ts'
 import { messageBytesMax, openAcknowledgement, openMessage, sealAcknowledgement, sealAnnouncement } from './announcement-message.ts'
@@ -16,6 +17,7 @@ interface RedisAnnouncementsOptions {
   readonly pingEveryMs?: number | undefined
   /** Another replica has told how full the shared bucket of a key's rate limit is. */
   readonly onRate?: (keyId: string, backlogMs: number) => void
+  readonly log?: Logger | undefined
 }
 
 export interface AnnouncementCounts {
@@ -27,6 +29,8 @@ export interface AnnouncementCounts {
   readonly acknowledgementsHeard: number
   /** Messages that were not written with the key, or are too long to be read; dropped. */
   readonly forged: number
+  /** Dropped without being checked, because too many forged ones came before them in the same second. */
+  readonly unchecked: number
   /** Times that the subscriber has subscribed, the first included. */
   readonly subscribed: number
 }
@@ -34,6 +38,12 @@ export interface AnnouncementCounts {
 // A subscriber whose line is cut without a word sees no close and no error. With a ping on its way, silence for this
 // long destroys the connection, and another one is made.
 const silenceMaxMs = 2000
+
+// Publishing needs no key, and checking a message costs an HMAC: about 20 ms of each second at most go into forged ones.
+const forgedPerSecondMax = 1000
+const secondMs = 1000
+// The warning is repeated when it happens again after this long.
+const quietSecondsMin = 60
 
 /** What is listened to and signed with, as long as credentials stay as they are. */
 interface Opened {
@@ -49,15 +59,17 @@ export class RedisAnnouncements implements Announcements {
   readonly #publisher: Redis
   readonly #subscriber: Redis
   readonly #options: RedisAnnouncementsOptions
-  readonly #counts = { published: 0, lost: 0, heard: 0, acknowledgementsSent: 0, acknowledgementsHeard: 0, forged: 0, subscribed: 0 }
+  readonly #counts = { published: 0, lost: 0, heard: 0, acknowledgementsSent: 0, acknowledgementsHeard: 0, forged: 0, unchecked: 0, subscribed: 0 }
   #opened: Opened | undefined
   #subscribed: readonly string[] = []
+  readonly #forgeries: Forgeries
   #cancelPing = () => {}
   #isClosed = false
 
   constructor (options: RedisAnnouncementsOptions) {
     this.#options = options
-    const { redis } = options
+    const { redis, scheduler = systemScheduler, log = silentLogger } = options
+    this.#forgeries = new Forgeries(scheduler, log)
     // Nothing is queued or resent: a late announcement has no value.
     this.#publisher = redis.duplicate({
       lazyConnect: false, enableOfflineQueue: false, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, autoResubscribe: false, keyPrefix: '', commandTimeout: 250, connectTimeout: 2000, socketTimeout: silenceMaxMs, retryStrategy
@@ -120,6 +132,7 @@ export class RedisAnnouncements implements Announcements {
   async close (): Promise<void> {
     this.#isClosed = true
     this.#cancelPing()
+    this.#forgeries.close()
     this.#publisher.disconnect()
     this.#subscriber.disconnect()
   }
@@ -135,27 +148,35 @@ export class RedisAnnouncements implements Announcements {
   }
 
   #hear (channel: string, message: string): void {
-    if (this.#opened === undefined) return
-    if (channel === rateChannel(this.#opened.key.prefix)) {
-      const heard = parseRate(message)
-      if (heard !== undefined) this.#options.onRate?.(heard.keyId, heard.backlogMs)
-      return
-    }
+    if (this.#opened === undefined || this.#isClosed) return
     const { credentials: { isOurs, id }, listener, key, changes, acknowledgements } = this.#opened
-    if (message.length > messageBytesMax) {
-      this.#counts.forged++
+    if (channel === rateChannel(key.prefix)) {
+      const heard = parseRate(message)
+      if (heard === undefined) this.#dropForged()
+      else this.#options.onRate?.(heard.keyId, heard.backlogMs)
+    } else if (message.length > messageBytesMax) {
+      this.#dropForged()
+    } else if (this.#forgeries.areTooMany) {
+      // It may be genuine: the next renewal tells what it said.
+      this.#counts.unchecked++
     } else if (channel === acknowledgements) {
       const acknowledgement = openAcknowledgement(message, key.bytes)
-      this.#counts[acknowledgement === undefined ? 'forged' : 'acknowledgementsHeard']++
-      if (acknowledgement !== undefined) listener.acknowledged(acknowledgement)
+      if (acknowledgement === undefined) return this.#dropForged()
+      this.#counts.acknowledgementsHeard++
+      listener.acknowledged(acknowledgement)
     } else if (channel === changes) {
       // Without a lineage no message is trusted, and any message causes a renewal (R9).
       const heard = isOurs ? openMessage(message, key.bytes) : 'call'
-      if (heard === undefined) this.#counts.forged++
-      else if (heard === 'call' || heard.from !== id) this.#counts.heard++
+      if (heard === undefined) return this.#dropForged()
+      if (heard === 'call' || heard.from !== id) this.#counts.heard++
       if (heard === 'call') listener.called()
-      else if (heard !== undefined && heard.from !== id) listener.announced(heard)
+      else if (heard.from !== id) listener.announced(heard)
     }
+  }
+
+  #dropForged (): void {
+    this.#counts.forged++
+    this.#forgeries.note()
   }
 
   #pingLater (): void {
@@ -163,6 +184,46 @@ export class RedisAnnouncements implements Announcements {
     this.#cancelPing = scheduler.after(pingEveryMs, () => {
       this.#subscriber.ping().catch(() => {})
       if (!this.#isClosed) this.#pingLater()
+    })
+  }
+}
+
+/** Tells of forged messages once, and says when so many came within a second that no more are checked. */
+class Forgeries {
+  readonly #scheduler: Scheduler
+  readonly #log: Logger
+  #inSecond = 0
+  #quietSeconds = 0
+  #cancel: (() => void) | undefined
+
+  constructor (scheduler: Scheduler, log: Logger) {
+    this.#scheduler = scheduler
+    this.#log = log
+  }
+
+  get areTooMany (): boolean {
+    return this.#inSecond >= forgedPerSecondMax
+  }
+
+  note (): void {
+    this.#inSecond++
+    if (this.#cancel !== undefined) return
+    this.#log.warn({}, 'Redis delivers announcements that no replica of this database has sent, and they are dropped. Give each installation its own Redis, or users with the rights that docs/container.md lists')
+    this.#nextSecond()
+  }
+
+  close (): void {
+    this.#cancel?.()
+  }
+
+  #nextSecond (): void {
+    this.#cancel = this.#scheduler.after(secondMs, () => {
+      this.#quietSeconds = this.#inSecond > 0 ? 0 : this.#quietSeconds + 1
+      this.#inSecond = 0
+      if (this.#quietSeconds < quietSecondsMin) return this.#nextSecond()
+      this.#cancel = undefined
+      this.#quietSeconds = 0
+      this.#log.info({}, 'Redis has delivered no forged announcements for a minute')
     })
   }
 }

@@ -3,6 +3,8 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { Digest } from '../../src/core/key-record.ts'
 import type { Acknowledgement } from '../../src/core/window/announcements.ts'
+import { silentLogger } from '../../src/core/logger.ts'
+import type { Scheduler } from '../../src/core/window/scheduler.ts'
 import type { Announcement } from '../../src/core/window/step.ts'
 import { messageBytesMax, openAcknowledgement, openMessage, sealAcknowledgement, sealAnnouncement, sealCall } from '../../src/tiers/announcement-message.ts'
 import { LineageKey } from '../../src/tiers/lineage-key.ts'
@@ -28,15 +30,17 @@ interface Setup {
   lineage?: string
   isOurs?: boolean
   id?: string
+  scheduler?: Scheduler
 }
 
-async function setup (t: Test, { url, secret = randomBytes(32), pingEveryMs, lineage = 'L', isOurs = true, id = randomUUID() }: Setup) {
+async function setup (t: Test, { url, secret = randomBytes(32), pingEveryMs, lineage = 'L', isOurs = true, id = randomUUID(), scheduler }: Setup) {
   const redis = new Redis(url, { lazyConnect: true })
   redis.on('error', () => {})
   const heard: Announcement[] = []
   const acknowledged: Acknowledgement[] = []
   let calls = 0
-  const bus = new RedisAnnouncements({ redis, pingEveryMs })
+  const warnings: string[] = []
+  const bus = new RedisAnnouncements({ redis, pingEveryMs, scheduler, log: { ...silentLogger, warn: (_fields, message) => { warnings.push(message) } } })
   const open = (changes: { lineage?: string, isOurs?: boolean, id?: string } = {}) => {
     bus.open({ rowSecret: secret, lineage, isOurs, id, ...changes }, {
       announced: (announcement) => { heard.push(announcement) },
@@ -46,7 +50,7 @@ async function setup (t: Test, { url, secret = randomBytes(32), pingEveryMs, lin
   }
   open()
   t.teardown(async () => { await bus.close(); redis.disconnect() })
-  return { redis, bus, heard, acknowledged, secret, id, open, key: new LineageKey(secret, lineage), calls: () => calls }
+  return { redis, bus, heard, acknowledged, warnings, secret, id, open, key: new LineageKey(secret, lineage), calls: () => calls }
 }
 
 /** Publishes until one arrives: the publisher's own connection may not be there yet. */
@@ -102,7 +106,7 @@ t.test('an announcement published by one replica is heard by another and not by 
 })
 
 t.test('forged and overlong messages are dropped and counted', async (t) => {
-  const { redis, bus, heard, acknowledged, id } = await setup(t, { url: await freshRedis(t), id: 'one' })
+  const { redis, bus, heard, acknowledged, warnings, id } = await setup(t, { url: await freshRedis(t), id: 'one' })
   await until(() => bus.counts().subscribed === 1)
   const channels = await redis.pubsub('CHANNELS', 'navis-keys:*') as string[]
   for (const channel of channels) {
@@ -111,10 +115,53 @@ t.test('forged and overlong messages are dropped and counted', async (t) => {
     await redis.publish(channel, 'nonsense')
     await redis.publish(channel, 'x'.repeat(2_000_000))
   }
-  await until(() => bus.counts().forged >= 8)
+  t.equal(channels.length, 3)
+  await until(() => bus.counts().forged === 4 * channels.length)
   t.strictSame(heard, [])
   t.strictSame(acknowledged, [])
+  t.equal(warnings.length, 1, 'they are told of once')
   t.equal(id, 'one')
+})
+
+/** Timers that the test lets run out. */
+function handTimers () {
+  const waiting = new Set<{ readonly delayMs: number, readonly wake: () => void }>()
+  const scheduler: Scheduler = {
+    after (delayMs, wake) {
+      const timer = { delayMs, wake }
+      waiting.add(timer)
+      return () => { waiting.delete(timer) }
+    }
+  }
+  const runOut = () => {
+    for (const timer of [...waiting]) if (waiting.delete(timer)) timer.wake()
+  }
+  return { scheduler, runOut }
+}
+
+t.test('no more than a thousand forged messages are checked in a second, one warning tells of them, and what is genuine is heard in the next second', async (t) => {
+  const { scheduler, runOut } = handTimers()
+  const url = await freshRedis(t)
+  const { redis, bus, heard, warnings, key, secret } = await setup(t, { url, scheduler })
+  const other = await setup(t, { url, secret })
+  await until(() => bus.counts().subscribed === 1)
+  const forge = async (count: number) => { await Promise.all(Array.from({ length: count }, async () => await redis.publish(`${key.prefix}:changes`, sealAnnouncement(keyNews, randomBytes(32))))) }
+  await forge(1500)
+  await until(() => bus.counts().forged + bus.counts().unchecked === 1500)
+  t.match(bus.counts(), { forged: 1000, unchecked: 500 })
+  await untilHeard(other.bus, () => bus.counts().unchecked > 500)
+  t.strictSame(heard, [], 'a genuine one is not checked either: the next renewal tells what it said')
+  runOut()
+  await untilHeard(other.bus, () => heard.length > 0)
+  t.strictSame(heard[0], keyNews)
+  await forge(1)
+  await until(() => bus.counts().forged === 1001)
+  t.equal(warnings.length, 1)
+  // The second of the last one, and a minute without any.
+  for (let seconds = 0; seconds <= 60; seconds++) runOut()
+  await forge(1)
+  await until(() => bus.counts().forged === 1002)
+  t.equal(warnings.length, 2, 'told again when it happens again')
 })
 
 t.test('databases that share a Redis, and copies with the same secret and another lineage, do not hear each other', async (t) => {
