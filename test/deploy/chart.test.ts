@@ -57,6 +57,10 @@ t.test('the check of schemas finds a wrong type, a missing field, and an unknown
     [spoilt('HTTPRoute', ({ spec }) => { spec.rules[0].backendRef = [] }), /'backendRef' does not exist/],
     [spoilt('Ingress', ({ spec }) => { spec.rules[0].http.paths[0].pathtype = 'Prefix' }), /'pathtype' does not exist/],
     [spoilt('ExternalSecret', ({ spec }) => { spec.data[0].remoteRef.properties = 'x' }), /'properties' does not exist/],
+    [spoilt('ExternalSecret', ({ spec }) => { spec.target.creationPolicy = 'Always' }), /ExternalSecret .*creationPolicy/],
+    // Of v1beta1, which the operator has not served since 0.17.
+    [spoilt('ExternalSecret', ({ spec }) => { spec.target.template = { engineVersion: 'v1' } }), /ExternalSecret .*engineVersion/],
+    [spoilt('ExternalSecret', (manifest) => { manifest.apiVersion = 'external-secrets.io/v1beta1' }), /no schema for external-secrets\.io\/v1beta1\/ExternalSecret/],
     [spoilt('Service', (manifest) => { manifest.kind = 'Servce' }), /no schema for v1\/Servce/]
   ]
   const faults = (await schemaFaults(cases.map(([manifest]) => manifest))).join('\n')
@@ -135,6 +139,11 @@ function reachable (t: Test, manifests: readonly Manifest[]): void {
       t.equal(spec.ingress, undefined, 'nobody reaches the Job')
     } else {
       t.same(spec.ingress.flatMap(({ ports }: { ports: Array<{ port: string }> }) => ports.map(({ port }) => port)), ports)
+      const [test] = podsOf(of(manifests, 'Pod'))
+      for (const { from = [] } of spec.ingress as ReadonlyArray<{ from?: ReadonlyArray<{ podSelector?: { matchLabels?: Record<string, string> }, namespaceSelector?: object }> }>) {
+        const admits = from.some(({ podSelector, namespaceSelector }) => podSelector !== undefined && namespaceSelector === undefined && test !== undefined && selects(podSelector.matchLabels ?? {}, test.metadata.labels))
+        t.ok(from.length === 0 || test === undefined || admits, 'the pod of `helm test` is let in')
+      }
     }
   }
 }
@@ -287,6 +296,18 @@ t.test('what a hook needs is there before it: the vault\'s Secret, then the acco
   const order = [weight('ExternalSecret', /-external$/), weight('ServiceAccount', /-migration$/), weight('Job', /-migration$/)]
   t.same(order, [...order].sort((a, b) => a - b))
   t.equal(new Set(order).size, 3)
+})
+
+t.test('what helm says after an installation names every Secret that is needed, and how to test it', async (t) => {
+  for (const name of valuesFiles) {
+    const { status, stdout, stderr } = helm('install', 'navis-keys', chart, '--namespace', 'navis-keys', '--dry-run=client', '--values', join(chart, 'ci', name))
+    t.equal(status, 0, stderr)
+    const notes = stdout.slice(stdout.indexOf('NOTES:'))
+    t.match(notes, /Navis Keys \d+\.\d+\.\d+ is installed as navis-keys in navis-keys\./)
+    const secrets = podOf(renders.get(name) ?? [], 'Deployment').volumes?.find(({ name }) => name === 'secrets')?.['projected'].sources as Array<{ secret: { name: string, items: Array<{ key: string, path: string }> } }> | undefined
+    for (const { secret: { name, items: [item] } } of secrets ?? []) t.match(notes, `${name}, key ${item?.key} (${item?.path})`)
+    t.match(notes, secrets === undefined ? '/data/management-token' : 'helm -n navis-keys test navis-keys')
+  }
 })
 
 t.test('memory: 256 Mi, and what the embedded database needs when it is first made', async (t) => {

@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { notesOf, settingNames } from '../../src/config/settings.ts'
+import { connect } from '../../src/db/connect.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, freshRedis, until } from '../support/servers.ts'
 import { of, render, renderFile, valuesFiles, type Manifest } from './helm.ts'
@@ -39,15 +41,34 @@ async function outcome (child: ChildProcess): Promise<{ code: number | null, tex
   return { code, text }
 }
 
-t.test('the pods as they are rendered: the Job migrates, the service serves and is probed, `helm test` sees a key made and revoked', async (t) => {
-  const manifests = render('--set', 'secrets.REDIS_URL.name=redis', '--set', 'secrets.REDIS_URL.key=url')
+/** Makes the two roles by the statements of docs/postgres.md, under names of this test. */
+async function twoRoles (t: Test, url: string): Promise<{ migrates: string, runs: string }> {
+  const statements = /^## Rights$[^]*?```sql\n([^]*?)```/m.exec(readFileSync('docs/postgres.md', 'utf8'))![1]!
+  const names = { migrates: `navis_migrates_${randomBytes(4).toString('hex')}`, runs: `navis_runs_${randomBytes(4).toString('hex')}` }
+  const { sql, close } = connect({ url, max: 1 })
+  t.teardown(async () => {
+    for (const name of Object.values(names)) await sql.unsafe(`drop owned by ${name} cascade; drop role ${name}`).simple()
+    await close()
+  })
+  await sql.unsafe(statements.replaceAll(/\bnavis_(migrates|runs)\b/g, (_, role: 'migrates' | 'runs') => names[role])).simple()
+  const as = (name: string) => Object.assign(new URL(url), { username: name, password: '…' }).href
+  return { migrates: as(names.migrates), runs: as(names.runs) }
+}
+
+t.test('the pods as they are rendered, under two roles: the Job migrates, the Job migrates, the service serves and is probed, `helm test` sees a key made and revoked', async (t) => {
+  const at = (value: string, secretName: string) => ['--set', `${value}.name=${secretName}`, '--set', `${value}.key=url`]
+  const manifests = render(...at('secrets.REDIS_URL', 'redis'), ...at('migration.secrets.DATABASE_URL', 'owner'))
+  const { migrates, runs } = await twoRoles(t, await freshDatabase(t, { migrated: false }))
   const secrets = {
-    'navis-keys-database/url': await freshDatabase(t, { migrated: false }),
+    'navis-keys-database/url': runs,
+    'owner/url': migrates,
     'navis-keys-tokens/management': `ops=${secret}`,
     'redis/url': await freshRedis(t)
   }
   const job = podOf(manifests, 'Job')
-  t.match(await outcome(started(t, job, { secrets, command: (job.containers[0] as unknown as { command: string[] }).command })), { code: 0 })
+  const migrated = async (secrets: Readonly<Record<string, string>>) => await outcome(started(t, job, { secrets, command: (job.containers[0] as unknown as { command: string[] }).command }))
+  t.match(await migrated({ ...secrets, 'owner/url': runs }), { code: 1 }, 'the role of the pods may not migrate')
+  t.match(await migrated(secrets), { code: 0 })
 
   const [port, metricsPort] = [await freePort(), await freePort()]
   const pod = podOf(manifests, 'Deployment')

@@ -31,15 +31,11 @@ const modules: Readonly<Record<string, string>> = {
   'aigateway.envoyproxy.io/v1beta1/MCPRoute': envoy,
   'gateway.envoyproxy.io/v1alpha1/ClientTrafficPolicy': envoy,
   'gateway.envoyproxy.io/v1alpha1/SecurityPolicy': envoy,
-  // npm has the schema of v1beta1 only. The fields that the chart uses are the same in v1.
-  'external-secrets.io/v1/ExternalSecret': '@kubernetes-models/external-secrets/external-secrets.io/v1beta1/ExternalSecret'
+  'external-secrets.io/v1/ExternalSecret': '@kubernetes-models/external-secrets/external-secrets.io/v1/ExternalSecret'
 }
-
-const others: Readonly<Record<string, string>> = { 'external-secrets.io/v1': 'external-secrets.io/v1beta1' }
 
 const keyOf = ({ apiVersion, kind }: Manifest) => `${apiVersion}/${kind}`
 const nameOf = ({ kind, metadata }: Manifest) => `${kind} ${metadata.name}`
-const asChecked = (manifest: Manifest): Manifest => ({ ...manifest, apiVersion: others[manifest.apiVersion] ?? manifest.apiVersion })
 
 /**
  * What is wrong with the objects, by their schemas: types, required fields, enumerations (the compiled JSON schemas), and
@@ -47,7 +43,7 @@ const asChecked = (manifest: Manifest): Manifest => ({ ...manifest, apiVersion: 
  */
 export async function schemaFaults (manifests: readonly Manifest[]): Promise<string[]> {
   const unknown = manifests.filter((manifest) => modules[keyOf(manifest)] === undefined)
-  const known = manifests.filter((manifest) => modules[keyOf(manifest)] !== undefined).map(asChecked)
+  const known = manifests.filter((manifest) => modules[keyOf(manifest)] !== undefined)
   const specifiers = manifests.flatMap((manifest) => modules[keyOf(manifest)] ?? [])
   return [
     ...unknown.map((manifest) => `${nameOf(manifest)}: no schema for ${keyOf(manifest)}`),

@@ -35,6 +35,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/component: service
 {{- end -}}
 
+{{/* The pod of `helm test`, which the NetworkPolicy always lets in. */}}
+{{- define "navis-keys.testPeer" -}}
+- podSelector:
+    matchLabels:
+      {{- include "navis-keys.selector" . | nindent 6 }}
+      app.kubernetes.io/component: test
+{{- end -}}
+
 {{- define "navis-keys.image" -}}
 {{- $tag := default .Chart.AppVersion .Values.image.tag -}}
 {{- if .Values.image.digest -}}
