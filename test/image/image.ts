@@ -74,7 +74,7 @@ async function walk (t: any, root: string, config: ReturnType<ImageStore['config
   t.teardown(() => { service.kill('SIGKILL') })
   const url = `http://127.0.0.1:${port}`
   const startedAt = performance.now()
-  await until(async () => (await fetch(`${url}/readyz`)).ok, { timeoutMs: 120_000, giveUp: () => service.exitCode !== null })
+  await until(async () => (await fetch(`${url}/readyz`)).ok, { timeoutMs: 120_000, giveUp: () => service.exitCode !== null || service.signalCode !== null })
   t.comment(`ready after ${Math.round(performance.now() - startedAt)} ms`)
 
   const status = readFileSync(`/proc/${service.pid}/status`, 'utf8')
@@ -127,7 +127,7 @@ async function tryOut (t: any, root: string, config: ReturnType<ImageStore['conf
   service.stdout?.resume()
   t.teardown(() => { service.kill('SIGKILL') })
   const startedAt = performance.now()
-  await until(async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok, { timeoutMs: 300_000, giveUp: () => service.exitCode !== null })
+  await until(async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).ok, { timeoutMs: 300_000, giveUp: () => service.exitCode !== null || service.signalCode !== null })
   t.comment(`embedded: ready after ${Math.round(performance.now() - startedAt)} ms, ${mebibytes(group.heldBytes)} MiB held, ${mebibytes(group.peakBytes)} MiB at most with page cache`)
   const token = readFileSync(join(data, 'management-token'), 'utf8').trim()
   const made = await fetch(`http://127.0.0.1:${port}/v1/workspaces/acme/keys`, {

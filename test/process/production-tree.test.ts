@@ -21,8 +21,10 @@ t.test('the image takes only what has been built and installed for it from the s
     '--from=dependencies --chown=1000:1000 /data /data',
     '--from=builder /app/dist ./dist'
   ])
+  t.match(textsOf(final, 'ENV').join(' '), /NODE_OPTIONS=--max-semi-space-size=\d+ /, 'a start fits into 256 MiB: npm run test:image')
   t.same(textsOf(final, 'RUN'), [], 'nothing of the final stage needs a shell or npm')
-  t.match(readFileSync(join(root, 'Dockerfile'), 'utf8'), /^ARG BASE=node:24-slim$/m)
+  t.match(readFileSync(join(root, 'Dockerfile'), 'utf8'), /^ARG BASE=node:24-slim@sha256:[0-9a-f]{64}$/m)
+  for (const stage of stages) t.same(textsOf(stage, 'FROM').map((text) => text.split(' ')[0]), ['${BASE}'], 'no stage has another base') // eslint-disable-line no-template-curly-in-string
 })
 
 t.test('everything that is copied is let into the context of the build, and no folder of secrets or data', async (t) => {
