@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { Gauge } from 'prom-client'
 import t from 'tap'
 import { setupApp } from '../routes/setup.ts'
 import { until } from '../support/until.ts'
@@ -73,4 +74,21 @@ t.test('two replicas: what was made, verified and revoked shows, as does the win
   t.match((await one.ask('GET', '/readyz')).body, {
     status: 'ready', postgres: 'up', redis: 'up', window: { state: 'open', renewal_age_ms: Number, applied: 2, floor: Number, tail_rows: Number, members: 2 }
   })
+})
+
+t.test('however many scrapes come in a second, the metrics are read once, and requests get their turn between two of them', async (t) => {
+  const { app } = await setupApp(t)
+  let [turn, isOver] = [0, false]
+  const turns = () => { turn++; if (!isOver) setImmediate(turns) }
+  setImmediate(turns)
+  const readAt: number[] = []
+  for (const name of ['navis_keys_of_this_test_a', 'navis_keys_of_this_test_b', 'navis_keys_of_this_test_c']) {
+    app.metricsRegistry.registerMetric(new Gauge({ name, help: 'Of this test.', registers: [], collect () { readAt.push(turn) } }))
+  }
+  // Two seconds can be touched, if the machine stops in between.
+  const texts = await Promise.all(Array.from({ length: 1000 }, async () => await app.metrics()))
+  isOver = true
+  t.ok(readAt.length === 3 || readAt.length === 6, `${readAt.length} readings`)
+  t.equal(new Set(readAt).size, readAt.length, 'each in a turn of its own')
+  t.ok(new Set(texts).size <= 2, 'one text for all')
 })

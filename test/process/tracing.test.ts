@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import t from 'tap'
+import { tracedForce, tracedLookup, tracedMethods } from '../../src/core/tracing.ts'
 import { recordingUpstream } from '../support/recording-upstream.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, freshRedis, until } from '../support/servers.ts'
@@ -92,4 +95,34 @@ t.test('a collector that is away costs no request, and holds up no end', async (
   for (let i = 0; i < 20; i++) t.equal((await ask(`http://127.0.0.1:${port}/v1/workspaces/acme/keys`)).status, 200)
   service.process.kill('SIGTERM')
   t.equal(await service.ended(), 0, service.output)
+})
+
+t.test('without these variables nothing is wrapped and the SDK is not loaded: a verification costs what it would cost without the feature', async (t) => {
+  const [lookup, force, store] = [{ find: async () => undefined, findFresh: async () => undefined }, { inForce: async () => {}, announce () {} }, { create: async () => {} }]
+  t.equal(tracedLookup(lookup, 'redis', undefined), lookup)
+  t.equal(tracedForce(force as never, undefined), force)
+  t.equal(tracedMethods(store, ['create'], 'postgresql', undefined), store)
+
+  const hook = `
+    import { writeSync } from 'node:fs'
+    export async function resolve (specifier, context, next) {
+      if (specifier === '@opentelemetry/sdk-node') writeSync(1, 'the SDK is loaded\\n')
+      return await next(specifier, context)
+    }`
+  const program = `
+    import { register } from 'node:module'
+    register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hook)}`)})
+    await import('./dist/main.js')
+    for (;;) {
+      if (await fetch('http://127.0.0.1:' + process.env.PORT + '/livez').then(({ ok }) => ok, () => false)) break
+      await new Promise((resolve) => { setTimeout(resolve, 50) })
+    }
+    process.exit(0)`
+  const loaded = async (variables: Readonly<Record<string, string>>) => {
+    const env = { PATH: process.env['PATH'], PORT: String(await freePort()), DATABASE_URL: `postgres://127.0.0.1:${await freePort()}/none`, MANAGEMENT_TOKENS: `admin=${secret}`, LOG_LEVEL: 'error', ...variables }
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { env, timeout: 60_000 })
+    return stdout.includes('the SDK is loaded')
+  }
+  t.equal(await loaded({}), false)
+  t.equal(await loaded({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}` }), true)
 })

@@ -256,6 +256,19 @@ t.test('the page and the text name every operation, load nothing from elsewhere,
   }
 })
 
+t.test('the description, the page and the text are each generated once, however often they are asked for', async (t) => {
+  const { app } = await setupApp(t)
+  const generate = app.swagger.bind(app)
+  let count = 0
+  app.swagger = ((...args: []) => { count++; return generate(...args) }) as typeof app.swagger
+  for (const url of ['/openapi.json', '/docs', '/llms.txt']) {
+    const texts = new Set<string>()
+    for (let i = 0; i < 20; i++) texts.add((await app.inject({ url })).body)
+    t.equal(texts.size, 1, url)
+  }
+  t.equal(count, 3)
+})
+
 t.test('a client that is generated from the description compiles and works', async (t) => {
   const folder = mkdtempSync(join(root, 'test/reference/generated-'))
   t.teardown(() => { rmSync(folder, { recursive: true }) })

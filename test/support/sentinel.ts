@@ -5,13 +5,13 @@ import { freePort, ServerProcess } from './server-process.ts'
 import type { RedisServer, Teardowns } from './servers.ts'
 import { until } from './until.ts'
 
-/** A real Sentinel that watches the master on this port as `mymaster`. Resolves to its port. */
-export async function startSentinel (t: Teardowns, masterPort: number): Promise<number> {
+/** A real Sentinel that watches the master on this port as `mymaster`. Resolves to its port. `lines`: more of its configuration. */
+export async function startSentinel (t: Teardowns, masterPort: number, lines: readonly string[] = []): Promise<number> {
   const port = await freePort()
   const server = new ServerProcess({ name: 'sentinel' })
   t.teardown(async () => { await server.remove() })
   const file = join(server.dir, 'sentinel.conf')
-  writeFileSync(file, [`port ${port}`, 'bind 127.0.0.1', `dir ${server.dir}`, `sentinel monitor mymaster 127.0.0.1 ${masterPort} 2`, 'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000', ''].join('\n'))
+  writeFileSync(file, [`port ${port}`, 'bind 127.0.0.1', `dir ${server.dir}`, `sentinel monitor mymaster 127.0.0.1 ${masterPort} 2`, 'sentinel down-after-milliseconds mymaster 1000', 'sentinel failover-timeout mymaster 3000', ...lines, ''].join('\n'))
   await server.start({ command: 'redis-server', args: [file, '--sentinel'], ready: async () => await ask(port, 'ping') === 'PONG' })
   return port
 }
