@@ -139,19 +139,24 @@ t.test('a Cluster serves rows from all its nodes; slots that are moved and a nod
 
   const tokens: Array<{ readonly token: string, readonly isRevoked: boolean }> = []
   await t.test('half of the slots of a node are moved to another, their keys with them, while keys are made, verified and revoked', async (t) => {
-    const [from, to] = await Promise.all([ports[2]!, ports[1]!].map(async (port) => String(await command(port, 'cluster', 'myid'))))
-    const moving = { isOver: false }
-    const moved = promisify(execFile)('redis-cli', ['--cluster', 'reshard', `127.0.0.1:${ports[0]!}`, '--cluster-from', from!, '--cluster-to', to!, '--cluster-slots', '2700', '--cluster-pipeline', '100', '--cluster-yes'])
-      .finally(() => { moving.isOver = true })
-    while (!moving.isOver) {
-      const { key, token } = await made()
-      t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: true })
-      const isRevoked = tokens.length % 4 === 0
-      if (isRevoked) await keys.service.revoke({ workspaceId: 'w', keyId: key.id, actor: 'test' })
-      tokens.push({ token, isRevoked })
+    let [from, to] = await Promise.all([ports[2]!, ports[1]!].map(async (port) => String(await command(port, 'cluster', 'myid'))))
+    const isMovedTold = () => (keys.stats().redisConnection?.refusals['MOVED'] ?? 0) > 0
+    // On a busy machine the client may learn of every move before it asks for a key of that slot: then they are moved back, and so on.
+    for (let round = 0; round < 6 && !isMovedTold(); round++) {
+      const moving = { isOver: false }
+      const moved = promisify(execFile)('redis-cli', ['--cluster', 'reshard', `127.0.0.1:${ports[0]!}`, '--cluster-from', from!, '--cluster-to', to!, '--cluster-slots', '2700', '--cluster-pipeline', '100', '--cluster-yes'])
+        .finally(() => { moving.isOver = true })
+      while (!moving.isOver) {
+        const { key, token } = await made()
+        t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: true })
+        const isRevoked = tokens.length % 4 === 0
+        if (isRevoked) await keys.service.revoke({ workspaceId: 'w', keyId: key.id, actor: 'test' })
+        tokens.push({ token, isRevoked })
+      }
+      await moved;
+      [from, to] = [to, from]
     }
-    await moved
-    t.ok((keys.stats().redisConnection?.refusals['MOVED'] ?? 0) > 0, `MOVED was answered, of ${tokens.length} keys`)
+    t.ok(isMovedTold(), `MOVED was answered, of ${tokens.length} keys`)
     t.equal(infos.filter((line) => line.includes('"failure":"MOVED"')).length, 1)
     t.equal(told('MOVED'), 0, 'it is no refusal')
     t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
