@@ -97,7 +97,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
   if (config.metricsPort === undefined) await app.register(operationRoutes, operationsOf(app))
   await app.register(referenceRoutes)
   await app.register(wellKnownRoutes)
-  await app.register(servicePages, { config, gatewayPath: gateway?.upstreams.map(({ name, path }) => path ?? defaultMcpPath(name))[0] })
+  await app.register(servicePages, { config, scrubber, gatewayPath: gateway?.upstreams.map(({ name, path }) => path ?? defaultMcpPath(name))[0] })
   await app.register(draining)
   return app
 }

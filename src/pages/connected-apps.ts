@@ -5,7 +5,7 @@ import type { Person } from '../core/person.ts'
 import type { Session } from '../core/sessions.ts'
 import type { Keys } from '../engine/open-keys.ts'
 import { Scrubber } from '../http/scrubber.ts'
-import { secretRefusal } from '../plugins/secret-refusal.ts'
+import { secretsInRequests } from '../http/secrets-in-requests.ts'
 import { assetRoutes } from './assets.ts'
 import { contextOfKeys, keyPages } from './key-pages.ts'
 import { noBrand, readPageAssets, siteOf } from './page-assets.ts'
@@ -75,12 +75,12 @@ export async function connectedApps (app: FastifyInstance, { person: personOf, k
     mcpServer: mcpUrl,
     tryUrl,
     frameOrigins,
+    secrets: secretsInRequests(new Scrubber({ tokenPrefix, tokenPrefixesAccepted: accepted, secrets: [] })),
     assets,
     site: siteOf({ paths: pathsAt({ apps, settings: apps }), assetsAt: apps, assets, hasSignIn: false, homeUrl })
   }
 
   await app.register(async function pages (scope) {
-    if (!scope.hasDecorator('holdsSecret')) await scope.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix, tokenPrefixesAccepted: accepted, secrets: [] }) })
     await scope.register(pageScope, context)
     await scope.register(pagePerson, { find: sessionOf, signInUrl })
     scope.register(assetRoutes, context)

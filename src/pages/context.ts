@@ -3,6 +3,7 @@ import type { KeyService } from '../core/key-service.ts'
 import type { OverviewStore } from '../core/overview.ts'
 import type { Policies } from '../core/policies.ts'
 import type { Policy } from '../core/policy.ts'
+import type { SecretsInRequests } from '../http/secrets-in-requests.ts'
 import type { UsageReports } from '../core/usage-reports.ts'
 import type { Sessions } from '../core/sessions.ts'
 import type { PageAssets } from './page-assets.ts'
@@ -33,6 +34,8 @@ export interface KeyPagesContext {
   /** Writes the uses that this replica has counted, so that the next read contains them. Always resolves, after 500 ms at most. */
   settleUses (): Promise<void>
   readonly tokenPrefix: string
+  /** Keeps tokens and secrets out of URLs, pages and the database. */
+  readonly secrets: SecretsInRequests
   /** The longest time that a revocation takes, in milliseconds. */
   readonly revokeLongestMs: number
   /** Origins whose pages may embed these in a frame. */

@@ -10,7 +10,7 @@ import { formAgainAt, isAgain } from './form-again.ts'
 import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 
-export async function createKeyRoutes (app: FastifyInstance, { service, site, mcpServer, tryUrl, policyOf }: KeyPagesContext): Promise<void> {
+export async function createKeyRoutes (app: FastifyInstance, { service, site, mcpServer, tryUrl, policyOf, secrets }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Querystring: Record<string, unknown> }>(routes.create, async function askForKey (request, reply) {
@@ -23,14 +23,14 @@ export async function createKeyRoutes (app: FastifyInstance, { service, site, mc
   })
 
   // Answer directly, not with a redirect: otherwise something would have to store the token until the next request.
-  app.post<{ Body: Record<string, unknown> }>(routes.list, { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
+  app.post<{ Body: Record<string, unknown> }>(routes.list, { preValidation: secrets.refuseStoredSecrets, preHandler: app.requireFormToken }, async function createKey (request, reply) {
     const terms = await termsFor(request)
     const { form, faults, wanted } = readCreateForm(request.body, reading(terms))
     if (wanted === undefined) {
-      const again = formAgainAt(site.paths.create, request.body, { names: fieldsOfForm, holdsSecret: app.holdsSecret })
+      const again = formAgainAt(site.paths.create, request.body, { names: fieldsOfForm, holdsSecret: secrets.holdsSecret })
       if (again !== undefined) return await reply.redirect(again, 303)
       // A name that contains a token is not shown again.
-      return await showForm(request, reply.code(422), { form: { ...form, name: app.holdsSecret(form.name) ? '' : form.name }, faults, terms })
+      return await showForm(request, reply.code(422), { form: { ...form, name: secrets.holdsSecret(form.name) ? '' : form.name }, faults, terms })
     }
     const session = sessionOf(request)
     const pages = { site, viewer: viewerOf(session) }

@@ -16,7 +16,7 @@ type KeyRequest = FastifyRequest<{ Params: { keyId: string }, Querystring: Recor
 interface Shown { readonly key: ManagedKey, readonly form: EditForm, readonly faults: FormFaults }
 
 /** The page of a key, and its form to change the key. */
-export async function keyPageRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, policyOf, settleUses }: KeyPagesContext): Promise<void> {
+export async function keyPageRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, policyOf, settleUses, secrets }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string }, Querystring: Record<string, unknown> }>(routes.key(':keyId'), async function showKey (request, reply) {
@@ -27,14 +27,14 @@ export async function keyPageRoutes (app: FastifyInstance, { service, reports, s
     return await show(request, reply.code(422), { key, form, faults })
   })
 
-  app.post<{ Params: { keyId: string }, Body: Record<string, unknown>, Querystring: Record<string, unknown> }>(routes.key(':keyId'), { preValidation: app.refuseStoredSecrets, preHandler: app.requireFormToken }, async function changeKey (request, reply) {
+  app.post<{ Params: { keyId: string }, Body: Record<string, unknown>, Querystring: Record<string, unknown> }>(routes.key(':keyId'), { preValidation: secrets.refuseStoredSecrets, preHandler: app.requireFormToken }, async function changeKey (request, reply) {
     const key = await ownKeyOf(request, service)
     const { form, faults, change } = readEditForm(request.body, await reading(key))
     if (change === undefined) {
-      const again = formAgainAt(site.paths.key(key.id), request.body, { names: fieldsOfForm, holdsSecret: app.holdsSecret })
+      const again = formAgainAt(site.paths.key(key.id), request.body, { names: fieldsOfForm, holdsSecret: secrets.holdsSecret })
       if (again !== undefined) return await reply.redirect(again, 303)
       // A name that contains a token is not shown again.
-      return await show(request, reply.code(422), { key, form: { ...form, name: app.holdsSecret(form.name) ? key.name : form.name }, faults })
+      return await show(request, reply.code(422), { key, form: { ...form, name: secrets.holdsSecret(form.name) ? key.name : form.name }, faults })
     }
     try {
       const { workspaceId, actor } = sessionOf(request).person

@@ -8,7 +8,7 @@ import { isAgain } from './form-again.ts'
 const workspaceShape = new RegExp(rules.id.pattern, 'u')
 
 /** Sign-in with a management token, for embedded mode without a provider. */
-export async function managementSignInRoutes (app: FastifyInstance, { signIn, site }: SettingsContext): Promise<void> {
+export async function managementSignInRoutes (app: FastifyInstance, { signIn, site, secrets }: SettingsContext): Promise<void> {
   if (signIn.way !== 'management-token') throw new Error('The sign-in by management token has no door.')
   const { door } = signIn
 
@@ -22,7 +22,7 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
   app.post<{ Body: Record<string, unknown> }>(routes.signIn, async function takeToken (request, reply) {
     const { management_token: token, workspace_id: workspaceId } = request.body
     if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await reply.redirect(`${site.paths.signIn}?again=yes`, 303)
-    if (app.holdsSecret(workspaceId)) return await show(reply.code(422), { fault: 'The workspace field contains a token. Nothing was stored. Enter the name of the workspace instead.' })
+    if (secrets.holdsSecret(workspaceId)) return await show(reply.code(422), { fault: 'The workspace field contains a token. Nothing was stored. Enter the name of the workspace instead.' })
     const attempted = door.attempt({ token: typeof token === 'string' ? token.trim() : '', workspaceId, address: request.ip })
     if (attempted.admitted) {
       await reply.startSession(attempted.person, attempted.credential)

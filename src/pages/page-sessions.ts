@@ -2,9 +2,8 @@ import cookie from '@fastify/cookie'
 import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
 import type { Person } from '../core/person.ts'
-import type { Sessions } from '../core/sessions.ts'
+import type { SettingsContext } from './context.ts'
 import { pagePerson } from './page-person.ts'
-import type { Site } from './views/page.ts'
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -20,13 +19,13 @@ const name = '__Host-navis-session'
 const attributes = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' } as const
 
 /** Our own sessions, in a cookie. */
-export const pageSessions = fp<{ sessions: Sessions, site: Site }>(async function pageSessions (app, { sessions, site }) {
+export const pageSessions = fp<Pick<SettingsContext, 'sessions' | 'site' | 'secrets'>>(async function pageSessions (app, { sessions, site, secrets }) {
   await app.register(cookie)
   await app.register(pagePerson, { find: (request) => sessions.find(request.cookies[name]), signInUrl: site.paths.signIn })
 
   app.decorateReply('startSession', async function startSession (person, credential) {
     // What a provider says about a person is stored and shown: refuse secrets in it.
-    if (app.holdsSecret(JSON.stringify(person))) throw new KeysError('invalid_request', { detail: 'Your sign-in data contains a token or a secret. Nothing was stored.' })
+    if (secrets.holdsSecret(JSON.stringify(person))) throw new KeysError('invalid_request', { detail: 'Your sign-in data contains a token or a secret. Nothing was stored.' })
     await sessions.end(this.request.cookies[name])
     this.setCookie(name, await sessions.start(person, credential), { ...attributes, maxAge: Math.floor(sessions.limits.lifetimeMs / 1000) })
   })

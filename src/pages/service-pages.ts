@@ -5,6 +5,8 @@ import { PublicOrigin } from '../core/public-origin.ts'
 import { Sessions } from '../core/sessions.ts'
 import { ReplaceablePool } from '../db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../db/session-store.ts'
+import type { Scrubber } from '../http/scrubber.ts'
+import { secretsInRequests } from '../http/secrets-in-requests.ts'
 import { readPageAssets, siteOf } from './page-assets.ts'
 import { digestOf, ManagementDoor } from './sign-in/management-door.ts'
 import { OpenIdProvider } from './sign-in/openid-provider.ts'
@@ -17,7 +19,7 @@ import { pathsAt } from './views/page.ts'
 const sessionConnections = 2
 
 /** Settings → Connected Apps as the settings configure it, or a page that says why it is switched off. `gatewayPath`: the path of the gateway, if there is one. */
-export async function servicePages (app: FastifyInstance, { config, gatewayPath }: { config: Config, gatewayPath: string | undefined }): Promise<void> {
+export async function servicePages (app: FastifyInstance, { config, gatewayPath, scrubber }: { config: Config, gatewayPath: string | undefined, scrubber: Scrubber }): Promise<void> {
   const { pages, managementTokens, databaseUrl, databaseSchema: schema } = config
   const assets = readPageAssets(pages.brand)
   const signIn = wayIn(config)
@@ -38,6 +40,7 @@ export async function servicePages (app: FastifyInstance, { config, gatewayPath 
     mcpServer: pages.mcpUrl ?? gatewayPath,
     tryUrl: '/forward-auth',
     frameOrigins: pages.frameOrigins,
+    secrets: secretsInRequests(scrubber),
     assets,
     site: siteOf({ paths: pathsAt({ settings, apps: settings + appsPrefix }), assetsAt: settings, assets })
   }

@@ -15,7 +15,7 @@ import { PostgresKeyStore } from '../../../src/db/key-store.ts'
 import { borrowedPool } from '../../../src/db/replaceable-pool.ts'
 import { PostgresSessionStore } from '../../../src/db/session-store.ts'
 import { Scrubber } from '../../../src/http/scrubber.ts'
-import { secretRefusal } from '../../../src/plugins/secret-refusal.ts'
+import { secretsInRequests } from '../../../src/http/secrets-in-requests.ts'
 import { readPageAssets, siteOf } from '../../../src/pages/page-assets.ts'
 import type { SettingsContext, SignInWay } from '../../../src/pages/context.ts'
 import { settingsPages, settingsPrefix } from '../../../src/pages/settings.ts'
@@ -52,7 +52,6 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
   const assets = readPageAssets(brand)
   const origin = new PublicOrigin(undefined)
   if (onRoute !== undefined) app.addHook('onRoute', onRoute)
-  await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] }) })
   const context: SettingsContext = {
     service,
     reports: new UsageReports({ store: new PostgresUsageStore({ reads: pool, writes: pool }), today: () => Date.now() }),
@@ -69,6 +68,7 @@ export async function servePages (t: Teardowns, { signIn, limits, force = atOnce
     tokenPrefix: 'nops_',
     revokeLongestMs: 10_252,
     frameOrigins,
+    secrets: secretsInRequests(new Scrubber({ tokenPrefix: 'nops_', secrets: [managementToken] })),
     assets,
     site: siteOf({ paths: servicePaths, assetsAt: settingsPrefix, assets })
   }
