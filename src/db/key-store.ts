@@ -3,7 +3,7 @@ import { unavailable } from '../core/errors.ts'
 import type { AuditQuery, Created, IdempotentRequest, Imported, KeyChange, KeyEdit, KeyFilter, KeyQuery, KeyStore, KeysImport, NewKey, Rotated, Rotation } from '../core/key-store.ts'
 import type { Leak, TokenStore } from '../core/token-store.ts'
 import type { Digest } from '../core/key-record.ts'
-import type { OverviewStore } from '../core/overview.ts'
+import type { OverviewStore, OwnersQuery } from '../core/overview.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
@@ -100,7 +100,7 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
     return mayBeShort(query) ? await this.#bounded((db) => lookedTo(db, query)) : undefined
   }
 
-  async owners (query: { workspaceId: string, after: string | undefined, rowsMax: number }) {
+  async owners (query: OwnersQuery) {
     return await this.#bounded((db) => listOwners(db, query))
   }
 

@@ -1,17 +1,18 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { KeysError, type Fault } from '../core/errors.ts'
-import type { AuditFilter } from '../core/key-store.ts'
+import type { AuditFilter, KeyCount } from '../core/key-store.ts'
 import { policyFaults } from '../core/policies.ts'
-import type { Policy } from '../core/policy.ts'
+import { effectivePolicy, type Policy } from '../core/policy.ts'
 import { sendCsv } from '../http/csv.ts'
 import type { KeyPagesContext } from './context.ts'
 import { isAgain } from './form-again.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
 import { auditPage, type AuditForm } from './views/audit.ts'
+import { daysText } from './views/create-key.ts'
 import { countText } from './views/key-filters.ts'
 import { routes } from './views/page.ts'
 import { allRevokedPage, peoplePage, revokeAllPage } from './views/people.ts'
-import { formOfPolicy, policyPage, type PolicyFaults, type PolicyForm } from './views/policy.ts'
+import { confirmationOf, formOfPolicy, policyPage, type Apply, type PolicyFaults, type PolicyForm, type PolicyView } from './views/policy.ts'
 import { dayMs } from './views/times.ts'
 
 const ownersPerPage = 20
@@ -22,7 +23,7 @@ const csvPageRows = 500
 type Given = Readonly<Record<string, unknown>>
 
 /** Pages for admins of a workspace: people, policy, audit. Other people get a 404. */
-export async function adminRoutes (app: FastifyInstance, { service, overview, policies, settingsPolicy, site, settleUses }: KeyPagesContext): Promise<void> {
+export async function adminRoutes (app: FastifyInstance, { service, overview, policies, policyOf, settingsPolicy, site, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
   app.addHook('onRequest', async (request) => {
     if (request.pageSession?.person.admin !== true) throw new KeysError('not_found', { detail: 'There is no such page.' })
@@ -31,11 +32,11 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
   app.get<{ Querystring: Given }>(routes.people, async function showPeople (request, reply) {
     const { workspaceId } = sessionOf(request).person
     await settleUses()
-    const after = textOf(request.query['after'])
-    const rows = await overview.owners({ workspaceId, after: after === '' ? undefined : after, rowsMax: ownersPerPage + 1 })
-    const owners = rows.slice(0, ownersPerPage)
-    const next = rows.length > ownersPerPage ? owners.at(-1)?.ownerId ?? null : null
-    return await send(reply, peoplePage({ site, viewer: viewer(request), now: Date.now(), owners, next, isFirst: after === '' }))
+    const [q, after] = [textOf(request.query['q']), textOf(request.query['after'])]
+    const { owners: found, stoppedAt } = await overview.owners({ workspaceId, q, after: after === '' ? undefined : after, rowsMax: ownersPerPage + 1 })
+    const owners = found.slice(0, ownersPerPage)
+    const next = found.length > ownersPerPage ? owners.at(-1)?.ownerId ?? null : stoppedAt
+    return await send(reply, peoplePage({ site, viewer: viewer(request), now: Date.now(), q, owners, next, isFirst: after === '' }))
   })
 
   app.get<{ Querystring: Given }>(routes.revokeAll, async function askToRevokeAll (request, reply) {
@@ -57,19 +58,19 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     if (isAgain(request.query)) {
       const { form, policy, apply } = readPolicy(request.query)
       const faults = fieldsOfPolicy(policyFaults(policy))
-      const asks = Object.keys(faults).length === 0 && apply === 'all' ? await questionOf(request, policy) : undefined
-      return await showForm(request, Object.keys(faults).length > 0 ? reply.code(422) : reply, { form, faults, ...asks !== undefined && { asks } })
+      const isFaulty = Object.keys(faults).length > 0
+      return await showForm(request, isFaulty ? reply.code(422) : reply, { form, apply, faults, effects: isFaulty ? [] : await effectsOf(request, policy, apply) })
     }
     const policy = await policies.get(sessionOf(request).person.workspaceId)
     const { saved } = request.query
-    return await showForm(request, reply, { form: formOfPolicy(policy), faults: {}, ...typeof saved === 'string' && { saved: savedText(saved) } })
+    return await showForm(request, reply, { form: formOfPolicy(policy), apply: 'new', faults: {}, effects: [], ...typeof saved === 'string' && { saved: savedText(saved) } })
   })
 
   app.post<{ Body: Given }>(routes.policy, { preHandler: app.requireFormToken }, async function changePolicy (request, reply) {
     const { workspaceId, actor } = sessionOf(request).person
     const { form, policy, apply } = readPolicy(request.body)
     const isFaulty = policyFaults(policy).length > 0
-    const isAsked = !isFaulty && apply === 'all' && request.body['confirmed'] !== form.maxLifetimeDays && await questionOf(request, policy) !== undefined
+    const isAsked = !isFaulty && request.body['confirmed'] !== confirmationOf({ form, apply }) && (await effectsOf(request, policy, apply)).length > 0
     // Redirect, so that Back does not ask whether to send the form again.
     if (isFaulty || isAsked) return await reply.redirect(`${site.paths.policy}?${new URLSearchParams({ ...form, apply, again: 'yes' }).toString()}`, 303)
     const { shortened } = await policies.set({ workspaceId, actor, policy, apply })
@@ -81,7 +82,7 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     const form = auditFormOf(request.query)
     const cursor = textOf(request.query['cursor'])
     const { entries, nextCursor } = await service.audit({ workspaceId, ...filterOf(form), limit: entriesPerPage, cursor: cursor === '' ? undefined : cursor })
-    return await send(reply, auditPage({ site, viewer: viewer(request), now: Date.now(), form, entries, nextCursor, isFirst: cursor === '' }))
+    return await send(reply, auditPage({ site, viewer: viewer(request), now: Date.now(), csvRowsMax, form, entries, nextCursor, isFirst: cursor === '' }))
   })
 
   app.get<{ Querystring: Given }>(routes.auditCsv, async function saveAudit (request, reply) {
@@ -98,20 +99,27 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     return sendCsv(request, reply, { columns: ['at', 'actor', 'action', 'key_id', 'details'], rows })
   })
 
-  /** How many keys `all` will shorten, as a text; `undefined`: none. */
-  async function questionOf (request: FastifyRequest, { maxLifetimeDays }: Policy): Promise<string | undefined> {
-    if (maxLifetimeDays === null) return undefined
+  /** What a policy will do to existing keys, with numbers; empty: nothing. */
+  async function effectsOf (request: FastifyRequest, policy: Policy, apply: Apply): Promise<readonly string[]> {
     const { workspaceId } = sessionOf(request).person
-    const longest = Math.min(maxLifetimeDays, settingsPolicy.maxLifetimeDays ?? Infinity)
-    const longer = await overview.longerThan({ workspaceId, days: longest })
-    return longer.count === 0 ? undefined : `${countText(longer)} will be shortened. Keys that are more than ${longest} days old end at once.`
+    const before = await policyOf(workspaceId)
+    const { maxLifetimeDays, unusedDays } = effectivePolicy(settingsPolicy, policy)
+    await settleUses()
+    const [longer, unused] = await Promise.all([
+      apply === 'all' && maxLifetimeDays !== null && overview.longerThan({ workspaceId, days: maxLifetimeDays }),
+      unusedDays !== null && unusedDays < (before.unusedDays ?? Infinity) && service.count({ workspaceId, status: 'active', unusedDays })
+    ])
+    return [
+      ...longer !== false && isSome(longer) ? [`${numberText(longer)} will be shortened. Keys that are more than ${daysText(maxLifetimeDays!)} old end at once.`] : [],
+      ...unused !== false && isSome(unused) ? [`${numberText(unused)} ${unused.count === 1 ? 'was' : 'were'} not used for ${daysText(unusedDays!)}. Each of them is announced by an event, and revoked 7 days later unless it is used.`] : []
+    ]
   }
 
   function viewer (request: FastifyRequest) {
     return viewerOf(sessionOf(request))
   }
 
-  async function showForm (request: FastifyRequest, reply: FastifyReply, shown: { form: PolicyForm, faults: PolicyFaults, saved?: string, asks?: string }) {
+  async function showForm (request: FastifyRequest, reply: FastifyReply, shown: Pick<PolicyView, 'form' | 'apply' | 'faults' | 'effects' | 'saved'>) {
     return await send(reply, policyPage({ site, viewer: viewer(request), settings: settingsPolicy, ...shown }))
   }
 }
@@ -121,8 +129,17 @@ async function send (reply: FastifyReply, view: { toString (): string }): Promis
 }
 
 function savedText (saved: string): string {
-  if (!/^\d+$/.test(saved)) return 'The policy is saved. It applies to keys that are created, changed or rotated from now on.'
+  if (!/^\d+$/.test(saved)) return 'The policy is saved. Its lifetimes apply to keys that are created, changed or rotated from now on.'
   return `The policy is saved. ${countText({ count: Number(saved), isExact: true })} ${saved === '1' ? 'was' : 'were'} shortened, on every replica.`
+}
+
+// A long list is counted in parts: zero may mean that the first part has none.
+function isSome ({ count, isExact }: KeyCount): boolean {
+  return count > 0 || !isExact
+}
+
+function numberText (count: KeyCount): string {
+  return count.count === 0 ? 'An unknown number of keys' : countText(count)
 }
 
 // NaN for anything else: the core then says what is allowed.
@@ -132,7 +149,7 @@ function daysOf (text: string): number | null {
 
 const policyFields: Readonly<Record<string, keyof PolicyForm>> = { '/max_lifetime_days': 'maxLifetimeDays', '/default_lifetime_days': 'defaultLifetimeDays', '/unused_days': 'unusedDays' }
 
-function readPolicy (given: Given): { readonly form: PolicyForm, readonly policy: Policy, readonly apply: 'all' | 'new' } {
+function readPolicy (given: Given): { readonly form: PolicyForm, readonly policy: Policy, readonly apply: Apply } {
   const form: PolicyForm = { maxLifetimeDays: daysTextOf(given['maxLifetimeDays']), defaultLifetimeDays: daysTextOf(given['defaultLifetimeDays']), unusedDays: daysTextOf(given['unusedDays']) }
   return {
     form,

@@ -1,10 +1,11 @@
 import { sql, type SQL } from 'drizzle-orm'
-import type { OwnerOverview } from '../../core/overview.ts'
+import type { FoundOwners, OwnerOverview, OwnersQuery } from '../../core/overview.ts'
 import type { Database } from '../connect.ts'
 import { milliseconds } from './managed-key.ts'
 
 const keysCountedMax = 10_000
 const keysOfListedOwnerMax = 1000
+const ownersLookedAtMax = 5000
 
 interface OverviewRow {
   owner_id: string | null
@@ -16,25 +17,28 @@ interface OverviewRow {
   [column: string]: unknown
 }
 
-export async function listOwners (db: Database, query: { readonly workspaceId: string, readonly after: string | undefined, readonly rowsMax: number }): Promise<readonly OwnerOverview[]> {
-  const rows = await db.execute<OverviewRow>(listOwnersStatement(db, query))
-  return rows.map((row) => toOverview(row, keysOfListedOwnerMax))
+interface FoundOwnersRow extends OverviewRow {
+  stopped_at: string | null
 }
 
-/** From owner to owner along the index: an owner with very many keys takes no longer than one with a few. */
-export function listOwnersStatement (db: Database, { workspaceId, after, rowsMax }: { readonly workspaceId: string, readonly after: string | undefined, readonly rowsMax: number }): SQL {
+/** From owner to owner along the index: an owner with very many keys takes no longer than one with a few. A search looks at a bounded number of owners. */
+export async function listOwners (db: Database, { workspaceId, q, after, rowsMax }: OwnersQuery): Promise<FoundOwners> {
   const { keys } = db.tables
-  return sql`
+  const rows = await db.execute<FoundOwnersRow>(sql`
     with recursive steps as (
-      select (select owner_id from ${keys} where workspace_id = ${workspaceId} and ended < 2 and owner_id > ${after ?? ''} order by owner_id limit 1) as owner_id
+      select 1 as number, (select owner_id from ${keys} where workspace_id = ${workspaceId} and ended < 2 and owner_id > ${after ?? ''} order by owner_id limit 1) as owner_id
       union all
-      select (select keys.owner_id from ${keys} where keys.workspace_id = ${workspaceId} and keys.ended < 2 and keys.owner_id > steps.owner_id order by keys.owner_id limit 1)
-      from steps where steps.owner_id is not null
+      select steps.number + 1, (select keys.owner_id from ${keys} where keys.workspace_id = ${workspaceId} and keys.ended < 2 and keys.owner_id > steps.owner_id order by keys.owner_id limit 1)
+      from steps where steps.owner_id is not null and steps.number < ${ownersLookedAtMax}
     ), owners as materialized (
-      select owner_id from steps where owner_id is not null limit ${rowsMax}
+      select owner_id from steps where owner_id is not null and position(lower(${q}) in lower(owner_id)) > 0 limit ${rowsMax}
+    ), stopped as materialized (
+      select case when (select count(*) from owners) < ${rowsMax} then (select owner_id from steps where number = ${ownersLookedAtMax}) end as owner_id
+    ), found as (
+      select owners.owner_id, counted.* from owners, lateral (${counts(db, sql`keys.workspace_id = ${workspaceId} and keys.owner_id = owners.owner_id`, keysOfListedOwnerMax)}) as counted
     )
-    select owners.owner_id, counted.* from owners, lateral (${counts(db, sql`keys.workspace_id = ${workspaceId} and keys.owner_id = owners.owner_id`, keysOfListedOwnerMax)}) as counted
-    order by owners.owner_id`
+    select stopped.owner_id as stopped_at, found.* from stopped left join found on true order by found.owner_id`)
+  return { owners: rows.filter(({ owner_id: ownerId }) => ownerId !== null).map((row) => toOverview(row, keysOfListedOwnerMax)), stoppedAt: rows[0]?.stopped_at ?? null }
 }
 
 export async function findOwner (db: Database, { workspaceId, ownerId }: { readonly workspaceId: string, readonly ownerId: string }): Promise<OwnerOverview> {

@@ -18,13 +18,15 @@ interface AuditView {
   readonly site: Site
   readonly viewer: Viewer
   readonly now: number
+  /** The longest file. */
+  readonly csvRowsMax: number
   readonly form: AuditForm
   readonly entries: readonly AuditEntry[]
   readonly nextCursor: string | null
   readonly isFirst: boolean
 }
 
-export function auditPage ({ site, viewer, now, form, entries, nextCursor, isFirst }: AuditView): Html {
+export function auditPage ({ site, viewer, now, csvRowsMax, form, entries, nextCursor, isFirst }: AuditView): Html {
   const asked = Object.fromEntries(Object.entries(form).filter(([, value]) => value !== ''))
   const href = (path: string, more: Record<string, string> = {}): string => {
     const query = new URLSearchParams({ ...asked, ...more }).toString()
@@ -44,6 +46,7 @@ export function auditPage ({ site, viewer, now, form, entries, nextCursor, isFir
       <button class="button">${icon('search')}Search</button>
       <a class="button" href="${href(site.paths.auditCsv)}" download>Save as CSV</a>
     </form>
+    <p class="count">The CSV file has the entries of this search, at most the newest ${csvRowsMax.toLocaleString('en')}.</p>
     ${entries.length === 0
       ? html`<section class="card empty"><h2>No entries</h2><p>No entry matches the search.</p></section>`
       : html`<div class="card"><ol class="entries">${entries.map((entry) => html`<li>

@@ -10,13 +10,15 @@ interface PeopleView {
   readonly site: Site
   readonly viewer: Viewer
   readonly now: number
+  /** A part of the owner id; empty: everyone. */
+  readonly q: string
   readonly owners: readonly OwnerOverview[]
-  /** The last owner of this page, if there are more; otherwise null. */
+  /** The owner after which the list goes on; otherwise null. */
   readonly next: string | null
   readonly isFirst: boolean
 }
 
-export function peoplePage ({ site, viewer, now, owners, next, isFirst }: PeopleView): Html {
+export function peoplePage ({ site, viewer, now, q, owners, next, isFirst }: PeopleView): Html {
   return page({ title: 'People', site, viewer }, html`
     <div class="heading"><div>
       <p class="eyebrow">Settings</p>
@@ -24,20 +26,27 @@ export function peoplePage ({ site, viewer, now, owners, next, isFirst }: People
       <p class="lead">Everyone in <strong>${viewer.workspaceId}</strong> who has keys that are not revoked. When someone leaves, revoke all of their keys here.</p>
     </div></div>
     ${adminLinks(site, 'people')}
-    <form class="filters" method="get" action="${site.paths.revokeAll}">
-      <div class="filter grow"><label for="owner">Owner</label><input class="text" id="owner" name="owner" required maxlength="128" autocomplete="off" spellcheck="false" autocapitalize="none"></div>
-      <button class="button">${icon('search')}Find</button>
+    <form class="filters" method="get" action="${site.paths.people}" role="search" aria-label="Search people">
+      <div class="filter grow"><label for="q">Owner contains</label><input class="text" type="search" id="q" name="q" value="${q}" maxlength="128" autocomplete="off" spellcheck="false" autocapitalize="none"></div>
+      <button class="button">${icon('search')}Search</button>
     </form>
+    ${q !== '' && html`<p class="count">Owners with “<bdi>${q}</bdi>” in the id <a href="${site.paths.people}">Show everyone</a></p>`}
     ${owners.length === 0
-      ? html`<section class="card empty"><h2>${isFirst ? 'No one has keys' : 'No more people'}</h2><p>Keys without an owner are in the list of keys.</p></section>`
+      ? noOwners({ q, next, isFirst })
       : html`<div class="card"><table class="keys people" role="table" aria-label="People">
         <thead role="rowgroup"><tr role="row">${['Owner', 'Active keys', 'Never used', 'Last used'].map((label) => html`<th role="columnheader" scope="col">${label}</th>`)}<th role="columnheader" scope="col"><span class="sr-only">Action</span></th></tr></thead>
         <tbody role="rowgroup">${owners.map((owner) => row(owner, { site, now }))}</tbody>
       </table></div>`}
     ${(next !== null || !isFirst) && html`<nav class="pager" aria-label="Pages">
-      ${!isFirst && html`<a class="button small" href="${site.paths.people}">${icon('back')}From the beginning</a>`}
-      ${next !== null && html`<a class="button small next" rel="next" href="${site.paths.people}?${new URLSearchParams({ after: next }).toString()}">Next${icon('forward')}</a>`}
+      ${!isFirst && html`<a class="button small" href="${site.paths.people}${q !== '' && `?${new URLSearchParams({ q }).toString()}`}">${icon('back')}From the beginning</a>`}
+      ${next !== null && html`<a class="button small next" rel="next" href="${site.paths.people}?${new URLSearchParams({ ...q !== '' && { q }, after: next }).toString()}">Next${icon('forward')}</a>`}
     </nav>`}`)
+}
+
+function noOwners ({ q, next, isFirst }: Pick<PeopleView, 'q' | 'next' | 'isFirst'>): Html {
+  if (next !== null) return html`<section class="card empty"><h2>None in this part of the list</h2><p>A long list is searched in parts. Continue with “Next”.</p></section>`
+  if (q !== '') return html`<section class="card empty"><h2>No such people</h2><p>Everyone who has keys that are not revoked is listed here, by the id that your sign-in gives them.</p></section>`
+  return html`<section class="card empty"><h2>${isFirst ? 'No one has keys' : 'No more people'}</h2><p>Keys without an owner are in the list of keys.</p></section>`
 }
 
 function row ({ ownerId, active, neverUsed, lastUsedAt, isExact }: OwnerOverview, { site: { paths }, now }: Pick<PeopleView, 'site' | 'now'>): Html {

@@ -13,23 +13,27 @@ export interface PolicyForm {
 
 export type PolicyFaults = Partial<Record<keyof PolicyForm, string>>
 
-interface PolicyView {
+/** Whether existing keys that live longer are shortened. */
+export type Apply = 'new' | 'all'
+
+export interface PolicyView {
   readonly site: Site
   readonly viewer: Viewer
   readonly form: PolicyForm
+  readonly apply: Apply
   readonly faults: PolicyFaults
   /** The policy of the settings, for every workspace. */
   readonly settings: Policy
   /** A text about what was saved. */
   readonly saved?: string
-  /** A text about what will be changed, to be confirmed. */
-  readonly asks?: string
+  /** What will happen to existing keys, to be confirmed. */
+  readonly effects: readonly string[]
 }
 
 const fields: ReadonlyArray<{ readonly name: keyof PolicyForm, readonly label: string, readonly help: string }> = [
-  { name: 'maxLifetimeDays', label: 'Maximum lifetime, in days', help: 'Counted from the creation of a key’s newest token. Empty: no maximum.' },
+  { name: 'maxLifetimeDays', label: 'Maximum lifetime, in days', help: 'Counted from the creation of a key’s newest token. Binds keys when they are created, changed or rotated. Empty: no maximum.' },
   { name: 'defaultLifetimeDays', label: 'Default lifetime, in days', help: 'The expiration that is preselected for a new key. Empty: 90 days on this page, and no expiration through the API.' },
-  { name: 'unusedDays', label: 'Maximum time without use, in days', help: 'Keys that are not used for this long are revoked, 7 days after an event has announced it. Empty: never.' }
+  { name: 'unusedDays', label: 'Maximum time without use, in days', help: 'Keys that are not used for this long are revoked, 7 days after an event has announced it. Binds all keys. Empty: never.' }
 ]
 
 export function formOfPolicy ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy): PolicyForm {
@@ -37,12 +41,18 @@ export function formOfPolicy ({ maxLifetimeDays, defaultLifetimeDays, unusedDays
   return { maxLifetimeDays: text(maxLifetimeDays), defaultLifetimeDays: text(defaultLifetimeDays), unusedDays: text(unusedDays) }
 }
 
-export function policyPage ({ site, viewer, form, faults, settings, saved, asks }: PolicyView): Html {
-  return page({ title: 'Policy', site, viewer, again: (Object.keys(faults).length > 0 || asks !== undefined) && site.paths.policy }, html`
+/** What a person has confirmed: a change of the form after it is asked about again. */
+export function confirmationOf ({ form, apply }: Pick<PolicyView, 'form' | 'apply'>): string {
+  return [...Object.values(form), apply].join(' ')
+}
+
+export function policyPage ({ site, viewer, form, apply, faults, settings, saved, effects }: PolicyView): Html {
+  const asks = effects.length > 0
+  return page({ title: 'Policy', site, viewer, again: (Object.keys(faults).length > 0 || asks) && site.paths.policy }, html`
     <div class="heading"><div>
       <p class="eyebrow">Settings</p>
       <h1>Policy</h1>
-      <p class="lead">How long the keys of <strong>${viewer.workspaceId}</strong> may live. It applies to keys that are created, changed or rotated from now on.</p>
+      <p class="lead">How long the keys of <strong>${viewer.workspaceId}</strong> may live, and when unused ones are revoked.</p>
     </div></div>
     ${adminLinks(site, 'policy')}
     ${saved !== undefined && html`<div class="notice good" role="status">${icon('check')}<p>${saved}</p></div>`}
@@ -52,15 +62,15 @@ export function policyPage ({ site, viewer, form, faults, settings, saved, asks 
       <fieldset class="field">
         <legend>Existing keys that live longer</legend>
         <div class="choices">
-          <label class="choice"><input type="radio" name="apply" value="new"${asks === undefined && html` checked`}><span class="choice-label">Do not change them</span><span class="choice-text">The policy applies when they are changed or rotated.</span></label>
-          <label class="choice"><input type="radio" name="apply" value="all"${asks !== undefined && html` checked`}><span class="choice-label">Shorten them too</span><span class="choice-text">The page first shows how many.</span></label>
+          <label class="choice"><input type="radio" name="apply" value="new"${apply === 'new' && html` checked`}><span class="choice-label">Do not change them</span><span class="choice-text">The maximum binds them when they are changed or rotated.</span></label>
+          <label class="choice"><input type="radio" name="apply" value="all"${apply === 'all' && html` checked`}><span class="choice-label">Shorten them too</span><span class="choice-text">You first see how many.</span></label>
         </div>
       </fieldset>
-      ${asks !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p><strong>${asks}</strong> Press “Shorten and save” to do it.</p></div><input type="hidden" name="confirmed" value="${form.maxLifetimeDays}">`}
+      ${asks && html`<div class="notice bad" role="alert">${icon('warn')}<div><p><strong>This changes existing keys. Nothing is saved yet.</strong></p><ul>${effects.map((effect) => html`<li>${effect}</li>`)}</ul></div></div><input type="hidden" name="confirmed" value="${confirmationOf({ form, apply })}">`}
       <div class="actions">
         ${formTokenField(viewer)}
-        <button class="button ${asks === undefined ? 'primary' : 'danger'}" data-busy="Saving…">${asks === undefined ? 'Save' : 'Shorten and save'}</button>
-        ${asks !== undefined && html`<a class="button" href="${site.paths.policy}">Cancel</a>`}
+        <button class="button ${asks ? 'danger' : 'primary'}" data-busy="Saving…">${asks ? 'Save and change these keys' : 'Save'}</button>
+        ${asks && html`<a class="button" href="${site.paths.policy}">Cancel</a>`}
       </div>
     </form>`)
 }
