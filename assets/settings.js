@@ -4,7 +4,7 @@ const minuteMs = 60_000
 const units = [
   ['minute', minuteMs, 60 * minuteMs],
   ['hour', 60 * minuteMs, 1440 * minuteMs],
-  ['day', 1440 * minuteMs, 60 * 1440 * minuteMs],
+  ['day', 1440 * minuteMs, 61 * 1440 * minuteMs],
   ['month', 30.44 * 1440 * minuteMs, 730 * 1440 * minuteMs],
   ['year', 365.25 * 1440 * minuteMs, Infinity]
 ]
@@ -14,8 +14,9 @@ const exact = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short
 function relativeTime (at, now) {
   const distance = at - now
   if (Math.abs(distance) < minuteMs) return distance > 0 ? 'in a moment' : 'just now'
-  const [unit, ms] = units.find(([, , below]) => Math.abs(distance) < below)
-  return relative.format(distance > 0 ? Math.round(distance / ms) : Math.trunc(distance / ms), unit)
+  const whole = (ms) => distance > 0 ? Math.round(distance / ms) : Math.trunc(distance / ms)
+  const [unit, ms] = units.find(([, ms, below]) => Math.abs(whole(ms)) * ms < below)
+  return relative.format(whole(ms), unit)
 }
 
 // Allow a line break only between date and time of day.
@@ -70,7 +71,7 @@ function askInPlace (dialog) {
       form.action = link.href
       dialog.querySelector('[data-key-name]').textContent = link.dataset.name
       dialog.querySelector('[data-key-hint]').textContent = link.dataset.hint
-      dialog.querySelector('[data-key-last-used]').textContent = link.dataset.lastUsed
+      dialog.querySelector('[data-key-last-used]').replaceChildren(...link.closest('tr').querySelector('[data-last-used]').cloneNode(true).childNodes)
       dialog.showModal()
     })
   }

@@ -56,6 +56,13 @@ export interface KeyRecord {
 
 export type KeyStatus = 'active' | 'expired' | 'revoked'
 
+export interface PreviousToken {
+  readonly hint: string
+  readonly endsAt: number
+  /** For how many seconds it works after the first use of the new token, while that use is awaited; `endsAt` is then its latest end. Otherwise null. */
+  readonly graceSeconds: number | null
+}
+
 /** A key as the management routes show it. Never the digest, never the token. */
 export interface ManagedKey {
   readonly id: string
@@ -77,5 +84,5 @@ export interface ManagedKey {
   readonly rateLimit: RateLimit | null
   readonly rotatedAt: number | null
   /** The previous token, while it still works. */
-  readonly previousToken: { readonly hint: string, readonly endsAt: number } | null
+  readonly previousToken: PreviousToken | null
 }

@@ -5,7 +5,7 @@ import { isScope, type Scope } from '../core/scopes.ts'
 import { blankForm, type CreateForm, type FormFaults, type Terms } from './views/create-key.ts'
 import type { EditForm } from './views/key-page.ts'
 import { noLimits, type LimitFaults, type LimitsForm } from './views/limits.ts'
-import { dayMs } from './views/times.ts'
+import { dayMs, exactDay } from './views/times.ts'
 
 export interface WantedKey {
   readonly name: string
@@ -127,7 +127,7 @@ function serviceFaults ({ name, limits }: Pick<CreateForm, 'name' | 'limits'>, f
 }
 
 function dateFault ({ until }: Terms): string {
-  return until === null ? 'Choose today or a later day.' : `Choose today or a later day, and ${dayOf(until - dayMs)} at the latest: the policy allows no later one.`
+  return until === null ? 'Choose today or a later day.' : `Choose today or a later day, and ${exactDay(until - dayMs)} at the latest: the policy allows no later one.`
 }
 
 /** The id of the form: sending the same form twice makes one change. */

@@ -4,8 +4,7 @@ import type { KeyPagesContext } from './context.ts'
 import { ownKeyOf } from './own-key.ts'
 import { useText, type TokenUse } from './views/first-use.ts'
 import { routes } from './views/page.ts'
-
-const graceMaxMs = 30 * 86_400_000
+import { dayMs } from './views/times.ts'
 
 /** Tells the pages that wait for it whether the newest token of a key was used. */
 export async function firstUseRoutes (app: FastifyInstance, { service, reports, settleUses }: KeyPagesContext): Promise<void> {
@@ -20,7 +19,7 @@ export async function firstUseRoutes (app: FastifyInstance, { service, reports, 
 
 /** `undefined`: no use is known yet. */
 export async function useOfNewest ({ reports }: Pick<KeyPagesContext, 'reports'>, key: ManagedKey): Promise<TokenUse | undefined> {
-  if (key.lastUsedAt === null || !isOfNewest(key, key.lastUsedAt)) return undefined
+  if (!isNewestUsed(key)) return undefined
   const { last } = await reports.usage({ workspaceId: key.workspaceId, keyId: key.id })
   return last ?? undefined
 }
@@ -30,9 +29,16 @@ export function isUseTold ({ previousToken }: ManagedKey, starts: 'now' | 'first
   return previousToken === null || starts === 'first_use'
 }
 
-// The previous token may still be in use. While the first use of the newest token is awaited, its end is the limit of a rotation (30 days) or the end of the key.
-function isOfNewest ({ rotatedAt, previousToken, expiresAt }: ManagedKey, lastUsedAt: number): boolean {
+/** Whether the page of a key waits for the first use of its newest token: that token is new, or the grace of the previous one begins with this use. */
+export function awaitsFirstUse (key: ManagedKey, now: number): boolean {
+  if (key.status !== 'active' || isNewestUsed(key)) return false
+  return now - (key.rotatedAt ?? key.createdAt) < dayMs || (key.previousToken !== null && key.previousToken.graceSeconds !== null)
+}
+
+function isNewestUsed ({ lastUsedAt, rotatedAt, previousToken }: ManagedKey): boolean {
+  if (lastUsedAt === null) return false
   if (rotatedAt === null) return true
   if (previousToken === null) return lastUsedAt > rotatedAt
-  return previousToken.endsAt < Math.min(rotatedAt + graceMaxMs, expiresAt ?? Infinity) - 1000
+  // The previous token may still be in use.
+  return previousToken.graceSeconds === null
 }

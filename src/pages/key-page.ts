@@ -3,6 +3,7 @@ import { KeysError } from '../core/errors.ts'
 import type { ManagedKey } from '../core/key-record.ts'
 import type { KeyPagesContext } from './context.ts'
 import { daysOf, faultsOf, fieldsOfForm, readEditForm } from './create-form.ts'
+import { awaitsFirstUse } from './first-use.ts'
 import { formAgainAt, isAgain } from './form-again.ts'
 import { ownKeyOf } from './own-key.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
@@ -49,7 +50,7 @@ export async function keyPageRoutes (app: FastifyInstance, { service, reports, s
 
   async function reading (key: ManagedKey): Promise<Parameters<typeof readEditForm>[1]> {
     const now = Date.now()
-    return { terms: keptTerms(termsOf(await policyOf(key.workspaceId), now, madeAt(key))), now, faultsIn: (described) => service.faultsIn(described) }
+    return { terms: keptTerms(termsOf(await policyOf(key.workspaceId), now, madeAt(key)), key), now, faultsIn: (described) => service.faultsIn(described) }
   }
 
   async function show (request: KeyRequest, reply: FastifyReply, { key, form, faults }: Shown) {
@@ -63,7 +64,7 @@ export async function keyPageRoutes (app: FastifyInstance, { service, reports, s
     const now = Date.now()
     const terms = termsOf(policy, now, madeAt(key))
     return await reply.type('text/html; charset=utf-8').send(String(keyPage({
-      site, viewer: viewerOf(session), now, key, tokenPrefix, form, faults, terms: keptTerms(terms), ...daysOf(terms, now), usage, history: entries, earlier: nextCursor, saved: saved === 'yes'
+      site, viewer: viewerOf(session), now, key, tokenPrefix, form, faults, terms: keptTerms(terms, key), ...daysOf(terms, now), usage, history: entries, earlier: nextCursor, saved: saved === 'yes', awaitsFirstUse: awaitsFirstUse(key, now)
     })))
   }
 }

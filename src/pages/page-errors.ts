@@ -22,7 +22,7 @@ const ours: PageText = { title: 'Something went wrong', text: 'This is an error 
 
 /** The text for every code. The statuses are in `http/problem-document.ts`. */
 const texts: Readonly<Record<ErrorCode, PageText>> = {
-  not_found: { title: 'No such key', text: 'It does not exist, or it belongs to someone else.' },
+  not_found: { title: 'Not found', text: 'This key or page does not exist, or it belongs to someone else.' },
   forbidden: { title: 'Not allowed from here' },
   unauthenticated: { title: 'Not signed in' },
   invalid_request: unreadable,
@@ -33,7 +33,7 @@ const texts: Readonly<Record<ErrorCode, PageText>> = {
   request_timeout: { title: 'The request took too long', text: 'Please try again.' },
   invalid_cursor: { title: 'This page of the list no longer exists', text: 'Please start from the newest keys.' },
   already_created: changed,
-  already_rotated: changed,
+  already_rotated: { title: 'This key was already rotated', text: 'The form was already sent, and the new token was shown once, in that answer. If you did not copy it, rotate the key again.' },
   idempotency_key_reused: changed,
   key_revoked: changed,
   key_expired: changed,

@@ -11,10 +11,11 @@ import { routes } from './views/page.ts'
 import { graceChoices, keyRotatedPage, rotatePage } from './views/rotate-key.ts'
 
 /** Rotates a key: a new token, and a grace period for the previous one. */
-export async function rotateKeyRoutes (app: FastifyInstance, { service, site, tokenPrefix, mcpServer, tryUrl }: KeyPagesContext): Promise<void> {
+export async function rotateKeyRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, mcpServer, tryUrl, policyOf, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
   app.get<{ Params: { keyId: string } }>(routes.rotate(':keyId'), async function askHowToRotate (request, reply) {
+    await settleUses()
     return await show(request, reply, await ownKeyOf(request, service))
   })
 
@@ -28,12 +29,14 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, site, to
     const { key, token } = await service.rotate({
       workspaceId, keyId: before.id, actor, graceSeconds: grace.seconds, graceStarts: starts, idempotencyKey: `form ${formIdOf(request.body)}`
     })
-    const view = { site, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, grace, starts, isUseTold: isUseTold(key, starts), tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer, tryUrl }) }
+    const view = { site, viewer: viewerOf(sessionOf(request)), key, hintBefore: before.hint, isUseTold: isUseTold(key, starts), tokenPrefix, now: Date.now(), ...setUpOf(request, { token, mcpServer, tryUrl }) }
     return await reply.type('text/html; charset=utf-8').send(String(keyRotatedPage(view)))
   })
 
   async function show (request: FastifyRequest, reply: FastifyReply, key: ManagedKey, fault?: string) {
-    const view = { site, viewer: viewerOf(sessionOf(request)), key, tokenPrefix, now: Date.now(), formId: randomUUID(), ...(fault !== undefined && { fault }) }
+    const { id: keyId, workspaceId } = key
+    const [{ last }, { maxLifetimeDays }] = await Promise.all([reports.usage({ workspaceId, keyId }), policyOf(workspaceId)])
+    const view = { site, viewer: viewerOf(sessionOf(request)), key, last, maxDays: maxLifetimeDays, tokenPrefix, now: Date.now(), formId: randomUUID(), ...(fault !== undefined && { fault }) }
     return await reply.type('text/html; charset=utf-8').send(String(rotatePage(view)))
   }
 }

@@ -241,6 +241,8 @@ t.test('a forged form, sent by the browser of someone who is signed in, is refus
 const focusShows = `[document.activeElement, document.activeElement.nextElementSibling, document.activeElement.closest('.choice')]
   .some((element) => element !== null && getComputedStyle(element).outlineStyle === 'solid')`
 const focused = 'document.activeElement.textContent'
+// The text of what has the focus: of a link or button, of the label around a radio button, or the name of a field.
+const focusedName = '(() => { const one = document.activeElement; return (one.matches(\'[type=radio]\') ? one.closest(\'label\') : one).textContent.trim().replace(/^Copied|\\s+/g, \' \').trim() || one.name || \'\' })()'
 const clipboard = 'navigator.clipboard.readText()'
 
 t.test('by keyboard alone: make a key, choose its expiry, revoke it; focus is always to be seen', async (t) => {
@@ -268,6 +270,64 @@ t.test('by keyboard alone: make a key, choose its expiry, revoke it; focus is al
   await page.keyboard.press('Shift+Tab')
   await page.keyboard.press('Enter')
   await page.locator('.notice.good').waitFor()
+})
+
+t.test('by keyboard alone: copy the key, choose a client, search, rename a key, rotate it; focus is always to be seen', async (t) => {
+  const { page, url, list, service } = await setup(t, { open: { permissions: ['clipboard-read', 'clipboard-write'] } })
+  await signIn(page, url)
+  const tabTo = async (wanted: RegExp) => {
+    for (let presses = 0; presses < 60; presses++) {
+      await page.keyboard.press('Tab')
+      if (wanted.test(await page.evaluate<string>(focusedName))) {
+        t.ok(await page.evaluate(focusShows), `focus shows on ${String(wanted)}`)
+        return
+      }
+    }
+    throw new Error(`Tab does not reach ${String(wanted)}.`)
+  }
+  const token = await create(page, url, 'Keyboard')
+  await tabTo(/^Copy the key/)
+  await page.keyboard.press('Enter')
+  await page.getByText('Copied').first().waitFor()
+  t.equal(await page.evaluate<string>(clipboard), token)
+  await tabTo(/^Claude$/)
+  await page.keyboard.press('ArrowRight')
+  await page.keyboard.press('ArrowRight')
+  t.ok(await page.getByLabel('Claude Code, step 1').isVisible())
+  await tabTo(/^Copy step 2 for Claude Code/)
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(`${clipboard}.then((text) => text.startsWith('claude mcp add'))`)
+  await tabTo(/^Done$/)
+  await page.keyboard.press('Enter')
+  await page.locator('.keys').waitFor()
+  await tabTo(/^q$/)
+  await page.keyboard.type('board')
+  await page.keyboard.press('Enter')
+  await page.waitForURL(/q=board/)
+  await tabTo(/^Keyboard$/)
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Keyboard' }).waitFor()
+  await tabTo(/^name$/)
+  await page.keyboard.press('Control+A')
+  await page.keyboard.type('Renamed')
+  await tabTo(/^Limits/)
+  await page.keyboard.press('Enter')
+  await tabTo(/^rate_requests$/)
+  await page.keyboard.type('600')
+  await page.keyboard.press('Enter')
+  await page.getByText('The change is saved and in force.').waitFor()
+  const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'active', limit: 2 })
+  t.match(key, { name: 'Renamed', rateLimit: { requests: 600, windowSeconds: 60 } })
+  await page.goto(`${list}/${key!.id}`)
+  await tabTo(/^Rotate$/)
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Rotate “Renamed”' }).waitFor()
+  await tabTo(/^1 day$/)
+  await page.keyboard.press('ArrowLeft')
+  await tabTo(/^Rotate key$/)
+  await page.keyboard.press('Enter')
+  t.match(await page.locator('#token').innerText(), tokenShape)
+  t.match(await page.locator('.facts').first().innerText(), /Previous token[\s\S]*ends in 1 hour/)
 })
 
 t.test('Copy puts the token and each configuration on the clipboard', async (t) => {

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { InjectOptions, LightMyRequestResponse as Response } from 'fastify'
 import { TokenFormat } from '../../src/core/token.ts'
+import { exactDay } from '../../src/pages/views/times.ts'
 import { managementToken, servePages } from './support/pages.ts'
 
 const host = '127.0.0.1:8080'
@@ -237,6 +238,8 @@ t.test('a key\'s page renames it, moves and removes its expiration, rotates it o
   t.match(await now(), { name: 'after', expiresAt: null })
 
   const { body: question } = await get(`${own}/rotate`, { cookie })
+  t.match(question, `<dt>Current token</dt><dd><code>nops_${key.hint}</code></dd>`)
+  t.match(question, /<dt>Last used<\/dt><dd>Never<\/dd>[\s\S]*<dt>Expires<\/dt><dd>Never\. The rotation does not change this\./)
   const rotation = { form_token: formTokenIn(question), form_id: /name="form_id" value="([^"]+)"/.exec(question)![1]!, grace: '3600', starts: 'first_use' }
   t.equal((await post(`${own}/rotate`, { ...rotation, grace: '5' }, { cookie })).statusCode, 422)
   t.equal((await post(`${own}/rotate`, { ...rotation, form_token: '' }, { cookie })).statusCode, 403)
@@ -244,9 +247,12 @@ t.test('a key\'s page renames it, moves and removes its expiration, rotates it o
   const rotated = await post(`${own}/rotate`, rotation, { cookie })
   t.match(rotated, { statusCode: 200, body: /nops_[0-9A-Za-z]{38}[\s\S]*/, headers: { 'cache-control': 'no-store' } })
   t.match(rotated.body, '1 hour after the first use of the new one, and at the latest')
-  t.match(await now(), { previousToken: { hint: key.hint } })
+  t.match(await now(), { previousToken: { hint: key.hint, graceSeconds: 3600 } })
+  const { body: waiting } = await get(own, { cookie })
+  t.match(waiting, 'Waiting for the first use of the new token…')
+  t.match(waiting, /<dt>Previous token<\/dt>.*ends 1 hour after the first use of the new one, and at the latest/)
   const again = await post(`${own}/rotate`, rotation, { cookie })
-  t.equal(again.statusCode, 409)
+  t.match(again, { statusCode: 409, body: /This key was already rotated/ })
   t.notMatch(again.body, /nops_[0-9A-Za-z]{38}/)
 
   const { body } = await get(own, { cookie })
@@ -321,9 +327,13 @@ t.test('on the page of a key the last day is what the policy leaves it, counted 
   t.match(body, '7 days from now')
   t.notMatch(body, '30 days from now')
   const fields = { form_token: formTokenIn(body), name: 'old', expiry: 'date' }
-  t.match(await post(page, { ...fields, expiry_date: day(25) }, { cookie }), { statusCode: 422, body: new RegExp(`${day(24)} at the latest`) })
+  t.match(await post(page, { ...fields, expiry_date: day(25) }, { cookie }), { statusCode: 422, body: new RegExp(`${exactDay(Date.parse(day(24)))} at the latest`) })
   t.equal((await service.get({ workspaceId: 'acme', keyId: key.id })).expiresAt, null)
   t.match(await post(page, { ...fields, expiry_date: day(24) }, { cookie }), { statusCode: 303, headers: { location: /saved=yes/ } })
+  await database.sql`update navis_keys.keys set created_at = created_at - interval '30 days'`
+  const { body: late } = await get(page, { cookie })
+  t.same(Array.from(late.matchAll(/name="expiry" value="(\w+)"/g), ([, value]) => value), ['keep'], 'nothing that would be refused is offered')
+  t.match(late, /rotate the key first/)
 })
 
 t.test('what is wrong in a form is shown under an address, which holds no token, no secret and nothing of the session', async (t) => {
@@ -384,6 +394,23 @@ t.test('people are shown page by page', async (t) => {
   t.same(seen, Array.from({ length: 45 }, (_, i) => `owner-${String(i + 1).padStart(2, '0')}`))
 })
 
+t.test('people are searched by a part of their id, a long list in parts', async (t) => {
+  const { get, signIn, database } = await setup(t)
+  await database.sql`insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, created_by)
+    select gen_random_uuid(), 'acme', case n when 5003 then 'zed|Grace' else 'owner-' || lpad(n::text, 5, '0') end, 'key', 'mcp:read', 'test' from generate_series(1, 5003) n`
+  const cookie = sessionCookie(await signIn())
+  const people = '/settings/connected-apps/people'
+  const found = (body: string) => Array.from(body.matchAll(/<th role="rowheader"[\s\S]*?<bdi>([^<]+)<\/bdi>/g), ([, owner]) => owner!)
+  const { body: some } = await get(`${people}?q=ER-0123`, { cookie })
+  t.same(found(some), Array.from({ length: 10 }, (_, i) => `owner-0123${i}`))
+  const { body: none } = await get(`${people}?q=grace`, { cookie })
+  t.match(none, /None in this part of the list/)
+  const { body: last } = await get(linkIn(none, 'next')!, { cookie })
+  t.same(found(last), ['zed|Grace'])
+  t.equal(linkIn(last, 'next'), undefined)
+  t.match((await get(`${people}?q=nobody&after=owner-05000`, { cookie })).body, /No such people/)
+})
+
 t.test('the policy is changed by its page, which says how many keys it will shorten before it does', async (t) => {
   const { get, post, signIn, service, store } = await setup(t)
   const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'endless', scope: 'mcp:read', expiresAt: null })
@@ -396,14 +423,53 @@ t.test('the policy is changed by its page, which says how many keys it will shor
   }
   const { body: question } = await post(policy, fields, { cookie })
   t.match(question, /1 key will be shortened/)
-  t.match(question, /name="confirmed" value="30"/)
+  t.match(question, /name="confirmed" value="30 {2}60 all"/)
   t.equal(await expiry(), null)
-  t.match((await post(policy, { ...fields, maxLifetimeDays: '10', confirmed: '30' }, { cookie })).body, /1 key will be shortened/, 'what was confirmed was another policy')
+  t.match((await post(policy, { ...fields, maxLifetimeDays: '10', confirmed: '30  60 all' }, { cookie })).body, /1 key will be shortened/, 'what was confirmed was another policy')
   t.equal(await expiry(), null)
-  t.match(await post(policy, { ...fields, confirmed: '30' }, { cookie }), { statusCode: 303, headers: { location: `${policy}?saved=1` } })
+  t.match(await post(policy, { ...fields, confirmed: '30  60 all' }, { cookie }), { statusCode: 303, headers: { location: `${policy}?saved=1` } })
   t.match(await store.policy('acme'), { maxLifetimeDays: 30, defaultLifetimeDays: null, unusedDays: 60 })
   t.equal(Math.round((await expiry() ?? 0) - key.createdAt), 30 * 86_400_000)
   t.match((await get('/settings/connected-apps?show=unused', { cookie })).body, /unused for 60 days/)
+})
+
+t.test('a policy for unused keys says how many it will revoke before it is saved', async (t) => {
+  const { get, post, signIn, service, store, database } = await setup(t)
+  for (const name of ['one', 'two', 'used']) await service.create({ workspaceId: 'acme', actor: 'test', name, scope: 'mcp:read' })
+  await service.create({ workspaceId: 'other', actor: 'test', name: 'elsewhere', scope: 'mcp:read' })
+  await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '40 days'`
+  await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() from navis_keys.keys where keys.id = key_usage.key_id and keys.name = 'used'`
+  const cookie = sessionCookie(await signIn())
+  const policy = '/settings/connected-apps/policy'
+  const fields = { form_token: formTokenIn((await get(policy, { cookie })).body), maxLifetimeDays: '', defaultLifetimeDays: '', unusedDays: '30', apply: 'new' }
+  t.match((await post(policy, fields, { cookie })).body, /2 keys were not used for 30 days\. Each of them is announced by an event, and revoked 7 days later/)
+  t.match(await store.policy('acme'), { unusedDays: null })
+  t.match(await post(policy, { ...fields, confirmed: '  30 new' }, { cookie }), { statusCode: 303, headers: { location: `${policy}?saved=new` } })
+  t.match(await store.policy('acme'), { unusedDays: 30 })
+  t.equal((await post(policy, { ...fields, unusedDays: '35' }, { cookie })).statusCode, 303, 'a wider rule revokes no more, and is not asked about')
+})
+
+t.test('the question before a rotation says what the policy makes of the expiration', async (t) => {
+  const { get, signIn, service, store } = await setup(t)
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'endless', scope: 'mcp:read', expiresAt: null })
+  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: null, unusedDays: null } })
+  const { body } = await get(`/settings/connected-apps/${key.id}/rotate`, { cookie: sessionCookie(await signIn()) })
+  t.match(body, /<dt>Expires<\/dt><dd>.*in 45 days.* after this rotation: the policy allows 45 days/)
+})
+
+t.test('the page of a key waits for a first use only while the key is new', async (t) => {
+  const { get, signIn, service, database } = await setup(t)
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'key', scope: 'mcp:read' })
+  const cookie = sessionCookie(await signIn())
+  const waits = async () => /data-first-use/.test((await get(`/settings/connected-apps/${key.id}`, { cookie })).body)
+  t.equal(await waits(), true)
+  await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '25 hours'`
+  t.equal(await waits(), false, 'a day later')
+  await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() - interval '1 hour'`
+  await service.rotate({ workspaceId: 'acme', keyId: key.id, actor: 'test', graceSeconds: 0, graceStarts: 'now' })
+  t.equal(await waits(), true, 'the use was one of the former token')
+  await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() + interval '1 second'`
+  t.equal(await waits(), false)
 })
 
 t.test('the audit is filtered, read on, and saved as a file for a spreadsheet', async (t) => {

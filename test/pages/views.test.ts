@@ -5,6 +5,7 @@ import t from 'tap'
 import type { ManagedKey } from '../../src/core/key-record.ts'
 import { noPolicy } from '../../src/core/policy.ts'
 import { clientConfigurations } from '../../src/pages/views/client-configurations.ts'
+import { auditPage } from '../../src/pages/views/audit.ts'
 import { blankForm, createKeyPage, termsOf } from '../../src/pages/views/create-key.ts'
 import { html } from '../../src/pages/views/html.ts'
 import { keyCreatedPage } from '../../src/pages/views/key-created.ts'
@@ -13,7 +14,10 @@ import { expiresSoon, isUnused } from '../../src/pages/views/key-row.ts'
 import { pathsAt, type Site } from '../../src/pages/views/page.ts'
 import { keyPage, untouched } from '../../src/pages/views/key-page.ts'
 import { messagePage } from '../../src/pages/views/message.ts'
+import { allRevokedPage, peoplePage, revokeAllPage } from '../../src/pages/views/people.ts'
+import { policyPage } from '../../src/pages/views/policy.ts'
 import { revokeDone, revokePage, revokeUnknown, revokeWaiting } from '../../src/pages/views/revoke-key.ts'
+import { keyRotatedPage, rotatePage } from '../../src/pages/views/rotate-key.ts'
 import { signInPage } from '../../src/pages/views/sign-in.ts'
 import { usageSection } from '../../src/pages/views/usage.ts'
 import { dayMs, relativeTime } from '../../src/pages/views/times.ts'
@@ -53,11 +57,20 @@ t.test('whatever people write stays text, on every page', async (t) => {
   const viewer = { name: hostile, workspaceId: hostile, ownerId: 'joan', admin: true, formToken: hostile }
   const key = keyWith({ name: hostile, ownerId: hostile, lastUsedAt: now })
   const shared = { site, viewer, key, now, tokenPrefix: hostile }
+  const entry = { id: key.id, workspaceId: 'acme', keyId: key.id, action: hostile, actor: hostile, at: now, details: { reason: hostile } }
+  const owner = { ownerId: hostile, unrevoked: 1, active: 1, neverUsed: 1, usedLately: 0, lastUsedAt: null, isExact: true }
   const pages = {
     list: keyListPage({ ...shared, keys: [key, keyWith({ name: hostile, status: 'revoked', revokedAt: now })], query: { kind: 'all', q: hostile, owner: hostile, sort: 'newest', cursor: undefined, before: undefined }, count: { count: 2, isExact: true }, unusedDays: 90, none: false, previousCursor: hostile, nextCursor: hostile, revoked: key }),
     create: createKeyPage({ ...shared, terms, form: { ...blankForm(terms), name: hostile, expiryDate: hostile, limits: { addresses: hostile, rateRequests: hostile, rateWindow: hostile } }, faults: { name: hostile, expiry: hostile, addresses: hostile, rate: hostile }, formId: hostile, firstDay: hostile, lastDay: hostile }),
     created: keyCreatedPage({ ...shared, token: hostile, hasMcpServer: true, configurations: [{ id: 'http', client: hostile, steps: [{ says: hostile, text: hostile, link: { href: hostile, label: hostile } }] }] }),
-    key: keyPage({ ...shared, form: untouched(key), faults: {}, terms, firstDay: hostile, lastDay: hostile, usage: { days: [], tools: [{ tool: hostile, calls: 1, denied: 0, failed: 0 }], last: { at: now, address: hostile, client: hostile } }, history: [{ id: key.id, workspaceId: 'acme', keyId: key.id, action: hostile, actor: hostile, at: now, details: { reason: hostile } }], earlier: hostile, saved: true }),
+    key: keyPage({ ...shared, form: untouched(key), faults: {}, terms, firstDay: hostile, lastDay: hostile, usage: { days: [], tools: [{ tool: hostile, calls: 1, denied: 0, failed: 0 }], last: { at: now, address: hostile, client: hostile } }, history: [entry], earlier: hostile, saved: true, awaitsFirstUse: true }),
+    rotate: rotatePage({ ...shared, formId: hostile, last: { at: now, address: hostile, client: hostile }, maxDays: 1, fault: hostile }),
+    rotated: keyRotatedPage({ ...shared, hintBefore: hostile, isUseTold: true, token: hostile, hasMcpServer: false, configurations: [] }),
+    people: peoplePage({ ...shared, q: hostile, owners: [owner], next: hostile, isFirst: false }),
+    revokeAll: revokeAllPage({ ...shared, owner }),
+    allRevoked: allRevokedPage({ ...shared, ownerId: hostile, revoked: 1 }),
+    policy: policyPage({ site, viewer, form: { maxLifetimeDays: hostile, defaultLifetimeDays: hostile, unusedDays: hostile }, apply: 'all', faults: { unusedDays: hostile }, settings: noPolicy, effects: [hostile], saved: hostile }),
+    audit: auditPage({ ...shared, csvRowsMax: 1, form: { actor: hostile, key: hostile, from: hostile, to: hostile }, entries: [entry], nextCursor: hostile, isFirst: false }),
     revoke: revokePage({ ...shared, last: { at: now, address: hostile, client: hostile } }),
     waiting: revokeWaiting({ ...shared, waitsFor: 'store', longestMs: 1 }),
     done: revokeDone(site, key),
@@ -82,6 +95,10 @@ const times: ReadonlyArray<{ distanceMs: number, says: string }> = [
   { distanceMs: -minuteMs, says: '1 minute ago' },
   { distanceMs: -59 * minuteMs, says: '59 minutes ago' },
   { distanceMs: -60 * minuteMs, says: '1 hour ago' },
+  { distanceMs: 60 * minuteMs - 1, says: 'in 1 hour' },
+  { distanceMs: -60 * minuteMs + 1, says: '59 minutes ago' },
+  { distanceMs: dayMs - 1, says: 'in 1 day' },
+  { distanceMs: 60 * dayMs - 1, says: 'in 60 days' },
   { distanceMs: 30 * dayMs - 1, says: 'in 30 days' },
   { distanceMs: 90 * dayMs - 1, says: 'in 3 months' },
   { distanceMs: 35 * 60 * minuteMs, says: 'in 1 day' },

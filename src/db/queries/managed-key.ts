@@ -25,14 +25,14 @@ export interface ManagedKeyRow {
   rate_requests: number | null
   rate_window_seconds: number | null
   rotated_at: number | null
-  previous_token: { hint: string, ends_at: number } | null
+  previous_token: { hint: string, ends_at: number, grace_seconds: number | null } | null
   [column: string]: unknown
 }
 
 interface TokenColumns {
   /** The hint of the current token. */
   readonly hint: SQL
-  /** The hint and the end of the token before it, as JSON. */
+  /** The token before it, as JSON: hint, end and awaited grace. */
   readonly previous: SQL
 }
 
@@ -58,7 +58,8 @@ function tokenColumns (tables: Tables): TokenColumns {
   return {
     hint: sql`(select tokens.hint from ${tables.tokens} where tokens.key_id = keys.id and tokens.is_current)`,
     previous: sql`(
-      select json_build_object('hint', tokens.hint, 'ends_at', ${milliseconds(sql`least(tokens.ends_at, keys.expires_at)`)})
+      select json_build_object('hint', tokens.hint, 'ends_at', ${milliseconds(sql`least(tokens.ends_at, keys.expires_at)`)},
+        'grace_seconds', (select newest.grace_seconds from ${tables.tokens} as newest where newest.key_id = keys.id and newest.is_current))
       from ${tables.tokens} where keys.rotated_at is not null and tokens.key_id = keys.id and not tokens.is_current and tokens.ends_at > clock_timestamp()
       order by tokens.made_at desc limit 1)`
   }
@@ -93,7 +94,7 @@ export function toManagedKey (row: ManagedKeyRow): ManagedKey {
     allowedCidrs: row.allowed_cidrs,
     rateLimit: row.rate_requests === null || row.rate_window_seconds === null ? null : { requests: row.rate_requests, windowSeconds: row.rate_window_seconds },
     rotatedAt: row.rotated_at,
-    previousToken: row.previous_token && { hint: row.previous_token.hint, endsAt: row.previous_token.ends_at }
+    previousToken: row.previous_token && { hint: row.previous_token.hint, endsAt: row.previous_token.ends_at, graceSeconds: row.previous_token.grace_seconds }
   }
 }
 

@@ -81,7 +81,7 @@ export async function rotateKey (db: Database, rotation: Rotation, { request, no
     ), shown as (
       select ${managedKeyColumns(db, {
         hint: sql`${hint}::text`,
-        previous: sql`(select json_build_object('hint', previous.hint, 'ends_at', ${milliseconds(sql`least(previous.ends_at, keys.expires_at)`)}) from previous where previous.ends_at > clock_timestamp())`
+        previous: sql`(select json_build_object('hint', previous.hint, 'ends_at', ${milliseconds(sql`least(previous.ends_at, keys.expires_at)`)}, 'grace_seconds', ${awaitsFirstUse ? graceSeconds : null}::int) from previous where previous.ends_at > clock_timestamp())`
       })} from rotated as keys
     ), emitted as (
       ${emit(db, 'key.rotated', sql`shown`)}

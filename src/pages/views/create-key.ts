@@ -2,7 +2,7 @@ import type { Policy } from '../../core/policy.ts'
 import { scopes, type Scope } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
-import { dayMs } from './times.ts'
+import { dayMs, exactDay } from './times.ts'
 import { limitsField, noLimits, type LimitFaults, type LimitsForm } from './limits.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
 
@@ -45,6 +45,8 @@ interface ExpiryChoice {
   readonly value: string
   readonly label: string
   readonly days?: number
+  /** The day on which it ends, such as `24 Feb 2027`. */
+  readonly ends?: string
 }
 
 const usualDays = 90
@@ -56,11 +58,12 @@ const usualDays = 90
 export function termsOf ({ maxLifetimeDays: maxDays, defaultLifetimeDays }: Policy, now: number, since = now): Terms {
   const days = Math.min(defaultLifetimeDays ?? usualDays, maxDays ?? Infinity)
   const until = maxDays === null ? null : since + maxDays * dayMs
+  const endOfToday = (Math.floor(now / dayMs) + 1) * dayMs
   const allowed = [...new Set([7, 30, usualDays, days])].filter((one) => until === null || now + one * dayMs <= until).sort((a, b) => a - b)
   return {
     choices: [
-      ...allowed.map((one) => ({ value: String(one), label: daysText(one), days: one })),
-      { value: 'date', label: 'On a date' },
+      ...allowed.map((one) => ({ value: String(one), label: daysText(one), days: one, ends: exactDay(now + one * dayMs) })),
+      ...until === null || until >= endOfToday ? [{ value: 'date', label: 'On a date' }] : [],
       ...maxDays === null ? [{ value: 'never', label: 'No expiration' }] : []
     ],
     preselected: String(days),
@@ -121,7 +124,7 @@ export function nameField ({ form, faults }: { form: Pick<CreateForm, 'name'>, f
 function scopeField ({ form, faults }: CreateKeyView): Html {
   return html`<fieldset class="field" id="scope" tabindex="-1">
         <legend>Access</legend>
-        <p class="help">Read-only when possible.</p>
+        <p class="help">Choose read-only when possible.</p>
         <div class="choices">
           ${Object.entries(scopes).map(([value, meaning]) => html`<label class="choice">
             <input type="radio" name="scope" value="${value}"${form.scope === value && html` checked`} aria-describedby="grants-${value.replace(':', '-')}">
@@ -133,18 +136,19 @@ function scopeField ({ form, faults }: CreateKeyView): Html {
       </fieldset>`
 }
 
-export function expiryField ({ form, faults, firstDay, lastDay, terms: { choices, maxDays } }: Pick<CreateKeyView, 'faults' | 'firstDay' | 'lastDay' | 'terms'> & { readonly form: Omit<CreateForm, 'scope'> }): Html {
+export function expiryField ({ form, faults, firstDay, lastDay, terms: { choices, maxDays, until } }: Pick<CreateKeyView, 'faults' | 'firstDay' | 'lastDay' | 'terms'> & { readonly form: Omit<CreateForm, 'scope'> }): Html {
+  const lastDayText = until === null ? '' : exactDay(until - dayMs)
   return html`<fieldset class="field" id="expiry" tabindex="-1">
         <legend>Expiration</legend>
-        <p class="help">Set an expiration for temporary use.${maxDays !== null && ` Keys of this workspace live for ${daysText(maxDays)} at most.`}</p>
+        <p class="help">Set an expiration for temporary use.${maxDays !== null && ` Keys of this workspace live for ${daysText(maxDays)} at most.`}${choices.length === 1 && ' To choose another expiration, rotate the key first: its newest token is too old.'}</p>
         <div class="pills">
-          ${choices.map(({ value, label }) => html`<label class="pill"><input type="radio" name="expiry" value="${value}"${form.expiry === value && html` checked`}><span>${label}</span></label>`)}
+          ${choices.map(({ value, label, ends }) => html`<label class="pill"><input type="radio" name="expiry" value="${value}"${form.expiry === value && html` checked`}><span>${label}${ends !== undefined && html` <small>${ends}</small>`}</span></label>`)}
         </div>
-        <div class="field date-field">
+        ${choices.some(({ value }) => value === 'date') && html`<div class="field date-field">
           <label for="expiry-date">Last day</label>
           <input class="text" type="date" id="expiry-date" name="expiry_date" value="${form.expiryDate}" min="${firstDay}"${lastDay !== undefined && html` max="${lastDay}"`} aria-describedby="date-help${faults.expiry !== undefined && ' expiry-fault'}"${faults.expiry !== undefined && html` aria-invalid="true"`}>
-          <p class="help" id="date-help">The key works until the end of that day, UTC.${lastDay !== undefined && ` The last day that the policy allows is ${lastDay}.`}</p>
-        </div>
+          <p class="help" id="date-help">The key works until the end of that day, UTC.${lastDay !== undefined && ` The last day that the policy allows is ${lastDayText}.`}</p>
+        </div>`}
         ${fault('expiry', faults)}
       </fieldset>`
 }

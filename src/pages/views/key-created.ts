@@ -3,6 +3,7 @@ import { html, type Html } from './html.ts'
 import { page, type Site, type Viewer } from './page.ts'
 import { firstUse } from './first-use.ts'
 import { accessText } from './key-page.ts'
+import { timeView } from './times.ts'
 import { tokenOnce, type SetUpView } from './token-once.ts'
 
 export interface KeyCreatedView extends SetUpView {
@@ -18,7 +19,7 @@ export function keyCreatedPage (view: KeyCreatedView): Html {
   return page({ title: 'Your new API key', site, viewer, width: 'narrow' }, html`
     <div data-once="${site.paths.list}">
       <h1>“<bdi>${key.name}</bdi>” is ready</h1>
-      <p class="lead">${accessText(key.scope)}</p>
+      <p class="lead">${accessText(key.scope)} ${key.expiresAt === null ? 'It does not expire.' : html`It expires ${timeView(key.expiresAt, view.now)}.`}</p>
       ${tokenOnce(view, firstUse({ use: undefined, now: view.now, askAt: site.paths.use(key.id), lookAt: site.paths.key(key.id) }))}
       <p class="actions after"><a class="button primary" href="${site.paths.list}">Done</a></p>
     </div>`)

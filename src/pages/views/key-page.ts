@@ -1,4 +1,4 @@
-import type { ManagedKey } from '../../core/key-record.ts'
+import type { ManagedKey, PreviousToken } from '../../core/key-record.ts'
 import type { KeyUsage } from '../../core/usage-reports.ts'
 import type { AuditEntry } from '../../core/key-store.ts'
 import { isScope, scopes, type Scope } from '../../core/scopes.ts'
@@ -10,7 +10,7 @@ import { firstUse } from './first-use.ts'
 import { limitsField, limitsOf, rateText } from './limits.ts'
 import { usageSection } from './usage.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
-import { breakableOnce, exactTime, timeView } from './times.ts'
+import { breakableOnce, exactDay, exactTime, timeView } from './times.ts'
 
 const linesMax = 4
 
@@ -33,11 +33,13 @@ export interface KeyPageView {
   /** The cursor of older entries. */
   readonly earlier: string | null
   readonly saved: boolean
+  /** Whether to wait for the first use of the newest token. */
+  readonly awaitsFirstUse: boolean
 }
 
 /** The terms for an existing key: its first choice is to keep the expiration. */
-export function keptTerms ({ choices, ...terms }: Terms): Terms {
-  return { ...terms, choices: [{ value: 'keep', label: 'As it is' }, ...choices.map((choice) => choice.days === undefined ? choice : { ...choice, label: `${choice.label} from now` })], preselected: 'keep' }
+export function keptTerms ({ choices, ...terms }: Terms, { expiresAt }: Pick<ManagedKey, 'expiresAt'>): Terms {
+  return { ...terms, choices: [{ value: 'keep', label: `Keep: ${expiresAt === null ? 'never' : exactDay(expiresAt)}` }, ...choices.map((choice) => choice.days === undefined ? choice : { ...choice, label: `${choice.label} from now` })], preselected: 'keep' }
 }
 
 export function untouched (key: ManagedKey): EditForm {
@@ -52,7 +54,7 @@ export function keyPage (view: KeyPageView): Html {
     <h1><bdi>${key.name}</bdi></h1>
     <p class="lead">${accessText(key.scope)}</p>
     ${key.status === 'active' && html`<p class="actions"><a class="button" href="${site.paths.rotate(key.id)}">Rotate</a><a class="button danger-quiet" href="${site.paths.revoke(key.id)}">Revoke</a></p>`}
-    ${key.status === 'active' && key.lastUsedAt === null && firstUse({ use: undefined, now: view.now, askAt: site.paths.use(key.id) })}
+    ${view.awaitsFirstUse && firstUse({ use: undefined, now: view.now, askAt: site.paths.use(key.id), isRotated: key.rotatedAt !== null })}
     ${facts(view)}
     ${usageSection(view.usage, view.now)}
     ${Object.keys(faults).length > 0 && faultSummary(faults, 'The key was not changed.')}
@@ -65,7 +67,7 @@ function facts ({ key, usage: { last }, tokenPrefix, now }: KeyPageView): Html {
   return html`<dl class="facts">
       ${fact('Status', { active: 'Active', expired: 'Expired', revoked: 'Revoked' }[key.status])}
       ${fact('Token', html`<code>${tokenPrefix}${key.hint}</code>`)}
-      ${previousToken && fact('Previous token', html`<code>${tokenPrefix}${previousToken.hint}</code>, ends ${timeView(previousToken.endsAt, now)}`)}
+      ${previousToken && fact('Previous token', html`<code>${tokenPrefix}${previousToken.hint}</code>, ${endOfPrevious(previousToken, now)}`)}
       ${fact('Expires', key.expiresAt === null ? 'Never' : timeView(key.expiresAt, now))}
       ${fact('Last used', lastUseView(key, last, now))}
       ${fact('Created', html`${timeView(key.createdAt, now)} by <bdi>${key.createdBy}</bdi>`)}
@@ -77,6 +79,13 @@ function facts ({ key, usage: { last }, tokenPrefix, now }: KeyPageView): Html {
       ${Object.keys(key.metadata).length > 0 && fact('Metadata', lines(Object.entries(key.metadata).map(([name, value]) => `${name}: ${value}`), 'fields'))}
       ${fact('Id', html`<code>${key.id}</code>`)}
     </dl>`
+}
+
+/** When the previous token of a rotated key ends, such as `ends in 1 hour`. */
+export function endOfPrevious ({ endsAt, graceSeconds }: PreviousToken, now: number): Html {
+  const end = timeView(endsAt, now)
+  if (graceSeconds === null) return html`ends ${end}`
+  return html`ends ${graceSeconds === 0 ? 'at' : `${graceText(graceSeconds)} after`} the first use of the new one, and at the latest ${end}`
 }
 
 function fact (label: string, value: Html | string): Html {
@@ -146,7 +155,7 @@ export function accessText (scope: Scope): string {
 
 /** The details of an audit entry, with the labels of these pages. */
 export function detailsText (details: Readonly<Record<string, unknown>>): Html | false {
-  const said = Object.entries(details).filter(([, value]) => value !== null && value !== undefined)
+  const said = Object.entries(details).filter(([, value]) => value !== null && value !== undefined).sort(([one], [other]) => placeOf(one) - placeOf(other))
   return said.length > 0 && html`<br><span class="fine">${said.map(([name, value], index) => html`${index > 0 && ' · '}${labelOf(name)}: <bdi>${textOf(name, value)}</bdi>`)}</span>`
 }
 
@@ -156,6 +165,11 @@ const detailLabels: Readonly<Record<string, string>> = {
   grace_seconds: 'previous token works for',
   grace_starts: 'counted from',
   allowed_cidrs: 'addresses'
+}
+
+// The database does not keep an order. Other details come first.
+function placeOf (name: string): number {
+  return Object.keys(detailLabels).indexOf(name)
 }
 
 function labelOf (name: string): string {

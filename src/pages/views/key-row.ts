@@ -4,7 +4,7 @@ import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 import type { Site, Viewer } from './page.ts'
 import { listHref, soonDays } from './key-filters.ts'
-import { dayMs, exactTime, relativeTime, timeView } from './times.ts'
+import { dayMs, timeView } from './times.ts'
 
 const soonMs = soonDays * dayMs
 
@@ -64,13 +64,13 @@ function expiry (key: ManagedKey, now: number): Html {
 }
 
 function lastUse (key: ManagedKey, { now, unusedDays }: RowContext): Html {
-  const time = key.lastUsedAt === null ? html`<span class="faint">Never</span>` : timeView(key.lastUsedAt, now)
+  const time = html`<span data-last-used>${key.lastUsedAt === null ? html`<span class="faint">Never</span>` : timeView(key.lastUsedAt, now)}</span>`
   return isUnused(key, now, unusedDays) ? html`${time}<span class="flag">${icon('warn')}Unused for ${unusedDays} days</span>` : time
 }
 
 function action (key: ManagedKey, { site, now, tokenPrefix }: RowContext): Html {
   if (key.status === 'active') {
-    return html`<a class="button small danger-quiet" href="${site.paths.revoke(key.id)}" data-revoke data-name="${key.name}" data-hint="${tokenPrefix}${key.hint}" data-last-used="${key.lastUsedAt === null ? 'Never' : `${relativeTime(key.lastUsedAt, now)}, ${exactTime(key.lastUsedAt)}`}">Revoke<span class="sr-only"> ${key.name}</span></a>`
+    return html`<a class="button small danger-quiet" href="${site.paths.revoke(key.id)}" data-revoke data-name="${key.name}" data-hint="${tokenPrefix}${key.hint}">Revoke<span class="sr-only"> ${key.name}</span></a>`
   }
   return key.revokedAt === null ? html`` : html`<span class="faint">Revoked ${timeView(key.revokedAt, now)}</span>`
 }

@@ -1,9 +1,12 @@
 import type { ManagedKey } from '../../core/key-record.ts'
+import type { KeyUsage } from '../../core/usage-reports.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
 import { formTokenField, page, type Site, type Viewer } from './page.ts'
-import { timeView } from './times.ts'
+import { dayMs, timeView } from './times.ts'
+import { daysText } from './create-key.ts'
 import { firstUse } from './first-use.ts'
+import { endOfPrevious, lastUseView } from './key-page.ts'
 import { tokenOnce, type SetUpView } from './token-once.ts'
 
 export interface GraceChoice {
@@ -26,15 +29,24 @@ interface RotateView {
   readonly tokenPrefix: string
   readonly now: number
   readonly formId: string
+  readonly last: KeyUsage['last']
+  /** The maximum lifetime of the policy. */
+  readonly maxDays: number | null
   readonly fault?: string
 }
 
-export function rotatePage ({ site, viewer, key, tokenPrefix, formId, fault }: RotateView): Html {
+export function rotatePage ({ site, viewer, key, tokenPrefix, now, formId, last, maxDays, fault }: RotateView): Html {
   return page({ title: 'Rotate a key', site, viewer, width: 'narrow', again: fault !== undefined && site.paths.rotate(key.id) }, html`
     <a class="crumb" href="${site.paths.key(key.id)}">${icon('back')}Back to the key</a>
     <h1>Rotate “<bdi>${key.name}</bdi>”</h1>
-    <p class="lead">The key gets a new token; its name, access and history stay the same. Choose how long the current token <code>${tokenPrefix}${key.hint}</code> still works.</p>
+    <p class="lead">The key gets a new token; its name, access and history stay the same.</p>
     ${fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${fault}</p></div>`}
+    <dl class="facts">
+      <dt>Current token</dt><dd><code>${tokenPrefix}${key.hint}</code></dd>
+      <dt>Last used</dt><dd>${lastUseView(key, last, now)}</dd>
+      ${key.previousToken && html`<dt>Token before</dt><dd><code>${tokenPrefix}${key.previousToken.hint}</code>, still works; it ends with this rotation</dd>`}
+      <dt>Expires</dt><dd>${expiryAfter(key, maxDays, now)}</dd>
+    </dl>
     <form class="card padded stack" method="post" action="${site.paths.rotate(key.id)}">
       <fieldset class="field">
         <legend>The current token still works for</legend>
@@ -60,13 +72,18 @@ export function rotatePage ({ site, viewer, key, tokenPrefix, formId, fault }: R
     </form>`)
 }
 
+// A rotation lengthens no life, and the policy may shorten it.
+function expiryAfter ({ expiresAt }: ManagedKey, maxDays: number | null, now: number): Html | string {
+  const longest = maxDays === null ? Infinity : now + maxDays * dayMs
+  if ((expiresAt ?? Infinity) > longest) return html`${timeView(longest, now)} after this rotation: the policy allows ${daysText(maxDays!)}`
+  return expiresAt === null ? 'Never. The rotation does not change this.' : html`${timeView(expiresAt, now)}. The rotation does not change this.`
+}
+
 interface KeyRotatedView extends SetUpView {
   readonly site: Site
   readonly viewer: Viewer
   readonly key: ManagedKey
   readonly hintBefore: string
-  readonly grace: GraceChoice
-  readonly starts: 'now' | 'first_use'
   /** Whether a use can be attributed to the new token. */
   readonly isUseTold: boolean
   readonly tokenPrefix: string
@@ -81,16 +98,9 @@ export function keyRotatedPage (view: KeyRotatedView): Html {
       <h1>“<bdi>${key.name}</bdi>” has a new token</h1>
       <dl class="facts">
         <dt>New token</dt><dd><code>${tokenPrefix}${key.hint}</code>, ${key.expiresAt === null ? 'does not expire' : html`expires ${timeView(key.expiresAt, now)}`}</dd>
-        <dt>Previous token</dt><dd><code>${tokenPrefix}${hintBefore}</code>, ${endOfBefore(view)}</dd>
+        <dt>Previous token</dt><dd><code>${tokenPrefix}${hintBefore}</code>, ${key.previousToken === null ? 'is refused from now on' : endOfPrevious(key.previousToken, now)}</dd>
       </dl>
       ${tokenOnce(view, view.isUseTold && firstUse({ use: undefined, now, askAt: site.paths.use(key.id), lookAt: site.paths.key(key.id) }))}
       <p class="actions after"><a class="button primary" href="${site.paths.key(key.id)}">Done</a></p>
     </div>`)
-}
-
-function endOfBefore ({ key: { previousToken }, grace, starts, now }: KeyRotatedView): Html | string {
-  if (previousToken === null) return 'is refused from now on'
-  const end = timeView(previousToken.endsAt, now)
-  if (starts === 'now') return html`ends ${end}`
-  return html`ends ${grace.seconds === 0 ? 'at' : `${grace.label} after`} the first use of the new one, and at the latest ${end}`
 }
