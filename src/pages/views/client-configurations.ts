@@ -1,5 +1,6 @@
 /** One step of setting up a client. */
 export interface SetUpStep {
+  /** Code stands between backticks. */
   readonly says: string
   /** To copy. */
   readonly text?: string
@@ -83,7 +84,7 @@ function claudeCode ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   return [
     intoEnvironment,
     { says: 'In the folder of your project. The file that this writes contains the name of the variable, not the key:', text: `claude mcp add --scope project --transport http ${serverName} ${shellWord(mcpUrl)} \\\n  --header ${shellWord(`Authorization: ${bearerOfVariable}`)}` },
-    { says: 'Start it in the same terminal; /mcp shows the server.', text: 'claude' }
+    { says: 'Start it in the same terminal; `/mcp` shows the server.', text: 'claude' }
   ]
 }
 
@@ -94,7 +95,7 @@ function cursor ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
     intoEnvironment,
     { says: 'Start Cursor in the same terminal, so that it knows the variable:', text: 'cursor .' },
     { says: 'Add the server. The link does not contain the key.', link: { href, label: 'Add to Cursor' } },
-    { says: 'Or by hand, in ~/.cursor/mcp.json:', text: json({ mcpServers: { [serverName]: server } }) }
+    { says: 'Or by hand, in `~/.cursor/mcp.json`:', text: json({ mcpServers: { [serverName]: server } }) }
   ]
 }
 
@@ -104,14 +105,14 @@ function vsCode ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   const server = { type: 'http', url: mcpUrl, headers: { Authorization: 'Bearer ${input:navis-key}' } }
   return [
     { says: 'Add the server. VS Code then asks for the key once and stores it as a secret. The link does not contain it.', link: { href: `vscode:mcp/install?${encodeURIComponent(JSON.stringify({ name: serverName, ...server, inputs: [input] }))}`, label: 'Add to VS Code' } },
-    { says: 'Or by hand, in .vscode/mcp.json:', text: json({ inputs: [input], servers: { [serverName]: server } }) }
+    { says: 'Or by hand, in `.vscode/mcp.json`:', text: json({ inputs: [input], servers: { [serverName]: server } }) }
   ]
 }
 
 function codex ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   return [
     intoEnvironment,
-    { says: 'In ~/.codex/config.toml:', text: `[mcp_servers.${serverName}]\nurl = ${JSON.stringify(mcpUrl)}\nbearer_token_env_var = "${variable}"` },
+    { says: 'In `~/.codex/config.toml`:', text: `[mcp_servers.${serverName}]\nurl = ${JSON.stringify(mcpUrl)}\nbearer_token_env_var = "${variable}"` },
     { says: 'Start it in the same terminal.', text: 'codex' }
   ]
 }
@@ -119,7 +120,7 @@ function codex ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
 function gemini ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   return [
     intoEnvironment,
-    { says: 'In ~/.gemini/settings.json:', text: json({ mcpServers: { [serverName]: { httpUrl: mcpUrl, headers: { Authorization: `Bearer $${variable}` } } } }) },
+    { says: 'In `~/.gemini/settings.json`:', text: json({ mcpServers: { [serverName]: { httpUrl: mcpUrl, headers: { Authorization: `Bearer $${variable}` } } } }) },
     { says: 'Start it in the same terminal.', text: 'gemini' }
   ]
 }
@@ -127,7 +128,7 @@ function gemini ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
 function windsurf ({ mcpUrl }: McpConnection): readonly SetUpStep[] {
   return [
     intoEnvironment,
-    { says: 'In ~/.codeium/windsurf/mcp_config.json:', text: json({ mcpServers: { [serverName]: { serverUrl: mcpUrl, headers: { Authorization: bearerOfEnvironment } } } }) },
+    { says: 'In `~/.codeium/windsurf/mcp_config.json`:', text: json({ mcpServers: { [serverName]: { serverUrl: mcpUrl, headers: { Authorization: bearerOfEnvironment } } } }) },
     { says: 'Start it in the same terminal, so that it knows the variable.', text: 'windsurf .' }
   ]
 }
@@ -142,7 +143,7 @@ function anyClient ({ token, tryAt, mcpUrl }: Connection): readonly SetUpStep[] 
 
 // Read the key from the terminal: shells store commands in their history.
 const intoEnvironment: SetUpStep = {
-  says: 'In a terminal: run this, paste the key and press Enter. In PowerShell: $env:NAVIS_KEY = Read-Host -MaskInput',
+  says: 'In a terminal: run this, paste the key and press Enter. In PowerShell: `$env:NAVIS_KEY = Read-Host -MaskInput`.',
   text: `read -rs ${variable} && export ${variable}`
 }
 

@@ -50,7 +50,7 @@ export function limitsField (form: LimitsForm, faults: LimitFaults, was?: Limits
         <div class="field">
           <label for="addresses">Only from these addresses</label>
           <p class="help" id="addresses-help">One address or range per line, such as 192.0.2.7 or 2001:db8::/32. Empty: from anywhere.</p>
-          <textarea class="text mono" id="addresses" name="addresses" rows="3" autocomplete="off" spellcheck="false" aria-describedby="addresses-help${faults.addresses !== undefined && ' addresses-fault'}"${faults.addresses !== undefined && html` aria-invalid="true"`}>${form.addresses}</textarea>
+          <textarea class="text mono" id="addresses" name="addresses" rows="${Math.min(8, Math.max(3, form.addresses.split('\n').length))}" autocomplete="off" spellcheck="false" aria-describedby="addresses-help${faults.addresses !== undefined && ' addresses-fault'}"${faults.addresses !== undefined && html` aria-invalid="true"`}>${form.addresses}</textarea>
           ${faults.addresses !== undefined && html`<p class="fault" id="addresses-fault">${faults.addresses}</p>`}
         </div>
         <fieldset class="field" id="rate" tabindex="-1">

@@ -31,7 +31,7 @@ export function tokenOnce ({ token, configurations, hasMcpServer, site }: SetUpV
 }
 
 function noServer ({ hasSignIn }: Site): Html {
-  if (!hasSignIn) return html`<p>It is not known here which address Claude, Cursor or another MCP client would be given. The key works already, for any HTTP client:</p>`
+  if (!hasSignIn) return html`<p>This page does not know the address of an MCP server, so it cannot show how to set up Claude, Cursor or another MCP client. The key already works with any HTTP client:</p>`
   return html`<p>This service does not know an MCP server yet, so there is no address to give to Claude, Cursor or another MCP client. The operator of the service can set <code>MCP_URL</code>, or <code>MCP_UPSTREAM_URL</code> for the gateway. The key already works with any HTTP client:</p>`
 }
 
@@ -48,15 +48,25 @@ function tabs (configurations: readonly ClientConfiguration[]): Html {
 
 function panel ({ id, client, steps }: ClientConfiguration): Html {
   return html`<ol class="panel" data-client="${id}" aria-label="How to set up ${client}">
-            ${steps.map((step, index) => html`<li>${stepView(step, `step-${id}-${index + 1}`, client)}</li>`)}
+            ${steps.map((step, index) => isNote(step) ? html`<li class="place"><p>${saysView(step.says)}</p></li>` : html`<li class="step">${stepView(step, { id, client, number: index + 1 - steps.slice(0, index).filter(isNote).length })}</li>`)}
           </ol>`
 }
 
-function stepView ({ says, text, link }: SetUpStep, id: string, client: string): Html {
-  const number = id.slice(id.lastIndexOf('-') + 1)
-  return html`<div class="place"><p>${says}</p>${text !== undefined && copyButton(id, ` step ${number} for ${client}`)}</div>
+// Only says something: nothing to copy, nothing to open.
+function isNote ({ text, link }: SetUpStep): boolean {
+  return text === undefined && link === undefined
+}
+
+function stepView ({ says, text, link }: SetUpStep, { id: clientId, client, number }: { readonly id: string, readonly client: string, readonly number: number }): Html {
+  const id = `step-${clientId}-${number}`
+  return html`<div class="place"><p>${saysView(says)}</p>${text !== undefined && copyButton(id, ` step ${number} for ${client}`)}</div>
               ${link !== undefined && html`<p><a class="button" href="${link.href}">${link.label}</a></p>`}
               ${text !== undefined && html`<pre class="snippet" tabindex="0" role="region" aria-label="${client}, step ${number}"><code id="${id}">${text}</code></pre>`}`
+}
+
+// Every second part stood between backticks.
+function saysView (says: string): Html[] {
+  return says.split('`').map((part, index) => index % 2 === 1 ? html`<code>${part}</code>` : html`${part}`)
 }
 
 function copyButton (source: string, rest: string): Html {
