@@ -2,37 +2,11 @@ import t from 'tap'
 import type { Digest } from '../../../src/core/key-record.ts'
 import { silentLogger } from '../../../src/core/logger.ts'
 import { Acknowledgements } from '../../../src/core/window/acknowledgements.ts'
-import type { Scheduler } from '../../../src/core/window/scheduler.ts'
 import type { WindowStore } from '../../../src/core/window/store.ts'
 import type { Member } from '../../../src/core/window/waits.ts'
+import { HandClock } from './hand-clock.ts'
 
 const change = { seq: 5, action: 'revoke', target: { kind: 'key', digests: ['k'.repeat(32) as Digest] }, committedAt: 0, windowMs: 1000 } as const
-
-/** Timers that fire when they are told to, in the order of their times. */
-class HandClock implements Scheduler {
-  now = 1
-  readonly timers = new Set<{ readonly at: number, readonly wake: () => void }>()
-
-  after (delayMs: number, wake: () => void): () => void {
-    const timer = { at: this.now + delayMs, wake }
-    this.timers.add(timer)
-    return () => { this.timers.delete(timer) }
-  }
-
-  monotonicMs (): number { return this.now }
-
-  async passTo (now: number): Promise<void> {
-    for (;;) {
-      await new Promise((resolve) => { setImmediate(resolve) })
-      const [next] = [...this.timers].filter(({ at }) => at <= now).sort((one, other) => one.at - other.at)
-      if (next === undefined) break
-      this.timers.delete(next)
-      this.now = Math.max(this.now, next.at)
-      next.wake()
-    }
-    this.now = now
-  }
-}
 
 t.test('a wait that ends by the acknowledgement that its own second asking brings about asks for nothing more', async (t) => {
   const clock = new HandClock()
