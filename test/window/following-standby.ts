@@ -4,8 +4,8 @@ import { until } from '../support/until.ts'
 import { Links } from '../torture/links.ts'
 import { administer } from './replicas.ts'
 
-/** A standby that follows the primary over a link, and that no commit waits for. */
-export async function followingStandby (t: Teardowns, primary: PostgresServer): Promise<{ port: number, url: string, caughtUp: () => Promise<void>, cut: () => Promise<unknown> }> {
+/** A standby that follows the primary over a link. No commit waits for it, unless the primary is told so. */
+export async function followingStandby (t: Teardowns, primary: PostgresServer): Promise<{ port: number, url: string, caughtUp: () => Promise<void>, cut: () => Promise<unknown>, heal: () => Promise<unknown> }> {
   const carrier = new Links()
   t.teardown(() => { carrier.close() })
   const link = await carrier.open(primary.port)
@@ -15,5 +15,5 @@ export async function followingStandby (t: Teardowns, primary: PostgresServer): 
     const [{ at } = {}] = await administer(primary.url, 'select pg_current_wal_lsn()::text as at')
     await until(async () => (await administer(url, `select pg_last_wal_replay_lsn() >= '${String(at)}' as caught_up`))[0]?.['caught_up'], { timeoutMs: 20_000 })
   }
-  return { port, url, caughtUp, cut: async () => await link.hold() }
+  return { port, url, caughtUp, cut: async () => await link.hold(), heal: async () => await link.heal() }
 }
