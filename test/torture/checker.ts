@@ -1,5 +1,5 @@
 import type { Ledger } from './ledger.ts'
-import type { Recorder, Verification } from './recorder.ts'
+import { behindLast, lost, type Recorder, type Verification } from './recorder.ts'
 import type { Troubles } from './troubles.ts'
 
 export type FindingKind = 'stale accept' | 'false refusal' | 'unexcused 503' | 'unexpected answer'
@@ -62,7 +62,7 @@ export class Checker {
     }
     if ((status === 401 || status === 403) && answeredAt < key.mayBeRefusedFrom) this.#found('false refusal', verification)
     if (status === 503) this.#checkUnavailable(verification)
-    if (![0, 200, 401, 403, 503].includes(status)) this.#found('unexpected answer', verification)
+    if (![lost, behindLast, 200, 401, 403, 503].includes(status)) this.#found('unexpected answer', verification)
   }
 
   #checkUnavailable (verification: Verification): void {

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { behindLast, lost } from './recorder.ts'
 
 export interface Answer {
   readonly status: number
@@ -9,10 +10,15 @@ export interface Answer {
   readonly warm: boolean
 }
 
-/** `status` is 0 and the texts are empty when the connection was lost before the whole answer had arrived. */
+/** Without an answer `status` is `lost` or `behindLast`, and the texts are empty. */
 export type OnAnswer = (answer: Answer) => void
 
 interface Request {
+  readonly text: string
+  readonly onAnswer: OnAnswer
+}
+
+interface Sent {
   readonly sentAt: number
   readonly warm: boolean
   readonly onAnswer: OnAnswer
@@ -26,10 +32,11 @@ const headEnd = Buffer.from('\r\n\r\n')
  */
 export class Connection {
   readonly #socket: Socket
-  readonly #waiting: Request[] = []
+  readonly #waiting: Sent[] = []
   #buffer: Buffer = Buffer.alloc(0)
   #answers = 0
   #open = true
+  #hasToldItsEnd = false
 
   /** Resolves once connected. */
   static async open (port: number, { timeoutMs = 1000 } = {}): Promise<Connection> {
@@ -70,9 +77,15 @@ export class Connection {
     return this.#waiting[0]?.sentAt ?? Infinity
   }
 
-  send (request: string, onAnswer: OnAnswer): void {
-    this.#waiting.push({ sentAt: performance.now(), warm: this.isWarm, onAnswer })
-    if (this.#open) this.#socket.write(request, 'latin1')
+  send (text: string, onAnswer: OnAnswer): void {
+    this.sendTogether([{ text, onAnswer }])
+  }
+
+  /** In one piece, each before the ones before it are answered. */
+  sendTogether (requests: readonly Request[]): void {
+    const sentAt = performance.now()
+    for (const { onAnswer } of requests) this.#waiting.push({ sentAt, warm: this.isWarm, onAnswer })
+    if (this.#open) this.#socket.write(requests.map(({ text }) => text).join(''), 'latin1')
     else this.#lose()
   }
 
@@ -103,7 +116,10 @@ export class Connection {
       return 0
     }
     this.#answers++
-    if (/\r\nconnection: close/i.test(head)) this.#open = false
+    if (/\r\nconnection: close/i.test(head)) {
+      this.#open = false
+      this.#hasToldItsEnd = true
+    }
     const { sentAt, warm, onAnswer } = request
     onAnswer({ status: Number(head.slice(9, 12)), head, body: body.text, sentAt, answeredAt: performance.now(), warm })
     return body.end
@@ -112,7 +128,7 @@ export class Connection {
   #lose (): void {
     this.#open = false
     const answeredAt = performance.now()
-    for (const { sentAt, warm, onAnswer } of this.#waiting.splice(0)) onAnswer({ status: 0, head: '', body: '', sentAt, answeredAt, warm })
+    for (const { sentAt, warm, onAnswer } of this.#waiting.splice(0)) onAnswer({ status: this.#hasToldItsEnd ? behindLast : lost, head: '', body: '', sentAt, answeredAt, warm })
   }
 }
 

@@ -26,7 +26,7 @@ function verifications ({ checker, recorder }: Fleet): string[] {
     `verifications                    ${recorder.size}`,
     `  sent after a returned revoke   ${sentAfterReturn} (${share} %), ${sentAfterReturnWarm} on warm connections`,
     `  of the token sent just before  ${recorder.repeated}`,
-    `  by status (0: no answer)       ${[...byStatus].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`).join(', ')}`,
+    `  by status (0, 1: no answer)    ${[...byStatus].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`).join(', ')}`,
     `  stale accepts                  ${counts['stale accept']}`,
     `  false refusals                 ${counts['false refusal']}`,
     `  503 that nothing excuses       ${counts['unexcused 503']} (excused: ${excused503}; the slowest of replicas not broken themselves after ${slowest503Ms.toFixed(0)} ms)`,

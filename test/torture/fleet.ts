@@ -59,7 +59,7 @@ const pendingMax = 48
 /** Three replicas with their stores and links, and a fourth place for a joiner; and everything that uses and watches them. */
 export class Fleet {
   readonly windowMs: number
-  /** For the faults. How often the load and the changes draw depends on time, so they have their own. */
+  /** For the faults and their order. What draws as often as time allows, as the load does, has a fork of it or its own: otherwise the seed would not repeat a run. */
   readonly random: Random
   /** The primary; a promotion replaces it. */
   postgres: PostgresServer
@@ -312,13 +312,13 @@ export class Fleet {
   async #end (): Promise<void> {
     this.churn.abandon()
     await this.#load?.stop()
-    for (const stranger of this.#strangers) await stranger.kill()
-    for (const [place, { replica }] of this.#places) {
-      if (replica === undefined) continue
-      this.release(place)
-      await replica.kill()
-    }
-    for (const server of this.#servers) await server.remove()
+    const replicas = [...this.#places].flatMap(([place, { replica }]) => replica === undefined ? [] : [this.release(place)])
+    // One that does not end keeps none of the others running, and with them this process.
+    const ends = await Promise.allSettled([
+      ...[...this.#strangers, ...replicas].map(async (replica) => { await replica.kill() }),
+      ...[...this.#servers].map(async (server) => { await server.remove() })
+    ])
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 }
 

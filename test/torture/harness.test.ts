@@ -13,7 +13,7 @@ import { Ledger } from './ledger.ts'
 import { Links } from './links.ts'
 import { Load } from './load.ts'
 import { Random } from './random.ts'
-import { Recorder, type Verification } from './recorder.ts'
+import { behindLast, Recorder, type Verification } from './recorder.ts'
 import { ReplicaClient } from './replica-client.ts'
 import { StandIn, StandInStore, type StandInFault } from './stand-in.ts'
 import { Troubles } from './troubles.ts'
@@ -96,6 +96,39 @@ t.test('a connection sends without waiting, and reads answers cut at any byte', 
     await until(() => seen.length === 4)
     t.strictSame(seen, ['200 hi false', '401 no false', '204  false', '0  false'], `cut at ${cut}: the last is lost, and may have happened`)
   }
+})
+
+t.test('what was sent behind an answer that closes its connection is told apart from what was lost', async (t) => {
+  const port = await listen(t, (socket) => { socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n') })
+  const connection = await Connection.open(port)
+  const seen: number[] = []
+  connection.sendTogether(Array.from({ length: 3 }, () => ({ text: 'GET / HTTP/1.1\r\n\r\n', onAnswer: ({ status }) => { seen.push(status) } })))
+  await until(() => seen.length === 3)
+  t.strictSame(seen, [200, behindLast, behindLast])
+})
+
+t.test('a replica that takes no more takes nothing of the load away, and half of what is sent is sent together', async (t) => {
+  const { ledger } = checked()
+  const pool = new KeyPool({ random: new Random(2) })
+  pool.addLive(ledger.add({ id: 'a', workspaceId: 'w', token: 'secret' }))
+  const asked = { stuck: 0, other: 0 }
+  const sent = { alone: 0, together: 0 }
+  const client = (verifyOrRepeat: (keys: readonly unknown[]) => boolean) => ({ verifyOrRepeat }) as unknown as ReplicaClient
+  const clients = [
+    client(() => { asked.stuck++; return false }),
+    client((keys) => {
+      asked.other++
+      sent[keys.length === 1 ? 'alone' : 'together'] += keys.length
+      return true
+    })
+  ]
+  const load = new Load({ pool, random: new Random(2), clients: () => clients, perSecond: 50_000 })
+  await until(() => asked.other > 5000)
+  await load.stop()
+  t.ok(asked.stuck > 0.4 * asked.other, 'either may be the first that is asked')
+  t.ok(asked.stuck < 0.6 * asked.other, 'and whatever the one does not take, the other does')
+  const share = sent.together / (sent.together + sent.alone)
+  t.ok(share > 0.4 && share < 0.6, `${share.toFixed(2)}`)
 })
 
 t.test('three healthy stand-ins pass', async (t) => {

@@ -84,8 +84,10 @@ async function cachedKeys (fleet: Fleet) {
 }
 
 async function ask (fleet: Fleet, keys: readonly number[], until: number): Promise<void> {
+  // How often it draws depends on time.
+  const random = fleet.random.fork()
   while (performance.now() < until) {
-    fleet.random.pick(fleet.clients).verify(fleet.ledger.at(fleet.random.pick(keys)), 2)
+    random.pick(fleet.clients).verify(fleet.ledger.at(random.pick(keys)), 2)
     await sleep(askEveryMs)
   }
 }

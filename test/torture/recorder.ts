@@ -7,13 +7,16 @@ export interface Verification {
   readonly sentAt: number
   /** Read after the last byte of the answer had arrived, or when the connection was lost. */
   readonly answeredAt: number
-  /** 0: no answer, it may or may not have been accepted. */
+  /** Of HTTP; or `lost`, or `behindLast`. */
   readonly status: number
   /** Whether the connection had carried an answer before. */
   readonly warm: boolean
 }
 
-const lost = 0
+/** The connection was lost before the whole answer had come: the token may have been accepted, or not. */
+export const lost = 0
+/** The answer before it on its connection said that it was the last one there. Nobody answers what was sent behind that one. */
+export const behindLast = 1
 
 /** Every verification of a run, in columns: 25 bytes each, so that millions fit. */
 export class Recorder {

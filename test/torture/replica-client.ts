@@ -62,32 +62,42 @@ export class ReplicaClient {
   verify (key: TrackedKey, depthMax = 1, onAnswer?: (answer: Answer) => void): boolean {
     const connection = this.#connectionBelow(depthMax)
     if (connection === undefined) return false
-    this.#send(connection, key, onAnswer)
+    connection.sendTogether([this.#request(key, onAnswer)])
     return true
   }
 
-  /** The same for a client among others: every second connection goes on with the token that it sent before, whatever has become of its key. */
-  verifyOrRepeat (key: TrackedKey, depthMax: number): void {
+  /**
+   * The same for clients among others, of one or of several keys at once: every second connection goes on with the token that it sent before,
+   * whatever has become of its key.
+   */
+  verifyOrRepeat (keys: readonly TrackedKey[], depthMax: number): boolean {
     const connection = this.#connectionBelow(depthMax)
-    if (connection === undefined) return
-    if (this.#turn % 2 === 0) return this.#send(connection, key)
+    if (connection === undefined) return false
+    const isOfHabit = this.#turn % 2 === 1
+    connection.sendTogether(keys.map((key) => this.#request(isOfHabit ? this.#habitual(connection, key) : key)))
+    return true
+  }
+
+  #habitual (connection: Connection, key: TrackedKey): TrackedKey {
     const habit = this.#habits.get(connection)
     if (habit !== undefined && habit.left > 0 && !habit.key.isForgotten) {
       habit.left--
       this.#recorder.repeated++
-      return this.#send(connection, habit.key)
+      return habit.key
     }
     this.#habits.set(connection, { key, left: repeatsMax })
-    this.#send(connection, key)
+    return key
   }
 
-  #send (connection: Connection, key: TrackedKey, onAnswer?: (answer: Answer) => void): void {
-    const request = `GET /forward-auth HTTP/1.1\r\nHost: navis\r\nAuthorization: Bearer ${key.token}\r\n\r\n`
-    connection.send(request, (answer) => {
-      const { sentAt, answeredAt, status, warm } = answer
-      this.#recorder.add({ process: this.process, key: key.index, sentAt, answeredAt, status, warm })
-      onAnswer?.(answer)
-    })
+  #request (key: TrackedKey, onAnswered?: (answer: Answer) => void): { text: string, onAnswer: (answer: Answer) => void } {
+    return {
+      text: `GET /forward-auth HTTP/1.1\r\nHost: navis\r\nAuthorization: Bearer ${key.token}\r\n\r\n`,
+      onAnswer: (answer) => {
+        const { sentAt, answeredAt, status, warm } = answer
+        this.#recorder.add({ process: this.process, key: key.index, sentAt, answeredAt, status, warm })
+        onAnswered?.(answer)
+      }
+    }
   }
 
   /** A management call, on a connection that serves nothing else meanwhile; status 0 when it was lost or took too long. */
@@ -97,7 +107,7 @@ export class ReplicaClient {
     if (connection === undefined) return { status: 0, head: '', body: '', sentAt, answeredAt: sentAt, warm: false }
     const answer = await new Promise<Answer>((resolve) => {
       const timer = setTimeout(() => { connection.close() }, timeoutMs)
-      connection.send(this.#request(method, path, body), (answer) => {
+      connection.send(this.#callText(method, path, body), (answer) => {
         clearTimeout(timer)
         resolve(answer)
       })
@@ -118,7 +128,7 @@ export class ReplicaClient {
     return connection
   }
 
-  #request (method: string, path: string, body: Call['body']): string {
+  #callText (method: string, path: string, body: Call['body']): string {
     const json = body === undefined ? undefined : JSON.stringify(body)
     return `${method} ${path} HTTP/1.1\r\nHost: navis\r\nAuthorization: Bearer ${this.#managementToken}\r\n` +
       (json === undefined ? '\r\n' : `Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`)

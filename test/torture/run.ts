@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import type { FindingKind } from './checker.ts'
 import { copyService } from './copy-service.ts'
 import { Director } from './director.ts'
 import { allFaults } from './faults/all-faults.ts'
@@ -10,8 +11,9 @@ import { Fleet, type Stores } from './fleet.ts'
 import { postgresOutage, redisOutage } from './outages.ts'
 
 /*
- * npm run torture                                        10,000,000 verifications: a third each on plain stores, behind PgBouncer, and with Sentinels
- * npm run torture -- --minutes 10                        the same for so long in all
+ * npm run torture                                        10,000,000 verifications: a third each on plain stores, behind PgBouncer, and with Sentinels; and every fault on each
+ * npm run torture -- --verifications 1000000             so many, and every fault on each all the same
+ * npm run torture -- --minutes 10                        so long in all, and only the faults for which there is time
  * npm run torture -- --stores pooler --minutes 5         one kind of stores
  * npm run torture -- --only promoted --minutes 2         only faults in whose name this is, over and over, and no outages beforehand
  * npm run torture -- --only "promoted|restored"          only faults in whose name one of these is, in an order drawn anew each time
@@ -23,7 +25,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
     stores: { type: 'string', default: 'plain,pooler,sentinel' },
     'window-ms': { type: 'string', default: '10000' },
-    rate: { type: 'string', default: '2600' },
+    rate: { type: 'string', default: '6000' },
     changes: { type: 'string', default: '8' },
     only: { type: 'string' },
     // A `main.js` that is built already.
@@ -60,6 +62,7 @@ async function torture (): Promise<boolean> {
 
 const start = performance.now()
 let verifications = 0
+const found: Record<FindingKind, number> = { 'stale accept': 0, 'false refusal': 0, 'unexcused 503': 0, 'unexpected answer': 0 }
 
 async function tortureOn (stores: Stores, turnsLeft: number): Promise<boolean> {
   const [seed, windowMs, rate, changes] = [values.seed, values['window-ms'], values.rate, values.changes].map(Number) as [number, number, number, number]
@@ -80,13 +83,17 @@ async function tortureOn (stores: Stores, turnsLeft: number): Promise<boolean> {
   const redis = stores === 'sentinel' ? [] : [await redisOutage(fleet, Math.min(60, shareMs / 10_000))]
   const postgres = [await postgresOutage(fleet, 'killed'), await postgresOutage(fleet, 'frozen')]
   tell('the outages have been')
-  while (goesOn()) {
-    await director.everyFaultAlone(goesOn)
+  let isFirst = true
+  do {
+    const isWhole = isFirst && values.minutes === undefined
+    await director.everyFaultAlone(() => isWhole || goesOn())
     for (let i = 0; i < 10 && goesOn(); i++) await director.randomPair()
-  }
+    isFirst = false
+  } while (goesOn())
   tell('settling')
   await fleet.settle()
   verifications += fleet.recorder.size
+  for (const kind of Object.keys(found) as FindingKind[]) found[kind] += fleet.checker.counts[kind]
   for (const line of figuresOf(fleet, director, { redis, postgres })) console.log(line)
   return fleet.isFlawless
 }
@@ -107,6 +114,8 @@ async function onlySome (fleet: Fleet, director: Director, text: string, goesOn:
 
 try {
   const flawless = await torture()
+  const seconds = (performance.now() - start) / 1000
+  if (values.only === undefined) console.log(`${verifications} verifications in ${seconds.toFixed(0)} s (${(verifications / seconds).toFixed(0)}/s): ${Object.entries(found).map(([kind, count]) => `${count} x ${kind}`).join(', ')}`)
   process.exitCode = flawless ? 0 : 1
 } catch (error) {
   console.error(error)

@@ -116,7 +116,7 @@ export function redisPoisoned (): Fault {
     only: linked,
     async strike (fleet) {
       const end = fleet.troubles.begin({ kind: 'redis', name: 'Redis poisoned' })
-      const poisoner = await Poisoner.start({ url: fleet.redis.url, random: fleet.random })
+      const poisoner = await Poisoner.start({ url: fleet.redis.url, random: fleet.random.fork() })
       const stop = repeat(40, async () => { await poisoner.poison() })
       return async () => {
         await stop()

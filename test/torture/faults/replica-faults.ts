@@ -77,12 +77,13 @@ export function joining (place: number): Fault {
     holds: [`replica ${place}`],
     lasts: 'short',
     async strike (fleet) {
+      const random = fleet.random.fork()
       const joined = new AbortController()
       const revokes: Array<Promise<void>> = []
       const revoking = (async () => {
         while (!joined.signal.aborted) {
           for (const key of await fleet.churn.keys(2)) revokes.push(fleet.changes.revoke(key))
-          await sleep(fleet.random.between(10, 60))
+          await sleep(random.between(10, 60))
         }
       })()
       await fleet.startReplica(place)
@@ -106,15 +107,16 @@ export function revokerKilled (place: number): Fault {
     holds: [`replica ${place}`],
     lasts: 'short',
     async strike (fleet) {
+      const random = fleet.random.fork()
       const keys = await fleet.churn.keys(4)
       await sleep(100)
       const end = fleet.troubles.begin({ kind: 'replica', name: `revoker ${place} killed` })
       const client = fleet.client(place)
       const revokes = keys.map(async (key) => {
-        await sleep(fleet.random.between(0, 15))
+        await sleep(random.between(0, 15))
         await fleet.changes.revoke(key, client)
       })
-      await sleep(fleet.random.between(2, 20))
+      await sleep(random.between(2, 20))
       await fleet.release(place).kill()
       end(lingerMs(fleet))
       return async () => {
