@@ -138,7 +138,7 @@ t.test('an event that a confirmation cannot see yet is not lost with the row tha
   await other`begin`
   await other.unsafe(`select 1 from navis_keys.receivers where receiver = decode('${receiver}', 'hex') for update`)
   const finishing = finishDelivery(db, delivery!)
-  await until(async () => (await client`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%is_newest%'`).length > 0)
+  await until(async () => (await client`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%is_newest%'`).length > 0)
   const later = await emitFor(key)
   await placeEvents(db, 100)
   await other.unsafe(`update navis_keys.receivers set place = (select place from navis_keys.event_clock) where receiver = decode('${receiver}', 'hex')`)
@@ -157,7 +157,7 @@ t.test('events of one key get their places in the order in which they happened, 
   await holder.unsafe(`select 1 from navis_keys.keys where id = '${second}' for update`)
   // It holds the first key, has its transaction's number, and waits for the second.
   const revoking = revokeWorkspace(db, { workspaceId: 'acme', actor: 'ops', reason: undefined })
-  await until(async () => (await client`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%ended < 2%'`).length > 0)
+  await until(async () => (await client`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%ended < 2%'`).length > 0)
   await holder.unsafe(`insert into navis_keys.events (id, type, workspace_id, key_id, data) values (gen_random_uuid(), 'key.updated', 'acme', '${second}', '{"key":{}}')`)
   await holder`commit`
   holder.release()

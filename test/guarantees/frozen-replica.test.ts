@@ -112,7 +112,7 @@ const narrowings: readonly Narrowing[] = [
   {
     what: 'PATCH of the expiry',
     make: async ({ create }) => await create(),
-    act: async ({ call }, { id }) => await call('PATCH', `${acme}/${id}`, { expires_at: new Date(Date.now() + 400).toISOString() }),
+    act: async ({ call }, { id }) => await call('PATCH', `${acme}/${id}`, { expires_at: new Date(Date.now() + 1500).toISOString() }),
     status: 200,
     reason: 'expired'
   },

@@ -51,8 +51,8 @@ t.test('a rotation lengthens no life, and a key that has ended is not rotated', 
   const rotated = (await ask('POST', `${keys}/${id}/rotate`, { payload: { grace_seconds: 2_592_000 } })).body
   t.equal(rotated.expires_at, expires)
   t.equal(rotated.previous_token.ends_at, expires, 'nor does the grace')
-  const near = Date.now() + 300
-  await ask('PATCH', `${keys}/${id}`, { payload: { expires_at: new Date(near).toISOString() } })
+  const near = Date.now() + 2000
+  t.equal((await ask('PATCH', `${keys}/${id}`, { payload: { expires_at: new Date(near).toISOString() } })).status, 200)
   await until(() => Date.now() > near + 20)
   t.match((await ask('POST', '/v1/verify', { payload: { token } })).body, { valid: false, reason: 'expired' })
   t.match(await ask('POST', `${keys}/${id}/rotate`), { status: 409, body: { code: 'key_expired' } })

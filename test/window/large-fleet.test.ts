@@ -120,7 +120,8 @@ t.test(`${membersMax} members renew as often as the formula says, no window shut
     peak = Math.max(peak, perSecond(before, now))
     before = now
   }
-  t.ok(peak > 0 && peak <= 2 * expected, `${peak.toFixed(1)} renewals a second at most after the outage`)
+  // A second in which this process got little processor time is made up for in the next one. A storm would be ten times as much.
+  t.ok(peak > 0 && peak <= (isLong ? 2 : 4) * expected, `${peak.toFixed(1)} renewals a second at most after the outage`)
   await until(() => fleet.windows.every((window) => window.isOpen), { timeoutMs: 20_000 })
   t.comment(`${steady.toFixed(1)} a second in the steady state, ${expected} by the formula, ${peak.toFixed(1)} at most after the outage`)
 })
