@@ -25,7 +25,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
     stores: { type: 'string', default: 'plain,pooler,sentinel' },
     'window-ms': { type: 'string', default: '10000' },
-    rate: { type: 'string', default: '6000' },
+    rate: { type: 'string', default: '5000' },
     changes: { type: 'string', default: '8' },
     only: { type: 'string' },
     // A `main.js` that is built already.
