@@ -10,6 +10,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 export const servingCore = 0
 export const otherCore = 1
 
+/** As `npm start` and the image run the service, so that all that Node runs has the same. */
+const asServed = ['--max-semi-space-size=16']
+
 interface ProgramOptions {
   /** For its temporary folder. */
   readonly name: string
@@ -59,7 +62,7 @@ export class Program {
     return Program.start(t, {
       ...options,
       env: { NODE_ENV: 'production', ...options.env },
-      command: [process.execPath, ...options.nodeOptions ?? [], ...loader, `${root}bench/contenders/${file}`]
+      command: [process.execPath, ...asServed, ...options.nodeOptions ?? [], ...loader, `${root}bench/contenders/${file}`]
     })
   }
 
@@ -70,7 +73,7 @@ export class Program {
       readyPath: '/readyz',
       ...options,
       env: { NODE_ENV: 'production', ...options.env },
-      command: [process.execPath, ...options.nodeOptions ?? [], `${root}dist/main.js`]
+      command: [process.execPath, ...asServed, ...options.nodeOptions ?? [], `${root}dist/main.js`]
     })
   }
 

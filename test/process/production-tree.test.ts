@@ -22,6 +22,8 @@ t.test('the image takes only what has been built and installed for it from the s
     '--from=builder /app/dist ./dist'
   ])
   t.match(textsOf(final, 'ENV').join(' '), /NODE_OPTIONS=--max-semi-space-size=\d+ /, 'a start fits into 256 MiB: npm run test:image')
+  const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: { start: string } }
+  t.match(scripts.start, ` ${/--max-semi-space-size=\d+/.exec(textsOf(final, 'ENV').join(' '))?.[0]} `, '`npm start` takes as little')
   t.same(textsOf(final, 'RUN'), [], 'nothing of the final stage needs a shell or npm')
   t.match(readFileSync(join(root, 'Dockerfile'), 'utf8'), /^ARG BASE=node:24-slim@sha256:[0-9a-f]{64}$/m)
   for (const stage of stages) t.same(textsOf(stage, 'FROM').map((text) => text.split(' ')[0]), ['${BASE}'], 'no stage has another base') // eslint-disable-line no-template-curly-in-string
