@@ -330,6 +330,25 @@ t.test('by keyboard alone: copy the key, choose a client, search, rename a key, 
   t.match(await page.locator('.facts').first().innerText(), /Previous token[\s\S]*ends in 1 hour/)
 })
 
+// Links within a text are excepted (WCAG 2.2, 2.5.8).
+const tooSmall = `[...document.querySelectorAll('.button, .switch a, .sections a, .crumb, .tab span, .pill span, summary, select, input.text, label.choice')]
+  .filter((one) => one.getClientRects().length > 0 && one.getBoundingClientRect().height < 44)
+  .map((one) => one.textContent.trim() + ' ' + one.getBoundingClientRect().height)`
+
+t.test('on a touch screen everything that is pressed is large enough for a finger', async (t) => {
+  const { page, url, list, service } = await setup(t, { open: { hasTouch: true, isMobile: true, viewport: { width: 380, height: 800 } } })
+  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
+  await page.goto(`${url}/settings`)
+  t.same(await page.evaluate(tooSmall), [], 'signing in')
+  await signIn(page, url)
+  for (const path of ['', '/new', '/people', '/policy', '/audit', `/${key.id}`, `/${key.id}/rotate`, `/${key.id}/revoke`]) {
+    await page.goto(list + path)
+    t.same(await page.evaluate(tooSmall), [], path)
+  }
+  await create(page, url, 'Phone')
+  t.same(await page.evaluate(tooSmall), [], 'the token')
+})
+
 t.test('Copy puts the token and each configuration on the clipboard', async (t) => {
   const { page, url } = await setup(t, { open: { permissions: ['clipboard-read', 'clipboard-write'] } })
   await signIn(page, url)
