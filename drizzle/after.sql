@@ -10,9 +10,14 @@ ALTER TABLE "navis_keys"."event_clock" SET (fillfactor = 20, autovacuum_vacuum_t
 ALTER TABLE "navis_keys"."key_usage" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);--> statement-breakpoint
 ALTER TABLE "navis_keys"."usage_days" SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 --> statement-breakpoint
--- The parts of a name by which the list is searched: every three characters in a row, marked with the workspace, so that one index serves both.
-CREATE FUNCTION "navis_keys"."name_parts" (workspace text, name text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (SELECT coalesce(array_agg(DISTINCT workspace || ' ' || substr(lower(name), place, 3)), '{}') FROM generate_series(1, char_length(lower(name)) - 2) AS place);--> statement-breakpoint
+-- The parts of a name by which the list is searched: every three characters in a row and, at its end, two and one, each marked with the workspace, so that one index
+-- serves both. The mark is a hash, because the index has it once for each part. As a tsvector: its index finds how a part begins, so it answers for one and two characters
+-- too, and it compares bytes, whatever the libraries of the system say of an order.
+CREATE FUNCTION "navis_keys"."name_parts" (workspace text, name text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT array_to_tsvector(array_agg(to_hex(hashtext(workspace)) || ' ' || substr(lower(name), place, 3))) FROM generate_series(1, char_length(lower(name))) AS place);--> statement-breakpoint
+CREATE FUNCTION "navis_keys"."name_query" (workspace text, part text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT string_agg('''' || to_hex(hashtext(workspace)) || ' ' || replace(replace(substr(lower(part), place, 3), '\', '\\'), '''', '''''') || '''' || CASE WHEN char_length(lower(part)) < 3 THEN ':*' ELSE '' END, ' & ')::tsquery
+  FROM generate_series(1, greatest(char_length(lower(part)) - 2, 1)) AS place);--> statement-breakpoint
 CREATE INDEX "keys_list_name" ON "navis_keys"."keys" USING gin ("navis_keys"."name_parts"("workspace_id", "name"));--> statement-breakpoint
 -- The other orders of the list. "C": the order must not change with the libraries of the system, or the index would be wrong.
 CREATE INDEX "keys_list_by_name" ON "navis_keys"."keys" ("workspace_id", "ended", (lower("name") COLLATE "C") DESC NULLS LAST, "id" DESC NULLS LAST);--> statement-breakpoint

@@ -20,9 +20,11 @@ const kinds = [
   { name: 'of the scope of most', query: 'scope=mcp:write' },
   { name: 'of the scope of few', query: 'scope=mcp:read' },
   { name: 'a part of most names', query: 'q=bench' },
+  { name: 'a part of one name in 250', query: 'q=123' },
   { name: 'a part of few names', query: 'q=needle' },
   { name: 'a part of no name', query: 'q=nowhere' },
   { name: 'two letters of most names', query: 'q=be' },
+  { name: 'two letters of few names', query: 'q=ne' },
   { name: 'two letters of no name', query: 'q=zz' },
   { name: 'unused, as most are', query: 'unused_days=5' },
   { name: 'unused, as few are', query: 'unused_days=30' },
@@ -75,7 +77,7 @@ export async function lists (bench: Bench): Promise<Section> {
 
   return {
     title: 'A workspace with a million keys',
-    about: `The whole service, one process. In one database: a workspace of ${number(many)} keys and ${number(bench.count(smallWorkspaces))} of ${smallKeys}, all made evenly over 700 days, every tenth revoked, every tenth made to expire after 90 days, every tenth to expire within 400 days from now, each with a last use. Filters that most keys pass, that one of 89 to one of 9,973 passes, and that none does. \`GET /v1/workspaces/{id}/keys?limit=50\` one after another, the three places by turns; "deep" is behind a cursor drawn at random from those of the later half of ${pagesDeep} pages of 200 (of as many as there are, or as can be walked in ${walkMs / 1000} s). Times are the client's, with a connection that stays open. Where a list has no second page of 200, there is nothing deep; where a small workspace has fewer rows than a page, its answer is smaller. A filter that no index serves (two letters, unused) looks at 20,000 keys for a page, which may then be short. Creates go by turns to the large workspace and to one small one after another.`,
+    about: `The whole service, one process. In one database: a workspace of ${number(many)} keys and ${number(bench.count(smallWorkspaces))} of ${smallKeys}, all made evenly over 700 days, every tenth revoked, every tenth made to expire after 90 days, every tenth to expire within 400 days from now, each with a last use. Filters that most keys pass, that one of 89 to one of 9,973 passes, and that none does. \`GET /v1/workspaces/{id}/keys?limit=50\` one after another, the three places by turns; "deep" is behind a cursor drawn at random from those of the later half of ${pagesDeep} pages of 200 (of as many as there are, or as can be walked in ${walkMs / 1000} s). Times are the client's, with a connection that stays open. Where a list has no second page of 200, there is nothing deep; where a small workspace has fewer rows than a page, its answer is smaller. A search looks at 20,000 keys along the list for a page at most, which may then be short. Creates go by turns to the large workspace and to one small one after another.`,
     tables: [pageTable(pages), createTable(createMs, createsPerSecond)],
     goals: kinds.flatMap((kind) => goalsOf(kind, pages))
   }

@@ -6,7 +6,7 @@ import { listAuditStatement } from '../../src/db/queries/audit.ts'
 import { countKeys, countKeysStatement, listKeys, listKeysStatement, lookedTo } from '../../src/db/queries/key-lists.ts'
 import { freshDatabase } from '../support/servers.ts'
 
-t.test('a page of every list is read along an index, in a workspace of many keys among many', async (t) => {
+t.test('a page of every list is read along an index, in a workspace of many keys among many', { timeout: 180_000 }, async (t) => {
   const { db, close } = connect({ url: await freshDatabase(t) })
   t.teardown(() => close())
   await db.execute(sql`
@@ -50,9 +50,12 @@ t.test('a page of every list is read along an index, in a workspace of many keys
     ])),
     { when: 'keys, newest first, the page before one far down', statement: listKeysStatement(db, { workspaceId, status: 'active', rowsMax: 21, after: undefined, before: middle }) },
     { when: 'keys that expire soon, by their expiry', statement: listKeysStatement(db, { workspaceId, status: 'active', expiresWithinDays: 7, order: 'expiry', rowsMax: 21, after: undefined }) },
-    { when: 'keys, by a part of the name', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'eplo', rowsMax: 21, after: undefined }), vainMax: 2000 },
+    { when: 'keys, by a part of the name', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'eplo', rowsMax: 21, after: undefined }), vainMax: 5500 },
     { when: 'keys that have the newest names of all', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'laptop', rowsMax: 51, after: undefined }), vainMax: 2000 },
     { when: 'keys by a part that no name has', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'nowhere', rowsMax: 51, after: undefined }), vainMax: 3001 },
+    { when: 'keys by two letters that no name has', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'zz', rowsMax: 51, after: undefined }), vainMax: 3001 },
+    { when: 'keys by a letter that no name has', statement: listKeysStatement(db, { workspaceId, status: 'all', q: 'z', rowsMax: 51, after: undefined }), vainMax: 3001 },
+    { when: 'keys by two letters that few names have', statement: listKeysStatement(db, { workspaceId, status: 'active', q: 'de', rowsMax: 51, after: undefined }), vainMax: 5500 },
     { when: 'keys that few have not used', statement: listKeysStatement(db, { workspaceId, status: 'active', unusedDays: 60, rowsMax: 51, after: undefined }) },
     { when: 'keys that many have not used', statement: listKeysStatement(db, { workspaceId, status: 'active', unusedDays: 30, rowsMax: 51, after: undefined }) },
     { when: 'keys that all have used', statement: listKeysStatement(db, { workspaceId, status: 'active', unusedDays: 95, rowsMax: 51, after: undefined }) },
@@ -75,7 +78,7 @@ t.test('a page of every list is read along an index, in a workspace of many keys
   }
 })
 
-t.test('what is searched for is found wherever it stands, and a page that was not full goes on after what was looked at', async (t) => {
+t.test('what is searched for is found wherever it stands, and a page that was not full goes on after what was looked at', { timeout: 180_000 }, async (t) => {
   const { db, close } = connect({ url: await freshDatabase(t) })
   t.teardown(() => close())
   // 28,000 keys, newest first: 22,000 of other names, then 6,000 of a common one, of which the oldest 3 have not been used.
@@ -97,4 +100,39 @@ t.test('what is searched for is found wherever it stands, and a page that was no
   t.same((await listKeys(db, { ...query, unusedDays: 30, order: 'oldest', rowsMax: 2 })).map(({ name }) => name), ['deploy 28000', 'deploy 27999'])
   t.same(await countKeys(db, { workspaceId: 'acme', status: 'active', unusedDays: 30 }), { count: 3, isExact: true })
   t.same(await listKeys(db, { ...query, unusedDays: 30, q: 'laptop' }), [])
+  t.same((await listKeys(db, { ...query, unusedDays: 30, q: '27999' })).map(({ name }) => name), ['deploy 27999'])
+  t.same((await listKeys(db, { ...query, neverUsed: true, q: 'ploy 2' })).map(({ name }) => name), [], 'too many hits, all of them beyond the first 20,000')
+  t.same((await listKeys(db, { ...query, neverUsed: true, q: '28000' })).map(({ name }) => name), ['deploy 28000'])
+  t.same(await countKeys(db, { workspaceId: 'acme', status: 'active', unusedDays: 30, q: '2799' }), { count: 2, isExact: true })
+
+  await db.execute(sql`update navis_keys.key_usage set last_used_at = now() - interval '40 days' where last_used_at is not null`)
+  const unused = { ...query, unusedDays: 30 }
+  t.equal((await listKeys(db, unused))[0]?.name, 'laptop 1', 'most are unused now')
+  t.equal((await listKeys(db, { ...unused, q: '28000' }))[0]?.name, 'deploy 28000', 'a rare name is found at once all the same')
+  t.equal(await lookedTo(db, { ...unused, q: '28000' }), undefined)
+  t.same(await listKeys(db, { ...unused, q: 'deploy' }), [])
+  t.equal((await listKeys(db, { ...unused, q: 'deploy', after: await lookedTo(db, { ...unused, q: 'deploy' }) })).at(0)?.name, 'deploy 22001')
+})
+
+t.test('the index of names finds a part of any length and of any characters, as reading every name does, and in its own workspace only', { timeout: 180_000 }, async (t) => {
+  const { db, close } = connect({ url: await freshDatabase(t) })
+  t.teardown(() => close())
+  // Whatever a query for words of a text, a pattern or a literal would take for a sign of its own.
+  const characters = [...'aAbBéÉßİΣ1 \'"\\:*&|!<->()%_[]{}🔑漢']
+  const random = (count: number) => Array.from({ length: count }, () => characters[Math.floor(Math.random() * characters.length)]!).join('')
+  const names = Array.from({ length: 4000 }, (_, i) => i % 10 === 0 ? random(1) : random(1 + i % 9))
+  await db.execute(sql`
+    insert into navis_keys.keys (id, workspace_id, name, scope, created_by)
+    select gen_random_uuid(), case when place % 2 = 0 then 'acme' else 'acme-2' end, name, 'mcp:read', 'o' from jsonb_array_elements_text(${JSON.stringify(names)}::jsonb) with ordinality as given (name, place)`)
+  await db.execute(sql`insert into navis_keys.tokens (digest, key_id, hint) select sha256(id::text::bytea), id, 'h' from navis_keys.keys`)
+  await db.execute(sql`analyze`)
+  const parts = [...characters, ...characters.map((one) => one + random(1)), ...Array.from({ length: 60 }, (_, i) => random(2 + i % 4)), 'x'.repeat(100), ' ', '  ']
+  for (const workspaceId of ['acme', 'acme-2']) {
+    for (const q of parts) {
+      // More rows are wanted than there are, so the index is asked.
+      const found = (await listKeys(db, { workspaceId, status: 'all', q, rowsMax: 5000, after: undefined })).map(({ id }) => id).sort()
+      const read = (await db.execute<{ id: string }>(sql`select id from navis_keys.keys where workspace_id = ${workspaceId} and strpos(lower(name), lower(${q})) > 0 order by id`)).map(({ id }) => id)
+      t.same(found, read, JSON.stringify(q))
+    }
+  }
 })

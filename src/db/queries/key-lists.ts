@@ -10,8 +10,10 @@ const countedMax = 10_000
 // The first names of a list, which are searched before the index of names is asked.
 const triedMax = 2000
 const countTriedMax = 5000
-// The most keys that are sorted for one page: a list by its last uses, or the hits of the index of names or of last uses. More keys are read along the list, or along the index of last uses.
+// The most keys that are sorted for one page: a list by its last uses, or the hits of the index of last uses. More keys are read along the list, or along the index of last uses.
 const sortedMax = 5000
+// The same for the hits of the index of names. A name that more of 1,000,000 keys have, evenly, fills a page within `lookedAtMax` keys of the list, which costs as much as sorting so many.
+const hitsMax = 2500
 
 type Filter = KeyFilter & { readonly workspaceId: string }
 type Query = Filter & Partial<Pick<KeyQuery, 'order' | 'after' | 'before'>>
@@ -26,49 +28,63 @@ export async function listKeys (db: Database, query: KeyQuery): Promise<readonly
  */
 export function listKeysStatement (db: Database, query: KeyQuery): SQL {
   if (isByUse(query)) return listByUseStatement(db, query)
-  const along = orderText(query)
   const shown = orderText({ ...query, before: undefined })
-  if (isNameSearch(query)) {
-    // If the first names of the list have enough hits, these are the page. Otherwise the index of names finds up to `sortedMax` hits, which are sorted. If there are more,
-    // the page is searched along the list, in `lookedAtMax` keys.
-    const isEnough = sql`(select count(*) from tried) >= ${query.rowsMax}`
-    return sql`
-      with tried as materialized (${metAlong(db, query, triedMax)}), named as materialized (${namedCount(db, query)})
-      select ${managedKeyColumns(db)} from (
-        select * from tried where ${isEnough}
-        union all select * from (${candidates(db, query, query.rowsMax)}) as keys where not ${isEnough} and (select hits from named) <= ${sortedMax}
-        union all select * from (${metAlong(db, query, lookedAtMax)}) as keys where not ${isEnough} and (select hits from named) > ${sortedMax}
-      ) as keys order by ${shown}`
-  }
+  if (query.q === undefined && !needsLooking(query)) return sql`select ${managedKeyColumns(db)} from (${candidates(db, query, query.rowsMax)}) as keys order by ${shown}`
+  const { parts, ways } = waysTo(db, query)
+  return sql`${parts.length === 0 ? sql`` : sql`with ${sql.join(parts, sql`, `)}`} select ${managedKeyColumns(db)} from (${sql.join(ways, sql` union all `)}) as keys order by ${shown}`
+}
+
+/**
+ * The ways to a page of a search, of which one has rows. A search for a part of the name: if the first names of the list have enough hits, these are the page. If they have so many that
+ * `lookedAtMax` keys should be enough, the page is searched along the list. If it is not full, the index of names finds up to `hitsMax` hits, which are sorted; if there are more, the page
+ * is what the list has within `lookedAtMax` keys. Unused keys: if few match, the index of last uses finds them. If many match, the first ones along the list fill a page.
+ */
+function waysTo (db: Database, query: KeyQuery): { parts: SQL[], ways: SQL[] } {
+  const { q, rowsMax } = query
+  const along = orderText(query)
+  const page = (rows: SQL, when: SQL, filter: KeyFilter = query) => sql`(select * from (${rows}) as keys where ${when} and ${checked(db, filter)} order by ${along} limit ${rowsMax})`
+  const [parts, ways]: [SQL[], SQL[]] = [[], []]
+  let otherwise = sql`true`
   if (isUnusedSearch(query)) {
-    // If few keys match, the index of last uses finds them. If many match, the first ones along the list fill a page.
-    const page = (rows: SQL, when: SQL) => sql`(select * from (${rows}) as keys where ${when} and ${lookedFor(db, query)} order by ${along} limit ${query.rowsMax})`
-    return sql`
-      with idle as materialized (${idle(db, query)})
-      select ${managedKeyColumns(db)} from (
-        ${page(candidates(db, query, sortedMax, isIdle), areFew)} union all ${page(candidates(db, query, lookedAtMax), sql`not ${areFew}`)}
-      ) as keys order by ${shown}`
+    parts.push(sql`idle as materialized (${idle(db, query)})`)
+    ways.push(page(candidates(db, query, sortedMax, isIdle), areFew))
+    otherwise = sql`not ${areFew}`
   }
-  const found = needsLooking(query)
-    ? sql`select * from (${candidates(db, query, lookedAtMax)}) as keys where ${lookedFor(db, query)} order by ${along} limit ${query.rowsMax}`
-    : candidates(db, query, query.rowsMax)
-  return sql`select ${managedKeyColumns(db)} from (${found}) as keys order by ${shown}`
+  if (q !== undefined) {
+    const isEnough = sql`(select count(*) from tried) >= ${rowsMax}`
+    const isPromising = sql`(select count(*) from tried) >= ${Math.ceil(rowsMax * triedMax / lookedAtMax)}`
+    const isFull = sql`(${isEnough} or (select count(*) from walked) >= ${rowsMax})`
+    parts.push(
+      sql`tried as materialized ${page(candidates(db, query, triedMax), otherwise)}`,
+      sql`walked as materialized ${page(candidates(db, query, lookedAtMax), sql`not ${isEnough} and ${isPromising}`)}`,
+      sql`named as materialized (${named(db, query, q, sql`${otherwise} and not ${isFull}`)})`
+    )
+    ways.push(
+      sql`select * from tried where ${isEnough}`,
+      sql`select * from walked where ${isFull} or ${areMany}`,
+      page(sql`select * from named`, sql`not ${areMany}`, { ...query, q: undefined })
+    )
+    otherwise = sql`${areMany} and not ${isPromising}`
+  }
+  return { parts, ways: [...ways, page(candidates(db, query, lookedAtMax), otherwise)] }
 }
 
 /** Whether a page of this query can be short although the list goes on. */
 export function mayBeShort (query: KeyQuery): boolean {
-  return isByUse(query) || needsLooking(query) || isNameSearch(query)
+  return isByUse(query) || needsLooking(query) || query.q !== undefined
 }
 
 /** The last of the keys that a short page of such a query was looked for in; `undefined`: all keys of the list were looked at. */
 export async function lookedTo (db: Database, query: KeyQuery): Promise<Place | undefined> {
-  const isSearch = isNameSearch(query)
   // Where an index has led to all that there are, nothing is left.
-  const isLooked = isSearch ? sql`(${namedCount(db, query)}) > ${sortedMax}` : isUnusedSearch(query) ? sql`(select count(*) from (${idle(db, query)}) as idle) > ${sortedMax}` : sql`true`
+  const isLooked = [
+    ...query.q === undefined ? [] : [sql`(select count(*) from (${named(db, query, query.q)}) as named) > ${hitsMax}`],
+    ...isUnusedSearch(query) ? [sql`(select count(*) from (${idle(db, query)}) as idle) > ${sortedMax}`] : []
+  ]
   const [row] = await db.execute<{ at: number, id: string, [column: string]: unknown }>(isByUse(query)
     ? sql`with ${sizeParts(db, query)} select ${milliseconds(sql`keys.used`)} as at, keys.id from (${walk(db, query)}) as keys order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`
-    : sql`select ${milliseconds(sql`keys.created_at`)} as at, keys.id from (${candidates(db, isSearch ? { ...query, q: undefined } : query, lookedAtMax)}) as keys
-        where ${isLooked} order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`)
+    : sql`select ${milliseconds(sql`keys.created_at`)} as at, keys.id from (${candidates(db, query, lookedAtMax)}) as keys
+        where ${sql.join([sql`true`, ...isLooked], sql` and `)} order by ${orderText(query)} offset ${lookedAtMax - 1} limit 1`)
   return row === undefined ? undefined : { at: row.at, id: row.id }
 }
 
@@ -86,8 +102,7 @@ function listByUseStatement (db: Database, query: KeyQuery): SQL {
     ) as keys offset 0`
   // `key_id` is a column of the walk: the key itself has none of that name.
   const found = sql`
-    select keys.* from ${keys} where keys.id = key_id and (${sql.join(partsOf[query.status].map(({ condition }) => condition), sql` or `)})
-      and ${isAmong(db, { ...query, q: undefined })} and ${checked(db, query)} offset 0`
+    select keys.* from ${keys} where keys.id = key_id and ${isOfStatus(query)} and ${isAmong(query)} and ${checked(db, query)} offset 0`
   return sql`
     with ${sizeParts(db, query)}, page as (
       (select * from (${sorted}) as keys where ${sql.join([checked(db, query), ...placed(db, query)], sql` and `)} order by ${along} limit ${query.rowsMax})
@@ -103,13 +118,12 @@ function listByUseStatement (db: Database, query: KeyQuery): SQL {
  */
 function sizeParts (db: Database, { workspaceId, ownerId, scope, status, unusedDays, expiresWithinDays, q }: KeyQuery): SQL {
   const list = { workspaceId, ownerId, scope, status, unusedDays, expiresWithinDays }
-  const byName = q !== undefined && hasParts(q)
   return sql`few as materialized (${candidates(db, list, sortedMax + 1)}), length as materialized (
-      select count(*) > ${sortedMax} as is_long, ${byName ? sql`count(*) filter (where ${isIn(q)}) < ${sortedMax / 100}` : sql`false`} as is_rare from few as keys
+      select count(*) > ${sortedMax} as is_long, ${q === undefined ? sql`false` : sql`count(*) filter (where ${isIn(q)}) < ${sortedMax / 100}`} as is_rare from few as keys
     ), named as materialized (
-      ${byName ? sql`select * from (${candidates(db, { ...list, q }, sortedMax + 1)}) as keys where (select is_long and is_rare from length)` : sql`select * from few where false`}
+      ${q === undefined ? sql`select * from few where false` : named(db, list, q, sql`(select is_long and is_rare from length)`)}
     ), size as materialized (
-      select is_long and (not is_rare or (select count(*) from named) > ${sortedMax}) as is_walked from length
+      select is_long and (not is_rare or ${areMany}) as is_walked from length
     )`
 }
 
@@ -139,50 +153,39 @@ export async function countKeys (db: Database, query: Filter): Promise<KeyCount>
 }
 
 export function countKeysStatement (db: Database, query: Filter): SQL {
+  const counts = (rows: SQL, when: SQL, looked: SQL) => sql`select ${looked} as looked, (count(*) filter (where ${checked(db, query)}))::int as found from (${rows}) as keys having ${when}`
   if (isUnusedSearch(query)) {
-    const counts = (rows: SQL, when: SQL, looked: SQL) => sql`select ${looked} as looked, (count(*) filter (where ${lookedFor(db, query)}))::int as found from (${rows}) as keys having ${when}`
     return sql`
       with idle as materialized (${idle(db, query)})
       ${counts(candidates(db, query, sortedMax, isIdle), areFew, sql`0`)} union all ${counts(candidates(db, query, lookedAtMax), sql`not ${areFew}`, sql`count(*)::int`)}`
   }
-  if (needsLooking(query)) {
-    return sql`select count(*)::int as looked, (count(*) filter (where ${lookedFor(db, query)}))::int as found from (${candidates(db, query, lookedAtMax)}) as keys`
-  }
+  if (needsLooking(query)) return counts(candidates(db, query, lookedAtMax), sql`true`, sql`count(*)::int`)
   const { q } = query
-  const parts = partsOf[query.status].map(({ condition }) => sql`(select 1 from ${db.tables.keys} where ${condition} and ${isAmong(db, query)} limit ${countedMax + 1})`)
+  const where = q === undefined ? isAmong(query) : sql`${isAmong(query)} and ${hasParts(db, query, q)}`
+  const parts = partsOf[query.status].map(({ condition }) => sql`(select 1 from ${db.tables.keys} where ${condition} and ${where} limit ${countedMax + 1})`)
   const counted = sql`select 0 as looked, count(*)::int as found from (select 1 from (${sql.join(parts, sql` union all `)}) as parts limit ${countedMax + 1}) as keys`
   if (q === undefined) return counted
   return sql`
-    with tried as materialized (
-      select count(*)::int as looked, (count(*) filter (where ${isIn(q)}))::int as found from (${candidates(db, { ...query, q: undefined }, countTriedMax)}) as keys
-    )
+    with tried as materialized (${counts(candidates(db, query, countTriedMax), sql`true`, sql`count(*)::int`)})
     select looked, found from tried where ${isCommon}
     union all select * from (${counted}) as counted where not (select ${isCommon} from tried)`
 }
 
 const isCommon = sql`(looked < ${countTriedMax} or found >= ${countTriedMax / 100})`
 
-/** Whether a filter is asked for that no index serves. */
-function needsLooking ({ q, unusedDays, neverUsed }: KeyFilter): boolean {
-  return unusedDays !== undefined || neverUsed === true || (q !== undefined && !hasParts(q))
+/** Whether a filter is asked for that is looked at key by key. */
+function needsLooking ({ unusedDays, neverUsed }: KeyFilter): boolean {
+  return unusedDays !== undefined || neverUsed === true
 }
 
-/** Whether a part of the name is asked for that the index of names knows, and nothing that no index serves. */
-function isNameSearch (query: KeyFilter): query is KeyFilter & { readonly q: string } {
-  return query.q !== undefined && hasParts(query.q) && !needsLooking(query)
+// The keys of the list that the index of names leads to, up to one more than are sorted for a page. The fence: a list in which few names have the part must not be walked to its end.
+function named (db: Database, query: Query, q: string, when = sql`true`): SQL {
+  const where = sql.join([isOfStatus(query), isAmong(query), hasParts(db, query, q), ...placed(db, query)], sql` and `)
+  return sql`select * from (select keys.* from ${db.tables.keys} where ${where} offset 0) as keys where ${when} limit ${hitsMax + 1}`
 }
 
-// The keys whose names have the part, among the first `lookedAtMax` keys of the list.
-function metAlong (db: Database, query: KeyQuery & { readonly q: string }, lookedAtMax: number): SQL {
-  return sql`select * from (${candidates(db, { ...query, q: undefined }, lookedAtMax)}) as keys where ${isIn(query.q)} order by ${orderText(query)} limit ${query.rowsMax}`
-}
-
-// The number of hits of the index of names, counted up to one more than are sorted.
-function namedCount (db: Database, query: KeyQuery): SQL {
-  const where = sql.join([isAmong(db, query), ...placed(db, query)], sql` and `)
-  const parts = partsOf[query.status].map(({ condition }) => sql`(select 1 from ${db.tables.keys} where ${condition} and ${where} limit ${sortedMax + 1})`)
-  return sql`select count(*)::int as hits from (${sql.join(parts, sql` union all `)}) as hits`
-}
+// Whether the index of names leads to too many keys to sort them.
+const areMany = sql`(select count(*) from named) > ${hitsMax}`
 
 /** Whether keys are asked for that have not been used for so many days. */
 function isUnusedSearch (query: KeyFilter): query is KeyFilter & { readonly unusedDays: number } {
@@ -198,13 +201,13 @@ const areFew = sql`(select count(*) from idle) <= ${sortedMax}`
 // An array, so that each is looked up by its id: as a join it could be planned as a walk through all keys.
 const isIdle = sql`keys.id = any (array(select key_id from idle))`
 
-// The rows of the list in its order, by the indexes; `among`: a further condition, which another index serves.
+// The rows of the list in its order, by the indexes, whatever their names and uses; `among`: a further condition, which another index serves.
 function candidates (db: Database, query: Query, rowsMax: number, among?: SQL): SQL {
   const along = orderText(query)
-  const where = sql.join([isAmong(db, query), ...placed(db, query), ...among === undefined ? [] : [among]], sql` and `)
+  const where = sql.join([isAmong(query), ...placed(db, query), ...among === undefined ? [] : [among]], sql` and `)
   const parts = partsOf[query.status].map(({ condition, isUnordered }) => {
     const rows = sql`select keys.* from ${db.tables.keys} where ${condition} and ${where}`
-    return isUnordered || among !== undefined || (query.q !== undefined && hasParts(query.q))
+    return isUnordered || among !== undefined
       ? sql`(select * from (${rows} offset 0) as keys order by ${along} limit ${rowsMax})`
       : sql`(${rows} order by ${along} limit ${rowsMax})`
   })
@@ -261,15 +264,18 @@ const partsOf: Readonly<Record<KeyQuery['status'], readonly Part[]>> = {
   revoked: [{ condition: sql`keys.ended = 2` }]
 }
 
-// The filters that indexes serve.
-function isAmong (db: Database, { workspaceId, ownerId, scope, q, unusedDays, expiresWithinDays, order }: Query): SQL {
+function isOfStatus ({ status }: Pick<Query, 'status'>): SQL {
+  return sql`(${sql.join(partsOf[status].map(({ condition }) => condition), sql` or `)})`
+}
+
+// The filters that the indexes of the list serve.
+function isAmong ({ workspaceId, ownerId, scope, unusedDays, expiresWithinDays, order }: Query): SQL {
   // In the order of the expiry its index has it in this form.
   const expiresAt = order === 'expiry' ? orders.expiry.value : sql`keys.expires_at`
   return sql.join([
     sql`keys.workspace_id = ${workspaceId}`,
     ...ownerId === undefined ? [] : [sql`keys.owner_id = ${ownerId}`],
     ...scope === undefined ? [] : [sql`keys.scope = ${scope}`],
-    ...q === undefined || !hasParts(q) ? [] : [named(db, workspaceId, q)],
     ...unusedDays === undefined ? [] : [sql`keys.created_at <= ${daysAgo(unusedDays)}`],
     ...expiresWithinDays === undefined
       ? []
@@ -277,31 +283,21 @@ function isAmong (db: Database, { workspaceId, ownerId, scope, q, unusedDays, ex
   ], sql` and `)
 }
 
-// The conditions that `isAmong` without a name leaves out.
-function checked (db: Database, query: Query): SQL {
-  const { q } = query
-  const named = q === undefined ? sql`true` : isIn(q)
-  return needsLooking({ ...query, q: undefined }) ? sql`${named} and ${lookedFor(db, { ...query, q: undefined })}` : named
-}
-
 // The others, asked row by row: a join could be planned as a walk through the uses of all workspaces.
-function lookedFor ({ tables }: Database, { q, unusedDays, neverUsed }: KeyFilter): SQL {
+function checked ({ tables }: Database, { q, unusedDays, neverUsed }: KeyFilter): SQL {
   const lastUse = sql`(select key_usage.last_used_at from ${tables.keyUsage} where key_usage.key_id = keys.id)`
   return sql.join([
-    ...q === undefined || hasParts(q) ? [] : [isIn(q)],
+    sql`true`,
+    ...q === undefined ? [] : [isIn(q)],
     ...unusedDays === undefined ? [] : [sql`coalesce(${lastUse}, '-infinity') <= ${daysAgo(unusedDays)}`],
     ...neverUsed === true ? [sql`${lastUse} is null`] : []
   ], sql` and `)
 }
 
-// The index knows a name by every three characters in a row. Fewer than three it does not know.
-function named ({ tables }: Database, workspaceId: string, q: string): SQL {
-  const parts = sql`${sql.identifier(tables.schemaName)}.name_parts`
-  return sql`${parts}(keys.workspace_id, keys.name) @> ${parts}(${workspaceId}, ${q}) and ${isIn(q)}`
-}
-
-function hasParts (q: string): boolean {
-  return [...q].length >= 3
+// The index knows a name by every three characters in a row, and one or two characters by how these begin.
+function hasParts ({ tables }: Database, { workspaceId }: Query, q: string): SQL {
+  const schema = sql.identifier(tables.schemaName)
+  return sql`${schema}.name_parts(keys.workspace_id, keys.name) @@ ${schema}.name_query(${workspaceId}, ${q}) and ${isIn(q)}`
 }
 
 function isIn (q: string): SQL {
