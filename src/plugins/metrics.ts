@@ -24,7 +24,6 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
   new Gauge({ name: 'navis_keys_build_info', help: 'The version of the service and of Node.js, as labels; always 1.', labelNames: ['version', 'node'], registers: [registry] })
     .set({ version, node: process.version }, 1)
   const durations = new RequestDurations()
-  durations.register(registry)
   const known = new Set<string>(app.supportedMethods)
   app.onRequestEnd(({ request, route = 'none', elapsedMs, status }) => {
     const method = known.has(request.method) ? request.method : 'other'
@@ -36,7 +35,7 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
     reading ??= { stats: app.apiKeys.stats(), window: app.apiKeys.window.snapshot() }
     return reading
   })
-  const scrapes = new Scrapes({ registry, begin: () => { reading = undefined } })
+  const scrapes = new Scrapes({ registry, durations, begin: () => { reading = undefined } })
   app.addHook('onClose', async () => { registry.clear() })
   app.decorate('metricsRegistry', registry)
   app.decorate('metrics', () => scrapes.newest())
@@ -44,6 +43,7 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
 
 interface ScrapesOptions {
   readonly registry: Registry
+  readonly durations: RequestDurations
   /** Called before the metrics are read. */
   begin (): void
 }
@@ -52,7 +52,7 @@ const freshMs = 1000
 
 /**
  * The text of a scrape, generated at most once a second: `/metrics` needs no credential, so requests to it must not be able to slow down
- * verifications. It is generated one metric per event-loop turn, so that no request waits for the whole.
+ * verifications. It is generated one metric, or a few series, per event-loop turn, so that no request waits for the whole.
  */
 class Scrapes {
   readonly #options: ScrapesOptions
@@ -74,9 +74,14 @@ class Scrapes {
   }
 
   async #make (): Promise<Buffer> {
-    const { registry, begin } = this.#options
+    const { registry, durations, begin } = this.#options
     begin()
-    const families: string[] = []
+    const lines: string[] = []
+    for (const part of durations.parts()) {
+      lines.push(part)
+      await nextTurn()
+    }
+    const families = [lines.join('\n')]
     for (const { name } of registry.getMetricsAsArray()) {
       families.push(await registry.getSingleMetricAsString(name))
       await nextTurn()

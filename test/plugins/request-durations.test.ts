@@ -3,14 +3,18 @@ import t from 'tap'
 import { RequestDurations } from '../../src/plugins/request-durations.ts'
 
 t.test('a scrape reads as that of a Histogram of prom-client does that has seen the same requests', async (t) => {
-  const [registry, reference] = [new Registry(), new Registry()]
+  const reference = new Registry()
   const durations = new RequestDurations()
-  durations.register(registry)
-  const observed = ['forward', 'other'].flatMap((route) => [200, 401, undefined].flatMap((status) => ['GET', 'POST'].flatMap((method) =>
+  const scrape = () => `${[...durations.parts()].join('\n')}\n`
+  const observed = ['forward', 'a "route" with \\ and\na line'].flatMap((route) => [200, 401, undefined].flatMap((status) => ['GET', 'POST'].flatMap((method) =>
     [0, 0.5, 1, 1.5, 2.5, 7, 10, 99, 250, 10_000, 10_001].map((ms) => ({ route, status, method, ms })))))
-  for (const { route, status, method, ms } of observed) durations.note(method, route, status, ms)
-  const text = await registry.metrics()
-  const { help = '' } = (await registry.getMetricsAsJSON())[0] ?? {}
+  for (const { route, status, method, ms } of observed) {
+    durations.note(method, route, status, ms)
+    // What was written for an earlier scrape is not shown again.
+    scrape()
+  }
+  const text = scrape()
+  const [, help = ''] = /^# HELP \w+ (.+)$/m.exec(text) ?? []
   const histogram = new Histogram({
     name: durations.name,
     help,
@@ -22,4 +26,8 @@ t.test('a scrape reads as that of a Histogram of prom-client does that has seen 
   const linesOf = (scraped: string) => scraped.split('\n').map((line) => /_sum\{/.test(line) ? line.replace(/[\d.]+$/, (sum) => Number(sum).toFixed(6)) : line).sort()
   t.strictSame(linesOf(text), linesOf(await reference.metrics()))
   t.match(text, /_bucket\{le="\+Inf",/)
+  for (let route = 0; route < 200; route++) durations.note('GET', `/${route}`, 200, 1)
+  const parts = [...durations.parts()]
+  t.equal(parts.join('\n').match(/_count\{/g)?.length, 212)
+  t.ok(parts.every((part) => part.split('\n').length <= 16 * 15), 'no part is long: requests get their turn in between')
 })
