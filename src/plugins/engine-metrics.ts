@@ -59,7 +59,7 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_window_log_rows_pruned_total', help: 'Rows of the revocation log that this replica deleted because they were old.', read: (_, window) => one(window.pruned) },
   {
     name: 'navis_keys_announcements_total',
-    help: 'Announcements of changes over Redis: published, lost on the way out, heard, acknowledged, acknowledgements heard, forged or too long, dropped unchecked because more than 1,000 were forged in that second, and subscriptions made.',
+    help: 'Announcements of changes over Redis: published, lost on the way out, heard, acknowledged, acknowledgements heard, forged or too long, dropped unchecked because more than 5,000 were forged in that second, and subscriptions made.',
     labels: ['event'],
     read: ({ announcements }) => announcements === undefined
       ? []

@@ -40,7 +40,7 @@ export interface AnnouncementCounts {
 const silenceMaxMs = 2000
 
 // Publishing needs no key, and checking a message costs an HMAC: about 20 ms of each second at most go into forged ones.
-const forgedPerSecondMax = 1000
+const forgedPerSecondMax = 5000
 const secondMs = 1000
 // The warning is repeated when it happens again after this long.
 const quietSecondsMin = 60
