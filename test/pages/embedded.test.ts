@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { setupApp } from '../routes/setup.ts'
 import { Child } from '../support/child.ts'
+import { recordingUpstream } from '../support/recording-upstream.ts'
 import { startBrowser, visit } from './support/browser.ts'
 
 t.test('without any settings the page opens with the management token that was made, and the key made there works', async (t) => {
@@ -35,6 +36,34 @@ t.test('without any settings the page opens with the management token that was m
   t.same(troubles, [])
   t.notMatch(service.output, secret)
   t.notMatch(service.output, token)
+})
+
+t.test('with a gateway the page names the address of the gateway, which takes the key, and then the client that has used it', { timeout: 90_000 }, async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'navis-pages-'))
+  t.teardown(() => { rmSync(dataDir, { recursive: true, force: true }) })
+  const upstream = await recordingUpstream(t)
+  const service = new Child(t, { file: 'src/main.ts', env: { DATA_DIR: dataDir, PORT: '0', MCP_UPSTREAM_URL: upstream.url } })
+  const [, url = ''] = await service.printed(/listens on (http:\/\/127\.0\.0\.1:\d+)/, { timeoutMs: 60_000 })
+  const browser = await startBrowser(t)
+  const { page, context, troubles } = await visit(browser)
+  t.teardown(() => context.close())
+  await page.goto(`${url}/settings`)
+  await page.getByLabel('Management token').fill(readFileSync(join(dataDir, 'management-token'), 'utf8').trim())
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('link', { name: 'Create your first API key' }).click()
+  await page.getByLabel('Name').fill('MCP client')
+  await page.getByRole('button', { name: 'Create key' }).click()
+  const token = await page.locator('#token').innerText()
+  await page.getByRole('radio', { name: 'Any HTTP client' }).check()
+  const address = await page.locator('#step-http-1').innerText()
+  t.equal(address, `${url}/mcp`)
+  const initialize = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'walker', version: '1.2.3' } } }
+  const answer = await fetch(address, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', accept: 'application/json, text/event-stream' }, body: JSON.stringify(initialize) })
+  t.equal(answer.status, 200)
+  t.equal(upstream.received.length, 1)
+  await page.locator('.first-use.used').waitFor({ timeout: 20_000 })
+  t.match(await page.locator('.first-use').innerText(), /^It works: used just now, by walker\/1\.2\.3, from 127\.0\.0\.1/)
+  t.same(troubles, [])
 })
 
 t.test('with a database of one\'s own and no provider the page is off, and says what switches it on', async (t) => {
