@@ -42,7 +42,11 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
   app.get<{ Querystring: Given }>(routes.revokeAll, async function askToRevokeAll (request, reply) {
     const { workspaceId } = sessionOf(request).person
     await settleUses()
-    const owner = await overview.owner({ workspaceId, ownerId: textOf(request.query['owner']) })
+    const ownerId = textOf(request.query['owner'])
+    const owner = await overview.owner({ workspaceId, ownerId })
+    const { revoked } = request.query
+    // Told only where it is true: anyone can make such an address.
+    if (typeof revoked === 'string' && /^\d{1,9}$/.test(revoked) && owner.unrevoked === 0) return await send(reply, allRevokedPage({ site, viewer: viewer(request), ownerId, revoked: Number(revoked) }))
     return await send(reply, revokeAllPage({ site, viewer: viewer(request), now: Date.now(), owner }))
   })
 
@@ -51,7 +55,8 @@ export async function adminRoutes (app: FastifyInstance, { service, overview, po
     const ownerId = textOf(request.body['owner'])
     if (ownerId === '') throw new KeysError('invalid_request', { detail: 'The form names no owner.' })
     const { revoked } = await service.revokeWorkspace({ workspaceId, ownerId, actor, reason: 'All keys of this owner revoked in settings' })
-    return await send(reply, allRevokedPage({ site, viewer: viewer(request), ownerId, revoked }))
+    // Redirect, so that Back does not ask whether to send the form again.
+    return await reply.redirect(`${site.paths.revokeAll}?${new URLSearchParams({ owner: ownerId, revoked: String(revoked) }).toString()}`, 303)
   })
 
   app.get<{ Querystring: Given }>(routes.policy, async function showPolicy (request, reply) {

@@ -4,6 +4,7 @@ import type { ManagedKey } from '../core/key-record.ts'
 import type { KeyPagesContext } from './context.ts'
 import { formIdOf } from './create-form.ts'
 import { isUseTold } from './first-use.ts'
+import { isAgain } from './form-again.ts'
 import { ownKeyOf } from './own-key.ts'
 import { setUpOf } from './set-up.ts'
 import { sessionOf, viewerOf } from './viewer.ts'
@@ -14,9 +15,10 @@ import { graceChoices, keyRotatedPage, rotatePage } from './views/rotate-key.ts'
 export async function rotateKeyRoutes (app: FastifyInstance, { service, reports, site, tokenPrefix, mcpServer, tryUrl, policyOf, settleUses }: KeyPagesContext): Promise<void> {
   app.addHook('onRequest', app.requirePerson)
 
-  app.get<{ Params: { keyId: string } }>(routes.rotate(':keyId'), async function askHowToRotate (request, reply) {
+  app.get<{ Params: { keyId: string }, Querystring: Record<string, unknown> }>(routes.rotate(':keyId'), async function askHowToRotate (request, reply) {
     await settleUses()
-    return await show(request, reply, await ownKeyOf(request, service))
+    const key = await ownKeyOf(request, service)
+    return isAgain(request.query) ? await show(request, reply.code(422), key, 'Choose how long the current token still works, and from when.') : await show(request, reply, key)
   })
 
   // Answer directly, as when a key is created: only this answer contains the token.
@@ -24,7 +26,7 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, reports,
     const before = await ownKeyOf(request, service)
     const grace = graceChoices.find(({ value }) => value === request.body['grace'])
     const starts = startOf(request.body['starts'])
-    if (grace === undefined || starts === undefined) return await show(request, reply.code(422), before, 'Choose how long the current token still works, and from when.')
+    if (grace === undefined || starts === undefined) return await reply.redirect(`${site.paths.rotate(before.id)}?again=yes`, 303)
     const { workspaceId, actor } = sessionOf(request).person
     const { key, token } = await service.rotate({
       workspaceId, keyId: before.id, actor, graceSeconds: grace.seconds, graceStarts: starts, idempotencyKey: `form ${formIdOf(request.body)}`

@@ -373,7 +373,10 @@ t.test('an admin sees who has keys, is told with numbers what will be revoked, a
   const fields = { form_token: formTokenIn(question), owner: 'grace' }
   t.equal((await post(`${people}/revoke`, { ...fields, form_token: '' }, { cookie })).statusCode, 403)
   t.equal((await post(`${people}/revoke`, { ...fields, owner: '' }, { cookie })).statusCode, 400, 'never everyone, by leaving the owner out')
-  t.match((await post(`${people}/revoke`, fields, { cookie })).body, /3 keys of <bdi>grace<\/bdi> are revoked/)
+  const done = `${people}/revoke?owner=grace&revoked=3`
+  t.match((await get(done, { cookie })).body, /Revoke all keys of <bdi>grace<\/bdi>\?/, 'an address claims nothing that is not true')
+  t.match(await post(`${people}/revoke`, fields, { cookie }), { statusCode: 303, headers: { location: done } })
+  t.match((await get(done, { cookie })).body, /3 keys of <bdi>grace<\/bdi> are revoked/)
   for (const { id } of leaving) t.equal((await service.get({ workspaceId: 'acme', keyId: id })).status, 'revoked')
   t.equal((await service.get({ workspaceId: 'acme', keyId: staying.id })).status, 'active')
   t.equal((await service.list({ workspaceId: 'other', status: 'active', limit: 2 })).keys.length, 1)
