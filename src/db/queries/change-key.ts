@@ -1,4 +1,5 @@
 import { sql, type SQL } from 'drizzle-orm'
+import { unavailable } from '../../core/errors.ts'
 import type { ChangedKey, KeyChange } from '../../core/key-store.ts'
 import type { Database } from '../connect.ts'
 import { asDigests, asPosition, provenChange } from '../proof.ts'
@@ -69,7 +70,8 @@ export function toChangedKey (row: ChangedRow): ChangedKey {
   return { key: toManagedKey(row), digests: asDigests(row.digests), logged: asPosition(row) }
 }
 
-const roundsMax = 5
+// In each round another rotation of the same key has succeeded, and as many wait as there are connections: the last of ten waits for nine.
+const roundsMax = 50
 
 /** Runs a statement again where another rotation went ahead of it. */
 export async function whenWhole<R extends { outcome: string | null }> (db: Database, statement: (proof: SQL) => SQL): Promise<R> {
@@ -77,5 +79,5 @@ export async function whenWhole<R extends { outcome: string | null }> (db: Datab
     const row = await provenChange<R>(db, statement)
     if (row.outcome !== 'again') return row
   }
-  throw new Error('Another rotation of the key came first each time.')
+  throw unavailable('Other rotations of the key came first each time, and this change was not made. Try again.')
 }
