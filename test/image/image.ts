@@ -55,11 +55,15 @@ function billOfMaterials (t: Pick<typeof import('tap').t, 'same' | 'ok'>, root: 
   t.ok(components.length > 50)
 }
 
+function environmentOf ({ Env: lines }: ReturnType<ImageStore['config']>): Record<string, string> {
+  return Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]))
+}
+
 async function walk (t: any, root: string, config: ReturnType<ImageStore['config']>): Promise<void> {
   const group = new MemoryGroup(256 * 2 ** 20)
   const port = await freePort()
   const env = {
-    ...Object.fromEntries(config.Env.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])),
+    ...environmentOf(config),
     PORT: String(port),
     HOST: '127.0.0.1',
     DATABASE_URL: await freshDatabase(t, { migrated: false }),
@@ -122,7 +126,7 @@ async function tryOut (t: any, root: string, config: ReturnType<ImageStore['conf
   chmodSync(folder, 0o711)
   const group = new MemoryGroup(512 * 2 ** 20)
   const port = await freePort()
-  const env = { ...Object.fromEntries(config.Env.map((line) => line.split('=') as [string, string])), PORT: String(port), HOST: '127.0.0.1' }
+  const env = { ...environmentOf(config), PORT: String(port), HOST: '127.0.0.1' }
   const service = runContainer({ root, env, workingDir: config.WorkingDir, user: config.User, command: config.Cmd, group, data })
   service.stdout?.resume()
   t.teardown(() => { service.kill('SIGKILL') })
