@@ -249,7 +249,7 @@ for (const { mode, start } of [
     mode: 'the nodes of a Cluster',
     start: async (t: Test, serverArgs: (tlsPort: number) => string[]) => {
       const tlsPort = await freePort()
-      const { port } = await startRedis(t, { args: [...serverArgs(tlsPort), '--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--cluster-port', String(await freePort()), '--databases', '1'] })
+      const { port } = await startRedis(t, { args: [...serverArgs(tlsPort), '--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(await freePort()), '--databases', '1'] })
       await command(port, 'cluster', 'addslotsrange', '0', '16383')
       await until(async () => String(await command(port, 'cluster', 'info')).includes('cluster_state:ok'), { timeoutMs: 15_000 })
       return `rediss+cluster://127.0.0.1:${tlsPort}`
