@@ -90,7 +90,7 @@ function roundsOf (files) {
   const longestMs = Math.max(timeoutMs, 600_000)
   return [
     [{ files: first, jobs: 3, jobsMax: 8, timeoutMs }],
-    [{ files: last, jobs: 1, jobsMax: 1, timeoutMs: longestMs }, { files: beside, jobs: 1, jobsMax: 1, timeoutMs: longestMs, niceness: lowest }]
+    [{ files: last, jobs: 1, jobsMax: 1, timeoutMs: longestMs }, { files: beside, jobs: 2, jobsMax: 2, timeoutMs: longestMs, niceness: lowest }]
   ]
 }
 
