@@ -2,6 +2,7 @@ import { execFile, execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { makeAnother } from './cluster.ts'
 import { requireProgram } from './programs.ts'
 import { freePort, ServerProcess } from './server-process.ts'
 
@@ -30,13 +31,21 @@ export class PostgresServer {
     const process = new ServerProcess({ name: 'postgres', unprivileged: true })
     const server = new PostgresServer(await freePort(), process, options)
     try {
-      server.#create()
+      await server.#create()
       await server.start()
     } catch (error) {
       await process.remove()
       throw error
     }
     return server
+  }
+
+  /** The data folder of a server that has never been started, for `TEST_CLUSTER`: the data of others is copied from it, in a tenth of the time of initdb. */
+  static makeCluster (): { readonly data: string, remove (): Promise<void> } {
+    const process = new ServerProcess({ name: 'cluster', unprivileged: true })
+    const server = new PostgresServer(0, process, {})
+    server.#initdb()
+    return { data: server.#data, remove: async () => { await process.remove() } }
   }
 
   /** A standby that streams from the server on this port. `name`: its `application_name`. */
@@ -115,10 +124,15 @@ export class PostgresServer {
     return join(this.#data, 'postmaster.pid')
   }
 
-  #create (): void {
-    const options = { ...this.#process.user, cwd: this.dir, encoding: 'utf8' as const }
-    const initdb = join(dirname(this.#program), 'initdb')
-    execFileSync(initdb, ['-D', this.#data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'], { ...options, stdio: 'pipe' })
+  async #create (): Promise<void> {
+    const cluster = process.env['TEST_CLUSTER']
+    if (cluster !== undefined && this.#program === requireProgram('postgres')) {
+      // With its owner: as root, the data belongs to another user.
+      await promisify(execFile)('cp', ['-a', cluster, this.#data])
+      makeAnother(this.#data)
+    } else {
+      this.#initdb()
+    }
     writeFileSync(join(this.#data, 'pg_hba.conf'), [
       'local all all trust',
       'host all guarded 127.0.0.1/32 scram-sha-256',
@@ -126,6 +140,12 @@ export class PostgresServer {
       'host replication all 127.0.0.1/32 trust',
       ''
     ].join('\n'))
+  }
+
+  #initdb (): void {
+    const initdb = join(dirname(this.#program), 'initdb')
+    const args = ['-D', this.#data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync']
+    execFileSync(initdb, args, { ...this.#process.user, cwd: this.dir, encoding: 'utf8', stdio: 'pipe' })
   }
 
   // A killed server leaves a small segment of System V shared memory, which its successor would remove; there is none.

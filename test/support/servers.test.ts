@@ -27,6 +27,26 @@ t.test('two fresh Redis databases do not see each other', async (t) => {
   t.equal(await other.get('colour'), null)
 })
 
+t.test('two Postgres servers are two systems, and keep what they are over a restart', async (t) => {
+  const identifiers = new Set<string>()
+  for (const server of [await startPostgres(t), await startPostgres(t)]) {
+    const identifier = async () => {
+      const { sql, close } = connect({ url: server.url, max: 1 })
+      try {
+        return (await sql<[{ id: string }]>`select system_identifier::text as id from pg_control_system()`)[0].id
+      } finally {
+        await close()
+      }
+    }
+    const first = await identifier()
+    await server.stop()
+    await server.start()
+    t.equal(await identifier(), first)
+    identifiers.add(first)
+  }
+  t.equal(identifiers.size, 2)
+})
+
 t.test('a frozen Postgres answers nothing, on connections old and new, until it is resumed', async (t) => {
   const server = await startPostgres(t)
   const { sql, close } = connect({ url: server.url, max: 1 })

@@ -10,9 +10,11 @@ import { makeTemplate } from './servers.ts'
  */
 // Before any test: the files that need a program run at the same time, and have a time limit.
 if (process.env['TEST_PROGRAMS'] === 'all') provideAll()
+const cluster = PostgresServer.makeCluster()
+process.env['TEST_CLUSTER'] = cluster.data
 const [postgres, redis] = await Promise.all([PostgresServer.start(), RedisServer.start()])
 await makeTemplate(postgres.url)
-process.stdout.write(`${JSON.stringify({ TEST_DATABASE_URL: postgres.url, TEST_DATABASE_TEMPLATE: 'yes', TEST_REDIS_URL: redis.url })}\n`)
+process.stdout.write(`${JSON.stringify({ TEST_DATABASE_URL: postgres.url, TEST_DATABASE_TEMPLATE: 'yes', TEST_CLUSTER: cluster.data, TEST_REDIS_URL: redis.url })}\n`)
 process.stdin.resume()
 await once(process.stdin, 'close')
-await Promise.all([postgres.remove(), redis.remove()])
+await Promise.all([postgres.remove(), redis.remove(), cluster.remove()])
