@@ -12,8 +12,8 @@ export interface Mutant {
   readonly fails: string
 }
 
-const [pooler, typeChange, manyMembers, largeFleet, tls, waits, upkeep] = [
-  'test/window/pooler.test.ts', 'test/window/type-change.test.ts', 'test/window/many-members.test.ts', 'test/window/large-fleet.test.ts', 'test/db/tls.test.ts',
+const [pooler, manyMembers, largeFleet, tls, waits, upkeep] = [
+  'test/window/pooler.test.ts', 'test/window/many-members.test.ts', 'test/window/large-fleet.test.ts', 'test/db/tls.test.ts',
   'test/window/cancelled-waits.test.ts', 'test/core/window/upkeep.test.ts'
 ]
 
@@ -44,22 +44,14 @@ export const mutants: readonly Mutant[] = [
     test: pooler,
     fails: 'a pooler that refuses our settings of the session'
   },
-  {
-    without: 'where a pooler refuses our settings, connections begin without them',
-    file: 'db/connect.ts',
-    find: '  withoutSettings.add(url)\n',
-    replace: '',
-    test: pooler,
-    fails: 'through a session pooler two replicas keep the promise'
-  },
   // A column that changes its type.
   {
     without: 'statements are not prepared on the server',
     file: 'db/connect.ts',
     find: '    prepare: false,\n',
     replace: '    prepare: true,\n',
-    test: typeChange,
-    fails: 'while the types of selected columns change under load'
+    test: 'test/db/driver.test.ts',
+    fails: 'on our connections no statement is prepared, whoever asks for it'
   },
   // Fleets.
   {
@@ -77,14 +69,6 @@ export const mutants: readonly Mutant[] = [
     replace: "'all'",
     test: manyMembers,
     fails: 'a change costs Postgres its own statement and one that reads who lives'
-  },
-  {
-    without: 'an acknowledgement counts for the wait that it names',
-    file: 'core/window/waits.ts',
-    find: 'if (nonce !== wait.nonce || seq !== wait.change.seq) return wait',
-    replace: '',
-    test: manyMembers,
-    fails: 'are those of an earlier wait'
   },
   {
     without: 'an acknowledgement counts for the id that sent it',

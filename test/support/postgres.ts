@@ -53,7 +53,7 @@ export class PostgresServer {
     const process = new ServerProcess({ name: 'standby', unprivileged: true })
     const server = new PostgresServer(await freePort(), process, { settings })
     try {
-      await promisify(execFile)(requireProgram('pg_basebackup'), ['-D', server.#data, '-R', '-X', 'stream', '-c', 'fast', '-d', `postgres://postgres@127.0.0.1:${primaryPort}/postgres?application_name=${name}`], { ...process.user, cwd: server.dir, timeout: 60_000 })
+      await promisify(execFile)(requireProgram('pg_basebackup'), ['-D', server.#data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync', '-d', `postgres://postgres@127.0.0.1:${primaryPort}/postgres?application_name=${name}`], { ...process.user, cwd: server.dir, timeout: 120_000 })
       await server.start()
     } catch (error) {
       await process.remove()
