@@ -71,14 +71,6 @@ export const mutants: readonly Mutant[] = [
     fails: 'a change costs Postgres its own statement and one that reads who lives'
   },
   {
-    without: 'an acknowledgement counts for the id that sent it',
-    file: 'core/window/waits.ts',
-    find: '!acknowledgedBy.has(member.id)',
-    replace: 'acknowledgedBy.size === 0',
-    test: manyMembers,
-    fails: 'name an id that has left'
-  },
-  {
     without: 'announcements that are no longer held count as known to be missing',
     file: 'core/window/step.ts',
     find: 'acknowledged, floor: Math.max(state.floor, prunedTo)',
