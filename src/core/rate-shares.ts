@@ -39,7 +39,7 @@ export class RateShare {
   isBeyond = false
   /** When the shared bucket is full, monotonic, as far as is known. */
   fullAt: number
-  /** When that was announced; -Infinity: never. */
+  /** When that was heard last; -Infinity: never since Redis was away. */
   heardAt = -Infinity
   askedAt = -Infinity
   usedAt: number
@@ -81,8 +81,8 @@ interface Wanted {
   readonly announces: boolean
 }
 
-// An older announcement says little about the shared bucket.
-const freshMs = 1000
+// Grants that were not used for so long are given back.
+const unusedMs = 1000
 // The shortest time between two requests to the shared bucket for a key that is being refused.
 const askEveryMs = 20
 // While Redis does not answer, one report is sent this often, to find out whether it is back.
@@ -111,7 +111,7 @@ export class RateShares {
     this.#clock = clock
     this.#rates = rates
     this.#replicas = replicas
-    this.#timer = setInterval(() => { this.#settleAll(freshMs) }, settleEveryMs).unref()
+    this.#timer = setInterval(() => { this.#settleAll(unusedMs) }, settleEveryMs).unref()
   }
 
   /** Whether there is another replica. */
@@ -263,9 +263,12 @@ function partsOf ({ requests }: RateLimit, replicas: number): { readonly own: nu
   return { own, chunk: Math.max(1, Math.floor(own / 10)) }
 }
 
-/** How many uses may pass before they are reported to the shared bucket: `most`, or what it still has. */
+/**
+ * How many uses may pass before they are reported to the shared bucket: `most`, or what it still has. What was heard of it counts however long ago that was: a bucket fills at the pace
+ * of its limit, and only what is given back makes it fuller, which a refused use finds out.
+ */
 function credit ({ limit, fullAt, heardAt }: RateShare, most: number, now: number): number {
-  if (now - heardAt > freshMs) return most
+  if (heardAt === -Infinity) return most
   const room = limit.requests - Math.max(0, fullAt - now) / intervalMsOf(limit)
   return Math.min(most, Math.max(0, Math.floor(room + 1e-6)))
 }

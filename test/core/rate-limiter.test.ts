@@ -130,6 +130,38 @@ t.test('an uneven load passes up to the limit and at most a chunk for each repli
   t.ok(passed >= 97 && passed <= 110 + 3, `${passed} of 295 against a limit of 100`)
 })
 
+t.test('a load with long pauses passes no more than one without, however it is spread over the replicas', async (t) => {
+  const limit = { requests: 100, windowSeconds: 86_400 }
+  const spreads: ReadonlyArray<readonly number[]> = [[0, 1, 2], [0, 0, 0, 0, 1], [...Array<number>(150).fill(0), ...Array<number>(150).fill(1)]]
+  for (const pauseMs of [900, 1100, 5000]) {
+    for (const turns of spreads) {
+      const { take, time } = replicas(3)
+      let passed = 0
+      for (let i = 0; i < 450; i++) {
+        if (take(turns[i % turns.length]!, limit)) passed++
+        await turn()
+        time.now += pauseMs
+      }
+      const flowedIn = 450 * pauseMs * limit.requests / (limit.windowSeconds * 1000)
+      t.ok(passed >= 95 && passed <= 110 + 3 + flowedIn, `${passed} with pauses of ${pauseMs} ms, ${turns.slice(0, 5).join(' ')} …`)
+    }
+  }
+})
+
+t.test('a use that another replica has given back is had by the second try at the latest', async (t) => {
+  const limit = { requests: 100, windowSeconds: 86_400 }
+  const { take, limiters, time } = replicas(2)
+  let passed = 0
+  for (; passed < 97; passed++) { t.ok(take(0, limit)); await turn() }
+  t.notOk(take(1, limit), 'the other one holds what is left')
+  await turn()
+  await limiters[0]!.close()
+  time.now += 2000
+  t.notOk(take(1, limit), 'it has not heard of that')
+  await turn()
+  t.ok(take(1, limit))
+})
+
 t.test('what a replica took in advance and does not use is given back', async (t) => {
   const limit = { requests: 100, windowSeconds: 60 }
   const { take, limiters, shared, time } = replicas(2)
