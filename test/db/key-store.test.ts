@@ -204,6 +204,8 @@ t.test('a call that is not answered takes no other one with it', async (t) => {
   })
   await locked
   const bulk = store.revokeWorkspace({ workspaceId: 'other', actor: 'ops', reason: undefined })
+  // Whichever waits first goes first: connections are opened at their own pace.
+  await until(async () => (await db.execute(sql`select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`)).length === 1)
   await t.rejects(store.revoke({ workspaceId: 'other', keyId: other.id, actor: 'ops', reason: undefined }), { code: 'unavailable' })
   t.match(await store.find('acme', live.id), { status: 'active' }, 'on connections that are new')
   commit()
