@@ -39,7 +39,7 @@ export async function openSocket (address: DatabaseAddress, { first, onHost }: O
     try {
       const socket = await open(address, hosts[i] as DatabaseHost)
       onHost(i)
-      return socket
+      return closedLate(socket)
     } catch (error) {
       // Of several failures, one that an operator has to mend.
       if (!(failure instanceof TlsRefused)) failure = error
@@ -48,11 +48,27 @@ export async function openSocket (address: DatabaseAddress, { first, onHost }: O
   return failedSocket(failure)
 }
 
-/** A connection that could not be made, as the driver takes it. */
+/** A connection that could not be made, as the driver takes it: what is written to it meanwhile goes nowhere. */
 export function failedSocket (failure: unknown): Socket {
-  const socket = new Socket()
+  const socket = closedLate(Object.assign(new Socket(), { write: () => true }))
+  // Not in this turn: the driver has not listened yet.
   setImmediate(() => { socket.destroy(failure as Error) })
   return socket
+}
+
+/**
+ * The socket, whose end the driver is told of one turn later. It writes in the turn after the one in which it is asked to, and if the connection ends between the two, it goes on
+ * waiting for that turn: nothing is ever sent on that place of its pool again, or what was left over is sent on the next connection (docs/upstream/postgres-js.md).
+ */
+function closedLate (socket: Socket): Socket {
+  const emit = socket.emit.bind(socket) as (event: string, ...values: unknown[]) => boolean
+  return Object.assign(socket, {
+    emit: (event: string, ...values: unknown[]) => {
+      if (event !== 'close') return emit(event, ...values)
+      setImmediate(() => { emit(event, ...values) })
+      return socket.listenerCount(event) > 0
+    }
+  })
 }
 
 async function open (address: DatabaseAddress, { host, port }: DatabaseHost): Promise<Socket> {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import postgres from 'postgres'
 import t from 'tap'
 import { HistoryChoice, isUntold } from '../../src/db/history.ts'
@@ -7,7 +8,7 @@ import { isAway, isOutage } from '../../src/db/outage.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { connect as connectDatabase } from '../../src/db/connect.ts'
 import { freePort } from '../support/server-process.ts'
-import { freshDatabase } from '../support/servers.ts'
+import { freshDatabase, startPostgres } from '../support/servers.ts'
 
 /** As the query layer hands them on: the driver's error is the cause. */
 const wrapped = (cause: unknown) => new Error('A query failed.', { cause })
@@ -39,6 +40,27 @@ t.test('what Node says of a connection that ended under a write is an outage, an
     failureOf((done) => { refused.write('x', done) })
   ])
   for (const failure of failures) t.equal(isOutage(wrapped(failure)), true, `${failure.message} ${'code' in failure ? failure.code : ''}`)
+})
+
+t.test('a place of the pool whose connections were refused, or closed at once, answers as soon as the server is there', { timeout: 60_000 }, async (t) => {
+  const server = await startPostgres(t)
+  const { port } = new URL(server.url)
+  // A server that is not ready closes connections before they have begun.
+  const closing = createServer((socket) => { socket.on('error', () => {}).destroy() })
+  t.teardown(() => { closing.close() })
+  const { sql, close } = connectDatabase({ url: server.url, max: 1 })
+  t.teardown(() => close())
+  const answered = async () => await Promise.race([sql`select 1`.then(() => 'yes', (error: { code: string }) => error.code), setTimeout(1000, 'nothing', { ref: false })])
+  t.equal(await answered(), 'yes')
+  for (const away of ['refused', 'closed', 'refused']) {
+    await server.stop()
+    if (away === 'closed') await once(closing.listen(Number(port), '127.0.0.1'), 'listening')
+    // Where connections are closed at once, the driver tries again and again, and the statement waits.
+    for (let i = 0; i < 4; i++) t.match(await answered(), away === 'closed' ? /^(nothing|ECONNRESET|CONNECTION_CLOSED)$/ : /^ECONNREFUSED$/, away)
+    if (closing.listening) await once(closing.close(), 'close')
+    await server.start()
+    for (let i = 0; i < 3; i++) t.equal(await answered(), 'yes', `after they were ${away}`)
+  }
 })
 
 t.test('a statement that is wrong is no outage', async (t) => {
