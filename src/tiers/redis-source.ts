@@ -137,8 +137,23 @@ function guard (redis: Redis): void {
       stream?.on('error', () => {})
     }
   })
-  // The connections of a Cluster.
+  // The connections of a Cluster, and the one that it subscribes with, which is told of nowhere.
   redis.on('+node', guard)
+  const { subscriber } = redis as { subscriber?: { subscriber?: Redis | null } }
+  if (subscriber !== undefined) guardWhenSet(subscriber)
+}
+
+function guardWhenSet (subscriber: { subscriber?: Redis | null }): void {
+  let current = subscriber.subscriber
+  Object.defineProperty(subscriber, 'subscriber', {
+    configurable: true,
+    enumerable: true,
+    get: () => current,
+    set: (redis: Redis | null) => {
+      current = redis
+      if (redis !== null) guard(redis)
+    }
+  })
 }
 
 function commandOf (error: Error): string | undefined {

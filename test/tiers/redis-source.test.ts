@@ -1,11 +1,14 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { silentLogger } from '../../src/core/logger.ts'
 import { openKeys } from '../../src/engine/open-keys.ts'
+import { RedisSource } from '../../src/tiers/redis-source.ts'
 import { freshDatabase, startRedis, until } from '../support/servers.ts'
 import { ask as command, startSentinel, startSentinels } from '../support/sentinel.ts'
 import { freePort } from '../support/server-process.ts'
@@ -270,3 +273,15 @@ for (const { mode, start } of [
     await doubting.revokes()
   })
 }
+
+t.test('a second error of the connection that a Cluster subscribes with ends no process', async (t) => {
+  const source = new RedisSource({ url: 'redis+cluster://127.0.0.1:1', log: silentLogger })
+  const cluster = source.duplicate({ lazyConnect: true }) as unknown as { subscriber: { subscriber: Redis | null }, disconnect (): void }
+  t.teardown(() => { cluster.disconnect() })
+  const subscribing = new Redis({ lazyConnect: true })
+  cluster.subscriber.subscriber = subscribing
+  t.equal(cluster.subscriber.subscriber, subscribing)
+  const stream = new Socket()
+  Object.assign(subscribing, { stream })
+  t.doesNotThrow(() => stream.emit('error', new Error('an alert behind a refused certificate')))
+})
