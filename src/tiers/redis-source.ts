@@ -127,31 +127,23 @@ function clusterOf (hosts: RedisAddress['hosts'], access: RedisOptions, { retryS
 function guard (redis: Redis): void {
   const asking = redis.asking.bind(redis) as () => Promise<'OK'>
   redis.asking = () => asking().catch(() => 'OK')
-  let current: Socket | undefined
-  Object.defineProperty(redis, 'stream', {
-    configurable: true,
-    enumerable: true,
-    get: () => current,
-    set: (stream: Socket | undefined) => {
-      current = stream
-      stream?.on('error', () => {})
-    }
-  })
-  // The connections of a Cluster, and the one that it subscribes with, which is told of nowhere.
+  whenSet(redis, 'stream', (stream: Socket) => { stream.on('error', () => {}) })
+  // The connections of a Cluster, and the one that it subscribes with, which no event tells of.
   redis.on('+node', guard)
-  const { subscriber } = redis as { subscriber?: { subscriber?: Redis | null } }
-  if (subscriber !== undefined) guardWhenSet(subscriber)
+  const { subscriber } = redis as { subscriber?: object }
+  if (subscriber !== undefined) whenSet(subscriber, 'subscriber', guard)
 }
 
-function guardWhenSet (subscriber: { subscriber?: Redis | null }): void {
-  let current = subscriber.subscriber
-  Object.defineProperty(subscriber, 'subscriber', {
+/** Calls `act` with each value that a property gets from now on, but for `null` and `undefined`. */
+function whenSet<Value> (owner: object, name: string, act: (value: Value) => void): void {
+  let current = (owner as Record<string, Value | null | undefined>)[name]
+  Object.defineProperty(owner, name, {
     configurable: true,
     enumerable: true,
     get: () => current,
-    set: (redis: Redis | null) => {
-      current = redis
-      if (redis !== null) guard(redis)
+    set: (value: Value | null | undefined) => {
+      current = value
+      if (value !== null && value !== undefined) act(value)
     }
   })
 }
