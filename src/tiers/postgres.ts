@@ -49,6 +49,8 @@ export class PostgresTier implements Lookup {
   readonly #position: PostgresTierOptions['position']
   readonly #onElsewhere: PostgresTierOptions['onElsewhere']
   readonly #onStuck: (error?: unknown) => void
+  /** How often connections were given up. */
+  #givenUp = 0
   readonly #timeoutMs: number
   readonly #statementsMax: number
   readonly #digestsPerStatementMax: number
@@ -127,12 +129,12 @@ export class PostgresTier implements Lookup {
     this.#counts.digests += batch.size
     batch.isSent = true
     try {
-      batch.resolve(await this.#readFrom(batch.digests()))
+      batch.resolve(await this.#readFrom(batch))
     } catch (error) {
       this.#counts.failed++
       if (error instanceof AnswerRefused) {
         this.#counts.answersRefused++
-        this.#onStuck(error)
+        this.#giveUpConnections(error)
       }
       batch.reject(unavailable('The database does not answer. Try again.', error))
     } finally {
@@ -143,12 +145,20 @@ export class PostgresTier implements Lookup {
 
   /**
    * What a read may be kept for: never a position that the renewals had not proven ours when it was sent (R5). An answer from
-   * where they have not been decides nothing: a renewal finds out, and the keys are read once more.
+   * where they have not been decides nothing: a renewal finds out, and the keys are read once more. So they are if connections
+   * were given up because of another statement, and this one ended with them.
    */
-  async #readFrom (digests: readonly Digest[]): Promise<Keys> {
+  async #readFrom (batch: Batch): Promise<Keys> {
     for (let attempt = 0; attempt < 2; attempt++) {
       const { applied, place } = this.#position()
-      const found = await this.#read(digests)
+      const givenUp = this.#givenUp
+      let found: FoundKeys
+      try {
+        found = await this.#read(batch.digests())
+      } catch (error) {
+        if (batch.isOver || attempt > 0 || givenUp === this.#givenUp) throw error
+        continue
+      }
       if (place === undefined || place === found.place) return { ...found, asof: Math.min(found.seq, applied) }
       await this.#onElsewhere()
     }
@@ -157,13 +167,15 @@ export class PostgresTier implements Lookup {
   }
 
   #giveUp (batch: Batch): void {
-    if (batch.isSent) {
-      this.#onStuck()
-    } else {
-      this.#waiting = this.#waiting.filter((other) => other !== batch)
-      this.#waitingDigests -= batch.size
-    }
     batch.reject(unavailable('The database does not answer in time. Try again.'))
+    if (batch.isSent) return this.#giveUpConnections()
+    this.#waiting = this.#waiting.filter((other) => other !== batch)
+    this.#waitingDigests -= batch.size
+  }
+
+  #giveUpConnections (error?: unknown): void {
+    this.#givenUp++
+    this.#onStuck(error)
   }
 }
 
@@ -175,6 +187,8 @@ interface Keys extends FoundKeys {
 class Batch {
   readonly answer: Promise<Keys>
   isSent = false
+  /** Answered or given up. */
+  isOver = false
   resolve!: (found: Keys) => void
   reject!: (error: Error) => void
   readonly #digests = new Set<Digest>()
@@ -182,8 +196,9 @@ class Batch {
   constructor (timeoutMs: number, onTimeout: () => void) {
     this.answer = new Promise((resolve, reject) => {
       const timer = setTimeout(onTimeout, timeoutMs)
-      this.resolve = (found) => { clearTimeout(timer); resolve(found) }
-      this.reject = (error) => { clearTimeout(timer); reject(error) }
+      const end = () => { clearTimeout(timer); this.isOver = true }
+      this.resolve = (found) => { end(); resolve(found) }
+      this.reject = (error) => { end(); reject(error) }
     })
     this.answer.catch(() => {})
   }

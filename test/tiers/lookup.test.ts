@@ -154,6 +154,45 @@ t.test('postgres: a statement that is not answered is given up, with those that 
   t.match(tier.stats(), { digestsWaiting: 0, statementsUnderWay: 0 })
 })
 
+t.test('postgres: when connections are given up because of one statement, one that was sent later and ended with them is read again', async (t) => {
+  // All connections of the pool end together.
+  const ends: Array<() => void> = []
+  let isFrozen = true
+  const reads: string[] = []
+  const tier = new PostgresTier({
+    ...at,
+    timeoutMs: 300,
+    onStuck: () => {
+      for (const end of ends.splice(0)) end()
+    },
+    read: (digests) => {
+      reads.push(digests[0]!.replace(/\.+$/, ''))
+      if (isFrozen) return new Promise((_resolve, reject) => { ends.push(() => { reject(new Error('ended')) }) })
+      return Promise.resolve({ seq: 1, place: 'here', records: new Map(digests.map((digest) => [digest, entry(digest.replace(/\.+$/, '')).record])) })
+    }
+  })
+  const first = tier.find(digest('a'))
+  first.catch(() => {})
+  await until(() => reads.length === 1)
+  await new Promise((resolve) => { setTimeout(resolve, 100) })
+  const later = tier.find(digest('b'))
+  await until(() => reads.length === 2)
+  // The database answers again from here on, but not over these connections.
+  isFrozen = false
+  await t.rejects(first, { code: 'unavailable' }, 'what was given up is not read again')
+  t.match(await later, { asof: 1 })
+  t.same(reads, ['a', 'b', 'b'])
+  t.match(tier.stats(), { digestsWaiting: 0, statementsUnderWay: 0 })
+
+  // Nor is anything that fails by itself: an outage is told at once.
+  isFrozen = true
+  const failed = tier.find(digest('c'))
+  await until(() => reads.length === 4)
+  for (const end of ends.splice(0)) end()
+  await t.rejects(failed, { code: 'unavailable' })
+  t.equal(reads.length, 4)
+})
+
 t.test('memory: bounded by the longest unused', async (t) => {
   const under = new ScriptedTier()
   const tier = new MemoryTier({ under, entriesMax: 2 })
