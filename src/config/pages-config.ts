@@ -57,8 +57,12 @@ export function pageSecrets ({ signIn }: PagesConfig): string[] {
 function signInOf (values: Settings): PagesConfig['signIn'] {
   const { OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId } = values
   if (issuer !== undefined && clientId !== undefined) return { way: 'provider', options: optionsOf(values, issuer, clientId) }
-  // With DATABASE_URL the management token is no sign-in: it would open every workspace.
-  return { way: values.DATABASE_URL === undefined ? 'management-token' : 'off' }
+  // Only with the embedded database: on any other, the management token would open the workspaces of everybody to a browser.
+  return { way: isEmbedded(values) ? 'management-token' : 'off' }
+}
+
+function isEmbedded ({ DATABASE_URL: url, DATABASE_HOST: host }: Settings): boolean {
+  return url === undefined && host === undefined
 }
 
 function optionsOf (values: Settings, issuer: string, clientId: string): OpenIdSettings {

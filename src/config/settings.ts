@@ -251,7 +251,7 @@ export const settings = Type.Object({
   OIDC_ISSUER: Type.Optional(Type.String({
     pattern: '^https?://',
     advice: 'the issuer URL of an OpenID provider: https:, or http: on this machine',
-    description: 'OpenID provider for the sign-in to the settings page. Unset: with the embedded Postgres people sign in with a management token; with `DATABASE_URL` the page is off. See [connected-apps.md](connected-apps.md).'
+    description: 'OpenID provider for the sign-in to the settings page. Unset: with the embedded Postgres people sign in with a management token; with a database of your own the page is off. See [connected-apps.md](connected-apps.md).'
   })),
   OIDC_CLIENT_ID: Type.Optional(Type.String({
     advice: 'the id that the OpenID provider gave to this service',

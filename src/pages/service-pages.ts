@@ -24,7 +24,7 @@ export async function servicePages (app: FastifyInstance, { config, gatewayPath,
   const assets = readPageAssets(pages.brand)
   const signIn = wayIn(config)
   if (signIn === undefined || databaseUrl === undefined) {
-    app.log.info('The settings page is off: DATABASE_URL is set, but OIDC_ISSUER is not, so people cannot sign in.')
+    app.log.info('The settings page is off: the database is not the embedded one, and OIDC_ISSUER is not set, so people cannot sign in.')
     await app.register(settingsOff, { assets, prefix: settingsPrefix })
     return
   }

@@ -8,6 +8,7 @@ const provider = { OIDC_ISSUER: 'https://id.example.com', OIDC_CLIENT_ID: 'navis
 const ways: ReadonlyArray<{ when: string, env: Environment, way: string }> = [
   { when: 'nothing is set', env: {}, way: 'management-token' },
   { when: 'there is a database of one\'s own', env: database, way: 'off' },
+  { when: 'there is a database of one\'s own, named by its parts', env: { DATABASE_HOST: 'db.example.com', MANAGEMENT_TOKENS: `a=${secret}` }, way: 'off' },
   { when: 'there is a provider', env: { ...database, ...provider }, way: 'provider' },
   { when: 'there is a provider in embedded mode', env: provider, way: 'provider' },
   { when: 'provider and service are on this machine', env: { OIDC_ISSUER: 'http://127.0.0.1:3000', OIDC_CLIENT_ID: 'navis', PUBLIC_URL: 'http://localhost:8080' }, way: 'provider' }
