@@ -156,7 +156,7 @@ function faultsBetween (config: Config, values: Settings): string[] {
   if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must not be the same port as PORT.')
   if (!config.tokenPrefixesAccepted.every((prefix) => acceptedPrefix.test(prefix))) faults.push(mustBe('TOKEN_PREFIXES_ACCEPTED'))
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
-  if (databaseUrl !== undefined && values.MANAGEMENT_TOKENS === undefined) {
+  if (databaseUrl !== undefined && partsOf(values.MANAGEMENT_TOKENS).length === 0) {
     faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')
   }
   const { leaksGithubKeys } = config

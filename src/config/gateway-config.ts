@@ -1,5 +1,6 @@
 import { defaultMcpPath } from '../core/mcp-path.ts'
 import { isOriginPattern } from '../core/origin-pattern.ts'
+import { partsOf } from './parts-of.ts'
 import { notesOf, type SettingName, type Settings } from './settings.ts'
 import { readUpstreamHeaders } from './upstream-headers.ts'
 
@@ -52,7 +53,7 @@ export function readGatewayConfig (values: Settings): GatewayConfig {
   if (![...headers.keys()].every((name) => upstreams.some((upstream) => upstream.name === name))) {
     faults.push('MCP_UPSTREAM_HEADERS must use the names of MCP_UPSTREAMS, or "default" for MCP_UPSTREAM_URL.')
   }
-  const origins = values.MCP_ALLOWED_ORIGINS === 'none' ? [] : listOf(values.MCP_ALLOWED_ORIGINS)
+  const origins = values.MCP_ALLOWED_ORIGINS === 'none' ? [] : partsOf(values.MCP_ALLOWED_ORIGINS)
   if (!origins.every(isOriginPattern)) faults.push('MCP_ALLOWED_ORIGINS must be origins such as https://app.example.com, http://localhost:* or vscode-webview://*, separated by commas, with nothing after the port; or none.')
   if (upstreams.length === 0) {
     if (values.MCP_POLICY_FILE !== undefined || tokens.size > 0 || headers.size > 0 || paths.size > 0) faults.push('MCP_UPSTREAM_URL or MCP_UPSTREAMS is needed with the other MCP settings.')
@@ -110,12 +111,8 @@ function isPlainUrl (text: string): boolean {
   return /^https?:$/.test(protocol) && username === '' && password === '' && hash === ''
 }
 
-function listOf (text: string | undefined): string[] {
-  return text === undefined ? [] : text.split(/[,\r\n]+/).map((part) => part.trim()).filter((part) => part !== '')
-}
-
 function pairsOf (text: string | undefined): (readonly [string, string])[] {
-  return listOf(text).map((part) => {
+  return partsOf(text).map((part) => {
     const at = part.indexOf('=')
     return [part.slice(0, Math.max(at, 0)), part.slice(at + 1)] as const
   })

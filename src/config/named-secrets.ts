@@ -1,3 +1,5 @@
+import { partsOf } from './parts-of.ts'
+
 /** A static credential and the name of its holder, which the audit trail shows. */
 export interface NamedSecret {
   readonly name: string
@@ -42,9 +44,9 @@ const rules: readonly Rule[] = [
   }
 ]
 
-/** Reads `name=secret,name=secret`, or one per line. Space around an entry is ignored; a secret may contain equals signs. */
+/** Reads `name=secret,name=secret`, or one per line, as every list. Space around an entry is ignored; a secret may contain equals signs. */
 export function parseNamedSecrets (text: string, { tokenPrefixes }: { tokenPrefixes: readonly string[] }): Parsed {
-  const entries = text.trim() === '' ? [] : text.trim().split(/,|\r?\n/).map(toEntry)
+  const entries = partsOf(text).map(toEntry)
   const faults: string[] = []
   for (const [index, entry] of entries.entries()) {
     const broken = rules.find((rule) => rule.refuses(entry, entries.slice(0, index), tokenPrefixes))
@@ -54,6 +56,6 @@ export function parseNamedSecrets (text: string, { tokenPrefixes }: { tokenPrefi
 }
 
 function toEntry (text: string, index: number): Entry {
-  const [name = '', ...rest] = text.trim().split('=')
+  const [name = '', ...rest] = text.split('=')
   return { name, secret: rest.join('='), position: index + 1 }
 }

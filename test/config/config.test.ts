@@ -100,6 +100,13 @@ t.test('settings are read, and the rest of the environment is left alone', async
   t.same(environment, before)
 })
 
+t.test('lists of secrets are separated by commas, line breaks, or both, as every other list', async (t) => {
+  const expected = [{ name: 'a', secret }, { name: 'b', secret: otherSecret }]
+  for (const separator of [',', '\n', '\r\n', ',\n', ', ', '\n\n', ' ,\r\n  ']) {
+    t.same(readConfig({ MANAGEMENT_TOKENS: `a=${secret}${separator}b=${otherSecret}${separator}` }).managementTokens, expected, JSON.stringify(separator))
+  }
+})
+
 const refused = [
   { when: 'a port is no number', env: { PORT: 'hush-hush' }, fault: /^PORT must be a port from 0 to 65535/ },
   { when: 'a port is too high', env: { PORT: '65536' }, fault: /^PORT must be/ },
@@ -118,7 +125,7 @@ const refused = [
   { when: 'a secret has a space', env: { SERVICE_TOKENS: `a=${secret} k` }, fault: /^SERVICE_TOKENS: entry 1 .*space/ },
   { when: 'a secret has a letter beyond ASCII', env: { SERVICE_TOKENS: `a=${secret}é` }, fault: /^SERVICE_TOKENS: entry 1 .*ASCII/ },
   { when: 'a secret has no name', env: { MANAGEMENT_TOKENS: 'hush-hush'.repeat(5) }, fault: /^MANAGEMENT_TOKENS: entry 1 is not of the form name=secret/ },
-  { when: 'a list has an empty entry', env: { MANAGEMENT_TOKENS: `a=${secret},` }, fault: /^MANAGEMENT_TOKENS: entry 2 is not of the form/ },
+  { when: 'there is a database and a list of management tokens without an entry', env: { DATABASE_URL: database, MANAGEMENT_TOKENS: ',\n' }, fault: /^MANAGEMENT_TOKENS is needed with DATABASE_URL/ },
   { when: 'a name comes twice', env: { MANAGEMENT_TOKENS: `a=${secret},a=${otherSecret}` }, fault: /^MANAGEMENT_TOKENS: entry 2 has the same name as an earlier entry/ },
   { when: 'a secret comes twice', env: { MANAGEMENT_TOKENS: `a=${secret}`, SERVICE_TOKENS: `b=${secret}` }, fault: /a secret occurs twice/ },
   { when: 'a secret looks like a key', env: { MANAGEMENT_TOKENS: `a=nops_${secret}` }, fault: /^MANAGEMENT_TOKENS: entry 1 .*keys never manage keys/ },
