@@ -10,6 +10,8 @@ import type { TokenFormat } from './token.ts'
 interface KeyImportsOptions {
   readonly store: Pick<KeyStore, 'import'>
   readonly tokens: TokenFormat
+  /** Told of the tokens that work from now on: someone may have presented them before. */
+  readonly onImported: (digests: readonly Digest[]) => void
 }
 
 /** A key of another system. Only the digest of its token is known. */
@@ -52,7 +54,7 @@ export class KeyImports {
 
   /** Imports all or none. `alreadyThere`: keys whose token the workspace already has; these are not changed. */
   async import ({ workspaceId, actor, keys }: ImportKeys): Promise<{ imported: number, alreadyThere: number }> {
-    const { store } = this.#options
+    const { store, onImported } = this.#options
     const faults = this.faultsOf({ workspaceId, keys })
     if (faults.length > 0) throw invalid(faults.slice(0, faultsMax))
     const answer = await store.import({
@@ -61,7 +63,10 @@ export class KeyImports {
       keys: keys.map(({ digest, name, scope, hint = noHint, ownerId = null, expiresAt, createdAt, metadata = {} }) =>
         ({ id: uuidv7(), digest, hint, ownerId, name, scope, metadata, expiresAt, createdAt }))
     })
-    if (answer.outcome === 'imported') return { imported: answer.imported, alreadyThere: answer.alreadyThere }
+    if (answer.outcome === 'imported') {
+      onImported(keys.map(({ digest }) => digest))
+      return { imported: answer.imported, alreadyThere: answer.alreadyThere }
+    }
     throw refused(answer.faults, answer.maxLifetimeDays)
   }
 }

@@ -148,7 +148,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const store = tracedMethods(keyStore, changes, 'postgresql', tracing)
   const force = tracedForce(window, tracing)
   const service = new KeyService({ store, force, clock, tokens })
-  const imports = new KeyImports({ store, tokens })
+  const imports = new KeyImports({ store, tokens, onImported: (digests) => { verifier.forget({ kind: 'key', digests }) } })
   const events = new EventFeed({ store })
   const webhooks = new PostgresWebhookStore({ pool: databases.management, clock })
   const { retention, policy = noPolicy } = options

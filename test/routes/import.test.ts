@@ -44,6 +44,15 @@ t.test('imported tokens verify, with everything that was said of them; repeating
   t.match(await verify(rotated.token), { valid: true })
 })
 
+t.test('a token that was refused as unknown a moment ago works as soon as it is imported', async (t) => {
+  const { ask } = await setupApp(t)
+  const verify = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body
+  const token = elsewhere()
+  t.strictSame(await verify(token), { valid: false, reason: 'unknown' })
+  t.match(await ask('POST', path, { payload: { keys: [row(token)] } }), { status: 201, body: { imported: 1 } })
+  t.match(await verify(token), { valid: true, key: { name: 'imported' } })
+})
+
 t.test('all or none: a token of another workspace is told, and nothing is imported', async (t) => {
   const { ask, create } = await setupApp(t)
   const theirs = await create({}, 'other')
