@@ -88,7 +88,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
   await app.register(leakRoutes)
   await app.register(githubLeakRoutes, { keysSource: config.leaksGithubKeys })
   await app.register(verifyRoutes)
-  await app.register(introspectRoutes)
+  await app.register(introspectRoutes, { issuer: config.pages.publicUrl && new URL(config.pages.publicUrl).origin })
   const presented = presentedToken(app.apiKeys.tokens, config.apiKeyHeader)
   // Only loaded if it is configured: with the MCP client it is a fifth of all code.
   if (gateway !== undefined) await app.register((await import('./mcp/mcp-gateway.ts')).mcpGateway, { ...gateway, keys: app.apiKeys, tracing: telemetry?.tracing, presented, onCall: callRecorder(app.apiKeys) })

@@ -241,7 +241,7 @@ export const settings = Type.Object({
   PUBLIC_URL: Type.Optional(Type.String({
     pattern: '^https?://[^/?#@]+/?$',
     advice: 'an origin such as https://keys.example.com: https:, or http: on this machine, and no path',
-    description: 'Address under which people and clients reach the service. Unset: the settings page can be opened on this machine only. Required with `OIDC_ISSUER`.'
+    description: 'Address under which people and clients reach the service; also the `iss` of introspection. Unset: the settings page can be opened on this machine only. Required with `OIDC_ISSUER`.'
   })),
   MCP_URL: Type.Optional(Type.String({
     pattern: '^https?://',

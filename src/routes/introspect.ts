@@ -21,7 +21,7 @@ const active = Type.Object({
   workspace_id: Type.String({ description: 'The workspace of the key.' }),
   exp: Type.Optional(Type.Integer({ description: 'Seconds since the epoch; absent: never.' })),
   iat: Type.Integer({ description: 'When the key was created, in seconds since the epoch.' }),
-  iss: Type.String({ description: 'The origin of this service.' }),
+  iss: Type.String({ description: 'The origin of this service: PUBLIC_URL or, without it, where the request was sent.' }),
   token_type: Type.Literal('Bearer', { description: 'How the token is sent.' })
 })
 

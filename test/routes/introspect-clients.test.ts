@@ -86,3 +86,10 @@ t.test('a secret with every sign that a secret may have goes through Basic as RF
     t.match(await oauth.processIntrospectionResponse(server, client, answer), { active: true })
   }
 })
+
+t.test('iss is PUBLIC_URL, whatever the proxy in front calls the service', async (t) => {
+  const { ask, create } = await setupApp(t, { environment: { PUBLIC_URL: 'https://keys.example.com/' } })
+  const { token } = await create()
+  const { body } = await ask('POST', '/v1/introspect', { headers: { 'content-type': 'application/x-www-form-urlencoded', host: 'keys-7d9f.cluster.local' }, payload: `token=${token}` })
+  t.match(body, { active: true, iss: 'https://keys.example.com' })
+})
