@@ -1,6 +1,9 @@
 import type { Clock } from './clock.ts'
 import { committed } from './committed.ts'
+import type { Fault } from './errors.ts'
+import { invalid } from './key-errors.ts'
 import type { Digest } from './key-record.ts'
+import { rules } from './key-rules.ts'
 import type { EndedTokens, Leak, TokenStore } from './token-store.ts'
 import type { TokenFormat } from './token.ts'
 import type { Force } from './window/trust.ts'
@@ -20,6 +23,9 @@ export interface LeakAnswer {
   readonly revoked: boolean
 }
 
+const faultsMax = 20
+const text = new RegExp(rules.text.pattern, 'u')
+
 /** Calls for callers who only have a token: end it, or report that it leaked. */
 export class TokenReports {
   readonly #options: TokenReportsOptions
@@ -30,6 +36,8 @@ export class TokenReports {
 
   /** Revokes the keys of leaked tokens. Returns one answer for each report, in the same order, when every replica refuses the keys. */
   async leaked (leaks: readonly Leak[], actor: string): Promise<readonly LeakAnswer[]> {
+    const faults = faultsOfLeaks(leaks, this.#options.tokens)
+    if (faults.length > 0) throw invalid(faults.slice(0, faultsMax))
     const ended = await this.#options.store.revokeLeaked(leaks, actor)
     await this.#inForce(ended)
     return leaks.map(({ digest }) => {
@@ -48,4 +56,13 @@ export class TokenReports {
     const { force, clock } = this.#options
     if (change !== undefined) await force.inForce(committed(clock, 'change', change.target, change.logged))
   }
+}
+
+// The audit trail keeps both texts, and people copy whole addresses, with the token in the query string.
+function faultsOfLeaks (leaks: readonly Leak[], tokens: TokenFormat): Fault[] {
+  return leaks.flatMap(({ url, source }, i) => Object.entries({ url, source }).flatMap(([name, value]) => {
+    if (value === undefined) return []
+    if (!text.test(value)) return [{ pointer: `/${i}/${name}`, detail: `Must be ${rules.text.says}.` }]
+    return tokens.foundIn(value) ? [{ pointer: `/${i}/${name}`, detail: 'Contains a token, and would be stored. Remove that part.' }] : []
+  }))
 }

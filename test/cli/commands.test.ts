@@ -122,6 +122,7 @@ t.test('leaked tokens are taken from a file or from standard input, as tokens or
   t.match(answer, { code: 0, stdout: new RegExp(`${sha256(two.token)} +true_positive +yes`) })
   t.notOk(answer.stdout.includes(two.token))
   t.match(await cli(['leaks'], { input: '\n' }), { code: 2 })
+  t.match(await cli(['leaks', '--url', `https://paste.example/?key=${two.token}`], { input: two.token }), { code: 2, stderr: /\/0\/url: Contains a token, and would be stored/ })
   t.match(await cli(['leaks', '/nowhere/at/all']), { code: 2, stderr: /ENOENT/ })
 })
 
