@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { Value } from 'typebox/value'
 import { readPagesConfig, type PagesConfig } from './pages-config.ts'
 import { readDatabaseUrl } from './database-url.ts'
-import { notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
+import { keyHeader, notesOf, settingNames, settings, type SettingName, type Settings } from './settings.ts'
 import { readGatewayConfig, type GatewaySettings } from './gateway-config.ts'
 import type { Policy } from '../core/policy.ts'
 import { isTrustworthy } from '../core/public-origin.ts'
@@ -155,6 +155,8 @@ function faultsBetween (config: Config, values: Settings): string[] {
   faults.push(...redisFaults(config))
   if (config.metricsPort !== undefined && config.metricsPort !== 0 && config.metricsPort === config.port) faults.push('METRICS_PORT must not be the same port as PORT.')
   if (!config.tokenPrefixesAccepted.every((prefix) => acceptedPrefix.test(prefix))) faults.push(mustBe('TOKEN_PREFIXES_ACCEPTED'))
+  // JSON Schema cannot ignore the case, and names of headers have none.
+  if (!new RegExp(keyHeader).test(config.apiKeyHeader.toLowerCase())) faults.push(mustBe('API_KEY_HEADER'))
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
   if (databaseUrl !== undefined && partsOf(values.MANAGEMENT_TOKENS).length === 0) {
     faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')

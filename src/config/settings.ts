@@ -1,5 +1,8 @@
 import { Type, type Static } from 'typebox'
 
+/** A header that may carry a key, in lower case. */
+export const keyHeader = '^(?!(?:authorization|proxy-authorization|cookie|host|connection|origin|accept|content-.*|mcp-.*|x-navis-.*|user-agent)$)[A-Za-z][A-Za-z0-9-]{0,63}$|^$'
+
 /*
  * One schema per setting: its check, its default and its description. `advice` completes the sentence
  * "NAME must be …"; `secret` settings can also come from a file, named by NAME_FILE. docs/settings.md is generated from this file.
@@ -322,7 +325,7 @@ export const settings = Type.Object({
     description: 'A session of the settings page ends this long after the sign-in, in milliseconds. The claims of the provider are used for this long.'
   }),
   API_KEY_HEADER: Type.String({
-    pattern: '^(?!(?:authorization|proxy-authorization|cookie|host|connection|origin|accept|content-.*|mcp-.*|x-navis-.*|user-agent)$)[A-Za-z][A-Za-z0-9-]{0,63}$|^$',
+    pattern: keyHeader,
     default: 'x-api-key',
     mayBeEmpty: true,
     advice: 'the name of a header that has no other meaning, such as x-api-key, or empty',

@@ -134,6 +134,8 @@ const refused = [
   { when: 'an accepted prefix is too short', env: { TOKEN_PREFIXES_ACCEPTED: 'old_,s' }, fault: /^TOKEN_PREFIXES_ACCEPTED must be/ },
   { when: 'an accepted prefix holds what no token does', env: { TOKEN_PREFIXES_ACCEPTED: 'old:' }, fault: /^TOKEN_PREFIXES_ACCEPTED must be/ },
   { when: 'the token prefix has no underscore', env: { TOKEN_PREFIX: 'nops' }, fault: /^TOKEN_PREFIX must be/ },
+  { when: 'the second header has a meaning of its own', env: { API_KEY_HEADER: 'cookie' }, fault: /^API_KEY_HEADER must be/ },
+  { when: 'the second header has a meaning of its own, in another case', env: { API_KEY_HEADER: 'Cookie' }, fault: /^API_KEY_HEADER must be/ },
   { when: 'a trusted proxy is no address', env: { TRUSTED_PROXIES: '10.0.0.1,hush-hush' }, fault: /^TRUSTED_PROXIES must be/ },
   { when: 'every address is a trusted proxy', env: { TRUSTED_PROXIES: '0.0.0.0/0' }, fault: /^TRUSTED_PROXIES must be/ },
   { when: 'a CIDR range is too narrow for its family', env: { TRUSTED_PROXIES: '10.0.0.0/33' }, fault: /^TRUSTED_PROXIES must be/ }
