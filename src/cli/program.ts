@@ -21,7 +21,7 @@ import type { RotateFlags } from './rotate-key.ts'
 import type { KeyFlags } from './show-key.ts'
 import type { VerifyFlags } from './verify-token.ts'
 import type { Terminal } from './terminal.ts'
-import { cidrs, expiry, id, metadata, moment, orNone, owner, rateLimit, rowCount, wholeNumber } from './values.ts'
+import { address, cidrs, expiry, id, metadata, moment, orNone, owner, rateLimit, rowCount, wholeNumber } from './values.ts'
 
 const settingsHelp = `
 Settings come from the environment, with the same names as for the service: DATABASE_URL, or DATA_DIR for the embedded
@@ -204,7 +204,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
   const verify = command('verify')
     .description('Verify the token on standard input, as the service does. Exit status 1: the token is refused.')
     .addOption(scopeOption('the scope that is needed'))
-    .option('--address <address>', 'the address of the client')
+    .addOption(new Option('--address <address>', 'the address of the client').argParser(address))
     .addOption(json())
     .action(async (flags: VerifyFlags) => {
       const { verifyToken } = await import('./verify-token.ts')

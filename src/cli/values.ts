@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { InvalidArgumentError } from 'commander'
 import type { RateLimit } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
@@ -68,5 +69,10 @@ export function rateLimit (text: string): RateLimit {
 /** The id of an owner, which allows more characters than the id of a workspace. */
 export function owner (text: string): string {
   if (!new RegExp(rules.ownerId.pattern, 'u').test(text)) throw new InvalidArgumentError(`Give ${rules.ownerId.says}.`)
+  return text
+}
+
+export function address (text: string): string {
+  if (isIP(text) === 0 || text.includes('%')) throw new InvalidArgumentError('Give an IPv4 or IPv6 address.')
   return text
 }

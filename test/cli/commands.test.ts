@@ -186,7 +186,7 @@ t.test('an import says which line is wrong, sends nothing of a file with a fault
 
 t.test('a wrong call ends with 2 and one sentence, also as JSON', async (t) => {
   const env = { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }
-  for (const args of [[], ['keys'], ['keys', 'edit', 'x', ...acme], ['keys', 'get'], ['keys', 'rotate', 'x', ...acme, '--grace-seconds', '-1'], ['keys', 'edit', 'x', ...acme, '--rate-limit', '5'], ['policy'], ['completion', 'tcsh'], ['verify', '--scope', 'all'], ['audit', ...acme, '--from', 'x'], ['nonsense']]) {
+  for (const args of [[], ['keys'], ['keys', 'edit', 'x', ...acme], ['keys', 'get'], ['keys', 'rotate', 'x', ...acme, '--grace-seconds', '-1'], ['keys', 'edit', 'x', ...acme, '--rate-limit', '5'], ['policy'], ['completion', 'tcsh'], ['verify', '--scope', 'all'], ['verify', '--address', 'localhost'], ['audit', ...acme, '--from', 'x'], ['nonsense']]) {
     t.equal((await runCli(args, env)).code, 2, args.join(' '))
   }
   t.match(await runCli(['verify', '--json'], env), { code: 2, stdout: '', stderr: /^\{"type":"about:blank","title":"Usage","code":"invalid_request"/ })
