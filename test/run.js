@@ -12,6 +12,7 @@ import { strip } from './support/strip-types.js'
 
 const { TestFile } = await import('./support/test-file.ts')
 const { joinPackages, joinService } = await import('./support/joined-packages.ts')
+const { joinTests } = await import('./support/joined-tests.ts')
 
 /*
  * `npm test` runs everything, `npm test -- test/x.test.ts …` only those files. Prints a line a file, what failed in it,
@@ -44,12 +45,16 @@ const meterMs = 500
 /** A file that takes longer is ended. The long forms of some take ten minutes. */
 const timeoutMs = process.env['TEST_LONG'] === undefined ? 300_000 : 900_000
 
+/** What is printed again at the end of what failed in a file: where a log is shortened, its middle goes first. */
+const linesAgain = 40
+
 const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.url).href]
 
-const rounds = roundsOf(wantedFiles())
+const wanted = wantedFiles()
+const rounds = roundsOf(wanted)
 const serversDir = memoryDir()
 // Some tests drive the built service: one that is out of date would prove nothing.
-const [servers, packages] = await Promise.all([startServers(), joinPackages(), stripAll(), build()])
+const [servers, { packages, tests }] = await Promise.all([startServers(), joinAll(), build()])
 const service = await joinService()
 const results = []
 const running = new Set()
@@ -65,6 +70,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 for (const round of rounds) await Promise.all(round.map(runLane))
 await servers.stop()
+tests.remove()
 report()
 
 function wantedFiles () {
@@ -112,10 +118,13 @@ async function runLane ({ files, jobs, jobsMax, ...options }) {
 async function runFile (file, options) {
   const test = new TestFile()
   running.add(test)
-  const result = await test.run(file, { cwd: root, env: { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_SERVICE: service }, nodeOptions, ...options })
+  const program = tests.fileOf(file)
+  const env = { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service }
+  const result = await test.run(file, { cwd: root, env, program, nodeOptions: program === undefined ? nodeOptions : [], ...options })
   running.delete(test)
-  results.push(result)
-  print(result)
+  const told = result.fail === 0 ? result : { ...result, lines: await tests.withSources(file, result.lines) }
+  results.push(told)
+  print(told)
 }
 
 /** Returns a function that tells which part of all processors' time has been idle since it told it last: 0 until there is enough to go by. */
@@ -141,13 +150,27 @@ function report () {
   const slowest = [...results].sort((a, b) => b.ms - a.ms).slice(0, 15)
   if (slowest.length > 1) console.log(`# slowest: ${slowest.map(({ file, ms, cpuMs }) => `${file} ${seconds(ms)} (${seconds(cpuMs)} CPU)`).join(', ')}`)
   console.log(`# ${seconds(performance.now())}, with ${seconds(cpuMs())} of processor time`)
-  for (const { file } of results.filter(({ fail }) => fail > 0)) console.log(`# failed: ${file}`)
+  for (const { file, lines } of results.filter(({ fail }) => fail > 0)) {
+    console.log(`# failed: ${file}`)
+    if (results.length > 1) for (const line of failuresIn(lines)) console.log(`    ${line}`)
+  }
   const away = [total('skip') > 0 && `${total('skip')} skipped`, total('todo') > 0 && `${total('todo')} to do`].filter(Boolean)
   if (away.length > 0) console.log(`# ${away.join(', ')}`)
   if (interrupted !== undefined) console.log(`# ended by ${interrupted}`)
   const failed = interrupted !== undefined ? Math.max(1, total('fail')) : total('fail')
   console.log(`${total('pass')} passed, ${failed} failed`)
   process.exitCode = failed === 0 ? 0 : 1
+}
+
+/** The lines of the failed assertions and of standard error, without those of what is skipped or measured. */
+function failuresIn (lines) {
+  const failures = []
+  let isOfFailure = false
+  for (const line of lines) {
+    if (!line.startsWith(' ')) isOfFailure = /^(?:failed: |standard error:)/.test(line)
+    if (isOfFailure) failures.push(line)
+  }
+  return failures.length <= linesAgain ? failures : [...failures.slice(0, linesAgain), `and ${failures.length - linesAgain} lines more, above`]
 }
 
 function seconds (ms) {
@@ -202,9 +225,13 @@ async function build () {
   }
 }
 
-// Once, here: each test file would load the compiler for what has changed since the last run. What is refused fails the files that import it.
-async function stripAll () {
-  for (const file of ['src', 'test', 'bench'].flatMap((folder) => filesIn(join(root, folder), '.ts'))) await strip(readFileSync(file, 'utf8'), file).catch(() => {})
+async function joinAll () {
+  const packages = await joinPackages()
+  const tests = await joinTests(wanted, packages)
+  // Once, here: each test file would load the compiler for what has changed since the last run. What is refused fails the files that import it.
+  const asTheyAre = ['src', 'test', 'bench'].flatMap((folder) => filesIn(join(root, folder), '.ts')).filter((file) => tests.fileOf(relative(root, file)) === undefined)
+  for (const file of asTheyAre) await strip(readFileSync(file, 'utf8'), file).catch(() => {})
+  return { packages, tests }
 }
 
 function giveUp () {

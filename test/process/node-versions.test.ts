@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { argumentsFor } from '../support/built.ts'
 import { Child } from '../support/child.ts'
 import { nodeOf } from '../support/newer-node.ts'
 import { freePort } from '../support/server-process.ts'
@@ -9,7 +10,6 @@ import { freshDatabase, freshRedis, until } from '../support/servers.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const loader = new URL('../support/typescript.js', import.meta.url).href
 const secret = 'node-versions-management-secret-0123456789'
 
 const part = 'test/process/part.ts'
@@ -23,7 +23,7 @@ for (const major of [22, 24, 26]) {
     }
 
     await t.test('a part of the tests', async (t) => {
-      const { stdout } = await run(node, ['--import', loader, part], { cwd: root, env: { ...process.env, TAP: '1', TAP_TIMEOUT: '120' }, maxBuffer: 2 ** 26 })
+      const { stdout } = await run(node, argumentsFor(part), { cwd: root, env: { ...process.env, TAP: '1', TAP_TIMEOUT: '120' }, maxBuffer: 2 ** 26 })
         .catch(({ stdout, stderr }: { stdout: string, stderr: string }) => { throw new Error(`${stdout.slice(-4000)}\n${stderr}`) })
       t.match(stdout, /^1\.\.[1-9]\d/m)
       for (const name of ['with any one character changed', 'overtakes a lookup', 'behind a scope knows the key']) t.match(stdout, name, 'one test of each file')

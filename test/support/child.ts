@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { built } from './built.ts'
+import { argumentsFor, built } from './built.ts'
 import type { Teardowns } from './servers.ts'
 import { until } from './until.ts'
 
@@ -25,10 +25,9 @@ export class Child {
   readonly #ended: Promise<void>
 
   constructor (t: Teardowns, { file, args = [], env = {}, cwd = root, node }: ChildOptions) {
-    const loader = file.endsWith('.ts') ? ['--import', new URL('typescript.js', import.meta.url).href] : []
     const program = node === undefined ? /^dist\/(main|cli)\.js$/.exec(file)?.[1] : undefined
-    const path = program === undefined ? `${root}${file}` : built(program as 'main' | 'cli')
-    this.process = spawn(node ?? process.execPath, [...loader, path, ...args], {
+    const own = program === undefined ? argumentsFor(file) : [built(program as 'main' | 'cli')]
+    this.process = spawn(node ?? process.execPath, [...own, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], TEST_PACKAGES: process.env['TEST_PACKAGES'], ...env },
       stdio: ['pipe', 'pipe', 'pipe']

@@ -20,8 +20,8 @@ export async function startSentinel (t: Teardowns, masterPort: number, lines: re
 export async function startSentinels (t: Teardowns, { master, standby }: { master: RedisServer, standby: RedisServer }): Promise<string> {
   await ask(standby.port, 'replicaof', '127.0.0.1', String(master.port))
   const ports = await Promise.all([1, 2, 3].map(async () => await startSentinel(t, master.port)))
-  await until(async () => String(await ask(master.port, 'info', 'replication')).includes('state=online'), { timeoutMs: 15_000 })
-  for (const port of ports) await until(async () => String(await ask(port, 'info', 'sentinel')).includes('slaves=1,sentinels=3'), { timeoutMs: 20_000 })
+  await until(async () => String(await ask(master.port, 'info', 'replication')).includes('state=online'))
+  for (const port of ports) await until(async () => String(await ask(port, 'info', 'sentinel')).includes('slaves=1,sentinels=3'))
   return `redis+sentinel://${ports.map((port) => `127.0.0.1:${port}`).join(',')}/mymaster/0`
 }
 

@@ -70,7 +70,7 @@ t.test('an interrupted file ends together with the processes that it started', a
     const child = spawn(process.execPath, ['-e', 'process.on("SIGINT", () => {}); setInterval(() => {}, 1000); process.stdout.write("ready")'], { stdio: ['ignore', 'pipe', 'inherit'] })
     child.stdout.once('data', () => { writeFileSync(${JSON.stringify(join(folder, 'pid'))}, String(child.pid)) })
     t.test('waits', async () => { await new Promise((resolve) => setTimeout(resolve, 60_000)) })`, { test, graceMs: 500 })
-  await until(() => existsSync(join(folder, 'pid')), { timeoutMs: 30_000 })
+  await until(() => existsSync(join(folder, 'pid')))
   test.end('interrupted', 'SIGINT')
   t.match((await result).lines.join('\n'), /^failed: interrupted$/m)
   const pid = readFileSync(join(folder, 'pid'), 'utf8')

@@ -11,6 +11,8 @@ interface RunOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
   readonly nodeOptions: readonly string[]
+  /** What Node runs in place of the file itself. */
+  readonly program?: string | undefined
   /** A file that reaches this limit ends itself and reports what is still open. */
   readonly timeoutMs: number
   /** How long a file may take to end after a limit or a signal; then all its processes are killed. Default: 30 s. */
@@ -40,10 +42,10 @@ export class TestFile {
   readonly #lines: string[] = []
   readonly #totals = { pass: 0, fail: 0, skip: 0, todo: 0 }
 
-  async run (file: string, { cwd, env, nodeOptions, timeoutMs, graceMs = this.#graceMs, niceness = 0 }: RunOptions): Promise<TestFileResult> {
+  async run (file: string, { cwd, env, nodeOptions, program = file, timeoutMs, graceMs = this.#graceMs, niceness = 0 }: RunOptions): Promise<TestFileResult> {
     this.#graceMs = graceMs
     const startedAt = Date.now()
-    const child = spawn('nice', ['-n', String(niceness), process.execPath, ...nodeOptions, ...cpuTime, file], {
+    const child = spawn('nice', ['-n', String(niceness), process.execPath, ...nodeOptions, ...cpuTime, program], {
       cwd,
       env: { ...env, TAP: '1', TAP_CHILD_ID: file, TAP_TIMEOUT: String(timeoutMs / 1000), TEST_CPU_TIME: '1' },
       detached: true,

@@ -1,0 +1,57 @@
+import { existsSync } from 'node:fs'
+import { dirname, relative } from 'node:path'
+import t, { type Test } from 'tap'
+import { joinPackages } from './joined-packages.ts'
+import { joinTests } from './joined-tests.ts'
+import { TestFile } from './test-file.ts'
+
+const packages = await joinPackages()
+
+/** Files of one folder of the project, the first one joined and run without a loader. */
+async function run (t: Test, files: Readonly<Record<string, string>>) {
+  const [name = ''] = Object.keys(files)
+  const test = relative('.', `${t.testdir(files)}/${name}`)
+  const joined = await joinTests([test], packages)
+  t.teardown(() => { joined.remove() })
+  const program = joined.fileOf(test)
+  const result = await new TestFile().run(test, { cwd: process.cwd(), env: process.env, program, nodeOptions: [], timeoutMs: 60_000 })
+  return { ...result, program, joined, lines: (await joined.withSources(test, result.lines)).join('\n') }
+}
+
+t.test('a joined file passes with what it imports, which finds its files where the sources are', async (t) => {
+  const { pass, fail, lines, program, joined } = await run(t, {
+    'a.test.ts': "import t from 'tap'\nimport { beside, type Kind } from './beside.ts'\nconst kind: Kind = 'one'\nt.match(beside, 'found')\nt.equal(kind, 'one')\n",
+    'beside.ts': "import { readFileSync } from 'node:fs'\nexport type Kind = 'one'\nexport const beside: string = readFileSync(new URL('note.txt', import.meta.url), 'utf8')\n",
+    'note.txt': 'found'
+  })
+  t.strictSame({ pass, fail }, { pass: 2, fail: 0 }, lines)
+  t.ok(program !== undefined && existsSync(program))
+  joined.remove()
+  t.notOk(existsSync(dirname(program!)))
+})
+
+t.test('what fails in a joined file is told with its places in the sources', async (t) => {
+  const { fail, lines, program } = await run(t, {
+    'a.test.ts': "import t from 'tap'\nimport { thrower } from './beside.ts'\n\ninterface Away { readonly what: string }\n\nt.test('throws', async () => { thrower({ what: 'boom' } satisfies Away) })\nt.equal(1, 2)\n",
+    'beside.ts': 'type Thrown = { what: string }\n\nexport function thrower (\n  { what }: Thrown\n): void {\n  throw new Error(what)\n}\n'
+  })
+  t.equal(fail, 2)
+  t.match(lines, /beside\.ts:6:9/)
+  t.match(lines, /a\.test\.ts:6:/)
+  t.match(lines, /a\.test\.ts:7:3/)
+  t.notMatch(lines, relative('.', program!))
+})
+
+t.test('a file that cannot be joined is left as it is, to say itself what is wrong', async (t) => {
+  const test = relative('.', `${t.testdir({ 'a.test.ts': "import './nothing.ts'\n" })}/a.test.ts`)
+  const joined = await joinTests([test], packages)
+  t.teardown(() => { joined.remove() })
+  t.equal(joined.fileOf(test), undefined)
+})
+
+t.test('a file that changes sources at run time is left as it is', async (t) => {
+  const joined = await joinTests(['test/core/token-memo.test.ts', 'test/core/token.test.ts'], packages)
+  t.teardown(() => { joined.remove() })
+  t.equal(joined.fileOf('test/core/token-memo.test.ts'), undefined)
+  t.type(joined.fileOf('test/core/token.test.ts'), 'string')
+})
