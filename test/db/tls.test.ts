@@ -31,7 +31,7 @@ async function show (dir: string, name: string): Promise<void> {
   })
   await administer(server.url, `alter system set ssl_cert_file = '${files[0]}'`, `alter system set ssl_key_file = '${files[1]}'`, "alter system set ssl = 'on'", 'select pg_reload_conf()')
   // It reads its files some time after it was told to.
-  await until(() => new RegExp(`subject=CN ?= ?${name}\n`).test(execFileSync('openssl', ['s_client', '-starttls', 'postgres', '-connect', `127.0.0.1:${server.port}`], { input: '', encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] })), { timeoutMs: 20_000 })
+  await until(() => new RegExp(`subject=CN ?= ?${name}\n`).test(execFileSync('openssl', ['s_client', '-starttls', 'postgres', '-connect', `127.0.0.1:${server.port}`], { input: '', encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] })))
 }
 
 known.sign('server')
@@ -99,12 +99,12 @@ t.test('the file of the authority is read for each connection: exchanged while t
   const refusals = new Set<unknown>()
   await until(async () => await create().then(() => false, (error: { code?: unknown }) => refusals.add(error.code)))
   t.strictSame([...refusals], ['unavailable'], 'nothing internal: the operator mends it')
-  await until(() => !keys.window.isOpen, { timeoutMs: 20_000 })
+  await until(() => !keys.window.isOpen)
   await t.rejects(verify(), { code: 'unavailable' })
   // The server gets a certificate of the authority that the file has by now.
   await show('other', 'foreign')
-  await until(async () => await verify().catch(() => false), { timeoutMs: 20_000 })
-  await until(async () => await create().then(() => true, () => false), { timeoutMs: 20_000 })
+  await until(async () => await verify().catch(() => false))
+  await until(async () => await create().then(() => true, () => false))
   await show('known', 'server')
 })
 
@@ -124,7 +124,7 @@ t.test('a client certificate is shown to a server that asks for one', async (t) 
   await administer(server.url, 'create role certified login', `alter system set ssl_ca_file = '${authority}'`, 'select pg_reload_conf()')
   const query = `sslmode=verify-full&sslrootcert=${known.file}`
   const shown = `&sslcert=${join(folder, 'known', 'client.pem')}&sslkey=${join(folder, 'known', 'client.key')}`
-  await until(async () => await isEncrypted(t, urlOf(query + shown, { user: 'certified' })), { timeoutMs: 10_000 })
+  await until(async () => await isEncrypted(t, urlOf(query + shown, { user: 'certified' })))
   await t.rejects(isEncrypted(t, urlOf(query, { user: 'certified' })), 'without it')
 })
 

@@ -122,7 +122,7 @@ t.test('four processes that queue, take and confirm at once deliver every event 
   await until(async () => {
     await process()
     return [...delivered.values()].flat().length === 300
-  }, { timeoutMs: 30_000 })
+  })
   for (const key of keys) t.strictSame(delivered.get(key), made.get(key))
 })
 

@@ -198,14 +198,14 @@ t.test('what each alert is about makes its expression true', async (t) => {
       await changed()
       await warm([a, b], keys)
       return (await RedisCopy.of(redis.url)).size >= keys.length
-    }, { timeoutMs: 30_000 })
+    })
     const old = await RedisCopy.of(redis.url)
     await until(async () => {
       await changed()
       await old.putBack(redis.url)
       await warm([b], keys)
       return await prometheus.holds('sum(navis_keys_stale_entries_total) > 10')
-    }, { timeoutMs: 30_000 })
+    })
     await raised('NavisKeysStaleEntries')
   })
 
@@ -267,7 +267,7 @@ t.test('what each alert is about makes its expression true', async (t) => {
 
   await t.test('a failover that loses revocations', async (t) => {
     const revoked = keys.slice(0, 4)
-    for (const replica of [a, b]) await until(async () => await replica.hasLineage(), { timeoutMs: 30_000 })
+    for (const replica of [a, b]) await until(async () => await replica.hasLineage())
     await standby.caughtUp()
     await standby.cut()
     for (const { id } of revoked) await a.revoke(id)
@@ -290,7 +290,7 @@ async function eventually (check: () => Promise<unknown>): Promise<void> {
   await until(async () => {
     await sleep(evaluatedEveryMs / 2)
     return await check()
-  }, { timeoutMs: 30_000 })
+  })
 }
 
 /** Does something again and again until another thing has happened. */

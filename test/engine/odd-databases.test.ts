@@ -61,8 +61,8 @@ t.test('without the right to look at the control file the window opens, and with
   const sql = postgres(server.url, { max: 1, onnotice: () => {} })
   t.teardown(() => sql.end())
   for (const name of ['pg_walfile_name(pg_lsn)', 'pg_postmaster_start_time()']) await sql.unsafe(`revoke execute on function ${name} from public`)
-  await until(() => warnings.some(({ fields }) => 'serverStart' in fields && fields.serverStart === 'none'), { timeoutMs: 10_000 })
-  await until(() => keys.window.isOpen && keys.window.snapshot().timeline === '', { timeoutMs: 10_000 })
+  await until(() => warnings.some(({ fields }) => 'serverStart' in fields && fields.serverStart === 'none'))
+  await until(() => keys.window.isOpen && keys.window.snapshot().timeline === '')
   await keepsItsPromise(t, keys)
 })
 
@@ -81,10 +81,10 @@ t.test('a database that takes no connections for a while tells its history after
     await until(async () => {
       await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`
       return warnings.length > failures
-    }, { timeoutMs: 20_000 })
+    })
     await sql.unsafe(`alter database ${name} allow_connections true`)
-    await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
-    await until(async () => { await keepsItsPromise(t, keys); return true }, { timeoutMs: 20_000 })
+    await until(() => keys.window.isOpen)
+    await until(async () => { await keepsItsPromise(t, keys); return true })
   }
   t.equal(keys.window.snapshot().timeline, timeline)
   t.strictSame(warnings.filter(({ message }) => /cannot read/.test(message)), [])

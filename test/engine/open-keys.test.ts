@@ -21,7 +21,7 @@ t.test('a created key is accepted, and refused as soon as its revocation has ret
 })
 
 // A second is meant. What hangs would hang for good: a busy machine gets more.
-const deadlineMs = 10_000
+const deadlineMs = 60_000
 
 async function outcomeOf (keys: Keys, token: string): Promise<string> {
   const sentAt = performance.now()
@@ -48,15 +48,13 @@ t.test('a primary cut off without a word: cached keys go on while the window is 
   proxy.cut()
   t.equal(await outcomeOf(keys, cached), 'accepted')
   t.equal(await outcomeOf(keys, cold), 'unavailable')
-  await until(() => !keys.window.isOpen, { timeoutMs: 6000 })
+  await until(() => !keys.window.isOpen)
   t.equal(await outcomeOf(keys, cached), 'unavailable')
   t.equal(await outcomeOf(keys, cold), 'unavailable')
 
   proxy.heal()
-  const healedAt = performance.now()
-  await until(async () => await outcomeOf(keys, cached) === 'accepted')
-  await until(async () => await outcomeOf(keys, later) === 'accepted')
-  t.ok(performance.now() - healedAt < deadlineMs, `${Math.round(performance.now() - healedAt)} ms to heal`)
+  await until(async () => await outcomeOf(keys, cached) === 'accepted', { timeoutMs: deadlineMs })
+  await until(async () => await outcomeOf(keys, later) === 'accepted', { timeoutMs: deadlineMs })
 })
 
 t.test('a frozen Redis costs no verification; when it is back, a revoked key is still refused', async (t) => {

@@ -20,12 +20,12 @@ t.test('a key that one replica is making while another applies the first policy 
   const holder = await sql.reserve()
   await holder`select pg_advisory_lock(7)`
   const making = maker.service.create({ workspaceId: 'acme', actor: 'test', name: 'endless', scope: 'mcp:read' })
-  await until(async () => await waiting() === 1, { timeoutMs: 20_000 })
+  await until(async () => await waiting() === 1)
   const ruling = ruler.policies.set({ workspaceId: 'acme', actor: 'test', policy, apply: 'all' })
   let isRuled = false
   ruling.then(() => { isRuled = true }, () => {})
   // A second one waits: for the row of the policy, which the maker of the key holds. Without that it would be through with the key unseen.
-  await until(async () => isRuled || (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length === 2, { timeoutMs: 20_000 })
+  await until(async () => isRuled || (await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).length === 2)
   t.notOk(isRuled, 'the policy waits for the key that is being made')
   await holder`select pg_advisory_unlock(7)`
   holder.release()

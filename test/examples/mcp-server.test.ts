@@ -210,7 +210,7 @@ t.test('the MCP server of the example', async (t) => {
 
   await t.test('it ends when asked to, and holds nothing open', async (t) => {
     process.kill(server.pid, 'SIGTERM')
-    await until(() => !server.running, { timeoutMs: 10_000 })
+    await until(() => !server.running)
     t.notOk(server.running)
   })
 })

@@ -16,9 +16,9 @@ async function setup (t: Test, count: number) {
   for (const port of ports) startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, REDIS_URL: redis.url, MANAGEMENT_TOKENS: `ops=${secret}`, LOG_LEVEL: 'error' } })
   await Promise.all(ports.map(ready))
   // Each has to have heard of the others: the share of a replica is what the limit is divided into.
-  for (const port of ports) await until(async () => new RegExp(`^navis_keys_window_members ${count}$`, 'm').test(await metrics(port)), { timeoutMs: 30_000 })
+  for (const port of ports) await until(async () => new RegExp(`^navis_keys_window_members ${count}$`, 'm').test(await metrics(port)))
   // And to know of which history the database is: what they share in Redis has its name.
-  for (const port of ports) await until(async () => (await metrics(port)).includes('navis_keys_window_has_lineage 1\n'), { timeoutMs: 30_000 })
+  for (const port of ports) await until(async () => (await metrics(port)).includes('navis_keys_window_has_lineage 1\n'))
   /** Settlements that Redis did not answer in time: a replica that has had one decides alone for a while, as it should. */
   const failures = async (): Promise<number> => {
     const texts = await Promise.all(ports.map(metrics))
@@ -110,7 +110,7 @@ t.test('Redis frozen, emptied, killed: the limit holds for each replica, nothing
       const key = await create()
       const passed = await uses([0], limit.requests, key) + await uses([1], limit.requests, key)
       return passed <= 1.1 * limit.requests + 6
-    }, { timeoutMs: 30_000 })
+    })
     t.pass(`${what}: shared again afterwards`)
   }
   const key = await create()

@@ -121,7 +121,7 @@ test('the official clients, those of the AI SDK and LangChain, inspector and mcp
     let messages = 0
     client.fallbackNotificationHandler = async () => { messages++ }
     await client.callTool({ name: 'toggle-simulated-logging', arguments: {} })
-    await until(() => messages > 0, { timeoutMs: 15_000 })
+    await until(() => messages > 0)
     await own.revoke()
     const then = messages
     await t.rejects(client.ping())

@@ -5,19 +5,19 @@ import { recordingUpstream } from '../support/recording-upstream.ts'
 import { freshDatabase, until } from '../support/servers.ts'
 
 interface Stream {
-  /** What has arrived, and when it ended, on this process's monotonic clock. */
+  /** What has arrived, and whether it has ended. */
   text: string
-  endedAt: number | undefined
+  hasEnded: boolean
   status: number
 }
 
 function listen (url: string, token: string, init: RequestInit = {}): Promise<Stream> {
   return fetch(url, { ...init, headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream', ...init.headers } }).then((response) => {
-    const stream: Stream = { text: '', endedAt: undefined, status: response.status }
+    const stream: Stream = { text: '', hasEnded: false, status: response.status }
     const reading = async () => {
       for await (const piece of response.body ?? []) stream.text += Buffer.from(piece as Uint8Array).toString()
     }
-    reading().catch(() => {}).finally(() => { stream.endedAt = performance.now() })
+    reading().catch(() => {}).finally(() => { stream.hasEnded = true })
     return stream
   })
 }
@@ -30,23 +30,24 @@ async function setup (t: Test, options: Partial<Parameters<typeof startGateway>[
     open.push(response)
   })
   const gateway = await startGateway(t, { upstreams: upstream.url, ...options })
-  return { upstream, gateway, open }
+  const answering: ServerResponse[] = []
+  gateway.app.server.prependListener('request', (_request, response: ServerResponse) => { answering.push(response) })
+  return { upstream, gateway, open, isOver: (nth: number) => answering[nth] !== undefined && (answering[nth].destroyed || answering[nth].writableEnded) }
 }
 
 test('an open stream ends before the revocation of its key returns, and not a byte comes after', async (t) => {
-  const { gateway, open } = await setup(t)
+  const { gateway, open, isOver } = await setup(t)
   const mine = await gateway.mint('mcp:read')
   const other = await gateway.mint('mcp:read')
   const [stream, bystander] = [await listen(gateway.url, mine.token), await listen(gateway.url, other.token)]
   await until(() => stream.text !== '' && bystander.text !== '')
   await mine.revoke()
-  const returnedAt = performance.now()
+  t.ok(isOver(0), 'by then')
   for (const response of open) response.write('data: second\n\n')
-  await until(() => stream.endedAt !== undefined && bystander.text.includes('second'))
+  await until(() => stream.hasEnded && bystander.text.includes('second'))
   t.equal(stream.text, 'data: first\n\n')
-  t.ok((stream.endedAt ?? Infinity) - returnedAt < 50, 'ended by then, give or take the way to the client')
   await until(() => open[0]?.destroyed)
-  t.equal(bystander.endedAt, undefined)
+  t.notOk(bystander.hasEnded)
   t.match(gateway.reports, [{ key_id: mine.key.id, decision: 'cut' }])
 })
 
@@ -66,15 +67,14 @@ test('what was written to a client that does not read is not delivered after the
 })
 
 test('revoking a whole workspace ends its streams before it returns', async (t) => {
-  const { gateway } = await setup(t)
+  const { gateway, isOver } = await setup(t)
   const { token } = await gateway.mint('mcp:read', { workspaceId: 'ws-2' })
   const other = await gateway.mint('mcp:read')
   const [stream, bystander] = [await listen(gateway.url, token), await listen(gateway.url, other.token)]
   await gateway.keys.service.revokeWorkspace({ workspaceId: 'ws-2', actor: 'test' })
-  const returnedAt = performance.now()
-  await until(() => stream.endedAt !== undefined)
-  t.ok((stream.endedAt ?? Infinity) - returnedAt < 50)
-  t.equal(bystander.endedAt, undefined)
+  t.ok(isOver(0), 'by then')
+  await until(() => stream.hasEnded)
+  t.notOk(bystander.hasEnded)
 })
 
 test('a revocation at another replica ends the streams here before it returns there', async (t) => {
@@ -85,10 +85,9 @@ test('a revocation at another replica ends the streams here before it returns th
   const stream = await listen(here.gateway.url, token)
   await until(() => stream.text !== '')
   await there.gateway.keys.service.revoke({ workspaceId: 'ws-1', keyId: key.id, actor: 'test' })
-  const returnedAt = performance.now()
+  t.ok(here.isOver(0), 'by then')
   here.open[0]?.write('data: second\n\n')
-  await until(() => stream.endedAt !== undefined)
-  t.ok((stream.endedAt ?? Infinity) - returnedAt < 50)
+  await until(() => stream.hasEnded)
   t.equal(stream.text, 'data: first\n\n')
 })
 
@@ -116,8 +115,7 @@ test('a stream ends when its key expires, though nothing passes', async (t) => {
   const { token } = await gateway.mint('mcp:read', { expiresAt })
   const stream = await listen(gateway.url, token)
   await until(() => stream.text !== '')
-  await until(() => stream.endedAt !== undefined)
-  t.ok(Date.now() - expiresAt < 10_000)
+  await until(() => stream.hasEnded)
   t.ok(Date.now() - expiresAt > -200)
 })
 
@@ -127,7 +125,7 @@ test('a stream ends at an expiry that was brought forward while it was open', as
   const stream = await listen(gateway.url, token)
   await until(() => stream.text !== '')
   await gateway.keys.service.update({ workspaceId: 'ws-1', keyId: key.id, actor: 'test', expiresAt: Date.now() + 2000 })
-  await until(() => stream.endedAt !== undefined)
+  await until(() => stream.hasEnded)
   t.pass()
 })
 
@@ -139,7 +137,7 @@ test('renaming a key leaves its streams open', async (t) => {
   await gateway.keys.service.update({ workspaceId: 'ws-1', keyId: key.id, actor: 'test', name: 'renamed' })
   open[0]?.write('data: second\n\n')
   await until(() => stream.text.includes('second'))
-  t.equal(stream.endedAt, undefined)
+  t.notOk(stream.hasEnded)
 })
 
 test('nothing passes through a stream while nothing is known of its key', async (t) => {
@@ -149,7 +147,7 @@ test('nothing passes through a stream while nothing is known of its key', async 
   await until(() => stream.text !== '')
   await gateway.keys.window.leave()
   open[0]?.write('data: second\n\n')
-  await until(() => stream.endedAt !== undefined)
+  await until(() => stream.hasEnded)
   t.equal(stream.text, 'data: first\n\n')
 })
 
@@ -165,7 +163,7 @@ test('closing the service ends its streams and lets other calls finish', async (
   const call = fetch(gateway.url, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' }, body: '{"jsonrpc":"2.0","id":3,"method":"ping"}' })
   await until(() => stream.text !== '' && upstream.received.length === 2)
   const closed = gateway.app.close()
-  await until(() => stream.endedAt !== undefined)
+  await until(() => stream.hasEnded)
   finish()
   t.equal((await call).status, 200)
   await closed

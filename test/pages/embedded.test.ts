@@ -7,14 +7,15 @@ import { Child } from '../support/child.ts'
 import { recordingUpstream } from '../support/recording-upstream.ts'
 import { startBrowser, visit } from './support/browser.ts'
 
+const browser = await startBrowser(t)
+
 t.test('without any settings the page opens with the management token that was made, and the key made there works', async (t) => {
   const dataDir = mkdtempSync(join(tmpdir(), 'navis-pages-'))
   t.teardown(() => { rmSync(dataDir, { recursive: true, force: true }) })
-  const service = new Child(t, { file: 'src/main.ts', env: { DATA_DIR: dataDir, PORT: '0' } })
+  const service = new Child(t, { file: 'dist/main.js', env: { DATA_DIR: dataDir, PORT: '0' } })
   const [, url = ''] = await service.printed(/listens on (http:\/\/127\.0\.0\.1:\d+)/, { timeoutMs: 60_000 })
   const secret = readFileSync(join(dataDir, 'management-token'), 'utf8').trim()
 
-  const browser = await startBrowser(t)
   const { page, context, troubles } = await visit(browser)
   t.teardown(() => context.close())
   await page.goto(url.replace('127.0.0.1', 'localhost') + '/settings')
@@ -42,9 +43,8 @@ t.test('with a gateway the page names the address of the gateway, which takes th
   const dataDir = mkdtempSync(join(tmpdir(), 'navis-pages-'))
   t.teardown(() => { rmSync(dataDir, { recursive: true, force: true }) })
   const upstream = await recordingUpstream(t)
-  const service = new Child(t, { file: 'src/main.ts', env: { DATA_DIR: dataDir, PORT: '0', MCP_UPSTREAM_URL: upstream.url } })
+  const service = new Child(t, { file: 'dist/main.js', env: { DATA_DIR: dataDir, PORT: '0', MCP_UPSTREAM_URL: upstream.url } })
   const [, url = ''] = await service.printed(/listens on (http:\/\/127\.0\.0\.1:\d+)/, { timeoutMs: 60_000 })
-  const browser = await startBrowser(t)
   const { page, context, troubles } = await visit(browser)
   t.teardown(() => context.close())
   await page.goto(`${url}/settings`)

@@ -53,7 +53,7 @@ t.test('an application that leaves the upkeep to others is told so when it start
   await client`update navis_keys.events set at = clock_timestamp() - interval '31 days'`
   await start({ retention: { auditDays: null, usageDays: 90, callDays: 30, endedKeyDays: null } })
   t.equal(says(), 1)
-  await until(async () => (await client`select from navis_keys.events`).length === 0, { timeoutMs: 25_000 })
+  await until(async () => (await client`select from navis_keys.events`).length === 0)
 })
 
 t.test('a key with a list of addresses opens a route from these alone: 403 that says so from any other', async (t) => {

@@ -67,7 +67,6 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, and it ends 
   const inFlight = ask(`${url}/v1/workspaces/w/keys`, { method: 'POST', body: '{"name":"late","scope":"mcp:read"}' })
   await until(async () => (await sql`select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`).length > 0)
 
-  const told = performance.now()
   child.process.kill('SIGTERM')
   await until(async () => (await ask(`${url}/readyz`, { agent })).status === 503)
   const alive = await ask(`${url}/livez`, { agent })
@@ -76,8 +75,8 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, and it ends 
   await lock`rollback`
   lock.release()
   t.match(await inFlight, { status: 201, headers: { connection: 'close' } }, 'also where the request came before the signal')
+  // After the time that it may take it would end with status 1.
   t.equal(await child.ended(), 0, child.stderr)
-  t.ok(performance.now() - told < 10_000)
   t.match(await sql`select count(*)::int as count from navis_keys.window_members where dead_at is null`, [{ count: 0 }], 'it has left the window')
   t.match(child.stdout, /"version":"\d+\.\d+\.\d+","node":"v.*","database":"127\.0\.0\.1:\d+","redis":"none".*"msg":"Navis Keys .* is starting"/)
   t.match(child.stdout, /"signal":"SIGTERM".*is stopping[^]*Navis Keys has stopped"}\n$/)
@@ -158,14 +157,13 @@ t.test('a revocation that waits for longer than the process may is answered 503,
   const { sql, close } = connect({ url: databaseUrl, max: 1 })
   t.teardown(close)
   await until(async () => (await sql`select 1 from navis_keys.revocation_log`).length > 0)
-  const told = performance.now()
   child.process.kill('SIGTERM')
   const answer = await revoked
   t.equal(answer.status, 503)
   t.equal(answer.headers.get('retry-after'), '1')
   t.match(await answer.json(), { code: 'unavailable' })
+  // After the time that it may take it would end with status 1.
   t.equal(await child.ended(), 0, child.stderr)
-  t.ok(performance.now() - told < 10_000)
   t.equal(child.stderr, '')
 })
 
@@ -215,7 +213,7 @@ t.test('it listens at once, and waits for a Postgres that is not there yet for a
     await server.stop()
     await until(async () => JSON.parse((await ask(`${operations}/readyz`)).body).postgres === 'down')
     t.match(await ask(`${operations}/readyz`), { status: 200, body: /"status":"ready","postgres":"down".*"state":"open"/ })
-    await until(async () => (await ask(`${operations}/readyz`)).status === 503, { timeoutMs: 30_000 })
+    await until(async () => (await ask(`${operations}/readyz`)).status === 503)
     t.match((await ask(`${operations}/readyz`)).body, /"state":"shut"/)
     t.equal((await ask(`${operations}/livez`)).status, 200)
   })

@@ -16,7 +16,7 @@ t.test('Postgres away for less than the trust window, then Redis away, behind a 
   const balancer = await Balancer.start(t, { lookEveryMs: 200 })
   for (const port of ports) startMain(t, { env: { PORT: String(port), DATABASE_URL: postgres.url, REDIS_URL: redis.url, TRUST_WINDOW_MS: String(windowMs), MANAGEMENT_TOKENS: `tests=${secret}`, LOG_LEVEL: 'error' } })
   for (const port of ports) { await ready(port); balancer.add(port) }
-  await until(() => balancer.readyPorts.length === 3, { timeoutMs: 20_000 })
+  await until(() => balancer.readyPorts.length === 3)
 
   const keys = `${balancer.url}/v1/workspaces/w/keys`
   const create = async () => await ask(keys, { method: 'POST', body: '{"name":"n","scope":"mcp:read"}' })
@@ -43,7 +43,7 @@ t.test('Postgres away for less than the trust window, then Redis away, behind a 
   const load = [...agents.map((agent) => repeated('kept', agent)), repeated('fresh'), repeated('fresh')]
   const enough = async () => {
     const before = { ...done }
-    await until(() => done.kept >= before.kept + 100 && done.fresh >= before.fresh + 50, { timeoutMs: 30_000 })
+    await until(() => done.kept >= before.kept + 100 && done.fresh >= before.fresh + 50)
   }
   await enough()
 
@@ -58,7 +58,7 @@ t.test('Postgres away for less than the trust window, then Redis away, behind a 
   const awayMs = performance.now() - awayAt
   t.ok(awayMs < windowMs * 0.75, `Postgres was away for ${Math.round(awayMs)} ms, less than the window`)
   await postgres.start()
-  await until(async () => (await create()).status === 201, { timeoutMs: 30_000 })
+  await until(async () => (await create()).status === 201)
   await enough()
 
   await redis.kill()

@@ -60,7 +60,7 @@ t.test('what leaves the process is a span of the caller\'s trace, which the upst
     const missing = names.filter((name) => named(name) === undefined)
     if (missing.length > 0) throw new Error(`No span is named ${missing.join(', ')}; there are: ${[...new Set(spans().map(({ name }) => name))].join(', ')}`)
     return true
-  }, { timeoutMs: 20_000 })
+  })
 
   for (const name of names) t.equal(named(name)?.traceId, traceId, `${name} is of the caller's trace`)
   t.equal(named('GET /forward-auth')?.parentSpanId, callerSpan)

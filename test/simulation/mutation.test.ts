@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { guards, type Guard } from './guards.ts'
 import { loadProtocol } from './protocol.ts'
 import { scenarios, tell } from './scenarios.ts'
@@ -28,12 +28,14 @@ function readTable (): Row[] {
 }
 
 /** In the world that showed it when the guard was written; failing that, in some other. */
-async function staleAcceptWithout ({ patches, mistakes, seed }: Guard): Promise<string | undefined> {
+async function staleAcceptWithout (t: Test, { patches, mistakes, seed }: Guard): Promise<string | undefined> {
   const protocol = await loadProtocol(patches)
   const seeds = [...seed === undefined ? [] : [seed], ...Array.from({ length: seedsMax }, (_, i) => i)]
   for (const each of seeds) {
     const violation = violationIn(each, { protocol, mistakes, steps: 200 })
-    if (violation?.includes('accepted') === true) return violation
+    if (violation?.includes('accepted') !== true) continue
+    if (each !== seed) t.comment(`seed ${each} shows it, and ${seed ?? 'none'} is written down: each further world takes time`)
+    return violation
   }
   return undefined
 }
@@ -62,7 +64,7 @@ for (const guard of guards) {
   const { name } = guard
   const caughtBy = table.find((row) => row.guard === name)?.caughtBy ?? 'nothing'
   t.test(`without "${name}" a key is accepted that a returned change had taken away`, async (t) => {
-    if (caughtBy === 'simulation') return t.type(await staleAcceptWithout(guard), 'string')
+    if (caughtBy === 'simulation') return t.type(await staleAcceptWithout(t, guard), 'string')
     const scenario = scenarios.find((one) => `scenario: ${one.name}` === caughtBy && one.without === name)
     t.ok(scenario, caughtBy)
     if (scenario === undefined) return

@@ -4,6 +4,7 @@ import type { KeyLimits, KeyRecord } from '../../src/core/key-record.ts'
 import type { Entry } from '../../src/core/lookup.ts'
 import { KeyTable } from '../../src/tiers/key-table.ts'
 import { digest } from '../contract-suites/lookup.ts'
+import { isLong } from '../support/long.ts'
 
 /** As a driver makes them: what is written is packed, what is read back must be this again. */
 function entryOf (name: string, { asof = 1, ...fields }: Partial<KeyRecord> & { asof?: number } = {}): Entry {
@@ -94,11 +95,13 @@ t.test('digests that begin alike are told apart', async (t) => {
 t.test('full: what has been used since the clock came by stays, however often the others are replaced', async (t) => {
   const table = new KeyTable({ entriesMax: 10 })
   table.set(entryOf('busy'))
+  let largest = 0
   for (let i = 0; i < 1000; i++) {
     table.get(digest('busy'))
     table.set(entryOf(`once ${i}`))
-    t.ok(table.size <= 10)
+    largest = Math.max(largest, table.size)
   }
+  t.equal(largest, 10)
   t.ok(table.get(digest('busy')))
   t.ok(table.get(digest('once 999')))
   t.equal(table.get(digest('once 900')), undefined)
@@ -143,5 +146,5 @@ t.test('whatever is done to it, it holds what a plain map of the same entries wo
       if (table.size > entriesMax || (entriesMax >= 16 && table.size !== model.size)) return false
     }
     return true
-  }), { numRuns: 2000 })
+  }), { numRuns: isLong ? 2000 : 500 })
 })

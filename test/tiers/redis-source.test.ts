@@ -43,11 +43,11 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
   const limits = async () => {
     const other = await openKeys({ databaseUrl, redisUrl, redisCaFile })
     try {
-      await until(() => keys.window.snapshot().members === 2, { timeoutMs: 15_000 })
+      await until(() => keys.window.snapshot().members === 2)
       const { token } = await keys.service.create({ workspaceId: 'w', actor: 'test', name: 'n', scope: 'mcp:read', rateLimit: { requests: 100, windowSeconds: 3600 } })
       const before = keys.stats().rates.settlements
       for (let i = 0; i < 20; i++) t.equal((await keys.verifier.verify(token, { scope: 'mcp:read' })).valid, true)
-      await until(() => keys.stats().rates.settlements > before, { timeoutMs: 15_000 })
+      await until(() => keys.stats().rates.settlements > before)
       t.equal(keys.stats().rates.failures, 0)
     } finally {
       await other.close()
@@ -62,7 +62,7 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
     await until(async () => {
       await other.verifier.verify((await made()).token)
       return other.stats().redis!.written > 0
-    }, { timeoutMs: 15_000 })
+    })
     return other
   }
   return { keys, made, written, revokes, limits, another, told, lines, infos }
@@ -84,14 +84,14 @@ t.test('what Redis refuses is noticed without a request, told once with its code
       const server = await startRedis(t, { args: args.length > 0 ? [...args, '--databases', '1'] : [] })
       for (const words of prepare) await command(server.port, ...words)
       const { keys, revokes, told } = await open(t, url(server.port))
-      await until(() => keys.health().redisRefusal === code, { timeoutMs: 15_000 })
+      await until(() => keys.health().redisRefusal === code)
       await until(() => keys.health().redis === state)
       await revokes()
       t.ok((keys.stats().redisConnection?.refusals[code] ?? 0) > 0)
       t.equal(told(code), 1)
       if (heal === undefined) return
       await command(server.port, ...heal)
-      await until(() => keys.health().redis === 'up', { timeoutMs: 30_000 })
+      await until(() => keys.health().redis === 'up')
     })
   }
 })
@@ -100,7 +100,7 @@ t.test('the rights that docs/container.md lists are enough', async (t) => {
   const server = await startRedis(t)
   await command(server.port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', ...documentedRights)
   const { keys, written, revokes, limits, lines } = await open(t, `redis://keys:hunter2hunter2@127.0.0.1:${server.port}/1`)
-  await until(written, { timeoutMs: 15_000 })
+  await until(written)
   await revokes()
   await limits()
   await until(() => keys.stats().announcements!.subscribed > 0)
@@ -111,7 +111,7 @@ t.test('the rights that docs/container.md lists are enough', async (t) => {
 t.test('a master that Sentinels watch is followed within 5 seconds of a failover', async (t) => {
   const [master, standby] = [await startRedis(t), await startRedis(t)]
   const { keys, written, revokes } = await open(t, await startSentinels(t, { master, standby }))
-  await until(written, { timeoutMs: 15_000 })
+  await until(written)
   await master.kill()
   await until(async () => String(await command(standby.port, 'role')).startsWith('master'), { timeoutMs: 60_000 })
   await until(written, { timeoutMs: followedMs })
@@ -127,11 +127,11 @@ t.test('a Cluster serves rows from all its nodes; slots that are moved and a nod
   execFileSync('redis-cli', ['--cluster', 'create', ...ports.slice(0, 3).map((port) => `127.0.0.1:${port}`), '--cluster-yes'], { stdio: 'ignore' })
   const [first] = await Promise.all(ports.slice(0, 1).map(async (port) => String(await command(port, 'cluster', 'myid'))))
   execFileSync('redis-cli', ['--cluster', 'add-node', `127.0.0.1:${ports[3]!}`, `127.0.0.1:${ports[0]!}`, '--cluster-slave', '--cluster-master-id', first!], { stdio: 'ignore' })
-  await until(async () => /^slave.*,connected,/.test(String(await command(ports[3]!, 'role'))), { timeoutMs: 30_000 })
+  await until(async () => /^slave.*,connected,/.test(String(await command(ports[3]!, 'role'))))
   const rights = [...documentedRights, '+cluster|slots', '+cluster|info', '+info', '+asking']
   for (const port of ports) await command(port, 'acl', 'setuser', 'keys', 'on', '>hunter2hunter2', ...rights)
   const { keys, made, written, revokes, limits, another, told, infos } = await open(t, `redis+cluster://keys:hunter2hunter2@${ports.slice(0, 3).map((port) => `127.0.0.1:${port}`).join(',')}`)
-  await until(written, { timeoutMs: 15_000 })
+  await until(written)
   for (let i = 0; i < 12; i++) await until(written)
   const sizes = await Promise.all(ports.slice(0, 3).map(async (port) => Number(await command(port, 'dbsize'))))
   t.ok(sizes.filter((size) => size > 0).length > 1, `rows are spread: ${sizes.join(' ')}`)
@@ -198,7 +198,7 @@ t.test('a Cluster serves rows from all its nodes; slots that are moved and a nod
   await t.test('a node of a Cluster that is named as a single server: MOVED is told once, shown and counted', async (t) => {
     const answers = await Promise.all(ports.slice(0, 3).map(async (port) => await command(port, 'get', 'navis-keys:probe').then(() => 'here', (error: Error) => error.message)))
     const { keys, revokes, told } = await open(t, `redis://127.0.0.1:${ports[answers.findIndex((answer) => answer.startsWith('MOVED'))]!}/0`)
-    await until(() => keys.health().redisRefusal === 'MOVED', { timeoutMs: 15_000 })
+    await until(() => keys.health().redisRefusal === 'MOVED')
     t.equal(keys.health().redis, 'refusing')
     await revokes()
     t.ok((keys.stats().redisConnection?.refusals['MOVED'] ?? 0) > 0)
@@ -212,7 +212,7 @@ t.test('a Cluster serves rows from all its nodes; slots that are moved and a nod
   await until(async () => { for (let i = 0; i < 8; i++) await written(); return true }, { timeoutMs: followedMs })
   t.comment(`followed ${Math.round(performance.now() - promotedAt)} ms after the promotion`)
   await revokes()
-  await until(() => keys.health().redis === 'up', { timeoutMs: 30_000 })
+  await until(() => keys.health().redis === 'up')
 })
 
 /** A certificate for this address that is its own authority, and another one under the same name. */
@@ -254,7 +254,7 @@ for (const { mode, start } of [
       const tlsPort = await freePort()
       const { port } = await startRedis(t, { args: [...serverArgs(tlsPort), '--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(await freePort()), '--databases', '1'] })
       await command(port, 'cluster', 'addslotsrange', '0', '16383')
-      await until(async () => String(await command(port, 'cluster', 'info')).includes('cluster_state:ok'), { timeoutMs: 15_000 })
+      await until(async () => String(await command(port, 'cluster', 'info')).includes('cluster_state:ok'))
       return `rediss+cluster://127.0.0.1:${tlsPort}`
     }
   }
@@ -263,11 +263,11 @@ for (const { mode, start } of [
     const { right, wrong, serverArgs } = certificates(t)
     const url = await start(t, serverArgs)
     const trusting = await open(t, url, { redisCaFile: right })
-    await until(trusting.written, { timeoutMs: 30_000 })
+    await until(trusting.written)
     await trusting.revokes()
     t.match(trusting.keys.health(), { redis: 'up', redisRefusal: undefined })
     const doubting = await open(t, url, { redisCaFile: wrong })
-    await until(() => doubting.lines.some((line) => line.includes('Redis cannot be reached')), { timeoutMs: 15_000 })
+    await until(() => doubting.lines.some((line) => line.includes('Redis cannot be reached')))
     t.equal(doubting.keys.health().redis, 'down')
     t.equal(doubting.keys.stats().redis!.written, 0)
     await doubting.revokes()

@@ -43,7 +43,7 @@ t.test('after a failover to a synchronous standby, set up and promoted as the pa
   for (const { id } of revoked) await a!.revoke(id)
   await primary.kill()
   await administer(standby.url, ...statementsOf('Promoting a standby'))
-  for (const replica of replicas) await until(async () => await replica.status(live[0]!.token) === 200, { timeoutMs: 30_000 })
+  for (const replica of replicas) await until(async () => await replica.status(live[0]!.token) === 200)
   for (const replica of replicas) for (const { token } of revoked) t.equal(await replica.status(token), 401)
   for (const { id } of revoked) t.match(await a!.shown(id), { revoked_by: 'tests' }, 'not lost, and so not put back')
   await a!.revoke((await a!.create()).id)

@@ -13,7 +13,7 @@ export async function followingStandby (t: Teardowns, primary: PostgresServer): 
   /** Resolves when it has everything that the primary has now. */
   const caughtUp = async () => {
     const [{ at } = {}] = await administer(primary.url, 'select pg_current_wal_lsn()::text as at')
-    await until(async () => (await administer(url, `select pg_last_wal_replay_lsn() >= '${String(at)}' as caught_up`))[0]?.['caught_up'], { timeoutMs: 20_000 })
+    await until(async () => (await administer(url, `select pg_last_wal_replay_lsn() >= '${String(at)}' as caught_up`))[0]?.['caught_up'])
   }
   return { port, url, caughtUp, cut: async () => await link.hold(), heal: async () => await link.heal() }
 }

@@ -26,11 +26,11 @@ t.test('a staging database that is a copy of production, on the same Redis, chan
     `alter database ${name} allow_connections false`,
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`
   )
-  await until(async () => { await administer(adminUrl, `create database ${copy} template ${name}`); return true }, { timeoutMs: 20_000 })
+  await until(async () => { await administer(adminUrl, `create database ${copy} template ${name}`); return true })
   t.teardown(async () => { await administer(adminUrl, `drop database if exists ${copy} with (force)`) })
   await administer(adminUrl, `alter database ${name} allow_connections true`)
   const staging = await startReplica(t, { databaseUrl: besides(databaseUrl, copy), redisUrl, windowMs })
-  await until(async () => await production.status(kept[0]!.token) === 200, { timeoutMs: 20_000 })
+  await until(async () => await production.status(kept[0]!.token) === 200)
   for (const { id } of changed) await staging.revoke(id)
   await warm([staging], revoked)
   for (const { id } of revoked) await production.revoke(id)
@@ -85,6 +85,6 @@ t.test('a replica that was frozen from before the restore until after it accepts
   const waking = revoked.map(async ({ token }) => await b.status(token))
   b.thaw()
   t.notOk((await Promise.all(waking)).includes(200), 'while it wakes')
-  await until(async () => await b.status(live[0]!.token) === 200, { timeoutMs: 20_000 })
+  await until(async () => await b.status(live[0]!.token) === 200)
   for (let round = 0; round < 10; round++) for (const { token } of revoked) t.equal(await b.status(token), 401)
 })

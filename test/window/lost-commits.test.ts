@@ -25,7 +25,7 @@ async function losesRevocations (t: Test, { hasLineage }: Loss): Promise<void> {
   const replicas = await Promise.all([startReplica(t, options), startReplica(t, options)])
   const [a, b] = replicas
   const lineages = async () => await Promise.all(replicas.map(async (replica) => await replica.hasLineage()))
-  if (hasLineage) await until(async () => (await lineages()).every(Boolean), { timeoutMs: 20_000 })
+  if (hasLineage) await until(async () => (await lineages()).every(Boolean))
   const [revoked, live] = [await a.createMany(4), await a.createMany(1)]
   await warm(replicas, [...revoked, ...live])
   await standby.caughtUp()
@@ -34,7 +34,7 @@ async function losesRevocations (t: Test, { hasLineage }: Loss): Promise<void> {
   if (hasLineage) for (const { id } of revoked) await a.revoke(id)
   else {
     for (const { id } of revoked) a.revoke(id).catch(() => {})
-    for (const replica of replicas) for (const { token } of revoked) await until(async () => await replica.status(token) === 401, { timeoutMs: 10_000 })
+    for (const replica of replicas) for (const { token } of revoked) await until(async () => await replica.status(token) === 401)
     t.strictSame(await lineages(), [false, false])
   }
   const lost = 'select count(*)::int as revoked from navis_keys.keys where revoked_at is not null'
@@ -44,16 +44,16 @@ async function losesRevocations (t: Test, { hasLineage }: Loss): Promise<void> {
   // The new primary knows the rows of the replicas as they were: the first renewal there is the first beat, or the first row, that it did not have.
   const rows = async () => JSON.stringify(await administer(standby.url, 'select id, beat from navis_keys.window_members order by id'))
   const inherited = await rows()
-  const renewed = until(async () => await rows() !== inherited, { timeoutMs: 30_000 }).then(() => performance.now())
+  const renewed = until(async () => await rows() !== inherited).then(() => performance.now())
   const seen = new Set<number>()
   const look = async () => { for (const replica of replicas) for (const { token } of revoked) seen.add(await replica.status(token)) }
   await until(async () => {
     await look()
     return (await administer(standby.url, lost))[0]?.['revoked'] === 4
-  }, { timeoutMs: 30_000 })
+  })
   const tookMs = performance.now() - await renewed
   t.ok(tookMs < (isLong ? 2000 : 15_000), `revoked again ${Math.round(tookMs)} ms after the first renewal`)
-  await until(async () => { await look(); return await a.status(live[0]!.token) === 200 && await b.status(live[0]!.token) === 200 }, { timeoutMs: 30_000 })
+  await until(async () => { await look(); return await a.status(live[0]!.token) === 200 && await b.status(live[0]!.token) === 200 })
   await look()
   t.notOk(seen.has(200), [...seen].join())
   for (const { id } of revoked) t.match(await a.shown(id), { status: 'revoked', revoked_by: 'navis-keys' })
@@ -61,7 +61,7 @@ async function losesRevocations (t: Test, { hasLineage }: Loss): Promise<void> {
   const lines = (a.child.output + b.child.output).match(/the database had lost revocations/g) ?? []
   t.ok(lines.length >= 1 && lines.length <= 2, 'a line of the log says so')
   // A scrape may be a second old.
-  await until(async () => await putBack(replicas) >= 4, { timeoutMs: 10_000 })
+  await until(async () => await putBack(replicas) >= 4)
   t.equal(await putBack(replicas), 4, 'and a metric')
 }
 

@@ -41,7 +41,7 @@ export class RunningReplica {
     await until(async () => {
       made = await ask(this.#keys, { method: 'POST', body: '{"name":"n","scope":"mcp:read"}' })
       return made.status !== 503
-    }, { timeoutMs: 30_000 })
+    })
     if (made?.status !== 201) throw new Error(`create: ${made?.status} ${made?.body}`)
     return JSON.parse(made.body) as MadeKey
   }
@@ -121,7 +121,7 @@ export async function startReplica (t: Teardowns, { databaseUrl, redisUrl, windo
 /** Until each replica accepts each of the keys: then it has them in memory. */
 export async function warm (replicas: readonly RunningReplica[], keys: readonly MadeKey[]): Promise<void> {
   for (const replica of replicas) {
-    await Promise.all(keys.map(async ({ token }) => { await until(async () => await replica.status(token) === 200, { timeoutMs: 20_000 }) }))
+    await Promise.all(keys.map(async ({ token }) => { await until(async () => await replica.status(token) === 200) }))
   }
 }
 

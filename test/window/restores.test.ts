@@ -52,7 +52,7 @@ async function restoredUnderReplicas (t: Test, { frozen }: Restored): Promise<vo
   await warm([a], keys)
   const held = await RedisCopy.of(redisUrl)
   await administer(databaseUrl, 'drop schema navis_keys cascade')
-  await until(async () => (await statuses([a], live)).every((status) => status === 503), { timeoutMs: 20_000 })
+  await until(async () => (await statuses([a], live)).every((status) => status === 503))
   await passes(waitOutMs(windowMs))
   await restore(databaseUrl, file)
   if (!frozen) await warm([b], live)
@@ -68,12 +68,12 @@ async function restoredUnderReplicas (t: Test, { frozen }: Restored): Promise<vo
   }
   t.strictSame(await statuses([a, b], keys), Array.from({ length: 2 * keys.length }, () => 401), 'what was revoked since the restore')
   t.strictSame(await statuses([a, b], before), Array.from({ length: 2 * before.length }, () => 401), 'what a replica that lived had heard of stays revoked')
-  await until(async () => await lineage(databaseUrl) !== old, { timeoutMs: 20_000 })
+  await until(async () => await lineage(databaseUrl) !== old)
   const later = await startReplica(t, options)
   t.strictSame(await statuses([later], keys), keys.map(() => 401), 'nor at a replica that has nothing in memory')
   const made = await later.create()
   await warm([a, b, later], [made])
-  await until(async () => (await RedisCopy.of(redisUrl)).prefixes.size > held.prefixes.size, { timeoutMs: 20_000 })
+  await until(async () => (await RedisCopy.of(redisUrl)).prefixes.size > held.prefixes.size)
 }
 
 t.test('while a database is restored under running replicas, for as long as W, nothing that is revoked afterwards is accepted, whatever Redis gives back', { skip }, async (t) => {
@@ -94,7 +94,7 @@ async function recover (server: PostgresServer, { base, archive, point }: { base
   appendFileSync(join(data, 'postgresql.auto.conf'), `\nrestore_command = 'cp ${archive}/%f %p'\nrecovery_target_name = '${point}'\nrecovery_target_action = 'promote'\narchive_mode = 'off'\n`)
   if (process.getuid?.() === 0) await run('chown', ['-R', `${uid}:${gid}`, data])
   await server.start()
-  await until(async () => (await administer(server.url, 'select not pg_is_in_recovery() as done'))[0]?.['done'], { timeoutMs: 30_000 })
+  await until(async () => (await administer(server.url, 'select not pg_is_in_recovery() as done'))[0]?.['done'])
 }
 
 t.test('after a recovery to a point in time, twice to the same timeline number, nothing that was revoked since the second one is accepted', { skip }, async (t) => {
@@ -110,7 +110,7 @@ t.test('after a recovery to a point in time, twice to the same timeline number, 
   await run(requireProgram('pg_basebackup'), ['-D', base, '-X', 'none', '-c', 'fast', '-d', original.url], { cwd: '/' })
   const [{ file } = {}] = await administer(original.url, "select pg_walfile_name(pg_create_restore_point('here')) as file")
   await administer(original.url, 'select pg_switch_wal()')
-  await until(async () => (await administer(original.url, `select last_archived_wal >= '${String(file)}' as done from pg_stat_archiver`))[0]?.['done'], { timeoutMs: 20_000 })
+  await until(async () => (await administer(original.url, `select last_archived_wal >= '${String(file)}' as done from pg_stat_archiver`))[0]?.['done'])
   await first.stop()
   await original.stop()
 
@@ -123,14 +123,14 @@ t.test('after a recovery to a point in time, twice to the same timeline number, 
   const options = { databaseUrl: server.url, redisUrl, windowMs }
   const a = await startReplica(t, options)
   await warm([a], [...keys, ...live])
-  await until(async () => await a.hasLineage(), { timeoutMs: 20_000 })
+  await until(async () => await a.hasLineage())
   for (const { id } of changed) await a.revoke(id)
   for (const key of keys) await a.edit(key.id, { name: 'seen on the first' })
   await warm([a], keys)
-  await until(async () => (await RedisCopy.of(redisUrl)).size >= keys.length, { timeoutMs: 20_000 })
+  await until(async () => (await RedisCopy.of(redisUrl)).size >= keys.length)
   const held = await RedisCopy.of(redisUrl)
   await server.stop()
-  await until(async () => (await statuses([a], live)).every((status) => status === 503), { timeoutMs: 20_000 })
+  await until(async () => (await statuses([a], live)).every((status) => status === 503))
   await passes(waitOutMs(windowMs))
   await recover(server, { base, archive, point: 'here' })
   timelines.push(await timeline())
@@ -150,7 +150,7 @@ t.test('replicas on a dump whose rows look alive verify at once, and use no Redi
   const before = await startReplica(t, { databaseUrl, redisUrl, windowMs: 4000 })
   const keys = await before.createMany(2)
   await warm([before], keys)
-  await until(async () => await before.hasLineage(), { timeoutMs: 20_000 })
+  await until(async () => await before.hasLineage())
   await dump(databaseUrl, file)
   await restore(copyUrl, file)
   const old = await lineage(copyUrl)
@@ -161,7 +161,7 @@ t.test('replicas on a dump whose rows look alive verify at once, and use no Redi
   t.strictSame(await Promise.all(replicas.map(async (replica) => await replica.hasLineage())), [false, false], 'keys are verified, and nothing is known of the history')
   t.equal((await RedisCopy.of(redisUrl)).size, rows, 'nothing is written to Redis')
   t.equal(await lineage(copyUrl), old)
-  await until(async () => (await Promise.all(replicas.map(async (replica) => await replica.hasLineage()))).every(Boolean), { timeoutMs: 30_000 })
+  await until(async () => (await Promise.all(replicas.map(async (replica) => await replica.hasLineage()))).every(Boolean))
   t.not(await lineage(copyUrl), old)
 })
 
@@ -170,16 +170,16 @@ t.test('a replica that joins a living fleet may use Redis within two seconds, an
   const options = { databaseUrl, redisUrl, windowMs: 10_000 }
   const members = async () => await administer(databaseUrl, 'select id, lineage from navis_keys.window_members where dead_at is null')
   const fleet = await Promise.all([startReplica(t, options), startReplica(t, options)])
-  await until(async () => (await members()).every(({ lineage }) => lineage !== null), { timeoutMs: 20_000 })
+  await until(async () => (await members()).every(({ lineage }) => lineage !== null))
   // On a busy machine one of several joinings shows what it takes.
   let quickestMs = Infinity
   for (let joining = 0; joining < 3 && quickestMs > 2000; joining++) {
     const known = new Set((await members()).map(({ id }) => id))
     const joined = async () => (await members()).find(({ id }) => !known.has(id))
     const starting = startReplica(t, options)
-    await until(joined, { timeoutMs: 30_000 })
+    await until(joined)
     const at = performance.now()
-    await until(async () => (await joined())?.['lineage'] !== null, { timeoutMs: 20_000 })
+    await until(async () => (await joined())?.['lineage'] !== null)
     quickestMs = Math.min(quickestMs, performance.now() - at)
     fleet.push(await starting)
   }
@@ -187,9 +187,9 @@ t.test('a replica that joins a living fleet may use Redis within two seconds, an
   for (const replica of fleet) await replica.stop()
   t.strictSame(await members(), [], 'each has left')
   const lone = startReplica(t, options)
-  await until(async () => (await members()).length === 1, { timeoutMs: 30_000 })
+  await until(async () => (await members()).length === 1)
   const at = performance.now()
-  await until(async () => (await members())[0]?.['lineage'] !== null, { timeoutMs: 20_000 })
+  await until(async () => (await members())[0]?.['lineage'] !== null)
   const tookMs = performance.now() - at
   await lone
   t.ok(tookMs < waitOutMs(10_000) / 2, `${Math.round(tookMs)} ms`)

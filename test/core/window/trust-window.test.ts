@@ -191,7 +191,8 @@ t.test('a replica that starts while Postgres is away joins when it is back', asy
   t.equal(window.databaseTime(systemClock.monotonicMs()), Infinity)
   await server.start()
   await until(() => window.isOpen)
-  t.ok(Math.abs(window.databaseTime(systemClock.monotonicMs()) - Date.now()) < 1000)
+  // It counts on from what was answered, by however long the answer took.
+  t.ok(Math.abs(window.databaseTime(systemClock.monotonicMs()) - Date.now()) < 60_000)
 })
 
 t.test('a listener that throws keeps no other listener from dropping what it holds', async (t) => {

@@ -25,7 +25,7 @@ export class PageByText {
   /** Resolves to the text of the page, or of one element, as soon as it matches. */
   async text (wanted: RegExp, selector = 'body'): Promise<string> {
     let text = ''
-    await until(async () => { text = await this.#page.evaluate(`document.querySelector(${JSON.stringify(selector)})?.innerText ?? ''`) as string; return wanted.test(text) }, { timeoutMs: 20_000 })
+    await until(async () => { text = await this.#page.evaluate(`document.querySelector(${JSON.stringify(selector)})?.innerText ?? ''`) as string; return wanted.test(text) })
     return text
   }
 
@@ -40,7 +40,7 @@ export class PageByText {
     await until(async () => {
       place = await this.#page.evaluate(`(() => { const one = ${expression}; if (!one) return; one.scrollIntoView({ block: 'center' }); const { x, y, width, height } = one.getBoundingClientRect(); return { x: x + width / 2, y: y + height / 2 } })()`) as typeof place
       return place !== undefined
-    }, { timeoutMs: 20_000 })
+    })
     await this.#page.mouse.click(place!.x, place!.y)
   }
 
