@@ -96,8 +96,11 @@ export function connect ({
 }: ConnectOptions): Connection {
   // What files say is read for each connection: one that is away for a moment fails that connection, and nothing else.
   const { keepAliveSeconds = 10 } = parseDatabaseUrl(url)
-  let welcomed = 0
-  const sockets = new Set<Socket>()
+  const hostsOfSockets = new WeakMap<Socket, number>()
+  const begun = new WeakSet<Socket>()
+  // The one whose bytes the driver is reading: it does not say over which connection something came.
+  let reading: Socket | undefined
+  let isOver = false
   const options = {
     host: 'localhost',
     port: 5432,
@@ -107,11 +110,19 @@ export function connect ({
     onnotice,
     onclose,
     onparameter: (name: string, value: unknown) => {
-      welcomed++
-      if (name !== 'in_hot_standby' || value !== 'on') return
-      // Without our settings a standby lets connections begin, and an idle one would stay when the name leads to the primary again.
-      firstHosts.set(url, (firstHosts.get(url) ?? 0) + 1)
-      for (const socket of sockets) socket.destroy(Object.assign(new Error('The server is a standby.'), { code: '25006' }))
+      // The driver tells a setting only when it differs from what it knows, from whichever connection: it has to be told of each connection.
+      Reflect.deleteProperty(sql.parameters, name)
+      const socket = reading
+      if (socket === undefined) return
+      const host = hostsOfSockets.get(socket) ?? 0
+      if (name === 'in_hot_standby' && value === 'on') {
+        // Without our settings a standby lets connections begin, and an idle one would stay when the name leads to the primary again.
+        firstHosts.set(url, host + 1)
+        socket.destroy(Object.assign(new Error('The server is a standby.'), { code: '25006' }))
+      } else if (!begun.has(socket)) {
+        begun.add(socket)
+        firstHosts.set(url, host)
+      }
     },
     ...isKept ? { max_lifetime: null, idle_timeout: 0 } : { idle_timeout: idleTimeoutSeconds },
     ...max > 1 && { max_lifetime: sharedLifetimeSeconds },
@@ -141,27 +152,35 @@ export function connect ({
         ...current.options !== undefined && { options: current.options },
         ...!withoutSettings.has(url) && !current.isPooled && sessionSettings(statementTimeoutMs)
       }
-      const before = welcomed
+      if (isOver) return failedSocket(poolIsOver())
       let reached = 0
       const socket = await openSocket(current, { first: firstHosts.get(url) ?? 0, onHost: (i) => { reached = i } })
-      firstHosts.set(url, reached)
-      sockets.add(socket)
+      if (isOver) {
+        socket.destroy()
+        return failedSocket(poolIsOver())
+      }
+      hostsOfSockets.set(socket, reached)
+      socket.on('data', () => { reading = socket })
       // A server that closes a connection before it has told its settings has let none begin: a standby, one that starts, one that is full.
-      socket.once('close', () => {
-        sockets.delete(socket)
-        if (welcomed === before) firstHosts.set(url, reached + 1)
-      })
+      socket.once('close', () => { if (!begun.has(socket)) firstHosts.set(url, reached + 1) })
       return socket
     }
   }
   // `socket` is documented, and missing in the types.
   const sql = postgres(options as unknown as postgres.Options<Record<string, never>>)
+  const { end } = sql
+  // A connection that is being made when the pool is ended is none of those that the driver closes: it would stay open until it has been idle for long.
+  sql.end = async (options) => { await end(options).finally(() => { isOver = true }) }
   return {
     db: withTables(drizzle(sql), schema),
     sql,
     schema,
     close: async () => { await sql.end({ timeout: 5 }) }
   }
+}
+
+function poolIsOver (): Error {
+  return Object.assign(new Error('The connections have been given up.'), { code: 'CONNECTION_ENDED' })
 }
 
 /** A database on the client of a host application. A Drizzle of the host's own may be of another version than ours. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
 import { getTableConfig } from 'drizzle-orm/pg-core'
@@ -61,8 +60,8 @@ async function onServer (database: string | Sql, schema: string, act: (connectio
   } catch (error) {
     if (isWrongServer(error)) {
       if (typeof database !== 'string' || hostsTried >= hostsOf(database)) throw new UnfitDatabase(isStandby)
-      // The next connection goes to the next host, once this one has been closed by the server.
-      await sleep(100)
+      // The next connection goes to the next host, once this one is closed.
+      await connection.close()
       return await onServer(database, schema, act, hostsTried + 1)
     }
     const refusal = tlsRefusalIn(error)

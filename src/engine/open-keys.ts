@@ -104,6 +104,9 @@ export interface UnstartedKeys extends Keys {
 }
 
 const closeTimeoutMs = 2000
+const serverReadMs = 5000
+// The longest statements of the others on that pool.
+const bulkDrainMs = 30_000
 /** The methods of the store that get a span. */
 const changes = ['create', 'import', 'edit', 'rotate', 'revoke', 'revokeWorkspace', 'revokeLeaked', 'endToken', 'setPolicy', 'applyPolicy', 'list', 'listAudit'] as const
 
@@ -187,7 +190,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     tiers.drop(target)
     verifier.forget(target)
   })
-  const server = new ServerWatch({ read: () => readServer(databases.management.queries), log })
+  const server = new ServerWatch({ read: () => inTime(readServer(databases.management.queries), serverReadMs, () => { databases.management.replace(bulkDrainMs) }), log })
   let isStarted = false
 
   return {
