@@ -7,7 +7,8 @@ import type { OverviewStore, OwnersQuery } from '../core/overview.ts'
 import { noPolicy, type Policy } from '../core/policy.ts'
 import type { Database } from './connect.ts'
 import { AnswerRefused } from '../core/window/store.ts'
-import { isConflict, isAway } from './outage.ts'
+import { isCancelledWait } from './cancelled-wait.ts'
+import { hasCause, isConflict, isAway } from './outage.ts'
 import type { EventQuery, EventStore } from '../core/events.ts'
 import { listEvents, placeEvents } from './queries/events.ts'
 import { eraseOwner } from './queries/erase-owner.ts'
@@ -47,8 +48,6 @@ interface PostgresKeyStoreOptions {
   readonly policy?: Policy | undefined
   /** Statements at a time: the connections of the pool. 8. The others wait for their turn. */
   readonly concurrency?: number
-  /** How often a wait for a synchronous standby has been cancelled on that pool. It shows in a warning alone: the commit answers success. */
-  readonly uncertain?: () => number
   /** Whether changes are refused while the database has a standby that a commit does not wait for. `false`. */
   readonly requireSynchronous?: boolean | undefined
   /** Told what a statement was rejected with. */
@@ -59,19 +58,17 @@ interface PostgresKeyStoreOptions {
 export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, OverviewStore {
   readonly #pool: Pool<Database>
   readonly #queue: StatementQueue
-  readonly #uncertain: () => number
   readonly #onFailure: (error: unknown) => void
   readonly #policy: Policy
   readonly #requireSynchronous: boolean
   #bulkCalls = 0
   #answersRefused = 0
 
-  constructor ({ pool, policy = noPolicy, concurrency = defaultConcurrency, uncertain = () => 0, requireSynchronous = false, onFailure = () => {} }: PostgresKeyStoreOptions) {
+  constructor ({ pool, policy = noPolicy, concurrency = defaultConcurrency, requireSynchronous = false, onFailure = () => {} }: PostgresKeyStoreOptions) {
     this.#pool = pool
     this.#policy = policy
     this.#requireSynchronous = requireSynchronous
     this.#queue = new StatementQueue({ concurrency })
-    this.#uncertain = uncertain
     this.#onFailure = onFailure
   }
 
@@ -192,13 +189,10 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
   }
 
   async #change<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'change'): Promise<T> {
-    const before = this.#uncertain()
-    const answer = await this.#bounded(async (db, call) => {
+    return await this.#bounded(async (db, call) => {
       if (this.#requireSynchronous) await assertSynchronous(db)
       return await repeated(() => work(db, call), call)
     }, limitMs, urgency)
-    if (this.#uncertain() !== before) throw unavailable('It is not known whether the standby has the change. Try again: repeating the request is safe.')
-    return answer
   }
 
   async #bounded<T> (work: (db: Database, call: Call) => Promise<T>, limitMs = answerMs, urgency: Urgency = 'read'): Promise<T> {
@@ -226,6 +220,7 @@ export class PostgresKeyStore implements KeyStore, TokenStore, EventStore, Overv
         this.#giveUp(db)
         throw away(error)
       }
+      if (hasCause(error, isCancelledWait)) throw unavailable('It is not known whether the standby has the change. Try again: repeating the request is safe.', error)
       throw isAway(error) ? away(error) : error
     } finally {
       clearTimeout(timer)

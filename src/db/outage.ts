@@ -1,4 +1,5 @@
 import { AnswerRefused } from '../core/window/store.ts'
+import { isCancelledWait } from './cancelled-wait.ts'
 import { TlsRefused } from './tls.ts'
 
 // SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention, system error.
@@ -26,11 +27,11 @@ export function isOutage (error: unknown): boolean {
 
 /**
  * Whether a running service takes an error for an outage. A password that was changed on the server is one, a certificate that is not accepted, a file with a URL
- * that cannot be used: nothing is known of any key, and the operator mends it. So is an answer that does not prove itself.
+ * that cannot be used: nothing is known of any key, and the operator mends it. So is an answer that does not prove itself, and a commit that a standby may lack.
  */
 export function isAway (error: unknown): boolean {
   return isOutage(error) || isRefusedConnection(error) || tlsRefusalIn(error) !== undefined || hasCode(error, 'DATABASE_URL_INVALID') ||
-    hasCause(error, (cause) => cause instanceof AnswerRefused)
+    hasCause(error, (cause) => cause instanceof AnswerRefused || isCancelledWait(cause))
 }
 
 /** Why no encrypted connection was made, where that is the cause of an error. */

@@ -1,6 +1,7 @@
 import type { Sql } from 'postgres'
 import { unavailable } from '../core/errors.ts'
 import { silentLogger, type Logger } from '../core/logger.ts'
+import { refuseCancelledWait } from '../db/cancelled-wait.ts'
 import { borrow, connect, noteRefusedSettings, type Database } from '../db/connect.ts'
 import { HistoryChoice, isUntold } from '../db/history.ts'
 import { assertMigrated, migrate } from '../db/migrate.ts'
@@ -15,17 +16,12 @@ import type { HostDatabase, KeysOptions } from './keys-options.ts'
 
 export type Lookups = Pool<ReturnType<typeof prepareFindKeys>>
 
-// The name of the server's function that waits for a synchronous standby. Its warning means: the wait was cancelled, and the commit may be on this server only.
-const cancelledWait = 'SyncRepWaitForLSN'
-
 /** The connection pools, separate so that none waits behind another. */
 export interface Databases {
   readonly lookups: Lookups
   readonly management: Pool<Database>
   /** The number of statements that `management` runs concurrently. */
   readonly managementConnections: number
-  /** How often a wait for a synchronous standby has been cancelled on the connections of `management`. */
-  uncertain (): number
   /**
    * Examines the error of a statement. If the server is not the primary, or a pooler refuses to begin, all connections are closed.
    * Returns whether the window's own connections were closed.
@@ -63,26 +59,18 @@ interface OwnOptions {
 
 function ownDatabases ({ url, schema, connectionsMax, log }: OwnOptions): Databases {
   if (!(connectionsMax >= connectionsMin)) throw new TypeError(`\`databaseConnectionsMax\` must be ${connectionsMin} or more.`)
-  let uncertain = 0
   const shared = connectionsMax - windowConnections
   const lookupConnections = Math.max(1, Math.floor(shared * 0.4))
   const managementConnections = shared - lookupConnections
   const history = new HistoryChoice(log)
   const lookups: Lookups = new ReplaceablePool({ url, schema, max: lookupConnections, prepare: (db) => prepareFindKeys(db, () => history.strategy) })
-  const management: Pool<Database> = new ReplaceablePool({
-    url,
-    schema,
-    max: managementConnections,
-    prepare: (db) => db,
-    onnotice: ({ routine }) => { if (routine === cancelledWait) uncertain++ }
-  })
+  const management: Pool<Database> = new ReplaceablePool({ url, schema, max: managementConnections, prepare: (db) => db, onnotice: refuseCancelledWait })
   const replace = () => { for (const pool of [lookups, management]) pool.replace() }
   const chooseHistory = async () => { await history.choose(management.queries) }
   return {
     lookups,
     management,
     managementConnections,
-    uncertain: () => uncertain,
     noteFailure (error) {
       const isRefused = noteRefusedSettings(url, error)
       if (isRefused || isWrongServer(error)) replace()
@@ -110,7 +98,6 @@ function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }:
     lookups: borrowedPool(db, (database) => prepareFindKeys(database, () => history.strategy)),
     management: borrowedPool<Database>(db, (database) => database),
     managementConnections: borrowedConcurrency,
-    uncertain: () => 0,
     noteFailure (error) {
       if (!isUntold(error)) return false
       chooseHistory().catch(() => {})

@@ -147,7 +147,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
   const shared = redis && new RedisSharedRates({ redis, prefix: () => sealOf(window)?.key.prefix })
   const rates = new RateLimiter({ clock, shared, replicas: () => window.members })
   const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() }, tracing })
-  const keyStore = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, requireSynchronous: options.requireSynchronous, uncertain: databases.uncertain, onFailure: databases.noteFailure })
+  const keyStore = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, requireSynchronous: options.requireSynchronous, onFailure: databases.noteFailure })
   const store = tracedMethods(keyStore, changes, 'postgresql', tracing)
   const force = tracedForce(window, tracing)
   const service = new KeyService({ store, force, clock, tokens })

@@ -53,6 +53,17 @@ export const mutants: readonly Mutant[] = [
     test: 'test/db/driver.test.ts',
     fails: 'on our connections no statement is prepared, whoever asks for it'
   },
+  {
+    without: 'statements are not prepared on the server, whatever the client of a host application does',
+    file: 'db/connect.ts',
+    find: '  return withTables(drizzle(client), schema)\n',
+    replace: `  const { unsafe } = client
+  const preparing = ((text: string, values: never[] = [], given = {}) => unsafe(text, values, { ...given, prepare: values.length > 0 })) as never
+  return withTables(drizzle(Object.assign(client, { unsafe: preparing })), schema)
+`,
+    test: 'test/window/type-change.test.ts',
+    fails: 'changes at once over few connections of a host application'
+  },
   // Fleets.
   {
     without: 'a large fleet renews less often',
@@ -69,6 +80,30 @@ export const mutants: readonly Mutant[] = [
     replace: "'all'",
     test: manyMembers,
     fails: 'a change costs Postgres its own statement and one that reads who lives'
+  },
+  {
+    without: 'an acknowledgement counts for the change whose announcement it names, and for no other',
+    file: 'core/window/acknowledgements.ts',
+    find: 'const waiting = this.#waiting.get(acknowledgement.nonce)\n',
+    replace: 'const waiting = [...this.#waiting.values()][0]\n    if (waiting !== undefined) acknowledgement = { ...acknowledgement, nonce: waiting.wait.nonce, seq: waiting.wait.change.seq }\n',
+    test: manyMembers,
+    fails: 'what a member acknowledged earlier does not count for a change that it has not heard of'
+  },
+  {
+    without: 'a change waits for its own acknowledgements while another one waits',
+    file: 'core/window/acknowledgements.ts',
+    find: 'const waiting = this.#waiting.get(acknowledgement.nonce)\n',
+    replace: 'const waiting = [...this.#waiting.values()][0]\n    if (waiting !== undefined) acknowledgement = { ...acknowledgement, nonce: waiting.wait.nonce, seq: waiting.wait.change.seq }\n',
+    test: manyMembers,
+    fails: 'a change whose announcement was lost does not return by the acknowledgements of the next one'
+  },
+  {
+    without: 'an acknowledgement counts for the id that sent it, and for no other',
+    file: 'core/window/waits.ts',
+    find: '!acknowledgedBy.has(member.id)',
+    replace: 'acknowledgedBy.size === 0',
+    test: manyMembers,
+    fails: 'do not count for another member that has not heard of the change'
   },
   {
     without: 'announcements that are no longer held count as known to be missing',
@@ -186,26 +221,51 @@ export const mutants: readonly Mutant[] = [
   // Cancelled waits for a synchronous standby.
   {
     without: 'a cancelled wait makes a change uncertain',
-    file: 'engine/open-databases.ts',
-    find: 'if (routine === cancelledWait) uncertain++',
-    replace: "if (routine === cancelledWait + 's') uncertain++",
+    file: 'db/cancelled-wait.ts',
+    find: 'if (routine === waitsForStandby) throw',
+    replace: "if (routine === waitsForStandby + 's') throw",
     test: waits,
     fails: 'a change whose wait for the standby was cancelled is told as not known'
   },
   {
     without: 'warnings of another kind do not',
-    file: 'engine/open-databases.ts',
-    find: 'if (routine === cancelledWait) uncertain++',
-    replace: "if (routine !== cancelledWait + 's') uncertain++",
+    file: 'db/cancelled-wait.ts',
+    find: 'if (routine === waitsForStandby) throw',
+    replace: "if (routine !== waitsForStandby + 's') throw",
     test: 'test/engine/peoples-databases.test.ts',
     fails: 'where each new connection gets a warning'
   },
   {
-    without: 'changes that begin later are not concerned',
+    without: 'changes on other connections are not concerned',
     file: 'db/key-store.ts',
-    find: 'if (this.#uncertain() !== before)',
-    replace: 'if (this.#uncertain() > 0 && before >= 0)',
-    test: waits,
-    fails: 'after a cancelled wait, changes that begin later are told as done'
+    find: 'if (hasCause(error, isCancelledWait)) throw',
+    replace: 'if (hasCause(error, isCancelledWait)) this.#pool.replace()\n      if (hasCause(error, isCancelledWait)) throw',
+    test: 'test/db/cancelled-wait.test.ts',
+    fails: 'only the one whose wait was cancelled is told as not known'
+  },
+  // Standbys.
+  {
+    without: 'each connection to a standby is noticed',
+    file: 'db/connect.ts',
+    find: '      Reflect.deleteProperty(sql.parameters, name)\n',
+    replace: '',
+    test: 'test/db/connect.test.ts',
+    fails: 'each connection to a standby is noticed and closed'
+  },
+  {
+    without: 'a connection that has begun says that its host is the right one',
+    file: 'db/connect.ts',
+    find: '        begun.add(socket)\n',
+    replace: '',
+    test: 'test/db/connect.test.ts',
+    fails: 'the one that takes our connections stays the first'
+  },
+  {
+    without: 'no connection comes about after its pool has been given up',
+    file: 'db/connect.ts',
+    find: '.finally(() => { isOver = true })',
+    replace: '',
+    test: 'test/db/connect.test.ts',
+    fails: 'a connection that is being made when its pool is given up is closed'
   }
 ]
