@@ -75,7 +75,12 @@ export const nextCursorSchema = Type.Union([Type.String(), Type.Null()], { descr
 
 export const pageQuery = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Maximum number of rows.' })),
-  cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next_cursor` of the previous page, unchanged.' }))
+  cursor: Type.Optional(Type.String({ maxLength: 200, description: '`next_cursor` of the previous page, unchanged. Omitted or empty: the first page.' }))
+}
+
+/** Where a list goes on. Scripts write `cursor=` with an empty variable for the first page. */
+export function placeOf (text: string | undefined): string | undefined {
+  return text === '' ? undefined : text
 }
 
 /** Of a list of what happened. */

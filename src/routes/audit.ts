@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { sendCsv, wantsCsv } from '../http/csv.ts'
-import { auditColumns, fromWireTimeRange, nextCursorSchema, nullableInteger, nullableObject, nullableTexts, pageQuery, rateLimitSchema, timeRangeQuery, toWireAuditEntry, workspaceParams } from '../http/wire.ts'
+import { auditColumns, fromWireTimeRange, nextCursorSchema, nullableInteger, nullableObject, nullableTexts, pageQuery, placeOf, rateLimitSchema, timeRangeQuery, toWireAuditEntry, workspaceParams } from '../http/wire.ts'
 
 const details = Type.Object({
   name: Type.Optional(Type.String({ description: 'The name of the key.' })),
@@ -62,7 +62,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
   }, async function listAudit (request, reply) {
     const { limit = 50, cursor, key_id: keyId, actor } = request.query
     const filter = { keyId, actor, ...fromWireTimeRange(request.query) }
-    const page = await service.audit({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
+    const page = await service.audit({ workspaceId: request.params.workspace_id, ...filter, limit, cursor: placeOf(cursor) })
     const entries = page.entries.map(toWireAuditEntry)
     if (wantsCsv(request)) return sendCsv(request, reply, { columns: auditColumns, rows: entries, nextCursor: page.nextCursor }) as never
     return { entries, next_cursor: page.nextCursor }

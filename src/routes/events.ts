@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { eventSchema, nullable, toWireEvent } from '../http/wire.ts'
+import { eventSchema, nullable, placeOf, toWireEvent } from '../http/wire.ts'
 
 /** The events of keys, in order. Needs a management token. */
 export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
@@ -16,7 +16,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'listEvents',
       summary: 'List the events of keys, oldest first',
       querystring: Type.Object({
-        after: Type.Optional(Type.String({ maxLength: 64, description: '`next_after` of the previous answer: only later events are returned. Omitted: start with the oldest event.' })),
+        after: Type.Optional(Type.String({ maxLength: 64, description: '`next_after` of the previous answer: only later events are returned. Omitted or empty: start with the oldest event.' })),
         limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Maximum number of events.' }))
       }, { additionalProperties: false }),
       response: {
@@ -26,7 +26,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async function listEvents (request) {
     const { after, limit = 100 } = request.query
-    const page = await events.list({ after, limit })
+    const page = await events.list({ after: placeOf(after), limit })
     return { events: page.events.map(toWireEvent), next_after: page.nextAfter }
   })
 }

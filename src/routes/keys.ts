@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { digestFromText } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, nextCursorSchema, pageQuery, rateLimitSchema, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
+import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, nextCursorSchema, pageQuery, placeOf, rateLimitSchema, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
 
 const tags = ['keys']
 const security = [{ management: [] }]
@@ -140,7 +140,7 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   }, async function listKeys (request) {
     const { status = 'active', limit = 50, cursor, owner_id: ownerId, scope, q, unused_days: unusedDays, expires_within_days: expiresWithinDays } = request.query
     const filter = { status, ownerId, scope, q, unusedDays, expiresWithinDays }
-    const { keys, nextCursor } = await service.list({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
+    const { keys, nextCursor } = await service.list({ workspaceId: request.params.workspace_id, ...filter, limit, cursor: placeOf(cursor) })
     return { keys: keys.map(toWireKey), next_cursor: nextCursor }
   })
 

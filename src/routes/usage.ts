@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { sendCsv, wantsCsv } from '../http/csv.ts'
-import { callColumns, fromWireTimeRange, keyParams, nextCursorSchema, nullable, pageQuery, timeRangeQuery, toWireCall, toWireTime, usageColumns, usageRows, workspaceParams } from '../http/wire.ts'
+import { callColumns, fromWireTimeRange, keyParams, nextCursorSchema, nullable, pageQuery, placeOf, timeRangeQuery, toWireCall, toWireTime, usageColumns, usageRows, workspaceParams } from '../http/wire.ts'
 
 const day = (description: string) => Type.Optional(Type.String({ minLength: 10, maxLength: 10, description }))
 const count = (description: string) => Type.Integer({ minimum: 0, description })
@@ -94,7 +94,7 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
   }, async function listCalls (request, reply) {
     const { limit = 50, cursor, key_id: keyId, tool, decision } = request.query
     const filter = { keyId, tool, decision, ...fromWireTimeRange(request.query) }
-    const page = await reports.calls({ workspaceId: request.params.workspace_id, ...filter, limit, cursor })
+    const page = await reports.calls({ workspaceId: request.params.workspace_id, ...filter, limit, cursor: placeOf(cursor) })
     const calls = page.calls.map(toWireCall)
     if (wantsCsv(request)) return sendCsv(request, reply, { columns: callColumns, rows: calls, nextCursor: page.nextCursor }) as never
     return { calls, next_cursor: page.nextCursor }

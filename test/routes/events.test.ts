@@ -45,7 +45,7 @@ t.test('a key that expires is told of without anybody asking for it, and two rep
 
 t.test('wrong calls are told what to do', async (t) => {
   const { ask } = await setupApp(t)
-  for (const after of [randomUUID(), 'x', '']) {
+  for (const after of [randomUUID(), 'x']) {
     t.match(await ask('GET', `/v1/events?after=${after}`), { status: 400, body: { errors: [{ pointer: '/after', detail: /Omit it/ }] } })
   }
   for (const limit of ['0', '1001', 'x']) t.match(await ask('GET', `/v1/events?limit=${limit}`), { status: 400 })

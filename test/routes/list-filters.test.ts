@@ -48,3 +48,15 @@ t.test('a list is narrowed by a part of the name, by use and by expiry, alone an
     t.match(await ask('GET', `/v1/workspaces/acme/keys?${query}`), { status: 400, body: { errors: [{ pointer }] } }, query)
   }
 })
+
+t.test('an empty cursor, as a script sends it for its first page, is the first page of every list', async (t) => {
+  const { ask, create } = await setupApp(t)
+  await create()
+  await create()
+  for (const [path, place] of [['/v1/workspaces/acme/keys', 'cursor'], ['/v1/workspaces/acme/audit', 'cursor'], ['/v1/workspaces/acme/calls', 'cursor'], ['/v1/events', 'after']] as const) {
+    const { status, body } = await ask('GET', `${path}?limit=1&${place}=`)
+    t.equal(status, 200, path)
+    t.same(body, (await ask('GET', `${path}?limit=1`)).body, path)
+  }
+  t.equal((await ask('GET', '/v1/events?limit=1&after=')).body.events.length, 1)
+})
