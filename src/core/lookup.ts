@@ -1,4 +1,5 @@
 import type { Digest, KeyRecord } from './key-record.ts'
+import type { Noted } from './usage.ts'
 
 /** A record and how fresh it is. The trust window judges that (WINDOW R5, R6); a tier only passes it on. */
 export interface Entry {
@@ -10,6 +11,8 @@ export interface Entry {
   readonly asof: number
   /** The clock's position in the row's own statement. Only valid for the request that read the row; caches do not keep it. */
   readonly seq?: number
+  /** Where the last use of this entry was noted. A hint for `UsageBatcher` alone, which checks it. */
+  noted?: Noted | undefined
 }
 
 /**

@@ -82,12 +82,19 @@ export class TokenFormat {
    * checksum. A well-formed token need not exist.
    */
   parse (text: string): Digest | undefined {
-    if (text.length !== this.#length || !text.startsWith(this.prefix)) return this.#parseAccepted(text)
-    const start = this.prefix.length
-    const checksumAt = this.#length - checksumLength
-    const crc = crcOf(text, start, checksumAt, this.#prefixCrc)
-    if (crc === undefined) return this.#parseAccepted(text)
-    return ~crc >>> 0 === numberAt(text, checksumAt, this.#length) ? digestOf(text) : this.#parseAccepted(text)
+    return this.isWellFormed(text) ? digestOf(text) : undefined
+  }
+
+  /**
+   * The digest of a text with the length and the beginning of a token, or `undefined`. For a place that holds digests of well-formed tokens only:
+   * a text that is found there is well-formed, and need not be read twice.
+   */
+  digestOf (text: string): Digest | undefined {
+    return this.#hasOurShape(text) || this.#hasAcceptedShape(text) ? digestOf(text) : undefined
+  }
+
+  isWellFormed (text: string): boolean {
+    return (this.#hasOurShape(text) && this.#hasChecksum(text)) || (this.#hasAcceptedShape(text) && b64token.test(text))
   }
 
   /** Matches a text that contains something shaped like a token, to refuse it in fields where tokens do not belong. */
@@ -95,9 +102,19 @@ export class TokenFormat {
     return (text.includes(this.prefix) && this.#within.test(text)) || this.#acceptedWithin?.test(text) === true
   }
 
-  #parseAccepted (text: string): Digest | undefined {
-    if (this.accepted.length === 0 || text.length < foreignLengthMin || text.length > foreignLengthMax) return undefined
-    return this.accepted.some((beginning) => text.startsWith(beginning)) && b64token.test(text) ? digestOf(text) : undefined
+  #hasOurShape (text: string): boolean {
+    return text.length === this.#length && text.startsWith(this.prefix)
+  }
+
+  #hasChecksum (text: string): boolean {
+    const checksumAt = this.#length - checksumLength
+    const crc = crcOf(text, this.prefix.length, checksumAt, this.#prefixCrc)
+    return crc !== undefined && ~crc >>> 0 === numberAt(text, checksumAt, this.#length)
+  }
+
+  #hasAcceptedShape (text: string): boolean {
+    if (this.accepted.length === 0 || text.length < foreignLengthMin || text.length > foreignLengthMax) return false
+    return this.accepted.some((beginning) => text.startsWith(beginning))
   }
 }
 

@@ -81,7 +81,7 @@ export interface UsageStats {
   readonly failures: number
 }
 
-/** The counters of one key until they are written. A connection that uses the key again keeps them and needs no lookup. */
+/** The counters of one key until they are written. The entry of the key keeps them, so that its next use needs no lookup. */
 export interface Noted {
   readonly keyId: string
   readonly batch: number
@@ -127,7 +127,7 @@ export class UsageBatcher {
   readonly #closeTimeoutMs: number
   readonly #timer: NodeJS.Timeout
   #uses = new Map<string, Use>()
-  /** The batch that `#uses` belongs to. A number: a connection that keeps the counters of one key must not keep the whole batch in memory. */
+  /** The batch that `#uses` belongs to. A number: an entry that keeps the counters of one key must not keep the whole batch in memory. */
   #batch = 0
   // Of keys that were rotated recently. A first use over the bound is noted by a later use: until then the record says that it is awaited.
   readonly #firstUses = new Map<string, number>()

@@ -122,14 +122,14 @@ export class Verifier {
    * left and the queue is full or the token is unknown.
    */
   verify (token: string, presentation: Presentation = {}): Verdict | Promise<Verdict> {
-    const { memo } = presentation
-    return (memo === undefined ? undefined : this.#verifyAgain(token, memo, presentation)) ?? this.#verify(token, presentation)
+    // One reading of the clock for everything that happens in this turn.
+    const now = this.#clock.monotonicMs()
+    return this.#verifyAgain(token, presentation, now) ?? this.#verify(token, presentation, now)
   }
 
   /** Answers from the connection's memo if the final check can decide with it. */
-  #verifyAgain (token: string, memo: TokenMemo, presentation: Presentation): Verdict | undefined {
-    const now = this.#clock.monotonicMs()
-    const entry = memo.recall(token, now, this.#generation)
+  #verifyAgain (token: string, presentation: Presentation, now: number): Verdict | undefined {
+    const entry = presentation.memo?.recall(token, now, this.#generation)
     if (entry === undefined) return undefined
     const answer = this.#check(entry, presentation, now, false)
     if (typeof answer !== 'object') return undefined
@@ -137,11 +137,12 @@ export class Verifier {
     return answer
   }
 
-  #verify (token: string, presentation: Presentation): Verdict | Promise<Verdict> {
-    const digest = this.#format.parse(token)
+  #verify (token: string, presentation: Presentation, now: number): Verdict | Promise<Verdict> {
+    const digest = this.#format.digestOf(token)
     if (digest === undefined) return this.#refuse('malformed')
     const entry = this.#lookup.peek(digest)
-    const now = this.#clock.monotonicMs()
+    // Memory holds digests of well-formed tokens only: no other one was ever looked up.
+    if (entry === undefined && !this.#format.isWellFormed(token)) return this.#refuse('malformed')
     let checked: Unsettled | undefined
     if (entry !== undefined) {
       const answer = this.#check(entry, presentation, now, false)
@@ -249,13 +250,13 @@ export class Verifier {
     return decision
   }
 
-  #accept ({ record }: Entry, { counts = 'request', from, memo }: Presentation, now: number): Verdict {
+  #accept (entry: Entry, { counts = 'request', from }: Presentation, now: number): Verdict {
+    const { record } = entry
     if (counts === 'nothing') return { valid: true, key: record }
     const rate = counts === 'request' && record.limits !== null ? this.limit(record, now) : undefined
     if (rate?.isAllowed === false) return { valid: false, reason: 'rate_limited', rate }
     this.#counts.accepted++
-    const noted = this.#usage.note(record.id, now, from, memo?.noted)
-    if (memo !== undefined) memo.noted = noted
+    entry.noted = this.#usage.note(record.id, now, from, entry.noted)
     if (record.limits?.awaitsFirstUse === true) this.#usage.noteFirst?.(record.id, now)
     return rate === undefined ? { valid: true, key: record } : { valid: true, key: record, rate }
   }

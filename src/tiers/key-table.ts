@@ -108,6 +108,7 @@ export class KeyTable {
     const ownerId = owner === -1 ? null : this.#owners.at(owner).text
     return {
       asof,
+      noted: undefined,
       record: freezeRecord({
         id,
         digest,

@@ -36,6 +36,15 @@ t.test('a token with any one character changed, added, lost or moved is not pars
   for (const other of ['\u0130', '\u0161', 'é', '😀', '\u0000', '_', '-']) t.equal(format.parse(withChecksum(`nops_${'a'.repeat(31)}`) + other), undefined)
 })
 
+t.test('the digest of a text with the shape of a token is that of its bytes, whatever its checksum; other texts have none', async (t) => {
+  const { token, digest } = format.mint()
+  t.equal(format.digestOf(token), digest)
+  const mistyped = `${token.slice(0, -1)}${token.endsWith('0') ? '1' : '0'}`
+  t.ok(digestToBytes(format.digestOf(mistyped)!).equals(createHash('sha256').update(mistyped).digest()))
+  t.notOk(format.isWellFormed(mistyped))
+  for (const other of ['', `${token}a`, token.slice(1), `nopx_${token.slice(5)}`, 'a'.repeat(100_000)]) t.equal(format.digestOf(other), undefined)
+})
+
 t.test('a checksum beyond 32 bits fits nothing', async (t) => {
   t.equal(format.parse(`nops_${'a'.repeat(32)}zzzzzz`), undefined)
 })

@@ -48,6 +48,22 @@ t.test('many uses of few keys are one write: how often, how long ago, refusals b
   t.match(batcher.stats(), { flushed: 4, flushes: 1, dropped: 0, pending: 0 })
 })
 
+t.test('counters that were kept over a write are not counted on: each use is written once', async (t) => {
+  const { writes, batcher } = setup()
+  const first = batcher.note('a', 0)
+  t.equal(batcher.note('a', 1, undefined, first), first)
+  const flushed = batcher.flush()
+  const second = batcher.note('a', 2, undefined, first)
+  t.not(second, first)
+  writes[0]!.succeed()
+  await flushed
+  batcher.note('a', 3, undefined, second)
+  const again = batcher.flush()
+  writes[1]!.succeed()
+  await again
+  t.same(writes.map(({ batch }) => batch.uses.map(({ keyId, accepted }) => [keyId, accepted])), [[['a', 2]], [['a', 2]]])
+})
+
 t.test('a write whose outcome is not known is sent again as it was, under the same id, and newer uses apart from it', async (t) => {
   const { writes, batcher } = setup()
   batcher.note('a', 0)

@@ -133,12 +133,12 @@ export function isOpen (state: WindowState, now: number): boolean {
 
 /** The part of the check that needs no clock. Alone it proves nothing: only the log read within the window is known to be whole. */
 export function judgeFreshness ({ floor, recent, ahead, held }: WindowState, { record, asof, seq }: Entry, isFresh: boolean): Standing {
-  const { digest, workspaceId } = record
-  if (held !== undefined && held.digests.has(digest)) return 'revoked'
+  if (held !== undefined && held.digests.has(record.digest)) return 'revoked'
   const position = isFresh && seq !== undefined ? seq : asof
   if (!(position >= floor)) return 'stale'
   // Nearly every hit ends here: nothing at all has been logged since the entry was read.
   if (recent.newest <= position && ahead.newest <= position) return 'current'
+  const { digest, workspaceId } = record
   const logged = newsOf(recent, position, digest, workspaceId)
   if (logged === 'revoked') return 'revoked'
   const heard = newsOf(ahead, position, digest, workspaceId)

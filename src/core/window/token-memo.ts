@@ -1,5 +1,4 @@
 import type { Entry } from '../lookup.ts'
-import type { Noted } from '../usage.ts'
 
 /** Of everything that one verifier held at one moment. Another object as soon as any of it had to go; no two verifiers share one. */
 export type Generation = object
@@ -24,7 +23,6 @@ export class TokenMemo<Held = Entry> {
   #held: Held | undefined
   #generation: Generation | undefined
   #until = -Infinity
-  #noted: Noted | undefined
   /** Other tokens in a row. */
   #strangers = 0
   /** Requests for which nothing is remembered, because too many strangers came. */
@@ -58,21 +56,11 @@ export class TokenMemo<Held = Entry> {
     this.#until = now + this.#forMs
   }
 
-  /** Where the last use over this connection was noted, of this key or of another one. */
-  get noted (): Noted | undefined {
-    return this.#noted
-  }
-
-  set noted (noted: Noted | undefined) {
-    if (this.#resting === 0) this.#noted = noted
-  }
-
   // Forget the previous token: an attacker on a shared connection can compare one guess with it, and not a second one.
   #meetStranger (): void {
     this.#token = this.#held = this.#generation = undefined
     if (++this.#strangers <= strangersMax) return
     this.#strangers = 0
     this.#resting = restRequests
-    this.#noted = undefined
   }
 }
