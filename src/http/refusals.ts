@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { RateDecision } from '../core/rate-limiter.ts'
+import type { RateLimit } from '../core/key-record.ts'
 import type { Reason, Verdict } from '../core/verdict.ts'
 import { meanings, problemDocument, problemType } from './problem-document.ts'
 
@@ -104,11 +105,21 @@ function insufficientScope (scope: Scope): Refusal {
 }
 
 /** `RateLimit` and `RateLimit-Policy`: draft-ietf-httpapi-ratelimit-headers-10. */
-export function rateHeaders ({ limit, remaining, resetS }: RateDecision): Record<string, string> {
-  return {
-    ratelimit: `"key";r=${remaining};t=${resetS}`,
-    'ratelimit-policy': `"key";q=${limit.requests};w=${limit.windowSeconds}`
-  }
+export function rateHeaders (rate: RateDecision): Record<string, string> {
+  return { ratelimit: rateText(rate), 'ratelimit-policy': policyText(rate.limit) }
+}
+
+/** The same, of every request that a limit allows. */
+export function setRateHeaders (reply: FastifyReply, rate: RateDecision): void {
+  reply.header('ratelimit', rateText(rate)).header('ratelimit-policy', policyText(rate.limit))
+}
+
+function rateText ({ remaining, resetS }: RateDecision): string {
+  return `"key";r=${remaining};t=${resetS}`
+}
+
+function policyText ({ requests, windowSeconds }: RateLimit): string {
+  return `"key";q=${requests};w=${windowSeconds}`
 }
 
 function rateLimited (rate: RateDecision): Refusal {

@@ -10,7 +10,7 @@ import type { KeysOptions } from '../engine/keys-options.ts'
 import { openKeys, type Keys, type KeysHealth, type KeysStats } from '../engine/open-keys.ts'
 import { presentedToken } from '../http/bearer.ts'
 import { judgeRequest } from '../http/judge-request.ts'
-import { rateHeaders, refusalOfVerdict, refuseRequest } from '../http/refusals.ts'
+import { refusalOfVerdict, refuseRequest, setRateHeaders } from '../http/refusals.ts'
 
 export { KeysError, migrateKeys, openKeys, UnfitDatabase }
 export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
@@ -92,7 +92,7 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
 
   function settle (request: Verified, reply: FastifyReply, done: HookHandlerDoneFunction, verdict: Verdict): void {
     if (!verdict.valid) return refuseRequest(reply, refusalOfVerdict(verdict))
-    if (verdict.rate !== undefined) reply.headers(rateHeaders(verdict.rate))
+    if (verdict.rate !== undefined) setRateHeaders(reply, verdict.rate)
     request[verified] = verdict.key
     done()
   }

@@ -1,14 +1,13 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { KeysError } from '../core/errors.ts'
-import type { KeyRecord } from '../core/key-record.ts'
 import { claimOfHeaders } from '../mcp/protocol/header-scope.ts'
 import { isScope, scopes, type Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { presentedToken, type PresentedToken } from '../http/bearer.ts'
 import { judgeRequest } from '../http/judge-request.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
-import { rateHeaders, refusalOfVerdict, refusals, refuseRequest } from '../http/refusals.ts'
+import { refusalOfVerdict, refusals, refuseRequest, setRateHeaders } from '../http/refusals.ts'
 
 const path = '/forward-auth'
 
@@ -121,19 +120,15 @@ function unknownScope (): KeysError {
 
 function tell (reply: FastifyReply, verdict: Verdict): void {
   if (!verdict.valid) return refuseRequest(reply, refusalOfVerdict(verdict))
-  if (verdict.rate !== undefined) reply.headers(rateHeaders(verdict.rate))
-  reply.code(200).headers(headersOf(verdict.key)).send()
-}
-
-// Always send all four: a proxy that copies only the headers that exist would pass on the client's own header of that name.
-function headersOf ({ id, workspaceId, ownerId, scope }: KeyRecord): Record<string, string> {
-  return {
-    'cache-control': 'no-store',
-    'x-auth-key-id': id,
-    'x-auth-workspace-id': safe(workspaceId),
-    'x-auth-owner-id': ownerId === null ? '' : safe(ownerId),
-    'x-auth-scopes': scopesInHeader[scope]
-  }
+  if (verdict.rate !== undefined) setRateHeaders(reply, verdict.rate)
+  const { id, workspaceId, ownerId, scope } = verdict.key
+  // Always all four: a proxy that copies only the headers that exist would pass on the client's own header of that name.
+  reply
+    .header('x-auth-key-id', id)
+    .header('x-auth-workspace-id', safe(workspaceId))
+    .header('x-auth-owner-id', ownerId === null ? '' : safe(ownerId))
+    .header('x-auth-scopes', scopesInHeader[scope])
+    .send()
 }
 
 const scopesInHeader: Readonly<Record<Scope, string>> = {

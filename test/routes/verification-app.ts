@@ -6,6 +6,7 @@ import { openapi } from '../../src/plugins/openapi.ts'
 import { problems } from '../../src/plugins/problems.ts'
 import { Scrubber } from '../../src/http/scrubber.ts'
 import { secretRefusal } from '../../src/plugins/secret-refusal.ts'
+import { securityHeaders } from '../../src/plugins/security-headers.ts'
 import { staticAuth } from '../../src/plugins/static-auth.ts'
 import { strictRequests } from '../../src/plugins/strict-requests.ts'
 import { decodableUrl } from '../../src/http/decodable-url.ts'
@@ -22,6 +23,7 @@ export async function verificationApp (t: Test, { unknownTokensPerMinute }: { un
   const app = Fastify({ bodyLimit: 16 * 1024, rewriteUrl: decodableUrl })
   const secrets = [{ name: 'gateway', secret: serviceToken }]
   await app.register(problems)
+  await app.register(securityHeaders)
   await app.register(strictRequests)
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [serviceToken], urls: [] }) })
