@@ -3,6 +3,7 @@ import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { RateDecision } from '../core/rate-limiter.ts'
 import type { RateLimit } from '../core/key-record.ts'
+import { rules } from '../core/key-rules.ts'
 import type { Reason, Verdict } from '../core/verdict.ts'
 import { meanings, problemDocument, problemType } from './problem-document.ts'
 
@@ -118,8 +119,18 @@ function rateText ({ remaining, resetS }: RateDecision): string {
   return `"key";r=${remaining};t=${resetS}`
 }
 
+const policyTexts = new Map<number, string>()
+const policyTextsMax = 1000
+
+// Many keys have few different limits: the text of each is made once.
 function policyText ({ requests, windowSeconds }: RateLimit): string {
-  return `"key";q=${requests};w=${windowSeconds}`
+  const limit = requests * (rules.rateWindowSecondsMax + 1) + windowSeconds
+  const known = policyTexts.get(limit)
+  if (known !== undefined) return known
+  if (policyTexts.size >= policyTextsMax) policyTexts.clear()
+  const text = `"key";q=${requests};w=${windowSeconds}`
+  policyTexts.set(limit, text)
+  return text
 }
 
 function rateLimited (rate: RateDecision): Refusal {
