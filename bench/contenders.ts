@@ -29,15 +29,19 @@ interface Common extends Keys {
   readonly sequential?: boolean
 }
 
-/** A Fastify application without us; `hook`: it reads the header of each request; `spinUs`: it does nothing for so many microseconds. */
-export function bare ({ name, title, tokensFile, hook = false, spinUs = 0 }: Omit<Common, 'databaseUrl'> & { readonly hook?: boolean, readonly spinUs?: number }): Contender {
+/** A Fastify application without us; `hook`: what it does with each request, see there; `spinUs`: it does nothing for so many microseconds. */
+export function bare ({ name, title, tokensFile, shape = plain, hook, spinUs = 0 }: Omit<Common, 'databaseUrl'> & {
+  readonly shape?: RequestShape
+  readonly hook?: 'header' | 'fields'
+  readonly spinUs?: number
+}): Contender {
   return {
     name,
     title,
     tokensFile,
-    shape: plain,
+    shape,
     authenticates: false,
-    start: async (t) => (await Program.startFile(t, 'bare.ts', { name, env: { ...hook ? { HOOK: 'header' } : {}, ...spinUs > 0 ? { SPIN_US: String(spinUs) } : {} } })).running
+    start: async (t) => (await Program.startFile(t, 'bare.ts', { name, env: { ...hook === undefined ? {} : { HOOK: hook }, ...spinUs > 0 ? { SPIN_US: String(spinUs) } : {} } })).running
   }
 }
 

@@ -21,5 +21,14 @@ if (spinMs > 0) {
   })
 }
 
+// HOOK=fields: two header fields as those of a limit, which are always the same. No limit can cost less.
+if (process.env['HOOK'] === 'fields') {
+  app.addHook('onRequest', function addFields (_request, reply, done) {
+    reply.header('ratelimit', '"key";r=999999;t=1').header('ratelimit-policy', '"key";q=1000000;w=1')
+    done()
+  })
+}
+
 app.get('/', (_request, reply) => { reply.send(answer) })
+app.post('/', (_request, reply) => { reply.send(answer) })
 await serve(app)

@@ -61,7 +61,7 @@ async function contendersOf (bench: Bench): Promise<Contender[]> {
   const redisUrl = bench.redisUrl(3)
   return [
     bare({ name: 'bare', title: 'bare Fastify', tokensFile }),
-    bare({ name: 'header', title: 'a hook that reads the header', tokensFile, hook: true }),
+    bare({ name: 'header', title: 'a hook that reads the header', tokensFile, hook: 'header' }),
     plugin({ name: 'plugin', title: '**our plugin**', ...keys, redisUrl }),
     service({ name: 'forward-auth', title: '**our `/forward-auth`**', ...keys, redisUrl, shape: forwardAuthShape }),
     service({ name: 'verify', title: '**our `POST /v1/verify`**', ...keys, redisUrl, shape: verifyShape })
