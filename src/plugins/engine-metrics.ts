@@ -1,19 +1,14 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import { latencyBoundsMs } from '../core/window/latencies.ts'
 import type { WindowSnapshot } from '../core/window/trust-window.ts'
 import type { KeysStats } from '../engine/open-keys.ts'
+import { CollectedMetric, one, samplesBy, type Sample } from './collected-metrics.ts'
 
-interface Sample {
-  readonly labels: Readonly<Record<string, string>>
-  readonly value: number
-}
-
-/** One metric; a counter when its name ends in `_total`, else a gauge. */
 interface EngineMetric {
   readonly name: string
   readonly help: string
-  readonly labels?: readonly string[]
-  /** `undefined` if there is nothing to measure, such as a tier that is switched off. */
+  readonly type?: 'histogram'
+  /** Empty if there is nothing to measure, such as a tier that is switched off. */
   read (stats: KeysStats, window: WindowSnapshot): readonly Sample[]
 }
 
@@ -23,13 +18,21 @@ export interface Reading {
   readonly window: WindowSnapshot
 }
 
-const one = (value: number | undefined): Sample[] => value === undefined ? [] : [{ labels: {}, value }]
-const by = (label: string, values: Readonly<Record<string, number>>): Sample[] =>
-  Object.entries(values).map(([name, value]) => ({ labels: { [label]: name }, value }))
-const tier = (name: string, outcomes: Readonly<Record<string, number>>): Sample[] =>
-  Object.entries(outcomes).map(([outcome, value]) => ({ labels: { tier: name, outcome }, value }))
+const byOutcome = samplesBy('outcome')
+const byCommits = samplesBy('commits')
+const byEvent = samplesBy('event')
+const byCode = samplesBy('code')
+const ofConnection = samplesBy('outcome', { tier: 'connection' })
+const ofMemory = samplesBy('outcome', { tier: 'memory' })
+const ofCoalescing = samplesBy('outcome', { tier: 'coalescing' })
+const ofRedis = samplesBy('outcome', { tier: 'redis' })
+const ofPostgres = samplesBy('outcome', { tier: 'postgres' })
 
-/** The metrics of the engine except the histogram of revocations; docs/metrics.md lists them. */
+const inForce = 'navis_keys_change_in_force_seconds'
+const inForceBounds = [...latencyBoundsMs.map((bound) => String(bound / 1000)), '+Inf']
+const inForceLabels = (['fast', 'slow'] as const).map((path) => ({ path, ofSum: { path }, ofCount: { path }, ofBuckets: inForceBounds.map((le) => ({ path, le })) }))
+
+/** The metrics of the engine; docs/metrics.md lists them. */
 const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_window_open', help: '1 while this replica may accept keys, 0 while it has not heard from Postgres for a whole trust window.', read: (_, window) => one(window.isOpen ? 1 : 0) },
   { name: 'navis_keys_window_renewal_age_seconds', help: 'Time since the newest answered renewal of the trust window was sent.', read: (_, { renewalAgeMs }) => one(renewalAgeMs === undefined ? undefined : renewalAgeMs / 1000) },
@@ -41,7 +44,7 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_window_has_lineage', help: '1 while this replica may use the rows in Redis, 0 while it does not know that they belong to the history of this database.', read: (_, window) => one(window.hasLineage ? 1 : 0) },
   { name: 'navis_keys_window_members', help: 'Replicas that a revocation waits for, as this one read them last.', read: (_, window) => one(window.members) },
   { name: 'navis_keys_window_changes_waiting', help: 'Changes committed by this replica that are not yet in force on every replica.', read: (_, window) => one(window.waiting) },
-  { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after their deadline.', labels: ['outcome'], read: (_, window) => by('outcome', { ...window.renewals }) },
+  { name: 'navis_keys_window_renewals_total', help: 'Renewals of the trust window: answered, failed, or answered after their deadline.', read: (_, window) => byOutcome({ ...window.renewals }) },
   { name: 'navis_keys_window_joins_total', help: 'How often this replica joined the trust window; more than once if it was removed.', read: (_, window) => one(window.joins) },
   { name: 'navis_keys_window_members_counted_out_total', help: 'Members that this replica removed because they had not renewed.', read: (_, window) => one(window.countedOut) },
   { name: 'navis_keys_window_lineages_founded_total', help: 'How often this replica began a new lineage, because no running replica knew the history of the database.', read: (_, window) => one(window.founded) },
@@ -51,8 +54,7 @@ const engineMetrics: readonly EngineMetric[] = [
   {
     name: 'navis_keys_standbys',
     help: 'Standbys of the database, by whether a commit waits for them. A failover to a standby that commits do not wait for loses confirmed revocations.',
-    labels: ['commits'],
-    read: ({ server }) => server === undefined ? [] : by('commits', { wait: server.count - server.notWaitedFor, do_not_wait: server.notWaitedFor })
+    read: ({ server }) => server === undefined ? [] : byCommits({ wait: server.count - server.notWaitedFor, do_not_wait: server.notWaitedFor })
   },
   { name: 'navis_keys_postgres_connections', help: 'Connections that all clients of the Postgres server have open.', read: ({ server }) => one(server?.connections.open) },
   { name: 'navis_keys_postgres_connections_max', help: 'Connections that the Postgres server allows to roles that are not superusers.', read: ({ server }) => one(server?.connections.max) },
@@ -60,10 +62,9 @@ const engineMetrics: readonly EngineMetric[] = [
   {
     name: 'navis_keys_announcements_total',
     help: 'Announcements of changes over Redis: published, lost on the way out, heard, acknowledged, acknowledgements heard, forged or too long, dropped unchecked because more than 5,000 were forged in that second, and subscriptions made.',
-    labels: ['event'],
     read: ({ announcements }) => announcements === undefined
       ? []
-      : by('event', {
+      : byEvent({
         published: announcements.published,
         lost: announcements.lost,
         heard: announcements.heard,
@@ -77,20 +78,18 @@ const engineMetrics: readonly EngineMetric[] = [
   {
     name: 'navis_keys_verifications_total',
     help: 'Verifications by outcome: accepted, the reason of the refusal, unavailable, or refused because the budget of unknown tokens was used up.',
-    labels: ['outcome'],
-    read: ({ verifier: { accepted, refused, unavailable, budgetRefused } }) => by('outcome', { accepted, ...refused, unavailable, budget: budgetRefused })
+    read: ({ verifier: { accepted, refused, unavailable, budgetRefused } }) => byOutcome({ accepted, ...refused, unavailable, budget: budgetRefused })
   },
   { name: 'navis_keys_stale_entries_total', help: 'Cached entries that the final check found older than a later change, and that were read again.', read: ({ verifier }) => one(verifier.staleCaught) },
   {
     name: 'navis_keys_lookups_total',
     help: 'Lookups by tier and outcome. connection: the same token came again over the same connection, and no tier was asked. redis: bad_row had no valid HMAC; passed_by did not ask Redis; unasked did not either, because it had none of the keys asked for before. postgres: refused because too many lookups were waiting.',
-    labels: ['tier', 'outcome'],
     read: ({ verifier, memory, coalescing, redis, postgres }) => [
-      ...tier('connection', { hit: verifier.repeated }),
-      ...memory === undefined ? [] : tier('memory', { hit: memory.hits, miss: memory.misses }),
-      ...coalescing === undefined ? [] : tier('coalescing', { joined: coalescing.joined }),
-      ...redis === undefined ? [] : tier('redis', { hit: redis.hits, miss: redis.misses, error: redis.errors, bad_row: redis.badRows, passed_by: redis.passedBy, unasked: redis.unasked }),
-      ...tier('postgres', { found: postgres.found, absent: postgres.absent, refused: postgres.refused })
+      ...ofConnection({ hit: verifier.repeated }),
+      ...memory === undefined ? [] : ofMemory({ hit: memory.hits, miss: memory.misses }),
+      ...coalescing === undefined ? [] : ofCoalescing({ joined: coalescing.joined }),
+      ...redis === undefined ? [] : ofRedis({ hit: redis.hits, miss: redis.misses, error: redis.errors, bad_row: redis.badRows, passed_by: redis.passedBy, unasked: redis.unasked }),
+      ...ofPostgres({ found: postgres.found, absent: postgres.absent, refused: postgres.refused })
     ]
   },
   { name: 'navis_keys_lookup_statements_total', help: 'Statements that lookups sent to Postgres.', read: ({ postgres }) => one(postgres.statements) },
@@ -102,91 +101,56 @@ const engineMetrics: readonly EngineMetric[] = [
   {
     name: 'navis_keys_redis_writes_total',
     help: 'Rows for Redis: written, failed, or skipped because Redis is unreachable or more rows wait than may be held, as after Redis was emptied.',
-    labels: ['outcome'],
-    read: ({ redis }) => redis === undefined ? [] : by('outcome', { written: redis.written, failed: redis.writesFailed, skipped: redis.writesSkipped })
+    read: ({ redis }) => redis === undefined ? [] : byOutcome({ written: redis.written, failed: redis.writesFailed, skipped: redis.writesSkipped })
   },
   { name: 'navis_keys_redis_up', help: '1 while the connection for lookups in Redis is open, 0 while it is not.', read: ({ redisConnection }) => one(redisConnection && (redisConnection.isUp ? 1 : 0)) },
   {
     name: 'navis_keys_redis_refusals_total',
     help: 'Errors that Redis answered with, by its code, such as READONLY, OOM or NOPERM. MOVED: a Cluster has moved slots, which is followed; or REDIS_URL names a node of a Cluster as a single server, which is not.',
-    labels: ['code'],
-    read: ({ redisConnection }) => redisConnection === undefined ? [] : by('code', redisConnection.refusals)
+    read: ({ redisConnection }) => redisConnection === undefined ? [] : byCode(redisConnection.refusals)
   },
   {
     name: 'navis_keys_rate_limit_decisions_total',
     help: 'Uses of keys that have a rate limit: allowed, or refused because the limit was reached.',
-    labels: ['outcome'],
-    read: ({ rates: { allowed, refused } }) => by('outcome', { allowed, refused })
+    read: ({ rates: { allowed, refused } }) => byOutcome({ allowed, refused })
   },
   { name: 'navis_keys_rate_limit_keys', help: 'Keys with a rate limit that this replica remembers the use of.', read: ({ rates }) => one(rates.keys) },
   {
     name: 'navis_keys_rate_limit_settlements_total',
     help: 'Batches of uses that this replica settled with the other replicas over Redis: done, or failed. After a failure each replica allows the whole limit by itself until Redis answers again.',
-    labels: ['outcome'],
-    read: ({ rates: { settlements, failures } }) => by('outcome', { done: settlements - failures, failed: failures })
+    read: ({ rates: { settlements, failures } }) => byOutcome({ done: settlements - failures, failed: failures })
   },
   { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ usage }) => one(usage.pending) },
   { name: 'navis_keys_last_used_written_total', help: 'Last uses written.', read: ({ usage }) => one(usage.flushed) },
   { name: 'navis_keys_last_used_dropped_total', help: 'Last uses that were dropped because Postgres was unreachable for too long.', read: ({ usage }) => one(usage.dropped) },
   { name: 'navis_keys_last_used_flushes_total', help: 'Statements that wrote last uses.', read: ({ usage }) => one(usage.flushes) },
-  { name: 'navis_keys_upkeep_steps_total', help: 'Steps of the upkeep: done, or failed and tried again. The upkeep writes events of expiries, revokes unused keys, and deletes rows that are older than their retention.', labels: ['outcome'], read: ({ upkeep }) => upkeep === undefined ? [] : by('outcome', { done: upkeep.steps, failed: upkeep.failures }) },
-  { name: 'navis_keys_last_used_failures_total', help: 'Statements that wrote last uses and failed; they are tried again.', read: ({ usage }) => one(usage.failures) }
+  { name: 'navis_keys_upkeep_steps_total', help: 'Steps of the upkeep: done, or failed and tried again. The upkeep writes events of expiries, revokes unused keys, and deletes rows that are older than their retention.', read: ({ upkeep }) => upkeep === undefined ? [] : byOutcome({ done: upkeep.steps, failed: upkeep.failures }) },
+  { name: 'navis_keys_last_used_failures_total', help: 'Statements that wrote last uses and failed; they are tried again.', read: ({ usage }) => one(usage.failures) },
+  {
+    name: inForce,
+    help: 'From the commit of a change that restricts keys until it is in force on every replica: fast, every replica acknowledged it; slow, the windows of the others had ended.',
+    type: 'histogram',
+    read: (_, window) => inForceLabels.flatMap(({ path, ofSum, ofCount, ofBuckets }) => {
+      const { atMost, count, sumMs } = window.inForce[path]
+      return [
+        ...ofBuckets.map((labels, place) => ({ value: atMost[place] ?? count, labels, metricName: `${inForce}_bucket` })),
+        { value: sumMs / 1000, labels: ofSum, metricName: `${inForce}_sum` },
+        { value: count, labels: ofCount, metricName: `${inForce}_count` }
+      ]
+    })
+  }
 ]
-
-const inForceName = 'navis_keys_change_in_force_seconds'
-const inForceHelp = 'From the commit of a change that restricts keys until it is in force on every replica: fast, every replica acknowledged it; slow, the windows of the others had ended.'
 
 /** Registers the metrics of the engine. Their values are read when they are scraped; no label contains a key, a workspace or a token. */
 export function registerEngineMetrics (registry: Registry, reading: () => Reading): void {
-  for (const { name, help, labels: labelNames = [], read } of engineMetrics) {
-    const options = { name, help, labelNames: [...labelNames], registers: [] }
-    if (name.endsWith('_total')) {
-      registry.registerMetric(new Counter({
-        ...options,
-        collect () {
-          this.reset()
-          const { stats, window } = reading()
-          for (const { labels, value } of read(stats, window)) this.inc(labels, value)
-        }
-      }))
-    } else {
-      registry.registerMetric(new Gauge({
-        ...options,
-        collect () {
-          const { stats, window } = reading()
-          const samples = read(stats, window)
-          for (const { labels, value } of samples) this.set(labels, value)
-          // prom-client shows a gauge without labels as 0 from the start. A gauge that has no value yet must be absent.
-          if (samples.length > 0) return
-          if (labelNames.length === 0) this.remove()
-          else this.reset()
-        }
-      }))
-    }
-  }
-  registry.registerMetric(new InForceHistogram(reading) as unknown as Counter)
-}
-
-// The window counts in buckets already, and prom-client's Histogram takes single observations only.
-class InForceHistogram {
-  readonly name = inForceName
-  readonly #reading: () => Reading
-
-  constructor (reading: () => Reading) {
-    this.#reading = reading
-  }
-
-  async get () {
-    const { inForce } = this.#reading().window
-    const values = (['fast', 'slow'] as const).flatMap((path) => {
-      const { atMost, count, sumMs } = inForce[path]
-      return [
-        ...latencyBoundsMs.map((bound, i) => ({ metricName: `${inForceName}_bucket`, labels: { path, le: bound / 1000 }, value: atMost[i] ?? 0 })),
-        { metricName: `${inForceName}_bucket`, labels: { path, le: '+Inf' }, value: count },
-        { metricName: `${inForceName}_sum`, labels: { path }, value: sumMs / 1000 },
-        { metricName: `${inForceName}_count`, labels: { path }, value: count }
-      ]
+  for (const { read, ...metric } of engineMetrics) {
+    const collected = new CollectedMetric({
+      ...metric,
+      read () {
+        const { stats, window } = reading()
+        return read(stats, window)
+      }
     })
-    return { name: inForceName, help: inForceHelp, type: 'histogram', values, aggregator: 'sum' }
+    collected.register(registry)
   }
 }

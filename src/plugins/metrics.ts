@@ -1,7 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import { Gauge, Registry, collectDefaultMetrics } from 'prom-client'
+import { Registry, type MetricObject } from 'prom-client'
+import { CollectedMetric } from './collected-metrics.ts'
 import { registerEngineMetrics, type Reading } from './engine-metrics.ts'
+import { registerProcessMetrics } from './process-metrics.ts'
 import { RequestDurations } from './request-durations.ts'
 
 declare module 'fastify' {
@@ -13,16 +15,12 @@ declare module 'fastify' {
   }
 }
 
-// These default metrics have names that are not allowed for gauges, and they visit every open connection.
-const leftOut = ['handles', 'requests', 'resources'].flatMap((what) => [`nodejs_active_${what}`, `nodejs_active_${what}_total`])
-
 /** Counts requests by the pattern of their route, never by URL, and shows the engine's counters beside them. */
 export const metrics = fp<{ readonly version: string }>(async (app, { version }) => {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  for (const name of leftOut) registry.removeSingleMetric(name)
-  new Gauge({ name: 'navis_keys_build_info', help: 'The version of the service and of Node.js, as labels; always 1.', labelNames: ['version', 'node'], registers: [registry] })
-    .set({ version, node: process.version }, 1)
+  const endProcessMetrics = registerProcessMetrics(registry)
+  const build = [{ value: 1, labels: { version, node: process.version } }]
+  new CollectedMetric({ name: 'navis_keys_build_info', help: 'The version of the service and of Node.js, as labels; always 1.', read: () => build }).register(registry)
   const durations = new RequestDurations()
   const known = new Set<string>(app.supportedMethods)
   app.onRequestEnd(({ request, route = 'none', elapsedMs, status }) => {
@@ -36,7 +34,10 @@ export const metrics = fp<{ readonly version: string }>(async (app, { version })
     return reading
   })
   const scrapes = new Scrapes({ registry, durations, begin: () => { reading = undefined } })
-  app.addHook('onClose', async () => { registry.clear() })
+  app.addHook('onClose', async () => {
+    endProcessMetrics()
+    registry.clear()
+  })
   app.decorate('metricsRegistry', registry)
   app.decorate('metrics', () => scrapes.newest())
 }, { name: 'metrics', dependencies: ['api-keys', 'request-end'], fastify: '5.x' })
@@ -49,10 +50,12 @@ interface ScrapesOptions {
 }
 
 const freshMs = 1000
+/** A turn of the event loop ends after this time, so that requests that came in meanwhile are answered. Shorter turns would cost more than the metrics. */
+const turnMs = 0.15
 
 /**
  * The text of a scrape, generated at most once a second: `/metrics` needs no credential, so requests to it must not be able to slow down
- * verifications. It is generated one metric, or a few series, per event-loop turn, so that no request waits for the whole.
+ * verifications. It is generated in several short turns of the event loop, so that no request waits for the whole.
  */
 class Scrapes {
   readonly #options: ScrapesOptions
@@ -76,16 +79,18 @@ class Scrapes {
   async #make (): Promise<Buffer> {
     const { registry, durations, begin } = this.#options
     begin()
-    const lines: string[] = []
-    for (const part of durations.parts()) {
-      lines.push(part)
+    const parts: Buffer[] = []
+    let turnEndsAt = performance.now() + turnMs
+    const add = async (text: string): Promise<void> => {
+      parts.push(Buffer.from(text))
+      if (performance.now() < turnEndsAt) return
       await nextTurn()
+      turnEndsAt = performance.now() + turnMs
     }
-    const families = [lines.join('\n')]
-    for (const { name } of registry.getMetricsAsArray()) {
-      families.push(await registry.getSingleMetricAsString(name))
-      await nextTurn()
+    for (const part of durations.parts()) await add(part)
+    for (const metric of registry.getMetricsAsArray() as ReadonlyArray<MetricObject | CollectedMetric>) {
+      await add(metric instanceof CollectedMetric ? metric.text() : `${await registry.getSingleMetricAsString(metric.name)}\n`)
     }
-    return Buffer.from(`${families.join('\n\n')}\n`)
+    return Buffer.concat(parts)
   }
 }

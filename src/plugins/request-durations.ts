@@ -2,11 +2,11 @@ const name = 'navis_keys_http_request_duration_seconds'
 const help = 'From the start of the request to the last byte of the answer. The status is none if the client closed the connection before the status was sent.'
 const boundsMs = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000] as const
 
-const partLength = 16
+const partLength = 4
 
 interface Series {
-  /** As a scrape has them. */
-  readonly labels: string
+  /** The beginnings of its lines in a scrape: the buckets, the sum and the count. */
+  readonly heads: readonly string[]
   /** The number of requests in each bucket; the last bucket has no upper bound. */
   readonly counts: number[]
   sumMs: number
@@ -36,16 +36,16 @@ export class RequestDurations {
 
   /** The lines of a scrape, in parts of which each is made in a fraction of a millisecond. */
   * parts (): Generator<string> {
-    yield `# HELP ${name} ${help}\n# TYPE ${name} histogram`
+    yield `# HELP ${name} ${help}\n# TYPE ${name} histogram\n`
     const all = [...this.#series.values()].flatMap((methods) => [...methods.values()].flatMap((statuses) => [...statuses.values()]))
-    for (let from = 0; from < all.length; from += partLength) yield all.slice(from, from + partLength).map(lastTextOf).join('\n')
+    for (let from = 0; from < all.length; from += partLength) yield all.slice(from, from + partLength).map(lastTextOf).join('')
   }
 
   #add (method: string, route: string, status: number | undefined): Series {
     const methods = this.#series.get(route) ?? new Map<string, Map<number | undefined, Series>>()
     const statuses = methods.get(method) ?? new Map<number | undefined, Series>()
     const labels = `method="${escaped(method)}",route="${escaped(route)}",status="${status ?? 'none'}"`
-    const series = { labels, counts: new Array<number>(boundsMs.length + 1).fill(0), sumMs: 0, text: undefined }
+    const series = { heads: headsOf(labels), counts: new Array<number>(boundsMs.length + 1).fill(0), sumMs: 0, text: undefined }
     this.#series.set(route, methods.set(method, statuses.set(status, series)))
     return series
   }
@@ -56,16 +56,21 @@ function lastTextOf (series: Series): string {
   return series.text
 }
 
-function textOf ({ labels, counts, sumMs }: Series): string {
+function textOf ({ heads, counts, sumMs }: Series): string {
   let [text, count] = ['', 0]
-  for (let place = 0; place <= boundsMs.length; place++) {
+  for (let place = 0; place < counts.length; place++) {
     count += counts[place]!
-    text += `${name}_bucket{le="${place < boundsMs.length ? boundsMs[place]! / 1000 : '+Inf'}",${labels}} ${count}\n`
+    text += `${heads[place]!}${count}\n`
   }
-  return `${text}${name}_sum{${labels}} ${sumMs / 1000}\n${name}_count{${labels}} ${count}`
+  return `${text}${heads[counts.length]!}${sumMs / 1000}\n${heads[counts.length + 1]!}${count}\n`
 }
 
-// https://prometheus.io/docs/instrumenting/exposition_formats/#comments-help-text-and-type-information
-function escaped (value: string): string {
+function headsOf (labels: string): string[] {
+  const buckets = [...boundsMs.map((bound) => String(bound / 1000)), '+Inf'].map((le) => `${name}_bucket{le="${le}",${labels}} `)
+  return [...buckets, `${name}_sum{${labels}} `, `${name}_count{${labels}} `]
+}
+
+/** The value of a label: https://prometheus.io/docs/instrumenting/exposition_formats/#comments-help-text-and-type-information */
+export function escaped (value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"')
 }

@@ -90,7 +90,7 @@ t.test('every metric that rules and dashboard name is one of ours, with the labe
     t.ok(names.length > 0, title)
     for (const name of names) {
       const isOurs = known.has(name) || (name.startsWith('navis_keys_mcp_') && gateway.includes(`\`${name}`))
-      t.ok(isOurs || ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'nodejs_eventloop_lag_p99_seconds'].includes(name), `${title}: ${name}`)
+      t.ok(isOurs, `${title}: ${name}`)
     }
     for (const [, name = '', selector = ''] of expr.matchAll(/\b(navis_keys_\w+)\{([^}]*)\}/g)) {
       const labels = known.get(name.replace(/_(bucket|sum|count)$/, ''))?.labels ?? known.get(name)?.labels
@@ -110,6 +110,16 @@ t.test('every alert says how grave it is and names its section of the runbook, a
     t.equal(annotations['runbook'], `docs/runbook.md#${alert.toLowerCase()}`)
     for (const part of ['Symptom', 'Cause', 'Meanwhile', 'Do']) t.match(sections.get(alert), `- **${part}**: `, `${alert}: ${part}`)
   }
+})
+
+t.test('the commands of the runbook ask every pod of the chart, at the port that its probes use', async (t) => {
+  const runbook = readFileSync('docs/runbook.md', 'utf8')
+  const selector = Object.fromEntries(/^PODS=(.*)$/m.exec(runbook)![1]!.split(',').map((pair) => pair.split('='))) as Record<string, string>
+  const [deployment] = of(render(), 'Deployment') as unknown as Array<{ spec: { template: { metadata: { labels: Record<string, string> }, spec: { containers: Array<{ ports: Array<{ name: string, containerPort: number }> }> } } } }>
+  t.match(deployment?.spec.template.metadata.labels, selector)
+  t.equal(deployment?.spec.template.spec.containers[0]?.ports.find(({ name }) => name === 'metrics')?.containerPort, Number(/127\.0\.0\.1:(\d+)\/readyz/.exec(runbook)?.[1]))
+  const selected = runbook.split('\n').filter((line) => /^ *kubectl .* (get|logs) |\(kubectl/.test(line))
+  t.ok(selected.length >= 3 && selected.every((line) => line.includes('-l $PODS')), 'none asks one pod of several')
 })
 
 t.test('the command of the runbook finds the lines of the log that matter', async (t) => {

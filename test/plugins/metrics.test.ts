@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { Gauge } from 'prom-client'
 import t from 'tap'
 import { setupApp } from '../routes/setup.ts'
@@ -10,10 +10,10 @@ interface Family {
   readonly labels: string
 }
 
-/** What a scrape says of each metric of our own. */
+/** What a scrape says of each metric. */
 function familiesOf (scrape: string): Record<string, Family> {
   const families: Record<string, Family> = {}
-  for (const [, name, help] of scrape.matchAll(/^# HELP (navis_keys_\w+) (.*)$/gm)) {
+  for (const [, name, help] of scrape.matchAll(/^# HELP (\w+) (.*)$/gm)) {
     const type = new RegExp(`^# TYPE ${name} (\\w+)$`, 'm').exec(scrape)?.[1] ?? 'none'
     const samples = scrape.matchAll(new RegExp(`^${name}(?:_bucket|_sum|_count)?\\{(.*)\\} `, 'gm'))
     const labels = [...new Set([...samples].flatMap(([, pairs]) => [...pairs!.matchAll(/(\w+)="/g)].map(([, label]) => label!)))]
@@ -76,14 +76,22 @@ t.test('two replicas: what was made, verified and revoked shows, as does the win
   })
 })
 
-t.test('however many scrapes come in a second, the metrics are read once, and requests get their turn between two of them', async (t) => {
+t.test('however many scrapes come in a second, the metrics are read once, and requests get their turn after each that takes long', async (t) => {
   const { app } = await setupApp(t)
   let [turn, isOver] = [0, false]
   const turns = () => { turn++; if (!isOver) setImmediate(turns) }
   setImmediate(turns)
   const readAt: number[] = []
   for (const name of ['navis_keys_of_this_test_a', 'navis_keys_of_this_test_b', 'navis_keys_of_this_test_c']) {
-    app.metricsRegistry.registerMetric(new Gauge({ name, help: 'Of this test.', registers: [], collect () { readAt.push(turn) } }))
+    app.metricsRegistry.registerMetric(new Gauge({
+      name,
+      help: 'Of this test.',
+      registers: [],
+      collect () {
+        readAt.push(turn)
+        for (const end = performance.now() + 0.5; performance.now() < end;);
+      }
+    }))
   }
   // Two seconds can be touched, if the machine stops in between.
   const texts = await Promise.all(Array.from({ length: 1000 }, async () => await app.metrics()))
@@ -91,4 +99,38 @@ t.test('however many scrapes come in a second, the metrics are read once, and re
   t.ok(readAt.length === 3 || readAt.length === 6, `${readAt.length} readings`)
   t.equal(new Set(readAt).size, readAt.length, 'each in a turn of its own')
   t.ok(new Set(texts).size <= 2, 'one text for all')
+})
+
+t.test('figures of the process are those that the system has', async (t) => {
+  const { app } = await setupApp(t)
+  const scrape = async () => {
+    const text = String(await app.metrics())
+    return (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
+  }
+  const before = process.cpuUsage()
+  const value = await scrape()
+  const after = process.cpuUsage()
+  const between = (name: string, from: number, to: number) => t.ok(value(name) >= from && value(name) <= to, `${name}: ${value(name)}, from ${from} to ${to}`)
+  between('process_cpu_user_seconds_total', before.user / 1e6, after.user / 1e6)
+  between('process_cpu_system_seconds_total', before.system / 1e6, after.system / 1e6)
+  between('process_cpu_seconds_total', (before.user + before.system) / 1e6, (after.user + after.system) / 1e6)
+  const { rss, heapUsed } = process.memoryUsage()
+  between('process_resident_memory_bytes', rss / 2, rss * 2)
+  between('nodejs_heap_size_used_bytes', heapUsed / 4, heapUsed * 4)
+  between('nodejs_heap_size_total_bytes', value('nodejs_heap_size_used_bytes'), rss * 2)
+  between('nodejs_external_memory_bytes', 1, rss)
+  const startedAt = Date.now() / 1000 - process.uptime()
+  between('process_start_time_seconds', startedAt - 2, startedAt + 2)
+  between('process_max_fds', 256, Infinity)
+  const open = readdirSync('/proc/self/fd').length
+  // Linux before 6.2 does not tell the number.
+  if (statSync('/proc/self/fd').size > 0) between('process_open_fds', open - 5, open + 5)
+
+  const isLate = async () => (await scrape())('nodejs_eventloop_lag_max_seconds') >= 0.3
+  // The first delay after a scrape has no beginning, and is not measured.
+  await until(async () => {
+    for (const end = performance.now() + 400; performance.now() < end;);
+    return await isLate()
+  })
+  await until(async () => !await isLate())
 })

@@ -24,7 +24,8 @@ export class Latencies {
   }
 
   snapshot (): Readonly<Record<ForcePath, Histogram>> {
-    return structuredClone(this.#of)
+    const copyOf = (histogram: Histogram) => ({ ...histogram, atMost: [...histogram.atMost] })
+    return { fast: copyOf(this.#of.fast), slow: copyOf(this.#of.slow) }
   }
 }
 

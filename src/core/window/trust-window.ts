@@ -246,7 +246,8 @@ export class TrustWindow implements Trust, Force {
     return {
       ...this.#acknowledgements.snapshot(),
       ...this.#upkeep.counts(),
-      ...structuredClone(this.#counts),
+      ...this.#counts,
+      renewals: { ...this.#counts.renewals },
       isOpen: isOpen(this.#state, now),
       isAnswered: shown !== undefined && failures === 0,
       phase,
