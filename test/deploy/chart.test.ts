@@ -298,6 +298,16 @@ t.test('what a hook needs is there before it: the vault\'s Secret, then the acco
   t.equal(new Set(order).size, 3)
 })
 
+t.test('every pod of the release goes to the nodes that the values name: that of `helm test` and the migration Job too', async (t) => {
+  const pods = podsOf(renders.get('stores-values.yaml') ?? [])
+  t.same(pods.map(({ kind }) => kind).sort(), ['Deployment', 'Job', 'Pod'])
+  for (const { name, spec } of pods) {
+    const { nodeSelector, tolerations } = spec as unknown as Record<string, unknown>
+    t.same(nodeSelector, { 'kubernetes.io/arch': 'amd64' }, name)
+    t.same(tolerations, [{ key: 'dedicated', operator: 'Equal', value: 'keys', effect: 'NoSchedule' }], name)
+  }
+})
+
 t.test('what helm says after an installation names every Secret that is needed, and how to test it', async (t) => {
   for (const name of valuesFiles) {
     const { status, stdout, stderr } = helm('install', 'navis-keys', chart, '--namespace', 'navis-keys', '--dry-run=client', '--values', join(chart, 'ci', name))
