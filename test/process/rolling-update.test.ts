@@ -15,7 +15,7 @@ const requestsWanted = isLong ? 100_000 : 0
 // Some hundred requests each second keep every connection in use; more would only keep the processors busy.
 const pauseMs = isLong ? 1 : 30
 
-// It takes five minutes on an idle machine of two cores, and took fourteen on one that was busy.
+// It took fourteen minutes on a busy machine of two cores.
 if (isLong) t.setTimeout(2_400_000)
 
 interface Replica {
