@@ -166,9 +166,9 @@ t.test('who can write to Redis, and read what travels there, brings about no sta
   await revoking
   t.equal(stale, 0)
   t.strictSame([...new Set(await verifying)], [], 'a living key was accepted throughout')
-  // Generous for a busy machine, and with all else that the replica did meanwhile: nothing grows with what was sent before.
-  t.ok(took.forged < 2 && took.replayed < 2, `${took.forged.toFixed(2)} and ${took.replayed.toFixed(2)} ms for a small message`)
-  t.ok(took.huge < 1500, `${took.huge.toFixed(0)} ms for 20 MB`)
+  // Ten and five times what it takes, with all else that the replica did meanwhile: processor time, which a busy machine changes little.
+  t.ok(took.forged < 0.3 && took.replayed < 0.3, `${took.forged.toFixed(2)} and ${took.replayed.toFixed(2)} ms for a small message`)
+  t.ok(took.huge < 600, `${took.huge.toFixed(0)} ms for 20 MB`)
   await a.revoke(keys[0]!.id)
   for (const replica of [a, b]) t.equal(await replica.status(keys[0]!.token), 401)
   t.comment(`processor time of a replica: ${took.forged.toFixed(3)} ms for a forged message, ${took.replayed.toFixed(3)} ms for a replayed one, ${took.huge.toFixed(0)} ms for 20 MB`)
