@@ -27,7 +27,7 @@ const alone = ['test/torture/torture.test.ts']
  * These compute, and neither measure time nor wait for anything: they run beside those that run alone, with the time of the processors that these
  * leave. They start no servers and no groups of processes, which would have a priority of their own.
  */
-const besides = ['test/package/packed.test.ts', 'test/simulation/simulation.test.ts', 'test/simulation/mutation.test.ts']
+const besides = ['test/package/packed.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/simulation.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts']
 const lowest = 19
 
 /** The longest, to be started first: one that is started last would run by itself at the end. */
@@ -39,7 +39,7 @@ const longest = [
 ]
 
 /** Another file is started when this part of all processors' time has been idle for this long. */
-const idleEnough = 0.3
+const idleEnough = 0.2
 const meterMs = 500
 
 /** A file that takes longer is ended. The long forms of some take ten minutes. */

@@ -36,23 +36,29 @@ async function sharedRedisUrl (): Promise<string> {
 const migratedTemplate = 'migrated'
 const clock = '"navis_keys"."revocation_clock"'
 
-/** On a server that has just been started: from now on, `freshDatabase` copies a migrated database there, which takes a third of the time of migrating. */
-export async function makeTemplate (adminUrl: string): Promise<void> {
+/**
+ * On a server that has just been started: makes a migrated database. `freshDatabase` copies it where `TEST_DATABASE_TEMPLATE` contains what is answered,
+ * the end of a statement that creates a database: that takes a third of the time of migrating.
+ */
+export async function makeTemplate (adminUrl: string): Promise<string> {
   await command(adminUrl, `create database ${migratedTemplate}`)
   const url = databaseOn(adminUrl, migratedTemplate)
   await migrate(url)
   await command(url, `delete from ${clock}`)
+  const [{ number }] = await command(adminUrl, "select current_setting('server_version_num')::int as number") as [{ number: number }]
+  // With the files that each first connection would make anew.
+  return `template ${migratedTemplate}${number >= 150_000 ? ' strategy file_copy' : ''}`
 }
 
 /** The URL of a new database on the run's own Postgres server. */
 export async function freshDatabase (t: Teardowns, { migrated = true } = {}): Promise<string> {
   const adminUrl = await sharedPostgresUrl()
   const name = `test_${randomBytes(8).toString('hex')}`
-  const isCopied = migrated && process.env['TEST_DATABASE_TEMPLATE'] !== undefined
-  await command(adminUrl, `create database ${name}${isCopied ? ` template ${migratedTemplate}` : ''}`)
+  const template = migrated ? process.env['TEST_DATABASE_TEMPLATE'] : undefined
+  await command(adminUrl, `create database ${name} ${template ?? ''}`)
   t.teardown(async () => { await command(adminUrl, `drop database if exists ${name} with (force)`) })
   const url = databaseOn(adminUrl, name)
-  if (isCopied) await command(url, clockRow())
+  if (template !== undefined) await command(url, clockRow())
   else if (migrated) await migrate(url)
   return url
 }
@@ -71,10 +77,10 @@ function clockRow (): string {
   return found[0]!
 }
 
-async function command (url: string, text: string): Promise<void> {
+async function command (url: string, text: string): Promise<unknown[]> {
   const sql = postgres(url, { max: 1, onnotice: () => {}, fetch_types: false })
   try {
-    await sql.unsafe(text)
+    return await sql.unsafe(text)
   } finally {
     await sql.end({ timeout: 1 })
   }
