@@ -36,7 +36,8 @@ export class Links {
   #links = 0
 
   constructor () {
-    this.#child = fork(new URL('./links-process.ts', import.meta.url))
+    // A test that was joined with its sources runs without the loader, which a fork would inherit.
+    this.#child = fork(new URL('./links-process.ts', import.meta.url), { execArgv: ['--import', new URL('../support/typescript.js', import.meta.url).href] })
     this.#child.on('message', (reply: LinkReply) => {
       this.#waiting.get(reply.id)?.(reply)
       this.#waiting.delete(reply.id)
