@@ -31,30 +31,29 @@ t.test('probes and scrapes ask nobody: they answer as before while Postgres and 
   for (const server of [postgres, redis]) server.resume()
 })
 
-t.test('six hundred clients that probe and scrape without end take no place from changes, and write no line to the log', async (t) => {
+t.test('six hundred clients that probe and scrape at once take no place from changes, and write no line to the log', async (t) => {
   const { child, url } = await start(t, { DATABASE_URL: await freshDatabase(t), REDIS_URL: await freshRedis(t) })
   const agent = new Agent({ keepAlive: true, maxSockets: 600 })
   t.teardown(() => { agent.destroy() })
-  const over = new AbortController()
-  const answered = { count: 0, others: [] as number[] }
-  const probing = Array.from({ length: 600 }, async (_, n) => {
-    const path = n % 2 === 0 ? '/readyz' : '/metrics'
-    while (!over.signal.aborted) {
-      const { status } = await ask(url + path, { agent })
-      answered.count++
-      if (status !== 200) answered.others.push(status)
-    }
-  })
-  await until(() => answered.count > 1200, { timeoutMs: 30_000 })
+  const answers = { probes: 0, others: [] as number[] }
+  // Sent together, and again only when all are answered: a flood without end would take the processor from the changes, which is another matter than their places.
+  const amidProbes = async (change: () => ReturnType<typeof ask>) => {
+    const probes = Array.from({ length: 600 }, async (_, n) => (await ask(url + (n % 2 === 0 ? '/readyz' : '/metrics'), { agent })).status)
+    const answer = await change()
+    const statuses = await Promise.all(probes)
+    answers.probes += statuses.length
+    answers.others.push(...statuses.filter((status) => status !== 200))
+    return answer
+  }
   const keys = `${url}/v1/workspaces/w/keys`
-  const made = await Promise.all(Array.from({ length: 8 }, async (_, n) => await ask(keys, { method: 'POST', body: `{"name":"n ${n}","scope":"mcp:read"}` })))
-  t.same(made.map(({ status }) => status), Array(8).fill(201))
-  const ids = made.map(({ body }) => (JSON.parse(body) as { id: string }).id)
-  t.same((await Promise.all(ids.map(async (id) => await ask(`${keys}/${id}`, { method: 'DELETE' })))).map(({ status }) => status), Array(8).fill(204))
-  over.abort()
-  await Promise.all(probing)
-  t.same(answered.others, [])
-  t.comment(`${answered.count} probes and scrapes`)
+  for (let n = 0; n < 8; n++) {
+    const { status, body } = await amidProbes(async () => await ask(keys, { method: 'POST', body: `{"name":"n ${n}","scope":"mcp:read"}` }))
+    t.equal(status, 201)
+    const { id } = JSON.parse(body) as { id: string }
+    t.equal((await amidProbes(async () => await ask(`${keys}/${id}`, { method: 'DELETE' }))).status, 204)
+  }
+  t.same(answers.others, [])
+  t.comment(`${answers.probes} probes and scrapes`)
   t.notMatch(child.stdout, /readyz|metrics/)
   await until(() => child.stdout.includes('"route":"/v1/workspaces/:workspace_id/keys/:key_id"'))
 })
