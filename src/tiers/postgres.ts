@@ -127,7 +127,7 @@ export class PostgresTier implements Lookup {
     this.#statementsUnderWay++
     this.#counts.statements++
     this.#counts.digests += batch.size
-    batch.isSent = true
+    batch.isSent = batch.isUnderWay = true
     try {
       batch.resolve(await this.#readFrom(batch))
     } catch (error) {
@@ -138,9 +138,16 @@ export class PostgresTier implements Lookup {
       }
       batch.reject(unavailable('The database does not answer. Try again.', error))
     } finally {
-      this.#statementsUnderWay--
-      this.#sendSoon()
+      this.#leave(batch)
     }
+  }
+
+  // When it is given up, too: on the client of an application, whose connections are not ours to end, a statement may never be answered.
+  #leave (batch: Batch): void {
+    if (!batch.isUnderWay) return
+    batch.isUnderWay = false
+    this.#statementsUnderWay--
+    this.#sendSoon()
   }
 
   /**
@@ -168,7 +175,10 @@ export class PostgresTier implements Lookup {
 
   #giveUp (batch: Batch): void {
     batch.reject(unavailable('The database does not answer in time. Try again.'))
-    if (batch.isSent) return this.#giveUpConnections()
+    if (batch.isSent) {
+      this.#giveUpConnections()
+      return this.#leave(batch)
+    }
     this.#waiting = this.#waiting.filter((other) => other !== batch)
     this.#waitingDigests -= batch.size
   }
@@ -187,6 +197,8 @@ interface Keys extends FoundKeys {
 class Batch {
   readonly answer: Promise<Keys>
   isSent = false
+  /** Counts as one of the statements under way. */
+  isUnderWay = false
   /** Answered or given up. */
   isOver = false
   resolve!: (found: Keys) => void

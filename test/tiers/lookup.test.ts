@@ -193,6 +193,22 @@ t.test('postgres: when connections are given up because of one statement, one th
   t.equal(reads.length, 4)
 })
 
+t.test('postgres: statements that are never answered, as over the client of an application, do not stop those after them', async (t) => {
+  let isStuck = true
+  const tier = new PostgresTier({
+    ...at,
+    statementsMax: 2,
+    timeoutMs: 30,
+    read: (digests) => isStuck
+      ? new Promise(() => {})
+      : Promise.resolve({ seq: 1, place: 'here', records: new Map(digests.map((digest) => [digest, entry(digest.replace(/\.+$/, '')).record])) })
+  })
+  for (const name of ['a', 'b', 'c']) await t.rejects(tier.find(digest(name)), { code: 'unavailable' })
+  isStuck = false
+  t.match(await tier.find(digest('d')), { asof: 1 })
+  t.match(tier.stats(), { digestsWaiting: 0, statementsUnderWay: 0 })
+})
+
 t.test('memory: bounded by the longest unused', async (t) => {
   const under = new ScriptedTier()
   const tier = new MemoryTier({ under, entriesMax: 2 })
