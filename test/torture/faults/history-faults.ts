@@ -101,7 +101,7 @@ export function restoredRunning (frozenPlace?: number): Fault {
       return async () => {
         await fleet.quiet()
         const endOfAll = fleet.troubles.begin({ kind: 'postgres', name: 'restored under running replicas', mayBeUnavailable: true })
-        await administer(fleet.postgres.url, `drop schema ${schema} cascade`)
+        await dropUnderReplicas(fleet.postgres.url)
         await sleep(waitOf(fleet.windowMs) + 100)
         await restore(dump.file, fleet.postgres.url)
         fleet.setBack(dump.at)
@@ -118,6 +118,19 @@ export function restoredRunning (frozenPlace?: number): Fault {
       }
     }
   }
+}
+
+/**
+ * A replica that is frozen between the two messages of a statement, the one that names it and the one that carries its values, keeps the locks of its tables for
+ * as long as it is frozen: no timeout of the server covers that moment. As an operator would, end the connections that the drop has waited for.
+ */
+async function dropUnderReplicas (url: string): Promise<void> {
+  const dropped = administer(url, `drop schema ${schema} cascade`)
+  const timer = setInterval(() => {
+    administer(url, `select pg_terminate_backend(blocker) from pg_stat_activity as waiting, unnest(pg_blocking_pids(waiting.pid)) as blocker
+      where waiting.query = 'drop schema ${schema} cascade' and waiting.query_start < clock_timestamp() - interval '2 s'`).catch(() => {})
+  }, 1000)
+  await dropped.finally(() => { clearInterval(timer) })
 }
 
 /** The primary is killed and its standby takes over; `areLost`: without the commits of the last moments. */
