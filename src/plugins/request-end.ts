@@ -39,14 +39,15 @@ const finished = 'http.server.response.finish'
  * which costs more than a verification, and is not called for a client that has disconnected (docs/decisions/0051).
  */
 export const requestEnd = fp(async (app) => {
+  const replyOf = Symbol('navis-keys.reply')
   const repliesOf = Symbol('navis-keys.replies')
-  // Nearly always one: more only if the client sends requests without waiting for answers.
-  type Connection = Socket & { [repliesOf]?: FastifyReply[] }
+  type Answer = FastifyReply['raw'] & { [replyOf]?: FastifyReply }
+  type Connection = Socket & { [repliesOf]?: Set<FastifyReply> }
 
   const listeners: Array<(end: RequestEnd) => void> = []
-  const connections = new Set<FastifyReply[]>()
+  const connections = new Set<Set<FastifyReply>>()
   app.decorate('onRequestEnd', (listener) => { listeners.push(listener) })
-  app.decorate('openReplies', () => [...connections].flat())
+  app.decorate('openReplies', () => [...connections].flatMap((replies) => [...replies]))
   app.decorateReply('beganAt', 0)
   app.decorateReply('route', '')
 
@@ -58,30 +59,30 @@ export const requestEnd = fp(async (app) => {
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.beganAt = performance.now()
+    const answer: Answer = reply.raw
     const { socket } = request.raw
-    if (socket instanceof Socket) repliesOn(socket).push(reply)
-    else reply.raw.once('finish', () => { end(reply, true) })
+    if (socket instanceof Socket) {
+      answer[replyOf] = reply
+      repliesOn(socket).add(reply)
+    } else {
+      answer.once('finish', () => { end(reply, true) })
+    }
     done()
   })
   const onFinished = (message: unknown): void => {
-    const { response, socket } = message as { response: FastifyReply['raw'], socket: Connection }
-    const replies = socket[repliesOf]
-    const at = replies?.findIndex(({ raw }) => raw === response) ?? -1
-    if (replies === undefined || at === -1) return
-    const reply = replies[at]!
-    replies[at] = replies.at(-1)!
-    replies.pop()
-    end(reply, true)
+    const { response, socket } = message as { response: Answer, socket: Connection }
+    const reply = response[replyOf]
+    if (reply !== undefined && socket[repliesOf]?.delete(reply) === true) end(reply, true)
   }
   subscribe(finished, onFinished)
   app.addHook('onClose', async () => { unsubscribe(finished, onFinished) })
 
-  function repliesOn (socket: Connection): FastifyReply[] {
+  function repliesOn (socket: Connection): Set<FastifyReply> {
     return socket[repliesOf] ?? watch(socket)
   }
 
-  function watch (socket: Connection): FastifyReply[] {
-    const replies: FastifyReply[] = []
+  function watch (socket: Connection): Set<FastifyReply> {
+    const replies = new Set<FastifyReply>()
     socket[repliesOf] = replies
     connections.add(replies)
     socket.once('close', () => {
