@@ -127,7 +127,7 @@ export class PostgresTier implements Lookup {
     this.#statementsUnderWay++
     this.#counts.statements++
     this.#counts.digests += batch.size
-    batch.isSent = batch.isUnderWay = true
+    batch.isUnderWay = true
     try {
       batch.resolve(await this.#readFrom(batch))
     } catch (error) {
@@ -163,7 +163,7 @@ export class PostgresTier implements Lookup {
       try {
         found = await this.#read(batch.digests())
       } catch (error) {
-        if (batch.isOver || attempt > 0 || givenUp === this.#givenUp) throw error
+        if (!batch.isUnderWay || attempt > 0 || givenUp === this.#givenUp) throw error
         continue
       }
       if (place === undefined || place === found.place) return { ...found, asof: Math.min(found.seq, applied) }
@@ -175,7 +175,7 @@ export class PostgresTier implements Lookup {
 
   #giveUp (batch: Batch): void {
     batch.reject(unavailable('The database does not answer in time. Try again.'))
-    if (batch.isSent) {
+    if (batch.isUnderWay) {
       this.#giveUpConnections()
       return this.#leave(batch)
     }
@@ -196,11 +196,8 @@ interface Keys extends FoundKeys {
 /** The keys that one statement reads, and the promise of those who wait for it. */
 class Batch {
   readonly answer: Promise<Keys>
-  isSent = false
-  /** Counts as one of the statements under way. */
+  /** Sent, and neither answered nor given up. */
   isUnderWay = false
-  /** Answered or given up. */
-  isOver = false
   resolve!: (found: Keys) => void
   reject!: (error: Error) => void
   readonly #digests = new Set<Digest>()
@@ -208,9 +205,8 @@ class Batch {
   constructor (timeoutMs: number, onTimeout: () => void) {
     this.answer = new Promise((resolve, reject) => {
       const timer = setTimeout(onTimeout, timeoutMs)
-      const end = () => { clearTimeout(timer); this.isOver = true }
-      this.resolve = (found) => { end(); resolve(found) }
-      this.reject = (error) => { end(); reject(error) }
+      this.resolve = (found) => { clearTimeout(timer); resolve(found) }
+      this.reject = (error) => { clearTimeout(timer); reject(error) }
     })
     this.answer.catch(() => {})
   }
