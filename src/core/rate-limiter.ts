@@ -9,8 +9,8 @@ import { intervalMsOf, RateShare, RateShares, type SharedRates } from './rate-sh
  *
  *   - Within its share, `requests` / replicas, a replica lets uses through on credit and reports them: as soon as they are a chunk, a tenth of
  *     its share, or after half a second. An even load is never cut short.
- *   - Beyond it, the replica takes uses in chunks, and gives back what it does not use. It also announces how full the shared bucket is, so that
- *     the others no longer give credit for a share that is gone.
+ *   - Beyond it, the replica takes uses in chunks, and gives back what it does not use. It also announces how full the shared bucket is. From then
+ *     on until that bucket is full again, the others give credit for a chunk only: their shares may be gone.
  *
  * What may pass above the limit in one window: at most a chunk a replica (a tenth of the limit, and one use for each replica), and, where
  * an announcement is lost, the share of each replica that had not heard of the key. Without Redis, or while it does not answer, each replica lets

@@ -31,8 +31,10 @@ export class RateShare {
   limit: RateLimit
   /** Uses that the shared bucket has granted and that were not used yet. */
   grant = 0
-  /** Uses let through that the shared bucket does not know of. */
+  /** Uses let through that the shared bucket does not know of, and that are in no report yet. */
   debt = 0
+  /** Uses in the report that is under way: the shared bucket may know of them or not. */
+  reported = 0
   /** When this replica's share is full again, monotonic: a bucket of its own that fills at the share's pace. */
   ownFullAt: number
   /** Whether the newest use was beyond the share. */
@@ -41,6 +43,8 @@ export class RateShare {
   fullAt: number
   /** When that was heard last; -Infinity: never since Redis was away. */
   heardAt = -Infinity
+  /** Until then another replica may have what this one's share was: one of them has announced that it is beyond its own. */
+  contestedUntil = -Infinity
   askedAt = -Infinity
   usedAt: number
   isSettling = false
@@ -60,10 +64,11 @@ export class RateShare {
     const latest = now + limit.windowSeconds * 1000
     this.fullAt = Math.min(this.fullAt, latest)
     this.ownFullAt = Math.min(this.ownFullAt, latest)
+    this.contestedUntil = Math.min(this.contestedUntil, latest)
   }
 
   heard (backlogMs: number, now: number): void {
-    this.fullAt = Math.max(this.fullAt, now + backlogMs)
+    this.contestedUntil = this.fullAt = Math.max(this.fullAt, now + backlogMs)
     this.heardAt = now
   }
 }
@@ -130,11 +135,12 @@ export class RateShares {
     const costMs = replicas * intervalMsOf(share.limit)
     const ownFullAt = Math.max(share.ownFullAt, now) + costMs
     const isWithin = ownFullAt - now <= own * costMs + 1e-6
+    const creditMax = isWithin && share.contestedUntil <= now ? own : chunk
     share.usedAt = now
     share.isBeyond = !isWithin
     if (share.grant > 0) {
       share.grant--
-    } else if (share.debt < credit(share, isWithin ? own : chunk, now)) {
+    } else if (share.debt + share.reported < credit(share, creditMax, now)) {
       share.debt++
     } else {
       if (now - share.askedAt >= askEveryMs) this.#enqueue(share)
@@ -216,6 +222,7 @@ export class RateShares {
     for (const { share, want, announces } of wanted) {
       requests.push({ keyId: share.keyId, limit: share.limit, debt: share.debt, want, announces })
       share.isSettling = true
+      share.reported = share.debt
       share.debt = 0
       if (want < 0) share.grant = 0
     }
@@ -233,8 +240,9 @@ export class RateShares {
       this.#probeAt = this.#clock.monotonicMs() + probeEveryMs
       for (const { share } of wanted) {
         share.isSettling = false
+        share.reported = 0
         share.grant = 0
-        share.heardAt = -Infinity
+        share.heardAt = share.contestedUntil = -Infinity
         this.#holders.delete(share)
       }
     }
@@ -242,9 +250,12 @@ export class RateShares {
 
   #apply (share: RateShare, { limit, want }: Settlement, { granted, backlogMs, sentAt, now }: Settled & { readonly sentAt: number, readonly now: number }): void {
     share.isSettling = false
-    share.heardAt = now
+    share.reported = 0
     // No bucket takes longer to fill than this, whatever Redis says.
-    share.fullAt = sentAt + Math.min(Math.max(0, backlogMs), 2 * limit.windowSeconds * 1000)
+    const fullAt = sentAt + Math.min(Math.max(0, backlogMs), 2 * limit.windowSeconds * 1000)
+    // An announcement that overtook this answer may be the newer one.
+    share.fullAt = share.heardAt >= sentAt ? Math.max(share.fullAt, fullAt) : fullAt
+    share.heardAt = now
     if (share.limit === limit && want > 0) share.grant += Math.min(Math.max(0, Math.floor(granted)), want)
     if (share.grant > 0) this.#holders.add(share)
     else this.#holders.delete(share)

@@ -5,6 +5,7 @@ import { RateLimiter } from '../../src/core/rate-limiter.ts'
 import type { Settled, Settlement, SharedRates } from '../../src/core/rate-shares.ts'
 import { turn } from '../contract-suites/lookup.ts'
 import { until } from '../support/until.ts'
+import { Random } from '../torture/random.ts'
 
 const minute: RateLimit = { requests: 10, windowSeconds: 60 }
 
@@ -44,6 +45,46 @@ function replicas (count: number) {
   shared.listeners = limiters.map((limiter) => (backlogMs) => { limiter.heard('k', backlogMs, time.now) })
   const take = (i: number, limit: RateLimit) => limiters[i]!.take('k', limit, time.now).isAllowed
   return { time, shared, limiters, take }
+}
+
+/** Replicas whose reports, answers and announcements are each on the way until `deliver` lets them go, in order on each connection, with this chance. */
+function lateReplicas (count: number, { chance, seed }: { chance: number, seed: number }) {
+  const random = new Random(seed)
+  const time = { now: 0 }
+  const shared = new ModelRates(time)
+  let onTheWay: Array<{ connection: string, arrive: () => void }> = []
+  const travel = async (connection: string) => { await new Promise<void>((resolve) => { onTheWay.push({ connection, arrive: resolve }) }) }
+  const limiters = Array.from({ length: count }, (_, i) => new RateLimiter({
+    clock: { monotonicMs: () => time.now },
+    shared: {
+      async settle (requests) {
+        await travel(`to ${i}`)
+        const settled = await shared.settle(requests)
+        await travel(`from ${i}`)
+        return settled
+      }
+    },
+    replicas: () => count
+  }))
+  shared.listeners = limiters.map((limiter, i) => (backlogMs) => {
+    onTheWay.push({ connection: `announcements to ${i}`, arrive: () => { limiter.heard('k', backlogMs, time.now) } })
+  })
+  return {
+    take: (i: number, limit: RateLimit) => limiters[i]!.take('k', limit, time.now).isAllowed,
+    deliver () {
+      time.now += 2
+      const [before, held] = [onTheWay, new Set<string>()]
+      onTheWay = []
+      for (const one of before) {
+        if (held.has(one.connection) || !random.chance(chance)) {
+          held.add(one.connection)
+          onTheWay.push(one)
+        } else {
+          one.arrive()
+        }
+      }
+    }
+  }
 }
 
 t.test('one replica: exactly the limit at once, then one use for each part of the window, and it says when', async (t) => {
@@ -146,6 +187,55 @@ t.test('a load with long pauses passes no more than one without, however it is s
       t.ok(passed >= 95 && passed <= 110 + 3 + flowedIn, `${passed} with pauses of ${pauseMs} ms, ${turns.slice(0, 5).join(' ')} …`)
     }
   }
+})
+
+t.test('however late reports, answers and announcements arrive, no more than a chunk for each replica passes above the limit', async (t) => {
+  const limit = { requests: 120, windowSeconds: 86_400 }
+  const spreads = { 'by turns': [0, 1, 2], 'nine of ten at one': [...Array<number>(9).fill(0), 1], 'one after another': [1, 0, 1].flatMap((at) => Array<number>(120).fill(at)) }
+  for (const [spread, turns] of Object.entries(spreads)) {
+    for (const chance of [1, 0.5, 0.2]) {
+      for (let seed = 1; seed <= 8; seed++) {
+        const { take, deliver } = lateReplicas(3, { chance, seed })
+        let passed = 0
+        for (let i = 0; i < 360; i++) {
+          if (take(turns[i % turns.length]!, limit)) passed++
+          deliver()
+          await turn()
+        }
+        if (passed < 108 || passed > 120 + 3 * 4) t.fail(`${passed} of 360 passed, ${spread}, delivered with a chance of ${chance}, seed ${seed}`)
+      }
+    }
+    t.pass(spread)
+  }
+})
+
+t.test('once one replica is beyond its share, the others let no whole share through at once', async (t) => {
+  const limit = { requests: 120, windowSeconds: 86_400 }
+  const { take } = replicas(3)
+  let passed = 0
+  for (let i = 0; i < 75; i++) {
+    if (take(0, limit)) passed++
+    await turn()
+  }
+  for (let i = 0; i < 40; i++) for (const at of [1, 2]) if (take(at, limit)) passed++
+  for (let i = 0; i < 200; i++) {
+    if (take(i % 3, limit)) passed++
+    await turn()
+  }
+  t.ok(passed >= 120 - 3 * 4 && passed <= 120 + 3 * 4, `${passed} passed`)
+})
+
+t.test('an announcement that overtakes the answer to a report counts', async (t) => {
+  const limit = { requests: 100, windowSeconds: 86_400 }
+  const { take, shared, limiters, time } = replicas(2)
+  let answer = () => {}
+  shared.answer = async (settled) => { await new Promise<void>((resolve) => { answer = resolve }); return settled }
+  for (let i = 0; i < 5; i++) t.ok(take(0, limit))
+  await turn()
+  limiters[0]!.heard('k', limit.windowSeconds * 1000, time.now)
+  answer()
+  await turn()
+  t.notOk(take(0, limit), 'the other replica has announced that nothing is left')
 })
 
 t.test('a use that another replica has given back is had by the second try at the latest', async (t) => {
