@@ -42,8 +42,12 @@ export function render (...args: string[]): Manifest[] {
   return parseManifests(renderText(...args))
 }
 
-export function renderFile (name: string): Manifest[] {
-  return render('--values', join(chart, 'ci', name))
+/** What `helm install` would make with one of the values files, and what it would say afterwards. */
+export function installed (name: string): { readonly manifests: readonly Manifest[], readonly notes: string } {
+  const { status, stdout, stderr } = helm('install', 'navis-keys', chart, '--namespace', 'navis-keys', '--dry-run=client', '--output', 'json', '--values', join(chart, 'ci', name))
+  if (status !== 0) throw new Error(stderr)
+  const { manifest, hooks, info } = JSON.parse(stdout) as { manifest: string, hooks?: ReadonlyArray<{ manifest: string }>, info: { notes: string } }
+  return { manifests: [manifest, ...(hooks ?? []).map((hook) => hook.manifest)].flatMap(parseManifests), notes: info.notes }
 }
 
 /** Every document of a YAML text. Throws at doubled members, which parsers of Kubernetes take in silence. */

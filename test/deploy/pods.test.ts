@@ -5,11 +5,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { notesOf, settingNames } from '../../src/config/settings.ts'
 import { connect } from '../../src/db/connect.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, freshRedis, until } from '../support/servers.ts'
-import { of, render, renderFile, valuesFiles, type Manifest } from './helm.ts'
+import { of, render, type Manifest } from './helm.ts'
 import { podTemplateOf, type PodSpec } from './rules.ts'
 
 t.setTimeout(180_000)
@@ -94,17 +93,4 @@ t.test('the pods as they are rendered, under two roles: the Job migrates, the Jo
 
   service.kill('SIGTERM')
   t.same(await once(service, 'exit'), [0, null])
-})
-
-t.test('every variable that a pod is given is a setting of the service', async (t) => {
-  const files = settingNames.filter((name) => notesOf(name).secret === true).map((name) => `${name}_FILE`)
-  const known = new Set<string>([...settingNames, ...files])
-  for (const name of valuesFiles) {
-    const manifests = renderFile(name)
-    for (const pod of [podOf(manifests, 'Deployment'), ...of(manifests, 'Job').map((job) => podTemplateOf(job)!.spec)]) {
-      const given = (pod.containers[0]?.env ?? []).map(({ name }) => name)
-      // NODE_EXTRA_CA_CERTS is Node's.
-      t.same(given.filter((variable) => !known.has(variable) && variable !== 'NODE_EXTRA_CA_CERTS'), [], name)
-    }
-  }
 })

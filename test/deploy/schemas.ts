@@ -1,7 +1,7 @@
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import ts from 'typescript'
+import { promisify } from 'node:util'
 import type { Manifest } from './helm.ts'
 
 const operator = '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1'
@@ -38,21 +38,21 @@ const keyOf = ({ apiVersion, kind }: Manifest) => `${apiVersion}/${kind}`
 const nameOf = ({ kind, metadata }: Manifest) => `${kind} ${metadata.name}`
 
 /**
- * What is wrong with the objects, by their schemas: types, required fields, enumerations (the compiled JSON schemas), and
- * unknown fields at any depth (the compiler, which refuses a literal with a member that its type has not).
+ * What is wrong with each of the objects, by their schemas: types, required fields, enumerations (the compiled JSON schemas), and
+ * unknown fields at any depth (the compiler, which refuses a literal with a member that its type has not). Most of what it costs
+ * is reading the schemas: ask for many objects at once.
  */
-export async function schemaFaults (manifests: readonly Manifest[]): Promise<string[]> {
-  const unknown = manifests.filter((manifest) => modules[keyOf(manifest)] === undefined)
+export async function schemaFaults (manifests: readonly Manifest[]): Promise<string[][]> {
   const known = manifests.filter((manifest) => modules[keyOf(manifest)] !== undefined)
-  const specifiers = manifests.flatMap((manifest) => modules[keyOf(manifest)] ?? [])
-  return [
-    ...unknown.map((manifest) => `${nameOf(manifest)}: no schema for ${keyOf(manifest)}`),
-    ...(await Promise.all(known.map(async (manifest, i) => await valueFaults(manifest, specifiers[i] ?? '')))).flat(),
-    ...fieldFaults(known, specifiers)
-  ]
+  const [values, fields] = await Promise.all([Promise.all(known.map(valueFaults)), fieldFaults(known)])
+  return manifests.map((manifest) => {
+    const i = known.indexOf(manifest)
+    return i < 0 ? [`${nameOf(manifest)}: no schema for ${keyOf(manifest)}`] : [...values[i]!, ...fields[i]!]
+  })
 }
 
-async function valueFaults (manifest: Manifest, specifier: string): Promise<string[]> {
+async function valueFaults (manifest: Manifest): Promise<string[]> {
+  const specifier = modules[keyOf(manifest)]!
   if (specifier === envoy) return []
   // In a variable: the compiler of this project does not need these packages to be there.
   const models = await import(specifier) as Record<string, new (manifest: Manifest) => { validate (): void }>
@@ -66,31 +66,27 @@ async function valueFaults (manifest: Manifest, specifier: string): Promise<stri
   }
 }
 
-function fieldFaults (manifests: readonly Manifest[], specifiers: readonly string[]): string[] {
+async function fieldFaults (manifests: readonly Manifest[]): Promise<string[][]> {
   // Within the project, so that the packages are found.
   const folder = mkdtempSync(join(resolve('node_modules'), '.manifests-'))
-  const file = join(folder, 'manifests.ts')
   // One line an object, so that a line says which object is wrong.
-  const lines = manifests.map((manifest, i) =>
-    `export const o${i}: import('${specifiers[i]}').I${manifest.kind} = ${JSON.stringify(manifest)}`)
-  writeFileSync(file, lines.join('\n'))
+  const lines = manifests.map((manifest, i) => `export const o${i}: import('${modules[keyOf(manifest)]}').I${manifest.kind} = ${JSON.stringify(manifest)}`)
+  writeFileSync(join(folder, 'manifests.ts'), lines.join('\n'))
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
+    compilerOptions: { module: 'nodenext', target: 'es2023', strict: true, noEmit: true, allowImportingTsExtensions: true, skipLibCheck: true, types: [] }, files: ['manifests.ts']
+  }))
   try {
-    const program = ts.createProgram([file], {
-      module: ts.ModuleKind.NodeNext,
-      moduleResolution: ts.ModuleResolutionKind.NodeNext,
-      target: ts.ScriptTarget.ES2023,
-      strict: true,
-      noEmit: true,
-      allowImportingTsExtensions: true,
-      skipLibCheck: true,
-      types: []
-    })
-    return ts.getPreEmitDiagnostics(program).map((fault) => {
-      const text = ts.flattenDiagnosticMessageText(fault.messageText, ' ').replaceAll(/'"(\w+)"'/g, "'$1'")
-      if (fault.file?.fileName !== file || fault.start === undefined) return `${pathToFileURL(fault.file?.fileName ?? '').href}: ${text}`
-      const manifest = manifests[fault.file.getLineAndCharacterOfPosition(fault.start).line]
-      return `${manifest === undefined ? '' : nameOf(manifest)}: ${text}`
-    })
+    const said = await promisify(execFile)(process.execPath, [resolve('node_modules/typescript-native/bin/tsc'), '-p', folder, '--pretty', 'false'], { maxBuffer: 2 ** 26 })
+      .then(() => '', (error: { stdout?: string, code?: unknown }) => error.code === 1 || error.code === 2 ? error.stdout! : Promise.reject(error))
+    const faults: string[][] = manifests.map(() => [])
+    // What a fault says goes on in lines that are indented.
+    for (const fault of said.trimEnd().split(/\n(?! )/).filter((text) => text !== '')) {
+      const [, line = '', text = ''] = /^[^(]*manifests\.ts\((\d+),\d+\): error (TS[^]*)$/.exec(fault) ?? []
+      const i = Number(line) - 1
+      if (manifests[i] === undefined) throw new Error(fault)
+      faults[i]!.push(`${nameOf(manifests[i])}: ${text.replaceAll(/\s+/g, ' ').replaceAll(/'"(\w+)"'/g, "'$1'")}`)
+    }
+    return faults
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
