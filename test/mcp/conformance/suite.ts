@@ -2,10 +2,14 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { request, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Teardowns } from '../../support/servers.ts'
 
 const run = promisify(execFile)
+
+/** Where Node keeps what it has compiled: the suite is started again and again. */
+const compiled = fileURLToPath(new URL('../../../node_modules/.cache/conformance', import.meta.url))
 
 /** The checks of one scenario, each with its status; a check of one id may stand there several times. */
 export type Scenario = ReadonlyArray<readonly [id: string, status: string]>
@@ -23,7 +27,7 @@ export interface SuiteOptions {
 export async function runSuite (url: string, outputDir: string, { node, suite, args }: SuiteOptions): Promise<ReadonlyMap<string, Scenario>> {
   const file = new URL(`../../../node_modules/${suite}/dist/index.js`, import.meta.url).pathname
   // It ends with a status other than 0 when a scenario fails: what counts stands in the files that it wrote.
-  const { stderr } = await run(node, [file, 'server', '--url', url, '-o', outputDir, ...args], { maxBuffer: 2 ** 26, timeout: 240_000 }).catch((error: { stderr: string }) => error)
+  const { stderr } = await run(node, [file, 'server', '--url', url, '-o', outputDir, ...args], { env: { ...process.env, NODE_COMPILE_CACHE: compiled }, maxBuffer: 2 ** 26, timeout: 240_000 }).catch((error: { stderr: string }) => error)
   const folders = readdirSync(outputDir).sort()
   if (folders.length === 0) throw new Error(`The conformance suite ran nothing.\n${stderr}`)
   return new Map(folders.map((folder) => {
