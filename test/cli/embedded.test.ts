@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { startService } from '../proxies/service.ts'
-import { runCliProcess as runCli } from './run-cli.ts'
+import { runCli, runCliProcess } from './run-cli.ts'
 
-// Each run starts a Postgres compiled to WebAssembly, which takes seconds of a busy machine.
+// Most runs start a Postgres, which takes seconds of a busy machine.
 t.setTimeout(240_000)
 
 const create = ['keys', 'create', '--workspace', 'acme', '--name', 'laptop', '--scope', 'mcp:read', '--json']
@@ -36,7 +36,7 @@ t.test('on the embedded database', async (t) => {
   })
 
   await t.test('of two at once each works or says why not, and no key that was shown is lost', async (t) => {
-    const outcomes = await Promise.all([runCli(create, env), runCli(create, env)])
+    const outcomes = await Promise.all([runCliProcess(create, env), runCliProcess(create, env)])
     const made = outcomes.filter(({ code }) => code === 0).map(({ stdout }) => (JSON.parse(stdout) as Made).id)
     t.ok(made.length >= 1)
     for (const { code, stderr } of outcomes) if (code !== 0) t.match(JSON.parse(stderr), { detail: /in use|database/i })
