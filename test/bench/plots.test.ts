@@ -25,11 +25,12 @@ for (const plot of plots) {
 
 t.test('a browser shows each in light and in dark: every point and word is inside, tells its figures, and has contrast', { timeout: 120_000 }, async (t) => {
   const browser = await startBrowser(t)
-  for (const colorScheme of ['light', 'dark'] as const) {
-    const context = await browser.newContext({ colorScheme, viewport: { width: 800, height: 600 } })
-    const tab = await context.newPage()
-    for (const plot of plots) {
-      await tab.goto(new URL(`${plot.name}.svg`, plotsFolder).href)
+  const papers = new Set<string>()
+  const tab = await (await browser.newContext({ viewport: { width: 800, height: 600 } })).newPage()
+  for (const plot of plots) {
+    await tab.goto(new URL(`${plot.name}.svg`, plotsFolder).href)
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await tab.emulateMedia({ colorScheme })
       const shown: Shown = await tab.evaluate(lookAtPlot)
       t.equal(shown.root, 'svg', `${plot.name} is read as XML without an error`)
       t.equal(shown.points.length, plot.series.reduce((sum, { points }) => sum + points.length, 0), `${plot.name} has every point`)
@@ -39,9 +40,10 @@ t.test('a browser shows each in light and in dark: every point and word is insid
       t.strictSame(shown.outside, [], `nothing of ${plot.name} is outside of the picture`)
       t.ok(shown.leastOfText >= 7, `${plot.name}, ${colorScheme}: ${shown.leastOfText}`)
       t.ok(shown.leastOfMarks >= 3, `${plot.name}, ${colorScheme}: ${shown.leastOfMarks}`)
+      papers.add(shown.paper)
     }
-    await context.close()
   }
+  t.equal(papers.size, 2, 'dark is another picture than light')
 })
 
 t.test('figures that have no place on an axis are refused, and texts cannot become markup', async (t) => {
@@ -62,6 +64,7 @@ interface Shown {
   readonly outside: readonly string[]
   readonly leastOfText: number
   readonly leastOfMarks: number
+  readonly paper: string
 }
 
 /** In the browser: what there is to see, and how well. */
@@ -75,7 +78,8 @@ const lookAtPlot = `(() => {
     })
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
   }
-  const paper = luminance(getComputedStyle(svg.querySelector('.paper')).fill)
+  const paperColor = getComputedStyle(svg.querySelector('.paper')).fill
+  const paper = luminance(paperColor)
   const contrast = (color) => {
     const [one, other] = [luminance(color), paper].sort((one, other) => other - one)
     return (one + 0.05) / (other + 0.05)
@@ -85,6 +89,7 @@ const lookAtPlot = `(() => {
   const lines = [...svg.querySelectorAll('.line')]
   return {
     root: svg.localName,
+    paper: paperColor,
     points: [...svg.querySelectorAll('.point')].map((point) => point.querySelector('title')?.textContent ?? ''),
     words: texts.map(({ textContent }) => textContent ?? ''),
     outside: [...texts, ...marks].filter((element) => {
