@@ -59,9 +59,11 @@ const outcomeOf = async (change: Promise<unknown>): Promise<Outcome> => await ch
   return 'given up'
 })
 
+// One pair of servers for all: each test leaves the link as it was.
+const { primary, standby, backends, cancel } = await setup(t)
+
 for (const through of ['directly', 'through a transaction pooler'] as const) {
   t.test(`of two changes on two connections, ${through}, only the one whose wait was cancelled is told as not known`, async (t) => {
-    const { primary, standby, backends, cancel } = await setup(t)
     const databases = openDatabases({ databaseUrl: through === 'directly' ? primary.url : `${(await PgBouncer.start(t, primary.url)).url}?pgbouncer=true` })
     t.teardown(async () => { await databases.close() })
     const store = new PostgresKeyStore({ pool: databases.management, onFailure: databases.noteFailure })
@@ -111,7 +113,6 @@ for (const through of ['directly', 'through a transaction pooler'] as const) {
 }
 
 t.test('of two statements that wait on one connection, only the one whose wait was cancelled is rejected, and the connection goes on', async (t) => {
-  const { primary, standby, backends, cancel } = await setup(t)
   const { sql, close } = connect({ url: primary.url, max: 1, onnotice: refuseCancelledWait })
   t.teardown(close)
   await sql`create table public.numbers (n int)`
