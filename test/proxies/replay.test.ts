@@ -35,8 +35,9 @@ interface Dialect {
   readonly asksForScope: boolean
 }
 
+const service = await startService(t, { DATABASE_URL: await freshDatabase(t), REDIS_URL: await freshRedis(t) })
+
 async function speaks (t: Test, { about, asksForScope }: Dialect): Promise<void> {
-  const service = await startService(t, { DATABASE_URL: await freshDatabase(t), REDIS_URL: await freshRedis(t) })
   const reader = await service.create({ scope: 'mcp:read', owner_id: 'ada' })
   const writer = await service.create({ scope: 'mcp:write' })
   const paths = ['/', '/things?a=1', '/things?scope=openid&state=x', '/..//things;v=1/%2e%2e/%00?%', '/a/very/long/' + 'x'.repeat(3000)]
@@ -157,7 +158,6 @@ t.test('Envoy: the documented configuration', async (t) => {
   await t.test('a scope in the documented path_prefix cannot be argued away by a client', async (t) => {
     const prefix = '/forward-auth/-?scope=mcp:write&path='
     t.ok(readFileSync(new URL('../../docs/proxies.md', import.meta.url), 'utf8').includes(`path_prefix: ${prefix}`))
-    const service = await startService(t, { DATABASE_URL: await freshDatabase(t) })
     const reader = await service.create({ scope: 'mcp:read' })
     const writer = await service.create({ scope: 'mcp:write' })
     for (const path of ['/', '/things', '/things?scope=mcp:read', '/things?a&scope=mcp:read', '/?&scope=mcp:read&scope=mcp:read', '/?&scope=openid', '/?&scope=', '/?&scope[]=mcp:read', '/?&SCOPE=mcp:read', '/?#&scope=mcp:read']) {
