@@ -12,8 +12,10 @@ import { ask, ready, secret, startMain, type Asked } from './service.ts'
 
 /** How many requests have to be answered while replicas are replaced: once around in the short form, as often as it takes in the long one. */
 const requestsWanted = isLong ? 100_000 : 0
-// Some hundred requests each second keep every connection in use; more would only keep the processors busy.
-const pauseMs = isLong ? 1 : 30
+// Some fifty requests each second keep every connection in use; more would only keep the processors busy.
+const pauseMs = isLong ? 1 : 100
+/** Two are the fewest of which one is in service while the other is replaced. */
+const replicasWanted = isLong ? 3 : 2
 
 // It took fourteen minutes on a busy machine of two cores.
 if (isLong) t.setTimeout(2_400_000)
@@ -50,7 +52,7 @@ async function startUpstream (t: Test): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`
 }
 
-t.test('three replicas are replaced one after the other, under load and through a balancer that follows /readyz: no request fails', async (t) => {
+t.test(`${replicasWanted} replicas are replaced one after the other, under load and through a balancer that follows /readyz: no request fails`, async (t) => {
   const [databaseUrl, redisUrl, upstream] = [await freshDatabase(t), await freshRedis(t), await startUpstream(t)]
   const start = async (): Promise<Replica> => {
     const port = await freePort()
@@ -58,9 +60,10 @@ t.test('three replicas are replaced one after the other, under load and through 
   }
   const balancer = await Balancer.start(t, { lookEveryMs: 500 })
   const { url } = balancer
-  const replicas = await Promise.all([start(), start(), start()])
+  const startAll = async () => await Promise.all(Array.from({ length: replicasWanted }, start))
+  const replicas = await startAll()
   for (const { port } of replicas) { await ready(port); balancer.add(port) }
-  await until(() => balancer.readyPorts.length === 3, { timeoutMs: 20_000 })
+  await until(() => balancer.readyPorts.length === replicasWanted, { timeoutMs: 20_000 })
 
   const done = { verified: 0, changes: 0, calls: 0, streams: 0, direct: 0, busy: 0 }
   const requests = () => done.verified + done.direct + 2 * done.changes + done.calls + done.streams
@@ -138,9 +141,9 @@ t.test('three replicas are replaced one after the other, under load and through 
     })
   ]
 
-  /** Starts three successors, then ends each replica as soon as its successor is in service. */
+  /** Starts the successors, then ends each replica as soon as its successor is in service. */
   const replaced = async (replicas: readonly Replica[]): Promise<readonly Replica[]> => {
-    const successors = await Promise.all([start(), start(), start()])
+    const successors = await startAll()
     for (const [place, { port, child }] of replicas.entries()) {
       const fresh = successors[place]!
       await ready(fresh.port)
@@ -172,6 +175,6 @@ t.test('three replicas are replaced one after the other, under load and through 
   t.same(failures, [])
   for (const what of ['verified', 'changes', 'calls', 'streams', 'direct'] as const) t.ok(done[what] > 0, `${what}: ${done[what]}`)
   t.ok(requests() >= requestsWanted)
-  t.ok(done.busy <= 2 + requests() / 1000, `${done.busy} changes found Postgres too busy`)
+  t.ok(done.busy <= Math.max(5, 2 + requests() / 1000), `${done.busy} changes found Postgres too busy`)
   t.comment(`${requests()} requests in ${rollouts} rollouts: ${JSON.stringify(done)}`)
 })
