@@ -38,10 +38,10 @@ async function packInto (home: string): Promise<void> {
   await mkdir(packagesOfRuns, { recursive: true })
   const out = await mkdtemp(join(packagesOfRuns, '.new-'))
   await run(process.execPath, [join(root, 'packages/build.js'), out])
-  for (const name of ['navis-keys', 'navis-keys-service']) {
-    const { stdout } = await run('npm', ['pack', '--silent', '--pack-destination', out], { cwd: join(out, name) })
-    await rename(join(out, stdout.trim()), join(out, `${name}.tgz`))
-  }
+  const names = ['navis-keys', 'navis-keys-service'] as const
+  const { stdout } = await run('npm', ['pack', '--silent', '--pack-destination', out, ...names.map((name) => `./${name}`)], { cwd: out })
+  const packed = stdout.trim().split('\n')
+  for (const [index, name] of names.entries()) await rename(join(out, packed[index]!), join(out, `${name}.tgz`))
   await rename(out, home).catch(async (error: unknown) => {
     await rm(out, { recursive: true, force: true })
     if (!existsSync(home)) throw error
@@ -84,17 +84,29 @@ export async function install (t: Test, tarball: string, beside: readonly string
   const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as Lock
   // Of the optional ones npm installs those of this machine, which is what the root has.
   const installed = closureOf([...Object.keys(dependencies), ...Object.keys(optionalDependencies ?? {}).filter((name) => existsSync(join(root, 'node_modules', name)))], lock)
-  const all = new Set([...installed, ...closureOf(beside, lock)])
-  // Without what is nested in each: that comes by itself, where it is needed.
-  for (const path of [...all].sort()) await copyTree(join(root, path), join(folder, path))
+  await copyPackages([...new Set([...installed, ...closureOf(beside, lock)])], folder)
   return { folder, installed }
 }
 
-// Linked where that can be done: thousands of files, which nobody changes.
-async function copyTree (source: string, target: string): Promise<void> {
-  await mkdir(dirname(target), { recursive: true })
-  await run('cp', ['-al', source, target]).catch(async () => await run('cp', ['-a', source, target]))
-  await rm(join(target, 'node_modules'), { recursive: true, force: true })
+// Only those nested packages that are asked for come along, each after the one that holds it.
+async function copyPackages (paths: readonly string[], folder: string): Promise<void> {
+  const depthOf = (path: string) => path.split('/node_modules/').length
+  for (let depth = 1, deeper = paths; deeper.length > 0; depth++) {
+    const some = deeper.filter((path) => depthOf(path) === depth)
+    deeper = deeper.filter((path) => depthOf(path) > depth)
+    await copyFromRoot(some, folder)
+    for (const path of some) await rm(join(folder, path, 'node_modules'), { recursive: true, force: true })
+  }
+}
+
+/** Copies files and folders of the root to the same paths in another folder. Linked where that can be done: thousands of files, which nobody changes. */
+export async function copyFromRoot (paths: readonly string[], folder: string): Promise<void> {
+  for (const parent of new Set(paths.map((path) => dirname(path)))) {
+    const target = join(folder, parent)
+    await mkdir(target, { recursive: true })
+    const sources = paths.filter((path) => dirname(path) === parent).map((path) => join(root, path))
+    await run('cp', ['-al', ...sources, target]).catch(async () => await run('cp', ['-a', ...sources, target]))
+  }
 }
 
 /**

@@ -1,12 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { freshDatabase, until, type Teardowns } from '../support/servers.ts'
 import { freePort } from '../support/server-process.ts'
+import { copyFromRoot } from '../package/install.ts'
 import { allowedInContext, copiedFromContext, execForm, readStages, textsOf } from './dockerfile.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -61,7 +62,7 @@ t.test('it runs as a user who is not root, named by number, who owns the data fo
 })
 
 t.test('what the image holds starts without dev dependencies, is healthy by the own word of the image, and ends on SIGTERM with status 0', async (t) => {
-  const tree = productionTree(t)
+  const tree = await productionTree(t)
   t.notOk(existsSync(join(tree, 'node_modules/typescript')))
   const before = readdirSync(tree, { recursive: true }).length
   const port = await freePort()
@@ -78,12 +79,10 @@ t.test('what the image holds starts without dev dependencies, is healthy by the 
 })
 
 /** The files of the image: what the final stage copies, and the installed packages that are not for development only. */
-function productionTree (t: Teardowns): string {
+async function productionTree (t: Teardowns): Promise<string> {
   const tree = mkdtempSync(join(tmpdir(), 'navis-image-'))
   t.teardown(() => { rmSync(tree, { recursive: true, force: true, maxRetries: 5 }) })
-  for (const name of [...copiedFromContext(final), 'dist', ...productionPackages()]) {
-    cpSync(join(root, name), join(tree, name), { recursive: true })
-  }
+  await copyFromRoot([...copiedFromContext(final), 'dist', ...productionPackages()], tree)
   return tree
 }
 
