@@ -1,4 +1,5 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { join, relative, sep } from 'node:path'
 import t from 'tap'
 import { freshDatabase, freshRedis } from '../support/servers.ts'
@@ -40,13 +41,23 @@ for (const name of ['navis-keys', 'navis-keys-service'] as const) {
 const entries = { 'navis-keys': ['.', './client', './package.json'], 'navis-keys-service': ['.', './connected-apps', './package.json'] } as const
 for (const name of ['navis-keys', 'navis-keys-service'] as const) {
   t.test(`the types of ${name} are found by every way of looking for them`, async (t) => {
+    const { checkPackage, createPackageFromTarballData } = await typesChecker()
+    const { problems, entrypoints } = await checkPackage(createPackageFromTarballData(new Uint8Array(await readFile(packed[name].tarball))))
     // By "require" too: Node 20.19 and later load ES modules with it, which this tool does not know (docs/decisions/0101).
-    const { stdout } = await run(process.execPath, [join(root, 'node_modules/@arethetypeswrong/cli/dist/index.js'), packed[name].tarball, '--ignore-rules', 'cjs-resolves-to-esm', '--format', 'json'])
-      .catch((error: { stdout: string }) => error)
-    const { analysis } = JSON.parse(stdout) as { analysis: { problems: Array<{ kind: string }>, entrypoints: object } }
-    t.same(analysis.problems.filter(({ kind }) => kind !== 'CJSResolvesToESM'), [])
-    t.same(Object.keys(analysis.entrypoints), entries[name])
+    t.same(problems.filter(({ kind }) => kind !== 'CJSResolvesToESM'), [])
+    t.same(Object.keys(entrypoints), entries[name])
   })
+}
+
+interface TypesChecker {
+  createPackageFromTarballData (tarball: Uint8Array): object
+  checkPackage (contents: object): Promise<{ readonly problems: ReadonlyArray<{ readonly kind: string }>, readonly entrypoints: object }>
+}
+
+/** What the program "Are The Types Wrong?" runs, here for both packages: it loads a compiler. */
+async function typesChecker (): Promise<TypesChecker> {
+  const program = createRequire(join(root, 'node_modules/@arethetypeswrong/cli/package.json'))
+  return await import(program.resolve('@arethetypeswrong/core')) as TypesChecker
 }
 
 t.test('a stranger\'s application compiles with every check on, as an ES module and as CommonJS, and runs on the package alone', async (t) => {

@@ -5,7 +5,7 @@ import { isLong } from '../support/long.ts'
 import { blocksOf } from '../support/sandbox.ts'
 import { freshDatabase } from '../support/servers.ts'
 import { freePort, ServerProcess } from '../support/server-process.ts'
-import { installed, pack, root, run } from './install.ts'
+import { complaintsOf, installed, pack, root, run, runCompiler } from './install.ts'
 
 // The block of the README, as it stands.
 const [{ text: tenLines } = { text: '' }] = blocksOf(join(root, 'README.md')).filter(({ language }) => language === 'ts')
@@ -14,12 +14,13 @@ t.test(`a stranger's application of ten lines is protected${isLong ? ' in under 
   const { 'navis-keys': { tarball } } = await pack()
   const databaseUrl = await freshDatabase(t, { migrated: false })
   const beganAt = performance.now()
-  const folder = await installed(t, tarball, 'fastify', 'typescript@6.0.3', '@types/node@24')
+  const folder = await installed(t, tarball, 'fastify', '@types/node@24', ...isLong ? ['typescript@6.0.3'] : [])
   if (folder === undefined) return
   await writeFile(join(folder, 'app.ts'), tenLines)
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'nodenext', target: 'es2023', types: ['node'], strict: true, skipLibCheck: !isLong }, files: ['app.ts'] }))
   t.equal(tenLines.trimEnd().split('\n').length, 10)
-  t.equal(await run('npx', ['tsc'], { cwd: folder }).then(() => '', (error: { stdout: string }) => error.stdout), '')
+  // The long form has the older compiler, which takes seven times as long.
+  t.equal(await complaintsOf(isLong ? run('npx', ['tsc'], { cwd: folder }) : runCompiler([], folder)), '')
 
   const server = new ServerProcess({ name: 'stranger' })
   t.teardown(async () => { await server.remove() })
