@@ -124,14 +124,22 @@ function clusterOf (hosts: RedisAddress['hosts'], access: RedisOptions, { retryS
  * ioredis listens for one error of each connection, and for none of ASKING, which it sends to the node that a slot of a Cluster is being moved to. A second error, as TLS
  * has after a refused certificate, or a refused ASKING would end the process. The command behind ASKING is answered with an error of its own.
  */
-function guard (redis: Redis): void {
+function guard (redis: Redis): Redis {
   const asking = redis.asking.bind(redis) as () => Promise<'OK'>
   redis.asking = () => asking().catch(() => 'OK')
   whenSet(redis, 'stream', (stream: Socket) => { stream.on('error', () => {}) })
   // The connections of a Cluster, and the one that it subscribes with, which no event tells of.
   redis.on('+node', guard)
-  const { subscriber } = redis as { subscriber?: object }
+  const { subscriber, connector } = redis as unknown as { subscriber?: object, connector?: { connectToSentinel?: (...to: unknown[]) => Redis } }
   if (subscriber !== undefined) whenSet(subscriber, 'subscriber', guard)
+  // A Cluster asks for its slots over copies of the connections to its nodes.
+  const duplicate = redis.duplicate.bind(redis)
+  redis.duplicate = (...changes) => guard(duplicate(...changes))
+  if (connector?.connectToSentinel !== undefined) {
+    const connectToSentinel = connector.connectToSentinel.bind(connector)
+    connector.connectToSentinel = (...to) => guard(connectToSentinel(...to))
+  }
+  return redis
 }
 
 /** Calls `act` with each value that a property gets from now on, but for `null` and `undefined`. */

@@ -277,14 +277,28 @@ for (const { mode, start } of [
   })
 }
 
-t.test('a second error of the connection that a Cluster subscribes with ends no process', async (t) => {
-  const source = new RedisSource({ url: 'redis+cluster://127.0.0.1:1', log: silentLogger })
-  const cluster = source.duplicate({ lazyConnect: true }) as unknown as { subscriber: { subscriber: Redis | null }, disconnect (): void }
-  t.teardown(() => { cluster.disconnect() })
-  const subscribing = new Redis({ lazyConnect: true })
+t.test('a second error of a connection that ioredis makes by itself ends no process: of those that a Cluster subscribes and asks for its slots with, and of that to a Sentinel', async (t) => {
+  const made = (url: string) => {
+    const redis = new RedisSource({ url, log: silentLogger }).duplicate({ lazyConnect: true })
+    t.teardown(() => { redis.disconnect() })
+    return redis
+  }
+  const lone = () => new Redis({ lazyConnect: true })
+  const endsNoProcess = (connection: Redis, what: string) => {
+    t.teardown(() => { connection.disconnect() })
+    const stream = new Socket()
+    Object.assign(connection, { stream })
+    t.doesNotThrow(() => stream.emit('error', new Error('an alert behind a refused certificate')), what)
+  }
+  const cluster = made('redis+cluster://127.0.0.1:1') as unknown as Redis & { subscriber: { subscriber: Redis | null } }
+  const subscribing = lone()
   cluster.subscriber.subscriber = subscribing
   t.equal(cluster.subscriber.subscriber, subscribing)
-  const stream = new Socket()
-  Object.assign(subscribing, { stream })
-  t.doesNotThrow(() => stream.emit('error', new Error('an alert behind a refused certificate')))
+  endsNoProcess(subscribing, 'subscribing')
+  const node = lone()
+  cluster.emit('+node', node)
+  endsNoProcess(node, 'a node')
+  endsNoProcess(node.duplicate({ lazyConnect: true }), 'asking for slots')
+  const { connector } = made('redis+sentinel://127.0.0.1:1/mymaster/0') as unknown as { connector: { connectToSentinel (endpoint: object, options: object): Redis } }
+  endsNoProcess(connector.connectToSentinel({ host: '127.0.0.1', port: 1 }, { lazyConnect: true }), 'a Sentinel')
 })
