@@ -1,6 +1,5 @@
 import type { Bench } from '../bench.ts'
 import { bare, forwardAuthShape, plugin, service, verifyShape } from '../contenders.ts'
-import { seedBetterAuthKeys } from '../contenders/better-auth-keys.ts'
 import { seedRedisKeys } from '../contenders/redis-keys.ts'
 import { bearerDrizzle, bearerRedis, betterAuth, nginx, nginxBeforeUs, redisGet } from '../rivals.ts'
 import { addedCpuUs, comparisonTable, ratioOf } from '../support/compare.ts'
@@ -9,6 +8,8 @@ import type { Section } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
 
 export async function throughput (bench: Bench): Promise<Section> {
+  // Only here: loading it takes longer than all the rest of the benchmark.
+  const { seedBetterAuthKeys } = await import('../contenders/better-auth-keys.ts')
   const databaseUrl = await bench.database()
   const count = bench.count(1000)
   const tokensFile = await seedKeys({ databaseUrl, count, dir: bench.dir })
