@@ -29,7 +29,8 @@ t.setTimeout(280_000)
 const rulesPath = resolve('deploy/prometheus/navis-keys.rules.yaml')
 const rules = (parse(readFileSync(rulesPath, 'utf8')) as { groups: Array<{ rules: Array<{ alert: string, expr: string }> }> }).groups.flatMap(({ rules }) => rules)
 
-const evaluatedEveryMs = 500
+// A scrape and an evaluation cost more than what most cases do meanwhile.
+const evaluatedEveryMs = 1000
 
 /** True on a machine that is busy with something else; Redis, for example, is passed by when it takes more than 75 ms. */
 const dependsOnMachine = ['NavisKeysSlow', 'NavisKeysEventLoopStands', 'NavisKeysRedisRefusing']
