@@ -215,14 +215,15 @@ test('the official clients, those of the AI SDK and LangChain, inspector and mcp
     // Laid out as in the package @modelcontextprotocol/inspector, whose command line this is.
     const inspector = t.testdir({ 'package.json': '{"name":"inspector","version":"1.0.3","type":"module"}' })
     cpSync(`${packages}/@modelcontextprotocol/inspector-cli/build`, `${inspector}/cli/build`, { recursive: true })
-    const inspect = async (token: string, ...args: string[]) => JSON.parse((await run(process.execPath, [
-      `${inspector}/cli/build/cli.js`, everythingUrl, '--cli', '--transport', 'http', '--header', `Authorization: Bearer ${token}`, ...args
+    // `cli.js` starts the other with the same arguments, in a process of its own.
+    const inspect = async (program: 'cli.js' | 'index.js', token: string, ...args: string[]) => JSON.parse((await run(process.execPath, [
+      `${inspector}/cli/build/${program}`, everythingUrl, ...program === 'cli.js' ? ['--cli'] : [], '--transport', 'http', '--header', `Authorization: Bearer ${token}`, ...args
     ])).stdout)
-    t.strictSame(names(await inspect(read.token, '--method', 'tools/list')), readable)
-    t.match(await inspect(read.token, '--method', 'tools/call', '--tool-name', 'echo', '--tool-arg', 'message=hi'), { content: [{ text: 'Echo: hi' }] })
-    const refused = await inspect(read.token, '--method', 'tools/call', '--tool-name', 'toggle-simulated-logging').then(() => '', (error: { stderr: string }) => error.stderr)
+    t.strictSame(names(await inspect('cli.js', read.token, '--method', 'tools/list')), readable)
+    t.match(await inspect('index.js', read.token, '--method', 'tools/call', '--tool-name', 'echo', '--tool-arg', 'message=hi'), { content: [{ text: 'Echo: hi' }] })
+    const refused = await inspect('index.js', read.token, '--method', 'tools/call', '--tool-name', 'toggle-simulated-logging').then(() => '', (error: { stderr: string }) => error.stderr)
     t.match(refused, /mcp:write/)
-    await t.rejects(inspect(`${read.token}x`, '--method', 'tools/list'), 'no OAuth is started for a key that is wrong')
+    await t.rejects(inspect('index.js', `${read.token}x`, '--method', 'tools/list'), 'no OAuth is started for a key that is wrong')
   })
 
   await t.test('mcp-remote, as Claude Desktop starts it, lists and calls', async (t) => {
