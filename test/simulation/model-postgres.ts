@@ -55,20 +55,26 @@ export interface Commit {
   readonly isReadOnly?: boolean
 }
 
+// Replaced and never changed: copies of the database share it.
 interface Row {
-  acked: number
-  beat: string
-  lineage: string | undefined
-  windowMs: number
-  isDead: boolean
+  readonly acked: number
+  readonly beat: string
+  readonly lineage: string | undefined
+  readonly windowMs: number
+  readonly isDead: boolean
 }
 
 export const digests = Array.from({ length: 8 }, (_, i) => String(i).padStart(32, 'k') as Digest)
 
+const firstVersions: ReadonlyArray<readonly KeyVersion[]> = digests.map((digest, i) => [{ seq: 0, version: 0, record: recordOf(digest, i) }])
+let contents = 0
+
 /** The primary: each method is one transaction, carried out at one moment. */
 export class ModelPostgres {
   members = new Map<string, Row>()
-  versions: KeyVersion[][]
+  versions = firstVersions
+  /** Another number as soon as anything is different about the keys. */
+  content = ++contents
   seq = 0
   lineage = 'L0'
   former: string | undefined
@@ -80,7 +86,6 @@ export class ModelPostgres {
 
   constructor (mistakes: Mistakes) {
     this.mistakes = mistakes
-    this.versions = digests.map((digest, i) => [{ seq: 0, version: 0, record: recordOf(digest, i) }])
   }
 
   /** The same content, of a moment: for a dump, a standby, a clone. */
@@ -92,14 +97,14 @@ export class ModelPostgres {
 
   /** Takes over the content of another one: a restore, a failover. Timeline and server stay what they are. */
   become ({ members, versions, seq, lineage, former, log, windowMs }: ModelPostgres): void {
-    this.members = new Map([...members].map(([id, row]) => [id, { ...row }]))
-    this.versions = versions.map((of) => [...of])
-    Object.assign(this, { seq, lineage, former, log, windowMs })
+    this.members = new Map(members)
+    this.content = ++contents
+    Object.assign(this, { versions, seq, lineage, former, log, windowMs })
   }
 
   join ({ id, formerId, windowMs }: { id: string, formerId: string | undefined, windowMs: number }): void {
     const former = formerId === undefined ? undefined : this.members.get(formerId)
-    if (former !== undefined) former.isDead = true
+    if (formerId !== undefined && former !== undefined) this.members.set(formerId, { ...former, isDead: true })
     const shares = this.mistakes.sharesId === true
     if (!this.members.has(id) || shares) this.members.set(id, { acked: 0, beat: id, lineage: this.mistakes.joinsWithLineage === true ? this.lineage : undefined, windowMs, isDead: false })
     this.#settleWindow()
@@ -109,14 +114,12 @@ export class ModelPostgres {
     const row = this.members.get(id)
     const isOurs = row !== undefined && this.#isOwn(row, beats)
     const isAlive = isOurs && !row.isDead
-    if (isAlive) {
-      row.beat = beat
-      row.acked = Math.max(row.acked, Math.min(this.mistakes.acksWhatItReads === true ? this.seq : applied, this.seq))
-      if (givesUpLineage) row.lineage = undefined
-    }
+    const acked = Math.min(this.mistakes.acksWhatItReads === true ? this.seq : applied, this.seq)
+    const lineage = isAlive && !givesUpLineage ? row.lineage : undefined
+    if (isAlive) this.members.set(id, { ...row, beat, acked: Math.max(row.acked, acked), lineage })
     return {
       row: isAlive ? 'alive' : isOurs ? 'dead' : 'missing',
-      lineage: isAlive ? row.lineage : undefined,
+      lineage,
       ...this.readLog(applied, rowsMax),
       databaseTime,
       windowMs: this.windowMs
@@ -135,14 +138,15 @@ export class ModelPostgres {
     this.log = [...this.log, change].sort((one, other) => one.seq - other.seq)
     let wasDone = true
     let found: number | null = null
-    for (const versions of this.versions) {
+    this.content = ++contents
+    this.versions = this.versions.map((versions) => {
       const newest = versions.at(-1) as KeyVersion
-      if (!concerns(target, newest.record) || !isAskedOf(asked, newest.record)) continue
+      if (!concerns(target, newest.record) || !isAskedOf(asked, newest.record)) return versions
       found = newest.record.expiresAt
       const record = changed(newest.record, asked, seq)
       if (record.revokedAt !== newest.record.revokedAt || record.expiresAt !== newest.record.expiresAt || asked.action === 'change') wasDone = false
-      versions.push({ seq, version: newest.version + 1, record })
-    }
+      return [...versions, { seq, version: newest.version + 1, record }]
+    })
     return { seq, windowMs: this.windowMs, change, asked, wasDone, found }
   }
 
@@ -163,7 +167,7 @@ export class ModelPostgres {
     const isProven = row !== undefined && !row.isDead && this.#isOwn(row, beats) && row.lineage === this.lineage
     const seesOne = [...this.members.values()].some((other) => !other.isDead && other.lineage === this.lineage)
     if (!isProven && !(this.mistakes.admitsUnproven === true && seesOne)) return
-    for (const other of this.members.values()) if (!other.isDead) other.lineage ??= this.lineage
+    for (const [id, other] of this.members) if (!other.isDead) this.members.set(id, { ...other, lineage: other.lineage ?? this.lineage })
   }
 
   found ({ id, beats }: { id: string, beats: readonly string[] }, lineage: string): boolean {
@@ -172,13 +176,13 @@ export class ModelPostgres {
     if ([...this.members.values()].some((other) => !other.isDead && other.lineage === this.lineage)) return false
     this.former = this.lineage
     if (this.mistakes.foundsTheSameLineage !== true) this.lineage = lineage
-    row.lineage = this.lineage
+    this.members.set(id, { ...row, lineage: this.lineage })
     return true
   }
 
   countOut (id: string, beat: string): void {
     const row = this.members.get(id)
-    if (row !== undefined && (row.beat === beat || this.mistakes.countsOutBlindly === true)) row.isDead = true
+    if (row !== undefined && (row.beat === beat || this.mistakes.countsOutBlindly === true)) this.members.set(id, { ...row, isDead: true })
   }
 
   /** Revokes what is not revoked of these; `undefined`: not in this lineage, or by nobody that it knows. */

@@ -11,11 +11,16 @@ export interface Waiting {
   returned (path: 'fast' | 'slow'): void
 }
 
-/** What a cache holds of a key: what was read, and as of when, and which reads could have come back with it. */
+/** What a cache holds of a key: what was read, and as of when. */
 export interface Copy {
   readonly version: KeyVersion
   readonly asof: number
-  readonly epoch: number
+}
+
+/** What a connection remembers, and of which copy. */
+interface Remembered {
+  readonly name: string
+  readonly memo: TokenMemo<Copy>
 }
 
 interface Timer {
@@ -36,7 +41,8 @@ export class ModelReplica {
   state: WindowState
   incarnation = 0
   wakeAt = Infinity
-  timers: Timer[] = []
+  #timers: Timer[] = []
+  #soonest = Infinity
   waits: Waiting[] = []
   roll: Roll | undefined
   sightings: Sightings
@@ -45,7 +51,9 @@ export class ModelReplica {
   /** Copies in memory, by key and version. */
   memory = new Map<string, Copy>()
   /** What connections remember: one for each copy that was ever in memory. */
-  memos = new Map<string, TokenMemo<Copy>>()
+  memos = new Map<string, Remembered>()
+  /** Of what and as what it read all keys last: a read of the same again changes nothing that it holds. */
+  lastRead = ''
   generation: Generation = {}
   epoch = 0
   isPaused = false
@@ -81,13 +89,21 @@ export class ModelReplica {
 
   /** The moment, in true time, of its next timer. */
   nextTime (): number {
-    let at = this.wakeAt
-    for (const timer of this.timers) at = Math.min(at, timer.at)
-    return this.isPaused ? Infinity : this.timeOf(at)
+    return this.isPaused ? Infinity : this.timeOf(Math.min(this.wakeAt, this.#soonest))
   }
 
   after (time: number, delayMs: number, run: () => void): void {
-    this.timers.push({ at: this.clock(time) + delayMs, run })
+    const at = this.clock(time) + delayMs
+    this.#timers.push({ at, run })
+    this.#soonest = Math.min(this.#soonest, at)
+  }
+
+  /** Takes out the timers whose time has come on its own clock. */
+  takeDue (now: number): Timer[] {
+    const due = this.#timers.filter((timer) => timer.at <= now)
+    this.#timers = this.#timers.filter((timer) => timer.at > now)
+    this.#soonest = Math.min(Infinity, ...this.#timers.map(({ at }) => at))
+    return due
   }
 
   /** Loses everything in memory. Whoever it was, it will be someone else. */
@@ -95,7 +111,8 @@ export class ModelReplica {
     this.incarnation++
     this.state = this.#protocol.initialState(this.#terms)
     this.wakeAt = Infinity
-    this.timers = []
+    this.#timers = []
+    this.#soonest = Infinity
     this.waits = []
     this.roll = undefined
     this.sightings = this.#protocol.noSightings

@@ -2,13 +2,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import ts from 'typescript'
 import type * as durations from '../../src/core/window/durations.ts'
 import type * as judging from '../../src/core/window/judge.ts'
 import type * as silentMembers from '../../src/core/window/silent-members.ts'
 import type * as stepping from '../../src/core/window/step.ts'
 import type * as remembering from '../../src/core/window/token-memo.ts'
 import type * as waiting from '../../src/core/window/waits.ts'
+
+const { strip } = await import(new URL('../support/strip-types.js', import.meta.url).href) as { strip (source: string, name: string): Promise<string> }
 
 /** The protocol's pure modules, as they are or with something of them taken away. */
 export type Protocol = typeof durations & typeof judging & typeof silentMembers & typeof stepping & typeof remembering & typeof waiting
@@ -23,9 +24,6 @@ export interface Patch {
 
 const source = new URL('../../src/core/window/', import.meta.url)
 const files = ['durations', 'judge', 'recent-changes', 'silent-members', 'step', 'token-memo', 'waits'].map((name) => `${name}.ts`)
-const compilerOptions: ts.CompilerOptions = {
-  module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, rewriteRelativeImportExtensions: true
-}
 
 /** Compiles a copy of the protocol with the patches applied. A patch that does not find its line, or finds it twice, is an error. */
 export async function loadProtocol (patches: readonly Patch[] = []): Promise<Protocol> {
@@ -35,7 +33,7 @@ export async function loadProtocol (patches: readonly Patch[] = []): Promise<Pro
     writeFileSync(join(dir, 'package.json'), '{"type":"module"}')
     for (const file of files) {
       const text = patches.filter((patch) => patch.file === file).reduce(patched, readFileSync(new URL(file, source), 'utf8'))
-      writeFileSync(join(dir, file.replace(/\.ts$/, '.js')), compiled(text))
+      writeFileSync(join(dir, file.replace(/\.ts$/, '.js')), await compiled(text, file))
     }
     const stray = patches.find((patch) => !files.includes(patch.file))
     if (stray !== undefined) throw new Error(`There is no ${stray.file} in the protocol.`)
@@ -46,13 +44,8 @@ export async function loadProtocol (patches: readonly Patch[] = []): Promise<Pro
   }
 }
 
-// A mutant differs from the others in a file or two.
-const outputs = new Map<string, string>()
-
-function compiled (text: string): string {
-  const output = outputs.get(text) ?? ts.transpileModule(text, { compilerOptions }).outputText
-  outputs.set(text, output)
-  return output
+async function compiled (text: string, file: string): Promise<string> {
+  return (await strip(text, file)).replaceAll(/(?<= from '\.\/[a-z-]+)\.ts(?=')/g, '.js')
 }
 
 function patched (text: string, { file, find, replace }: Patch): string {

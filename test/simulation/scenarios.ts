@@ -25,7 +25,7 @@ function untilRenewed (world: World, replica: ModelReplica): void {
   for (let i = 0; i < 2000 && (replica.state.sent === sent || replica.state.renewing !== undefined); i++) world.advance(0.1)
 }
 
-const newestOf = ({ versions }: ModelPostgres, i: number) => (versions[i] as KeyVersion[]).at(-1) as KeyVersion
+const newestOf = ({ versions }: ModelPostgres, i: number) => (versions[i] as readonly KeyVersion[]).at(-1) as KeyVersion
 
 /** For two windows: what was revoked, and is not any more in the database, must not be accepted, also when it has just been read there. */
 function assertRefused (world: World, i: number): void {

@@ -51,6 +51,7 @@ export class World {
   readonly replicas: ModelReplica[]
   readonly postgres: ModelPostgres
   readonly #options: WorldOptions
+  /** On their way, the one that arrives first at the front. */
   readonly #messages: Message[] = []
   /** By database and key: the changes that have returned. */
   readonly #returned = new Map<ModelPostgres, Map<number, Array<{ version: KeyVersion, asked: Asked }>>>()
@@ -121,11 +122,12 @@ export class World {
   advance (ms: number): void {
     const end = this.#time + ms
     for (;;) {
-      const message = this.#firstMessage(end)
-      const replica = this.#firstTimer(message?.at ?? end)
+      const [message] = this.#messages
+      const isDue = message !== undefined && message.at <= end
+      const replica = this.#firstTimer(isDue ? message.at : end)
       if (replica !== undefined) this.#runTimers(replica)
-      else if (message === undefined) break
-      else this.#deliver(message)
+      else if (isDue) this.#deliver(message)
+      else break
     }
     this.#time = Math.max(this.#time, end)
   }
@@ -191,9 +193,12 @@ export class World {
     if (this.protocol.placeOf(state.history) !== this.protocol.placeOf(postgres)) return
     const asof = this.mistakes.keepsUnprovenPositions === true ? postgres.seq : Math.min(postgres.seq, state.applied)
     const label = this.protocol.isOpen(state, replica.clock(this.#time)) ? this.#labelOf(replica) : undefined
+    const read = `${postgres.content} ${asof} ${label} ${replica.epoch}`
+    if (read === replica.lastRead) return
+    replica.lastRead = read
     for (const [key, versions] of postgres.versions.entries()) {
       const version = versions.at(-1) as KeyVersion
-      const copy: Copy = { version, asof, epoch: replica.epoch }
+      const copy: Copy = { version, asof }
       const name = put(replica.memory, key, copy)
       this.#remember(replica, name, copy)
       if (label === undefined) continue
@@ -206,36 +211,36 @@ export class World {
   /** A connection sends a token, another one in each epoch, and remembers its key from then on. */
   #remember (replica: ModelReplica, name: string, copy: Copy): void {
     const connection = `${name}/${replica.epoch}`
-    const memo = replica.memos.get(connection) ?? new this.protocol.TokenMemo<Copy>({ forMs: Infinity })
-    memo.keep(name, copy, replica.clock(this.#time), replica.generation)
-    replica.memos.set(connection, memo)
+    const remembered = replica.memos.get(connection) ?? { name, memo: new this.protocol.TokenMemo<Copy>({ forMs: Infinity }) }
+    remembered.memo.keep(name, copy, replica.clock(this.#time), replica.generation)
+    replica.memos.set(connection, remembered)
   }
 
   /** Every request that arrives now, answered from the most harmful rows. */
   probe (replica: ModelReplica): void {
     if (replica.isPaused || replica.state.phase === 'left') return
-    const now = replica.clock(this.#time)
-    const label = this.#labelOf(replica)
-    const remembered = [...replica.memos].flatMap(([connection, memo]): Array<[string, Copy]> => {
-      const name = connection.slice(0, connection.lastIndexOf('/'))
-      const copy = memo.recall(name, now, replica.generation)
-      return copy === undefined ? [] : [[name, copy]]
-    })
-    const held = [...replica.memory, ...remembered, ...(label === undefined ? [] : [...this.#redis.get(label) ?? []].filter(([, { asof }]) => asof <= replica.state.applied))]
     const returned = this.#returned.get(replica.postgres)
     if (returned === undefined) return
-    for (const [name, { version, asof }] of held) {
-      const key = Number(name.split('/')[0])
+    const now = replica.clock(this.#time)
+    const label = this.#labelOf(replica)
+    const look = (name: string, { version, asof }: Copy) => {
+      if (version.record.revokedAt !== null) return
+      const key = parseInt(name)
       const broken = returned.get(key)?.find((change) => this.#forbids(replica.postgres, key, change, version))
-      if (broken === undefined || version.record.revokedAt !== null) continue
-      if (this.#accepts(replica, { record: version.record, asof }, now, name)) {
+      if (broken !== undefined && this.#accepts(replica, { record: version.record, asof }, now, name)) {
         throw new Violation(`replica ${replica.index} accepted key ${key} as of ${asof} after the change ${broken.version.seq} had returned`)
       }
     }
+    for (const [name, copy] of replica.memory) look(name, copy)
+    for (const { name, memo } of replica.memos.values()) {
+      const copy = memo.recall(name, now, replica.generation)
+      if (copy !== undefined) look(name, copy)
+    }
+    for (const [name, copy] of label === undefined ? [] : this.#redis.get(label) ?? []) if (copy.asof <= replica.state.applied) look(name, copy)
     // One that was replaced shows what it had then.
     if ('isMute' in replica.postgres) return
     for (const [key, changes] of returned) {
-      const newest = (replica.postgres.versions[key] as KeyVersion[]).at(-1) as KeyVersion
+      const newest = (replica.postgres.versions[key] as readonly KeyVersion[]).at(-1) as KeyVersion
       const lost = changes.find(({ version }) => version.version > newest.version)
       if (lost !== undefined) throw new Violation(`the change ${lost.version.seq} had returned and is lost`)
     }
@@ -422,7 +427,7 @@ export class World {
     if (expiry === undefined) return true
     if (expiry === null || expiry > this.#time) return false
     // A later change may allow more.
-    return (postgres.versions[key] as KeyVersion[]).every((later) => later.version <= version.version || (later.record.expiresAt !== null && later.record.expiresAt <= this.#time))
+    return (postgres.versions[key] as readonly KeyVersion[]).every((later) => later.version <= version.version || (later.record.expiresAt !== null && later.record.expiresAt <= this.#time))
   }
 
   #accepts (replica: ModelReplica, entry: { record: KeyVersion['record'], asof: number }, now: number, name: string): boolean {
@@ -549,7 +554,7 @@ export class World {
     }
     this.#send(arrive)
     // Redis is free to deliver it once more, much later.
-    if (this.draw(4) === 0) this.#messages.push({ at: this.#time + this.draw(1500), run: arrive })
+    if (this.draw(4) === 0) this.#post(this.#time + this.draw(1500), arrive)
   }
 
   #acknowledged (replica: ModelReplica, acknowledgement: Acknowledgement): void {
@@ -639,20 +644,19 @@ export class World {
   }
 
   #send (run: () => void): void {
-    this.#messages.push({ at: this.#time + (1 + this.draw(20)) / 10 * this.#slowness, run })
+    this.#post(this.#time + (1 + this.draw(20)) / 10 * this.#slowness, run)
+  }
+
+  /** Those of one moment arrive in the order in which they were sent. */
+  #post (at: number, run: () => void): void {
+    let place = this.#messages.length
+    while (place > 0 && (this.#messages[place - 1] as Message).at > at) place--
+    this.#messages.splice(place, 0, { at, run })
   }
 
   #within (replica: ModelReplica, run: () => void): void {
     if (replica.isPaused) replica.inbox.push(run)
     else run()
-  }
-
-  #firstMessage (end: number): Message | undefined {
-    let first: Message | undefined
-    for (const message of this.#messages) {
-      if (message.at <= (first?.at ?? end)) first = first === undefined || message.at < first.at ? message : first
-    }
-    return first
   }
 
   #firstTimer (end: number): ModelReplica | undefined {
@@ -673,14 +677,12 @@ export class World {
     // The clock is read a little after the timer's time, as it always is.
     this.#time += 1e-6
     const now = replica.clock(this.#time)
-    const due = replica.timers.filter((timer) => timer.at <= now)
-    replica.timers = replica.timers.filter((timer) => timer.at > now)
-    for (const timer of due) timer.run()
+    for (const timer of replica.takeDue(now)) timer.run()
     if (replica.wakeAt <= now) this.tell(replica, { kind: 'tick' })
   }
 
   #deliver (message: Message): void {
-    this.#messages.splice(this.#messages.indexOf(message), 1)
+    this.#messages.shift()
     this.#time = Math.max(this.#time, message.at)
     message.run()
   }
