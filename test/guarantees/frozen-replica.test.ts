@@ -7,7 +7,9 @@ import { ask, freshFolder, ready, secret, startMain } from '../process/service.t
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, freshRedis } from '../support/servers.ts'
 
-const windowMs = 2000
+t.setTimeout(600_000)
+
+const windowMs = 1200
 const dayMs = 86_400_000
 const serviceSecret = 'frozen-replica-tests-service-secret-0123456789'
 const sha256 = (token: string) => createHash('sha256').update(token).digest('hex')
@@ -112,7 +114,12 @@ const narrowings: readonly Narrowing[] = [
   {
     what: 'PATCH of the expiry',
     make: async ({ create }) => await create(),
-    act: async ({ call }, { id }) => await call('PATCH', `${acme}/${id}`, { expires_at: new Date(Date.now() + 1500).toISOString() }),
+    act: async ({ call }, { id }) => {
+      const expire = async () => await call('PATCH', `${acme}/${id}`, { expires_at: new Date(Date.now() + 0.7 * windowMs).toISOString() })
+      const answer = await expire()
+      // On a busy machine the expiry may have passed before it was read.
+      return answer.status === 400 ? await expire() : answer
+    },
     status: 200,
     reason: 'expired'
   },
@@ -203,70 +210,72 @@ const narrowings: readonly Narrowing[] = [
 ]
 
 for (const redis of [true, false]) {
-  const stores = redis ? 'with Redis' : 'without Redis'
-
-  t.test(`while a replica is frozen, whatever narrows returns in time and is in force when that replica goes on, ${stores}`, { timeout: 600_000 }, async (t) => {
+  t.test(redis ? 'with Redis' : 'without Redis', async (t) => {
     const service = await setup(t, { redis })
-    const { verify, whileFrozen } = service
-    for (const { what, make, act, status, reason, living } of narrowings) {
-      const made = await make(service)
-      const isNew = !what.includes('once more')
-      t.strictSame((await verify(made.token)).map(({ valid }) => valid), [isNew, isNew], `${what}: both replicas know the key before`)
-      const { answer, ms, said } = await whileFrozen(async () => await act(service, made), made.token)
-      t.equal(answer.status, status, `${what}: ${JSON.stringify(answer.body)}`)
-      t.ok(ms < 5 * windowMs + 10_000, `${what} returned after ${Math.round(ms)} ms`)
-      t.not(said.valid, true, `${what}: not accepted by the replica that was frozen`)
-      t.match(await verify(made.token), [{ valid: false, reason }, { valid: false, reason }], what)
-      if (living !== undefined) t.match(await verify(living(answer, made)), [{ valid: true }, { valid: true }], `${what}: the other token`)
-    }
+    await t.test('while a replica is frozen, whatever narrows returns in time and is in force when that replica goes on', async (t) => { await narrows(t, service) })
+    await t.test('while a replica is frozen, everything else answers at the other one, and is known to both afterwards', async (t) => { await goesOn(t, service) })
   })
+}
 
-  t.test(`while a replica is frozen, everything else answers at the other one, and is known to both afterwards, ${stores}`, { timeout: 300_000 }, async (t) => {
-    const service = await setup(t, { redis })
-    const { call, form, send, create, verify, whileFrozen } = service
-    const key = await create({ owner_id: owner, metadata: { team: 'a' } })
-    await verify(key.token)
-    const imported = tokens.mint().token
-    const described = { name: 'n', scope: 'mcp:write', expires_at: new Date(Date.now() + dayMs).toISOString() }
-    const idempotent = { 'idempotency-key': 'one' }
-    const post = async (path: string, body: object, headers = {}) => await send('POST', path, { body: JSON.stringify(body), headers })
-    const basic = `Basic ${Buffer.from(`gateway:${serviceSecret}`).toString('base64')}`
-    const one = `${acme}/${key.id}`
-    const rows: ReadonlyArray<readonly [what: string, status: number, act: () => Promise<Answer>]> = [
-      ['create', 201, async () => await post(acme, described, idempotent)],
-      ['create once more', 409, async () => await post(acme, described, idempotent)],
-      ['import', 201, async () => await post(`${acme}/import`, { keys: [{ token_sha256: sha256(imported), name: 'imported', scope: 'mcp:read' }] })],
-      ['get', 200, async () => await call('GET', one)],
-      ...['', '?status=all', '?status=revoked&limit=1', `?owner_id=${encodeURIComponent(owner)}`, '?scope=mcp:write', '?q=IMPORT', '?unused_days=1', '?expires_within_days=2'].map((query) => [`list${query}`, 200, async () => await call('GET', `${acme}${query}`)] as const),
-      ['rename', 200, async () => await call('PATCH', one, { name: 'renamed' })],
-      ['widen', 200, async () => await call('PATCH', one, { expires_at: null, allowed_cidrs: null, rate_limit: null })],
-      ['policy', 200, async () => await call('GET', '/v1/workspaces/acme/policy')],
-      ['a policy for new keys', 200, async () => await call('PUT', '/v1/workspaces/other/policy', { max_lifetime_days: 30, apply: 'new' })],
-      ['usage', 200, async () => await call('GET', `${one}/usage`)],
-      ['calls', 200, async () => await call('GET', '/v1/workspaces/acme/calls?decision=denied')],
-      ['audit', 200, async () => await call('GET', `/v1/workspaces/acme/audit?key_id=${key.id}&actor=ops`)],
-      ['events', 200, async () => await call('GET', '/v1/events')],
-      ['verify', 200, async () => await call('POST', '/v1/verify', { token: key.token, scope: 'mcp:read', address: '192.0.2.1' })],
-      ['introspect', 200, async () => await form('/v1/introspect', `token=${key.token}`, { authorization: basic })],
-      ['forward-auth', 200, async () => await send('GET', '/forward-auth?scope=mcp:read', { headers: { authorization: `Bearer ${key.token}` } })],
-      ['too little scope', 403, async () => await send('GET', '/forward-auth?scope=mcp:write', { headers: { authorization: `Bearer ${key.token}` } })],
-      ['leaks of what is unknown', 200, async () => await post('/v1/leaks', [{ token: 'nothing' }] as unknown as object)],
-      ['readyz', 200, async () => await call('GET', '/readyz')],
-      ['metrics', 200, async () => await call('GET', '/metrics')],
-      ['openapi.json', 200, async () => await call('GET', '/openapi.json')],
-      ['llms.txt', 200, async () => await call('GET', '/llms.txt')]
-    ]
-    const { answer } = await whileFrozen(async () => {
-      const answers: Answer[] = []
-      for (const [, , act] of rows) answers.push(await act())
-      return answers
-    })
-    for (const [i, [what, status]] of rows.entries()) t.equal(answer[i]!.status, status, `${what}: ${JSON.stringify(answer[i]!.body).slice(0, 200)}`)
-    t.match(await verify(answer[0]!.body.token), [{ valid: true }, { valid: true }], 'made while it was frozen')
-    t.match(await verify(imported), [{ valid: true }, { valid: true }], 'imported while it was frozen')
-    const rotated = await whileFrozen(async () => await call('POST', `${one}/rotate`, { grace_seconds: 3600 }), key.token)
-    t.equal(rotated.answer.status, 201)
-    t.not(rotated.said.valid, false, 'a token in its grace is refused nowhere')
-    for (const token of [key.token, rotated.answer.body.token]) t.match(await verify(token), [{ valid: true }, { valid: true }], 'both tokens, in the grace')
+async function narrows (t: Test, service: Service): Promise<void> {
+  const { verify, whileFrozen } = service
+  for (const { what, make, act, status, reason, living } of narrowings) {
+    const made = await make(service)
+    const isNew = !what.includes('once more')
+    t.strictSame((await verify(made.token)).map(({ valid }) => valid), [isNew, isNew], `${what}: both replicas know the key before`)
+    const { answer, ms, said } = await whileFrozen(async () => await act(service, made), made.token)
+    t.equal(answer.status, status, `${what}: ${JSON.stringify(answer.body)}`)
+    t.ok(ms < 5 * windowMs + 10_000, `${what} returned after ${Math.round(ms)} ms`)
+    t.not(said.valid, true, `${what}: not accepted by the replica that was frozen`)
+    t.match(await verify(made.token), [{ valid: false, reason }, { valid: false, reason }], what)
+    if (living !== undefined) t.match(await verify(living(answer, made)), [{ valid: true }, { valid: true }], `${what}: the other token`)
+  }
+}
+
+async function goesOn (t: Test, service: Service): Promise<void> {
+  const { call, form, send, create, verify, whileFrozen } = service
+  const key = await create({ owner_id: owner, metadata: { team: 'a' } })
+  await verify(key.token)
+  const imported = tokens.mint().token
+  const described = { name: 'n', scope: 'mcp:write', expires_at: new Date(Date.now() + dayMs).toISOString() }
+  const idempotent = { 'idempotency-key': 'one' }
+  const post = async (path: string, body: object, headers = {}) => await send('POST', path, { body: JSON.stringify(body), headers })
+  const basic = `Basic ${Buffer.from(`gateway:${serviceSecret}`).toString('base64')}`
+  const one = `${acme}/${key.id}`
+  const rows: ReadonlyArray<readonly [what: string, status: number, act: () => Promise<Answer>]> = [
+    ['create', 201, async () => await post(acme, described, idempotent)],
+    ['create once more', 409, async () => await post(acme, described, idempotent)],
+    ['import', 201, async () => await post(`${acme}/import`, { keys: [{ token_sha256: sha256(imported), name: 'imported', scope: 'mcp:read' }] })],
+    ['get', 200, async () => await call('GET', one)],
+    ...['', '?status=all', '?status=revoked&limit=1', `?owner_id=${encodeURIComponent(owner)}`, '?scope=mcp:write', '?q=IMPORT', '?unused_days=1', '?expires_within_days=2'].map((query) => [`list${query}`, 200, async () => await call('GET', `${acme}${query}`)] as const),
+    ['rename', 200, async () => await call('PATCH', one, { name: 'renamed' })],
+    ['widen', 200, async () => await call('PATCH', one, { expires_at: null, allowed_cidrs: null, rate_limit: null })],
+    ['policy', 200, async () => await call('GET', '/v1/workspaces/acme/policy')],
+    ['a policy for new keys', 200, async () => await call('PUT', '/v1/workspaces/other/policy', { max_lifetime_days: 30, apply: 'new' })],
+    ['usage', 200, async () => await call('GET', `${one}/usage`)],
+    ['calls', 200, async () => await call('GET', '/v1/workspaces/acme/calls?decision=denied')],
+    ['audit', 200, async () => await call('GET', `/v1/workspaces/acme/audit?key_id=${key.id}&actor=ops`)],
+    ['events', 200, async () => await call('GET', '/v1/events')],
+    ['verify', 200, async () => await call('POST', '/v1/verify', { token: key.token, scope: 'mcp:read', address: '192.0.2.1' })],
+    ['introspect', 200, async () => await form('/v1/introspect', `token=${key.token}`, { authorization: basic })],
+    ['forward-auth', 200, async () => await send('GET', '/forward-auth?scope=mcp:read', { headers: { authorization: `Bearer ${key.token}` } })],
+    ['too little scope', 403, async () => await send('GET', '/forward-auth?scope=mcp:write', { headers: { authorization: `Bearer ${key.token}` } })],
+    ['leaks of what is unknown', 200, async () => await post('/v1/leaks', [{ token: 'nothing' }] as unknown as object)],
+    ['readyz', 200, async () => await call('GET', '/readyz')],
+    ['metrics', 200, async () => await call('GET', '/metrics')],
+    ['openapi.json', 200, async () => await call('GET', '/openapi.json')],
+    ['llms.txt', 200, async () => await call('GET', '/llms.txt')]
+  ]
+  const { answer } = await whileFrozen(async () => {
+    const answers: Answer[] = []
+    for (const [, , act] of rows) answers.push(await act())
+    return answers
   })
+  for (const [i, [what, status]] of rows.entries()) t.equal(answer[i]!.status, status, `${what}: ${JSON.stringify(answer[i]!.body).slice(0, 200)}`)
+  t.match(await verify(answer[0]!.body.token), [{ valid: true }, { valid: true }], 'made while it was frozen')
+  t.match(await verify(imported), [{ valid: true }, { valid: true }], 'imported while it was frozen')
+  const rotated = await whileFrozen(async () => await call('POST', `${one}/rotate`, { grace_seconds: 3600 }), key.token)
+  t.equal(rotated.answer.status, 201)
+  t.not(rotated.said.valid, false, 'a token in its grace is refused nowhere')
+  for (const token of [key.token, rotated.answer.body.token]) t.match(await verify(token), [{ valid: true }, { valid: true }], 'both tokens, in the grace')
 }
