@@ -26,7 +26,7 @@ export const mutants: readonly Mutant[] = [
     find: 'select pg_advisory_xact_lock(',
     replace: 'select pg_advisory_lock(',
     test: pooler,
-    fails: 'through a transaction pooler five migrations at once succeed'
+    fails: 'through a transaction pooler several migrations at once succeed'
   },
   {
     without: 'a statement that writes sets by itself what its commit waits for',

@@ -20,8 +20,19 @@ export interface MadeKey {
   readonly token: string
 }
 
+/** What a caller and an administrator can ask of a replica, whether it is a process or runs in that of the test. */
+export interface Replica {
+  /** What it says of a token: 200, 401, or 503 while it does not know. */
+  status (token: string): Promise<number>
+  create (): Promise<MadeKey>
+  createMany (count: number): Promise<MadeKey[]>
+  revoke (id: string): Promise<void>
+  /** Ends it in order. */
+  stop (): Promise<void>
+}
+
 /** One process of the built service, and what an administrator and a caller can ask of it. */
-export class RunningReplica {
+export class RunningReplica implements Replica {
   readonly child: Child
   readonly port: number
 
@@ -30,7 +41,6 @@ export class RunningReplica {
     this.port = port
   }
 
-  /** What it says of a token: 200, 401, or 503 while it does not know. */
   async status (token: string): Promise<number> {
     return (await ask(`${this.#url}/forward-auth`, { headers: { authorization: `Bearer ${token}` } })).status
   }
@@ -86,7 +96,7 @@ export class RunningReplica {
   freeze (): void { this.child.process.kill('SIGSTOP') }
   thaw (): void { this.child.process.kill('SIGCONT') }
 
-  /** In order, as an orchestrator ends it. */
+  /** As an orchestrator ends it. */
   async stop (): Promise<void> {
     await this.child.kill('SIGTERM')
   }
@@ -119,7 +129,7 @@ export async function startReplica (t: Teardowns, { databaseUrl, redisUrl, windo
 }
 
 /** Until each replica accepts each of the keys: then it has them in memory. */
-export async function warm (replicas: readonly RunningReplica[], keys: readonly MadeKey[]): Promise<void> {
+export async function warm (replicas: readonly Replica[], keys: readonly MadeKey[]): Promise<void> {
   for (const replica of replicas) {
     await Promise.all(keys.map(async ({ token }) => { await until(async () => await replica.status(token) === 200) }))
   }
@@ -127,7 +137,7 @@ export async function warm (replicas: readonly RunningReplica[], keys: readonly 
 
 /** Statements of an administrator, each in a transaction of its own. */
 export async function administer (url: string, ...statements: readonly string[]): Promise<Array<Record<string, unknown>>> {
-  const sql = postgres(url, { max: 1, onnotice: () => {}, prepare: false })
+  const sql = postgres(url, { max: 1, onnotice: () => {}, prepare: false, fetch_types: false })
   try {
     let rows: Array<Record<string, unknown>> = []
     for (const statement of statements) rows = await sql.unsafe(statement)
