@@ -1,19 +1,16 @@
-import type { PostgresServer, Teardowns } from '../support/servers.ts'
+import { startProxy, type PostgresServer, type Teardowns } from '../support/servers.ts'
 import { startStandby } from '../support/standby.ts'
 import { until } from '../support/until.ts'
-import { Links } from '../torture/links.ts'
 import { administer } from './replicas.ts'
 
 /** A standby that follows the primary over a link. No commit waits for it, unless the primary is told so. */
-export async function followingStandby (t: Teardowns, primary: PostgresServer): Promise<{ port: number, url: string, caughtUp: () => Promise<void>, cut: () => Promise<unknown>, heal: () => Promise<unknown> }> {
-  const carrier = new Links()
-  t.teardown(() => { carrier.close() })
-  const link = await carrier.open(primary.port)
+export async function followingStandby (t: Teardowns, primary: PostgresServer): Promise<{ port: number, url: string, caughtUp: () => Promise<void>, cut: () => void, heal: () => void }> {
+  const link = await startProxy(t, { to: primary.port })
   const { port, url } = await startStandby(t, primary, { through: link.port })
   /** Resolves when it has everything that the primary has now. */
   const caughtUp = async () => {
     const [{ at } = {}] = await administer(primary.url, 'select pg_current_wal_lsn()::text as at')
     await until(async () => (await administer(url, `select pg_last_wal_replay_lsn() >= '${String(at)}' as caught_up`))[0]?.['caught_up'])
   }
-  return { port, url, caughtUp, cut: async () => await link.hold(), heal: async () => await link.heal() }
+  return { port, url, caughtUp, cut: () => { link.cut() }, heal: () => { link.heal() } }
 }
