@@ -1,11 +1,12 @@
 import { METHODS, request as httpRequest } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import type { Teardowns } from '../support/servers.ts'
 import { setupApp } from './setup.ts'
 import { verificationApp } from './verification-app.ts'
 
-async function setup (t: Test, options?: { unknownTokensPerMinute?: number }) {
+async function setup (t: Teardowns, options?: { unknownTokensPerMinute?: number }) {
   const { app, ...rest } = await verificationApp(t, options)
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
@@ -25,8 +26,11 @@ async function setup (t: Test, options?: { unknownTokensPerMinute?: number }) {
   return { ask, askWith, ...rest }
 }
 
+/** For the tests that leave its two keys as they are. */
+const shared = await setup(t)
+
 t.test('a good key is let through with whose it is, for every method that node parses', async (t) => {
-  const { ask, reading, writing } = await setup(t)
+  const { ask, reading, writing } = shared
   for (const method of METHODS.filter((method) => method !== 'CONNECT')) {
     const { status, headers } = await ask('/forward-auth', reading.token, { method })
     t.equal(status, 200, method)
@@ -38,7 +42,7 @@ t.test('a good key is let through with whose it is, for every method that node p
 })
 
 t.test('however many headers there are, each counts', async (t) => {
-  const { askWith, reading } = await setup(t)
+  const { askWith, reading } = shared
   const good = `Authorization: Bearer ${reading.token}`
   const many = new Array<string>(1100).fill('a:b')
   t.equal(await askWith(good, ...many, 'Authorization: Bearer other'), 401, 'a second one, far behind')
@@ -46,7 +50,7 @@ t.test('however many headers there are, each counts', async (t) => {
 })
 
 t.test('a body of any type and length is not read', async (t) => {
-  const { ask, reading } = await setup(t)
+  const { ask, reading } = shared
   for (const type of ['application/json', 'text/x-anything', 'multipart/form-data; boundary=x', '']) {
     const { status } = await ask('/forward-auth', reading.token, { method: 'POST', headers: { 'content-type': type }, body: '{'.repeat(100_000) })
     t.equal(status, 200, type)
@@ -54,7 +58,7 @@ t.test('a body of any type and length is not read', async (t) => {
 })
 
 t.test('refusals speak RFC 6750 and end the request', async (t) => {
-  const { ask, keys, reading, writing } = await setup(t)
+  const { ask, keys, reading, writing } = shared
   const gone = await keys.service.create({ workspaceId: 'w1', actor: 'test', name: 'gone', scope: 'mcp:read' })
   t.equal((await ask('/forward-auth', gone.token)).status, 200)
   await keys.service.revoke({ workspaceId: 'w1', keyId: gone.key.id, actor: 'test' })
@@ -76,7 +80,7 @@ t.test('refusals speak RFC 6750 and end the request', async (t) => {
 })
 
 t.test('a scope that does not exist lets nobody in, and a client can only ask for more', async (t) => {
-  const { ask, reading, writing } = await setup(t)
+  const { ask, reading, writing } = shared
   t.equal((await ask('/forward-auth?scope=mcp:wirte', writing.token)).status, 400, 'mistyped in the proxy\'s configuration')
   t.equal((await ask('/forward-auth?scope=', writing.token)).status, 400, 'left empty there')
   t.equal((await ask('/forward-auth?scope=mcp:read&scope=mcp:write', reading.token)).status, 400, 'given twice there')
@@ -90,7 +94,7 @@ t.test('a scope that does not exist lets nobody in, and a client can only ask fo
 })
 
 t.test('the path that a client chose need be none that can be decoded', async (t) => {
-  const { ask, reading } = await setup(t)
+  const { ask, reading } = shared
   for (const path of ['/100%', '/%e9', '/a%2', '/%zz?x=%']) {
     t.equal((await ask(`/forward-auth${path}`, reading.token)).status, 200, path)
     t.equal((await ask(`/forward-auth${path}`)).status, 401, path)
@@ -98,7 +102,7 @@ t.test('the path that a client chose need be none that can be decoded', async (t
 })
 
 t.test('a token in the query is refused, also beside a good header, and X-Forwarded-Uri decides nothing', async (t) => {
-  const { ask, reading } = await setup(t)
+  const { ask, reading } = shared
   for (const query of [`a=${reading.token}`, `a=${reading.token.replace('_', '%5F')}`, 'access_token=x']) {
     t.equal((await ask(`/forward-auth/x?${query}`, reading.token)).status, 401, query.slice(0, 6))
   }

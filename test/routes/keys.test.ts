@@ -11,6 +11,10 @@ const soon = () => new Date(Date.now() + 3_600_000).toISOString()
 const keys = '/v1/workspaces/acme/keys'
 const fields = { name: 'laptop', scope: 'mcp:write' }
 
+/** For the tests that look at no more than what they made themselves. */
+const shared = await setupApp(t)
+await shared.app.listen({ port: 0, host: '127.0.0.1' })
+
 t.test('a key is made, shown without its token, verified, renamed, revoked; the audit says who did what', async (t) => {
   const { ask } = await setupApp(t, { redis: true })
   const expires = soon()
@@ -61,7 +65,7 @@ t.test('a key is made, shown without its token, verified, renamed, revoked; the 
 })
 
 t.test('an earlier expiry is in force when it returns', async (t) => {
-  const { ask, create } = await setupApp(t)
+  const { ask, create } = shared
   const { id, token } = await create()
   const verify = () => ask('POST', '/v1/verify', { payload: { token } })
   t.match((await verify()).body, { valid: true })
@@ -133,7 +137,7 @@ t.test('an Idempotency-Key makes one key, and what it was is nowhere to be read'
 })
 
 t.test('another workspace\'s key looks exactly like none', async (t) => {
-  const { ask, create } = await setupApp(t)
+  const { ask, create } = shared
   const { id } = await create()
   const none = '01920000-0000-7000-8000-000000000000'
   for (const [method, payload] of [['GET'], ['PATCH', { name: 'x' }], ['DELETE']] as const) {
@@ -147,7 +151,7 @@ t.test('another workspace\'s key looks exactly like none', async (t) => {
 })
 
 t.test('bad input is refused with a pointer to what is wrong', async (t) => {
-  const { ask, create } = await setupApp(t)
+  const { ask, create } = shared
   const { id, token } = await create()
   const refused: Array<{ when: string, method?: string, path?: string, body: object, pointer: string }> = [
     { when: 'no name', body: { scope: 'mcp:read' }, pointer: '/name' },
@@ -212,7 +216,7 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
 })
 
 t.test('bodies that are no JSON object of ours are refused by their form', async (t) => {
-  const { ask, create } = await setupApp(t)
+  const { ask, create } = shared
   const { id } = await create()
   const post = (payload: string, type: string) => ask('POST', keys, { payload, headers: { 'content-type': type } })
   const json = 'application/json'
@@ -240,9 +244,7 @@ t.test('bodies that are no JSON object of ours are refused by their form', async
 })
 
 t.test('two content types are one too many', async (t) => {
-  const { app } = await setupApp(t)
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = app.server.address() as AddressInfo
+  const { port } = shared.app.server.address() as AddressInfo
   for (const [first, second] of [['application/json', 'text/plain'], ['application/json', 'application/json'], ['text/plain', 'application/json']] as const) {
     const socket = connectSocket(port, '127.0.0.1')
     const body = JSON.stringify(fields)
@@ -252,7 +254,7 @@ t.test('two content types are one too many', async (t) => {
 })
 
 t.test('a fault says what to do', async (t) => {
-  const { ask, create } = await setupApp(t)
+  const { ask, create } = shared
   const { id } = await create()
   const faultsOf = async (method: string, path: string, payload: unknown) => (await ask(method, path, { payload: payload as object })).body.errors
   t.strictSame(await faultsOf('POST', keys, { ...fields, scope: 'all' }), [{ pointer: '/scope', detail: 'Must be one of mcp:read, mcp:write.' }])
@@ -274,7 +276,7 @@ t.test('a fault says what to do', async (t) => {
 })
 
 t.test('what is not there is a 404, a method that is not known a 405 with Allow', async (t) => {
-  const { ask } = await setupApp(t)
+  const { ask } = shared
   t.match(await ask('GET', '/v2/nothing'), { status: 404, body: { code: 'not_found' } })
   t.match(await ask('PUT', keys), { status: 405, body: { code: 'method_not_allowed' }, headers: { allow: 'GET, HEAD, POST' } })
   t.match(await ask('DELETE', '/livez'), { status: 405, headers: { allow: 'GET, HEAD' } })
@@ -285,7 +287,7 @@ t.test('what is not there is a 404, a method that is not known a 405 with Allow'
 })
 
 t.test('only a management token manages, whatever shape the header has', async (t) => {
-  const { app, create } = await setupApp(t)
+  const { app, create } = shared
   const { token } = await create()
   const cases = [
     { when: 'no header', header: undefined, status: 401, code: 'unauthenticated' },

@@ -7,6 +7,9 @@ import { freshRedis } from '../support/servers.ts'
 import { management, setupApp } from './setup.ts'
 
 const keys = '/v1/workspaces/acme/keys'
+/** For the tests that look at no more than what they made themselves. */
+const shared = await setupApp(t)
+const soonFlushed = await setupApp(t, { environment: { LAST_USED_FLUSH_MS: '100' } })
 const soon = (ms = 3_600_000) => new Date(Date.now() + ms).toISOString()
 
 t.test('a key gets a new token, and the one before ends at once: one id, one history', async (t) => {
@@ -45,7 +48,7 @@ t.test('a key gets a new token, and the one before ends at once: one id, one his
 })
 
 t.test('a rotation lengthens no life, and a key that has ended is not rotated', async (t) => {
-  const { ask, create } = await setupApp(t)
+  const { ask, create } = shared
   const expires = soon()
   const { id, token } = await create({ expires_at: expires })
   const rotated = (await ask('POST', `${keys}/${id}/rotate`, { payload: { grace_seconds: 2_592_000 } })).body
@@ -61,7 +64,7 @@ t.test('a rotation lengthens no life, and a key that has ended is not rotated', 
 })
 
 t.test('a grace that begins at the first use begins when a use of the new token has been written down', async (t) => {
-  const { ask, create } = await setupApp(t, { environment: { LAST_USED_FLUSH_MS: '100' } })
+  const { ask, create } = soonFlushed
   const { id, token } = await create()
   const valid = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body.valid
   const rotated = (await ask('POST', `${keys}/${id}/rotate`, { payload: { grace_starts: 'first_use', grace_seconds: 0 } })).body
@@ -76,7 +79,7 @@ t.test('a grace that begins at the first use begins when a use of the new token 
 })
 
 t.test('a grace that begins at the first use is counted from that use, and never goes beyond the key', async (t) => {
-  const { ask, create } = await setupApp(t, { environment: { LAST_USED_FLUSH_MS: '100' } })
+  const { ask, create } = soonFlushed
   const valid = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body.valid
   const expires = soon(7_200_000)
   for (const { fields, latest } of [{ fields: {}, latest: 3_600_000 }, { fields: { expires_at: expires }, latest: 7_200_000 }]) {
@@ -93,7 +96,7 @@ t.test('a grace that begins at the first use is counted from that use, and never
 })
 
 t.test('an Idempotency-Key rotates once; the repeat says so, another body is told', async (t) => {
-  const { ask, create } = await setupApp(t)
+  const { ask, create } = shared
   const { id } = await create()
   const once = (payload: object = {}) => ask('POST', `${keys}/${id}/rotate`, { payload, headers: { 'idempotency-key': 'r 1' } })
   const all = await Promise.all([once(), once(), once(), once()])
@@ -123,7 +126,7 @@ t.test('many rotations, edits and revocations of one key at once leave one livin
 })
 
 t.test('thirty rotations and a revocation of one key at once: none fails because others came first', async (t) => {
-  const { ask, create, logs } = await setupApp(t)
+  const { ask, create, logs } = shared
   for (let round = 0; round < 3; round++) {
     const { id } = await create()
     const rotations = Array.from({ length: 30 }, () => ask('POST', `${keys}/${id}/rotate`, { payload: { grace_seconds: 60 } }))
@@ -140,7 +143,7 @@ t.test('with one replica frozen, a rotation is in force on the others when it re
   const redisUrl = await freshRedis(t)
   const { ask, create, url } = await setupApp(t, { environment: { ...environment, REDIS_URL: redisUrl } })
   const frozen = new Child(t, {
-    file: 'src/main.ts',
+    file: 'dist/main.js',
     env: { ...environment, PORT: '0', DATABASE_URL: url, REDIS_URL: redisUrl, MANAGEMENT_TOKENS: `ops=${management}` }
   })
   const [, origin] = await frozen.printed(/(http:\/\/127\.0\.0\.1:\d+)/)

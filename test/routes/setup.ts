@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import type { Test } from 'tap'
 import type { InjectOptions } from 'fastify'
 import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config/config.ts'
-import { freshDatabase, freshRedis } from '../support/servers.ts'
+import { freshDatabase, freshRedis, type Teardowns } from '../support/servers.ts'
 
 export const management = randomBytes(24).toString('hex')
 export const service = randomBytes(24).toString('hex')
@@ -15,7 +14,7 @@ interface SetupOptions {
 }
 
 /** The whole service on a database of its own. `logs` grows with every line that it writes. */
-export async function setupApp (t: Test, { databaseUrl, redis = false, environment = {} }: SetupOptions = {}) {
+export async function setupApp (t: Teardowns, { databaseUrl, redis = false, environment = {} }: SetupOptions = {}) {
   const url = databaseUrl ?? await freshDatabase(t)
   const redisUrl = redis ? await freshRedis(t) : undefined
   const logs: string[] = []

@@ -1,5 +1,4 @@
 import Fastify from 'fastify'
-import type { Test } from 'tap'
 import { openKeys } from '../../src/engine/open-keys.ts'
 import { apiKeys } from '../../src/plugins/api-keys.ts'
 import { openapi } from '../../src/plugins/openapi.ts'
@@ -13,12 +12,12 @@ import { decodableUrl } from '../../src/http/decodable-url.ts'
 import { forwardAuthRoutes } from '../../src/routes/forward-auth.ts'
 import { introspectRoutes } from '../../src/routes/introspect.ts'
 import { verifyRoutes } from '../../src/routes/verify.ts'
-import { freshDatabase, freshRedis } from '../support/servers.ts'
+import { freshDatabase, freshRedis, type Teardowns } from '../support/servers.ts'
 
 export const serviceToken = 'a-service-token-of-at-least-32-characters'
 
 /** The verification routes on real stores, with a reading and a writing key in workspace `w1`. */
-export async function verificationApp (t: Test, { unknownTokensPerMinute }: { unknownTokensPerMinute?: number } = {}) {
+export async function verificationApp (t: Teardowns, { unknownTokensPerMinute }: { unknownTokensPerMinute?: number } = {}) {
   const keys = await openKeys({ databaseUrl: await freshDatabase(t), redisUrl: await freshRedis(t), unknownTokensPerMinute })
   const app = Fastify({ bodyLimit: 16 * 1024, rewriteUrl: decodableUrl })
   const secrets = [{ name: 'gateway', secret: serviceToken }]
