@@ -1,8 +1,7 @@
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { migrate } from '../../src/db/migrate.ts'
 import { openKeys, type Keys } from '../../src/engine/open-keys.ts'
-import { startPostgres, until, type PostgresServer } from '../support/servers.ts'
+import { freshDatabase, until } from '../support/servers.ts'
 
 t.setTimeout(180_000)
 
@@ -13,14 +12,18 @@ interface Line {
   readonly message: string
 }
 
-async function setup (t: Test, prepare: (sql: postgres.Sql) => Promise<unknown>): Promise<{ server: PostgresServer, url: string }> {
-  const server = await startPostgres(t, { settings: { allow_system_table_mods: 'on' } })
-  await migrate(server.url)
-  const sql = postgres(server.url, { max: 1, onnotice: () => {} })
-  await sql.unsafe('create role runs login; grant usage on schema navis_keys to runs; grant select, insert, update, delete on all tables in schema navis_keys to runs').simple()
+/** A database in which a role of its own runs the service. What is done to system functions in it concerns no other database of the server. */
+async function setup (t: Test, prepare: (sql: postgres.Sql) => Promise<unknown>): Promise<{ adminUrl: string, url: string }> {
+  const adminUrl = await freshDatabase(t)
+  const role = `runs_on_${new URL(adminUrl).pathname.slice(1)}`
+  const sql = postgres(adminUrl, { max: 1, onnotice: () => {}, connection: { allow_system_table_mods: true } })
+  await sql.unsafe(`create role ${role} login; grant usage on schema navis_keys to ${role}; grant select, insert, update, delete on all tables in schema navis_keys to ${role}`).simple()
+  t.teardown(async () => {
+    await sql.unsafe(`drop owned by ${role}; drop role ${role}`).simple()
+    await sql.end()
+  })
   await prepare(sql)
-  await sql.end()
-  return { server, url: server.url.replace('postgres@', 'runs@') }
+  return { adminUrl, url: adminUrl.replace('postgres@', `${role}@`) }
 }
 
 async function open (t: Test, databaseUrl: string): Promise<{ keys: Keys, warnings: Line[] }> {
@@ -53,12 +56,12 @@ t.test('without a position of the write-ahead log, as on Amazon Aurora (55000), 
 })
 
 t.test('without the right to look at the control file the window opens, and without any such function too; what is taken away while it runs is noticed', async (t) => {
-  const { server, url } = await setup(t, async (sql) => await sql`revoke execute on function pg_control_system() from public`)
+  const { adminUrl, url } = await setup(t, async (sql) => await sql`revoke execute on function pg_control_system() from public`)
   const { keys, warnings } = await open(t, url)
   await keepsItsPromise(t, keys)
   t.match(keys.window.snapshot().timeline, /^\/[0-9A-F]{8}$/)
   t.match(warnings[0], { fields: { timeline: 'timeline' } })
-  const sql = postgres(server.url, { max: 1, onnotice: () => {} })
+  const sql = postgres(adminUrl, { max: 1, onnotice: () => {} })
   t.teardown(() => sql.end())
   for (const name of ['pg_walfile_name(pg_lsn)', 'pg_postmaster_start_time()']) await sql.unsafe(`revoke execute on function ${name} from public`)
   await until(() => warnings.some(({ fields }) => 'serverStart' in fields && fields.serverStart === 'none'))
@@ -67,11 +70,11 @@ t.test('without the right to look at the control file the window opens, and with
 })
 
 t.test('a database that takes no connections for a while tells its history afterwards as before, and every statement asks for it alike', async (t) => {
-  const { server } = await setup(t, async () => {})
-  const sql = postgres(Object.assign(new URL(server.url), { pathname: '/template1' }).href, { max: 1, onnotice: () => {} })
+  const databaseUrl = await freshDatabase(t)
+  const sql = postgres(Object.assign(new URL(databaseUrl), { pathname: '/postgres' }).href, { max: 1, onnotice: () => {} })
   t.teardown(() => sql.end())
-  const name = new URL(server.url).pathname.slice(1)
-  const { keys, warnings } = await open(t, server.url)
+  const name = new URL(databaseUrl).pathname.slice(1)
+  const { keys, warnings } = await open(t, databaseUrl)
   await keepsItsPromise(t, keys)
   const { timeline } = keys.window.snapshot()
   for (let round = 0; round < 5; round++) {

@@ -72,22 +72,20 @@ t.test('where each new connection gets a warning, changes at once all succeed', 
 })
 
 t.test('a replica has no more connections than it may, and waits for one under load', async (t) => {
-  const server = await startPostgres(t)
-  await migrate(server.url)
-  const sql = admin(t, server.url)
-  const count = async () => (await sql<[{ count: number }]>`select count(*)::int as count from pg_stat_activity where application_name = 'navis-keys'`)[0].count
-  const keys = await open(t, { databaseUrl: server.url, databaseConnectionsMax: 5 })
+  const url = await freshDatabase(t)
+  const sql = admin(t, url)
+  const count = async () => (await sql<[{ count: number }]>`select count(*)::int as count from pg_stat_activity where application_name = 'navis-keys' and datname = current_database()`)[0].count
+  const keys = await open(t, { databaseUrl: url, databaseConnectionsMax: 5 })
   let most = 0
   const outcomes = Promise.allSettled(Array.from({ length: 60 }, () => create(keys)))
   for (let i = 0; i < 20; i++) most = Math.max(most, await count())
   t.same((await outcomes).filter(({ status }) => status === 'rejected'), [])
   t.ok(most <= 5, `${most} at most`)
-  await t.rejects(openKeys({ databaseUrl: server.url, databaseConnectionsMax: 3 }), /4 or more/)
+  await t.rejects(openKeys({ databaseUrl: url, databaseConnectionsMax: 3 }), /4 or more/)
 })
 
 t.test('connections to a server that turns out to be a standby are refused, and none stays', async (t) => {
-  const primary = await startPostgres(t)
-  await migrate(primary.url)
+  const primary = new URL(await freshDatabase(t))
   const standby = await startPostgres(t)
   await standby.stop()
   standby.makeStandby()
@@ -97,8 +95,8 @@ t.test('connections to a server that turns out to be a standby are refused, and 
   t.ok(isWrongServer(refusal))
   await close()
 
-  const proxy = await startProxy(t, { to: primary.port })
-  const keys = await open(t, { databaseUrl: `postgres://postgres@127.0.0.1:${proxy.port}/postgres` })
+  const proxy = await startProxy(t, { to: Number(primary.port) })
+  const keys = await open(t, { databaseUrl: Object.assign(primary, { port: String(proxy.port) }).href })
   t.ok((await create(keys)).token)
   const left = async () => (await admin(t, standby.url)`select count(*)::int as count from pg_stat_activity where application_name = 'navis-keys'`)[0]?.['count'] as number
   t.equal(await left(), 0)
@@ -162,8 +160,8 @@ t.test('a password in a file is read again when a connection is made', async (t)
 })
 
 t.test('of several hosts the first that takes a connection is used', async (t) => {
-  const server = await startPostgres(t)
-  const { sql, close } = connect({ url: `postgres://postgres@127.0.0.1:1,127.0.0.1:${server.port}/postgres`, max: 1 })
+  const { port, pathname } = new URL(await freshDatabase(t, { migrated: false }))
+  const { sql, close } = connect({ url: `postgres://postgres@127.0.0.1:1,127.0.0.1:${port}${pathname}`, max: 1 })
   t.teardown(close)
   t.match(await sql`select 1 as one`, [{ one: 1 }])
 })
