@@ -3,9 +3,8 @@ import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { waitOutMs } from '../../src/core/window/durations.ts'
 import { isLong } from '../support/long.ts'
-import { freshDatabase, startRedis } from '../support/servers.ts'
+import { freshDatabase, startProxy, startRedis } from '../support/servers.ts'
 import { until } from '../support/until.ts'
-import { Links } from '../torture/links.ts'
 import { administer, RedisCopy, startReplica, warm, type MadeKey, type RunningReplica } from './replicas.ts'
 
 /* A replica acknowledges a change over Redis, and then something happens to it before a renewal has told it of the change. Real processes, each store over a link. */
@@ -19,9 +18,7 @@ const through = (url: string, port: number) => Object.assign(new URL(url), { por
 
 async function setup (t: Test) {
   const [databaseUrl, redisServer] = [await freshDatabase(t), await startRedis(t)]
-  const carrier = new Links()
-  t.teardown(() => { carrier.close() })
-  const link = await carrier.open(portOf(databaseUrl))
+  const link = await startProxy(t, { to: portOf(databaseUrl) })
   const options = { databaseUrl, redisUrl: redisServer.url, windowMs }
   const [a, b] = await Promise.all([startReplica(t, options), startReplica(t, { ...options, databaseUrl: through(databaseUrl, link.port) })])
   for (const replica of [a, b]) await until(async () => await replica.hasLineage(), { timeoutMs: 20_000 })
@@ -59,7 +56,7 @@ t.test('a member that acknowledged, and then loses Postgres, its newest answers,
 
   await t.test('its connections to Postgres are held for 0.9 D', async (t) => {
     const revoked = await acknowledged(t, a, keys.splice(0, 6))
-    await link.hold()
+    link.cut()
     await held.putBack(redisUrl)
     const end = performance.now() + 0.9 * windowMs
     let answered = 0
@@ -68,7 +65,7 @@ t.test('a member that acknowledged, and then loses Postgres, its newest answers,
       if (await b.status(live!.token) === 200) answered++
       await new Promise((resolve) => { setTimeout(resolve, 50) })
     }
-    await link.heal()
+    link.heal()
     await until(async () => await b.status(live!.token) === 200, { timeoutMs: 20_000 })
     await look(revoked)
     t.strictSame([...seen].filter((status) => status !== 401 && status !== 503), [])
@@ -76,7 +73,7 @@ t.test('a member that acknowledged, and then loses Postgres, its newest answers,
   })
 
   await t.test('the answer to a renewal of before the commit comes after it', async (t) => {
-    await link.delay({ toClientMs: 400 })
+    link.delay({ toClientMs: 400 })
     await new Promise((resolve) => { setTimeout(resolve, 500) })
     const revoked = await acknowledged(t, a, keys.splice(0, 6))
     await held.putBack(redisUrl)
@@ -84,7 +81,7 @@ t.test('a member that acknowledged, and then loses Postgres, its newest answers,
       await look(revoked)
       await new Promise((resolve) => { setTimeout(resolve, 50) })
     }
-    await link.heal()
+    link.delay({})
     t.strictSame([...seen].filter((status) => status !== 401 && status !== 503), [])
   })
 
