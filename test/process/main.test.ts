@@ -73,7 +73,7 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, kept connect
   t.teardown(close)
   const port = await freePort()
   // Without acknowledgements: the revocation then waits for longer than the process may.
-  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, ACKS: 'off' } })
+  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, ACKS: 'off', TRUST_WINDOW_MS: '60000' } })
   await ready(port)
   t.match(await sql`select count(*)::int as count from navis_keys.window_members where dead_at is null`, [{ count: 1 }])
 
