@@ -78,11 +78,11 @@ t.test('revoke returns when a running service with a warm cache refuses the key'
   const databaseUrl = await freshDatabase(t)
   const redisUrl = await freshRedis(t)
   const service = await startService(t, { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl })
-  for (const env of [{ DATABASE_URL: databaseUrl, REDIS_URL: redisUrl }, { DATABASE_URL: databaseUrl }]) {
-    const key = await createdKey(runCliProcess([...create, '--json'], env))
+  for (const { run, env } of [{ run: runCliProcess, env: { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl } }, { run: runCli, env: { DATABASE_URL: databaseUrl } }]) {
+    const key = await createdKey(runCli([...create, '--json'], env))
     const ask = async () => (await fetch(`${service.url}/forward-auth`, { headers: { authorization: `Bearer ${key['token']}` } })).status
     t.equal(await ask(), 200)
-    const { code, stdout, stderr } = await runCliProcess(['keys', 'revoke', '--workspace', 'acme', key['id'] ?? '', '--reason', 'leaked'], env)
+    const { code, stdout, stderr } = await run(['keys', 'revoke', '--workspace', 'acme', key['id'] ?? '', '--reason', 'leaked'], env)
     t.equal(await ask(), 401)
     t.equal(code, 0, stderr)
     t.equal(stdout, '')
