@@ -2,13 +2,80 @@ import puppeteer, { type Browser, type Page } from 'puppeteer-core'
 import { requireProgram } from '../../support/programs.ts'
 import { until, type Teardowns } from '../../support/servers.ts'
 
-/** A real Firefox, driven by WebDriver BiDi. `scripts: false`: pages run no scripts. */
-export async function startFirefox (t: Teardowns, { scripts = true }: { readonly scripts?: boolean } = {}): Promise<Browser> {
-  const browser = await puppeteer.launch({
-    browser: 'firefox', executablePath: requireProgram('firefox-esr'), headless: true, args: ['--no-remote'], ...!scripts && { extraPrefsFirefox: { 'javascript.enabled': false } }
-  })
-  t.teardown(async () => { await browser.close() })
-  return browser
+// Processes and services that no page needs. Each process that Firefox starts ahead costs half a second of processor time.
+const quiet = {
+  'app.normandy.enabled': false,
+  'browser.newtab.preload': false,
+  'browser.search.serpEventTelemetryCategorization.enabled': false,
+  'browser.sessionstore.interval': 600_000,
+  'browser.tabs.remote.separatePrivilegedContentProcess': false,
+  'dom.ipc.processCount': 1,
+  'dom.ipc.processPrelaunch.enabled': false,
+  'dom.push.connection.enabled': false,
+  'extensions.formautofill.addresses.enabled': false,
+  'extensions.formautofill.creditCards.enabled': false,
+  'fission.autostart': false,
+  'identity.fxaccounts.enabled': false,
+  'media.rdd-process.enabled': false,
+  'media.utility-process.enabled': false,
+  'network.process.enabled': false,
+  'nimbus.rollouts.enabled': false,
+  'places.history.enabled': false,
+  'toolkit.telemetry.unified': false,
+  // axe would see colours on their way from one scheme to the other.
+  'ui.prefersReducedMotion': 1
+}
+
+interface Command { send (method: string, parameters: object): Promise<{ result: { contexts?: ReadonlyArray<{ readonly context: string }>, exceptionDetails?: { readonly text: string } } }> }
+
+/** A real Firefox, driven by WebDriver BiDi. */
+export class Firefox {
+  readonly #browser: Browser
+  readonly #window: string
+
+  private constructor (browser: Browser, window: string) {
+    this.#browser = browser
+    this.#window = window
+  }
+
+  static async start (t: Teardowns): Promise<Firefox> {
+    const browser = await puppeteer.launch({
+      browser: 'firefox', executablePath: requireProgram('firefox-esr'), headless: true, networkEnabled: false, args: ['--no-remote', '--remote-allow-system-access'], extraPrefsFirefox: quiet
+    })
+    t.teardown(async () => { await browser.close() })
+    const { result: { contexts: [window] = [] } } = await commandsOf(browser).send('browsingContext.getTree', { 'moz:scope': 'chrome' })
+    if (window === undefined) throw new Error('Firefox has no window.')
+    return new Firefox(browser, window.context)
+  }
+
+  /** A page with cookies of its own, in front of all others. */
+  async open (): Promise<Page> {
+    const context = await this.#browser.createBrowserContext()
+    const page = await context.newPage()
+    page.setDefaultTimeout(30_000)
+    return page
+  }
+
+  /** What pages are told that the person prefers. Puppeteer can tell it only to Chromium. */
+  async setColorScheme (scheme: 'light' | 'dark'): Promise<void> {
+    await this.#set(`setIntPref('layout.css.prefers-color-scheme.content-override', ${scheme === 'dark' ? 0 : 1})`)
+  }
+
+  /** `false`: pages that are opened from now on run no scripts. */
+  async setScripts (enabled: boolean): Promise<void> {
+    await this.#set(`setBoolPref('javascript.enabled', ${enabled})`)
+  }
+
+  /** Changes a setting of the browser, as its user can. */
+  async #set (change: string): Promise<void> {
+    const { result: { exceptionDetails } } = await commandsOf(this.#browser).send('script.evaluate', { expression: `Services.prefs.${change}`, target: { context: this.#window }, awaitPromise: false })
+    if (exceptionDetails !== undefined) throw new Error(exceptionDetails.text)
+  }
+}
+
+// Puppeteer has no method for the window of the browser itself, and Firefox takes one session at a time.
+function commandsOf (browser: Browser): Command {
+  return (browser as unknown as { readonly connection: Command }).connection
 }
 
 /**
@@ -38,7 +105,8 @@ export class PageByText {
   async click (expression: string): Promise<void> {
     let place: { x: number, y: number } | undefined
     await until(async () => {
-      place = await this.#page.evaluate(`(() => { const one = ${expression}; if (!one) return; one.scrollIntoView({ block: 'center' }); const { x, y, width, height } = one.getBoundingClientRect(); return { x: x + width / 2, y: y + height / 2 } })()`) as typeof place
+      // Before the first picture of a page, Firefox drops presses.
+      place = await this.#page.evaluate(`(() => { const one = ${expression}; if (!one || performance.getEntriesByName('first-contentful-paint').length === 0) return; one.scrollIntoView({ block: 'center' }); const { x, y, width, height } = one.getBoundingClientRect(); return { x: x + width / 2, y: y + height / 2 } })()`) as typeof place
       return place !== undefined
     })
     await this.#page.mouse.click(place!.x, place!.y)
