@@ -1,11 +1,19 @@
-import axe from 'axe-core'
+import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
+import { axeRun, axeSource, toldOf, type Findings } from './support/axe.ts'
 import { startBrowser, visit } from './support/browser.ts'
 import { servePages } from './support/pages.ts'
 import { create, scriptedForce, signIn } from './support/steps.ts'
 
 const browser = await startBrowser(t)
-const emulations = [...(['light', 'dark'] as const).flatMap((colorScheme) => [1280, 380].map((width) => ({ colorScheme, width }))), { colorScheme: 'dark' as const, width: 768 }]
+// All rules at each width, and in the other scheme those of colours alone: the test after this one reads that the schemes differ in nothing else.
+const emulations = [
+  { width: 1280, colorScheme: 'dark', colors: false },
+  { width: 1280, colorScheme: 'light', colors: true },
+  { width: 380, colorScheme: 'light', colors: false },
+  { width: 380, colorScheme: 'dark', colors: true },
+  { width: 768, colorScheme: 'dark', colors: false }
+] as const
 
 t.test('axe finds nothing in any state, light and dark, wide and narrow, and nothing is wider than the window', async (t) => {
   const scripted = scriptedForce()
@@ -15,20 +23,16 @@ t.test('axe finds nothing in any state, light and dark, wide and narrow, and not
   const list = `${url}/settings/connected-apps`
 
   async function sound (state: string): Promise<void> {
-    await page.evaluate(axe.source)
-    for (const { colorScheme, width } of emulations) {
+    await page.evaluate(axeSource)
+    for (const { colorScheme, width, colors } of emulations) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       await page.setViewportSize({ width, height: 800 })
       const here = `${state}, ${colorScheme}, ${width} pixels wide`
-      t.same(await findings(), [], here)
+      const findings = await page.evaluate<Findings>(axeRun({ colors }))
+      if (findings.applied < (colors ? 1 : 5)) throw new Error('axe has not looked at the page.')
+      t.same(toldOf(findings), [], here)
       t.equal(await page.evaluate('document.documentElement.scrollWidth - innerWidth'), 0, `${here}: width`)
     }
-  }
-
-  async function findings (): Promise<string[]> {
-    const { violations, passes } = await page.evaluate('axe.run()') as axe.AxeResults
-    if (passes.length < 5) throw new Error('axe has not looked at the page.')
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ''}`).join('\n')}`)
   }
 
   await page.goto(`${url}/settings`)
@@ -90,4 +94,22 @@ t.test('axe finds nothing in any state, light and dark, wide and narrow, and not
   await page.getByRole('heading', { name: 'You are signed out' }).waitFor()
   await sound('signed out')
   t.same(troubles.filter((text) => !/status of (401|404|422)/.test(text)), [])
+})
+
+t.test('the light and the dark scheme differ in the values of colours and of a shadow, and in nothing else', async (t) => {
+  const folder = new URL('../../assets/', import.meta.url)
+  const css = readFileSync(new URL('settings.css', folder), 'utf8')
+  const [, light = ''] = /^:root \{([^}]+)\}/m.exec(css) ?? []
+  const [block, dark = ''] = /^@media \(prefers-color-scheme: dark\) \{\s+:root \{([^}]+)\}\s+\}/m.exec(css) ?? []
+  const valuesOf = (text: string) => new Map(Array.from(text.matchAll(/(--[\w-]+): ([^;]+);/g), ([, name = '', value = '']) => [name, value]))
+  t.equal(dark.replaceAll(/--[\w-]+: [^;]+;/g, '').trim(), '', 'it sets variables alone')
+  t.ok(valuesOf(dark).size > 10)
+  for (const [name, value] of valuesOf(dark)) {
+    t.ok(valuesOf(light).has(name), `${name} has a light value`)
+    t.match(value, name === '--shadow' ? /^0 1px 2px rgb\(.+\)$/ : /^(?:var\(--brand-[\w-]+-dark, )?#[\da-f]{3,6}\)?$/, name)
+  }
+  for (const name of readdirSync(folder).filter((name) => /^settings\.(?:css|js)$/.test(name))) {
+    const rest = readFileSync(new URL(name, folder), 'utf8').replace(block!, '')
+    t.notMatch(rest, /prefers-color-scheme|light-dark\(|matchMedia|innerWidth|@container/, `${name} knows no scheme, and scripts no width`)
+  }
 })
