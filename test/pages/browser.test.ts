@@ -6,26 +6,37 @@ import { unavailable } from '../../src/core/errors.ts'
 import { until } from '../support/servers.ts'
 import { startBrowser, visit } from './support/browser.ts'
 import { managementToken, servePages } from './support/pages.ts'
-import { create, scriptedForce, signIn } from './support/steps.ts'
+import { create, enter, scriptedForce, signIn } from './support/steps.ts'
 
 const dayMs = 86_400_000
 const tokenShape = /nops_[0-9A-Za-z]{38}/
 const withoutScript: BrowserContextOptions = { javaScriptEnabled: false }
+// One browser and one service. Each case has a context and a workspace of its own.
 const browser = await startBrowser(t)
+const shared = await servePages(t)
+let workspaces = 0
 
-async function setup (t: Test, { serve = {}, open = {} }: { serve?: Parameters<typeof servePages>[1], open?: BrowserContextOptions } = {}) {
-  const pages = await servePages(t, serve)
+interface Setup {
+  /** For a case that needs another service. */
+  readonly serve?: Parameters<typeof servePages>[1]
+  readonly open?: BrowserContextOptions
+  readonly signedIn?: boolean
+}
+
+async function setup (t: Test, { serve, open = {}, signedIn = false }: Setup = {}) {
+  const pages = serve === undefined ? shared : await servePages(t, serve)
+  const workspaceId = `workspace-${++workspaces}`
   const visited = await visit(browser, open)
   t.teardown(() => visited.context.close())
-  return { ...pages, ...visited, list: `${pages.url}/settings/connected-apps` }
+  if (signedIn) await enter(visited.context, pages.url, workspaceId)
+  return { ...pages, ...visited, workspaceId, list: `${pages.url}/settings/connected-apps` }
 }
 
 t.test('a hostile name is text in the list, the question, the notice and the title', async (t) => {
-  const { page, url, list, troubles } = await setup(t)
+  const { page, url, list, troubles } = await setup(t, { signedIn: true })
   const name = '</bdi><img src=x onerror=alert(1)>"><script>alert(2)</script>'
   let alerts = 0
   page.on('dialog', (dialog) => { alerts++; dialog.dismiss().catch(() => {}) })
-  await signIn(page, url)
   await create(page, url, name)
   t.equal(await page.locator('h1 bdi').innerText(), name)
   await page.goto(list)
@@ -44,13 +55,12 @@ for (const open of [{}, withoutScript]) {
   const how = open === withoutScript ? 'without scripts' : 'with scripts'
 
   t.test(`the token is shown once: neither reload nor back nor forward brings it again, ${how}`, async (t) => {
-    const { page, url, list, service } = await setup(t, { open })
-    await signIn(page, url)
+    const { page, url, list, service, workspaceId } = await setup(t, { open, signedIn: true })
     const token = await create(page, url, 'CI pipeline')
     t.match(token, tokenShape)
     await page.reload()
     t.notMatch(await page.content(), tokenShape, 'reload')
-    t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys.length, 1, 'reload makes no second key')
+    t.equal((await service.list({ workspaceId, status: 'all', limit: 10 })).keys.length, 1, 'reload makes no second key')
     t.equal(await page.locator('h1').innerText(), open === withoutScript ? 'This key was already created' : 'Connected Apps')
 
     const other = await create(page, url, 'Claude Desktop')
@@ -79,10 +89,10 @@ for (const open of [{}, withoutScript]) {
 
 for (const open of [{}, withoutScript]) {
   t.test(`Back leads to the form that was corrected, and not to an error of the browser, ${open === withoutScript ? 'without scripts' : 'with scripts'}`, async (t) => {
-    const { page, url, service } = await setup(t, { open })
+    const { page, url, service, workspaceId } = await setup(t, { open })
     await page.goto(`${url}/settings`)
     await page.getByLabel('Management token').fill('wrong')
-    await page.getByLabel('Workspace').fill('acme')
+    await page.getByLabel('Workspace').fill(workspaceId)
     await page.getByRole('button', { name: 'Sign in' }).click()
     await page.getByRole('alert').waitFor()
     await page.getByLabel('Management token').fill(managementToken)
@@ -99,21 +109,20 @@ for (const open of [{}, withoutScript]) {
     await page.goBack()
     t.equal(await page.locator('h1').innerText(), 'Create API key')
     t.notMatch(await page.content(), tokenShape)
-    t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 5 })).keys.length, 1)
+    t.equal((await service.list({ workspaceId, status: 'all', limit: 5 })).keys.length, 1)
   })
 }
 
 t.test('a page with a token is emptied when it is left, also where the browser keeps whole pages', async (t) => {
-  const { page, url } = await setup(t)
-  await signIn(page, url)
+  const { page, url } = await setup(t, { signedIn: true })
   t.match(await create(page, url, 'CI pipeline'), tokenShape)
   await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
   t.notMatch(await page.content(), tokenShape)
 })
 
 t.test('everything works without scripts', async (t) => {
-  const { page, url, list, service, database } = await setup(t, { open: withoutScript })
-  await signIn(page, url)
+  const { page, url, list, service, database, workspaceId } = await setup(t, { open: withoutScript })
+  await signIn(page, url, workspaceId)
   await page.getByRole('link', { name: 'Create your first API key' }).click()
   await page.getByLabel('Name').fill('Nightly job')
   await page.getByRole('radio', { name: 'Read + Write' }).check()
@@ -150,7 +159,7 @@ t.test('everything works without scripts', async (t) => {
   await page.getByRole('heading', { name: 'Revoke “Nightly job”?' }).waitFor()
   await page.getByRole('button', { name: 'Revoke key' }).click()
   t.match(await page.locator('.notice').innerText(), '“Nightly job” is revoked.')
-  t.match(await service.list({ workspaceId: 'acme', status: 'all', limit: 2 }), { keys: [{ name: 'Nightly job', scope: 'mcp:write', status: 'revoked', revokedBy: 'ops' }] })
+  t.match(await service.list({ workspaceId, status: 'all', limit: 2 }), { keys: [{ name: 'Nightly job', scope: 'mcp:write', status: 'revoked', revokedBy: 'ops' }] })
   t.equal(await page.getByText('Nightly job').count(), 1, 'the row is gone, the notice names it')
   await page.getByRole('link', { name: 'All', exact: true }).click()
   t.match(await page.locator('.keys tbody').innerText(), /Nightly job\s+Revoked/)
@@ -162,9 +171,8 @@ t.test('everything works without scripts', async (t) => {
 for (const open of [{}, withoutScript]) {
   t.test(`a revocation that takes longer says what it waits for, and then that it is in force, ${open === withoutScript ? 'without scripts' : 'with scripts'}`, async (t) => {
     const scripted = scriptedForce()
-    const { page, url, list, service } = await setup(t, { serve: { force: scripted.force }, open })
-    const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
-    await signIn(page, url)
+    const { page, list, service, workspaceId } = await setup(t, { serve: { force: scripted.force }, open, signedIn: true })
+    const { key } = await service.create({ workspaceId, actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
     await page.goto(`${list}/${key.id}/revoke`)
     await page.getByRole('button', { name: 'Revoke key' }).click({ noWaitAfter: true })
     const waiting = page.locator('.waiting')
@@ -180,9 +188,8 @@ for (const open of [{}, withoutScript]) {
 
 t.test('a revocation whose end is not known says that, and offers to try again', async (t) => {
   const scripted = scriptedForce()
-  const { page, url, list, service } = await setup(t, { serve: { force: scripted.force } })
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
-  await signIn(page, url)
+  const { page, list, service, workspaceId } = await setup(t, { serve: { force: scripted.force }, signedIn: true })
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
   await page.goto(`${list}/${key.id}/revoke`)
   await page.getByRole('button', { name: 'Revoke key' }).click({ noWaitAfter: true })
   await page.locator('.waiting').waitFor()
@@ -216,8 +223,8 @@ t.test('the pages are shown in a frame of the origins that may, and of no other'
 })
 
 t.test('a forged form, sent by the browser of someone who is signed in, is refused', async (t) => {
-  const { page, url, service } = await setup(t)
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'stays', scope: 'mcp:read' })
+  const { page, url, service, workspaceId } = await setup(t, { signedIn: true })
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'stays', scope: 'mcp:read' })
   const attacker = createServer((_request, response) => {
     response.setHeader('content-type', 'text/html')
     response.end(`<form method="post" action="${url}/settings/connected-apps/${key.id}/revoke"><input name="form_token" value="x"><button>Win a prize</button></form>`)
@@ -225,7 +232,6 @@ t.test('a forged form, sent by the browser of someone who is signed in, is refus
   await new Promise<void>((resolve) => { attacker.listen(0, resolve) })
   t.teardown(() => { attacker.close() })
   const { port } = attacker.address() as AddressInfo
-  await signIn(page, url)
   // The second origin is the same site, so the browser sends the cookie: only the guard can refuse the form.
   for (const from of [`http://localhost:${port}`, `http://127.0.0.1:${port}`]) {
     await page.goto(from)
@@ -234,7 +240,7 @@ t.test('a forged form, sent by the browser of someone who is signed in, is refus
     const headers = await answer.request().allHeaders()
     t.equal(headers['cookie'] !== undefined, from.includes('127.0.0.1'), `${from}: the cookie`)
   }
-  t.match(await service.get({ workspaceId: 'acme', keyId: key.id }), { status: 'active' })
+  t.match(await service.get({ workspaceId, keyId: key.id }), { status: 'active' })
 })
 
 // The outline may be drawn on the element that is visible in place of a control.
@@ -246,8 +252,7 @@ const focusedName = '(() => { const one = document.activeElement; return (one.ma
 const clipboard = 'navigator.clipboard.readText()'
 
 t.test('by keyboard alone: make a key, choose its expiry, revoke it; focus is always to be seen', async (t) => {
-  const { page, url, list } = await setup(t)
-  await signIn(page, url)
+  const { page, list } = await setup(t, { signedIn: true })
   await page.goto(`${list}/new`)
   // The browser moves the focus to the first field a moment after loading the page.
   await page.locator('input[name="name"]:focus').waitFor()
@@ -273,8 +278,7 @@ t.test('by keyboard alone: make a key, choose its expiry, revoke it; focus is al
 })
 
 t.test('by keyboard alone: copy the key, choose a client, search, rename a key, rotate it; focus is always to be seen', async (t) => {
-  const { page, url, list, service } = await setup(t, { open: { permissions: ['clipboard-read', 'clipboard-write'] } })
-  await signIn(page, url)
+  const { page, url, list, service, workspaceId } = await setup(t, { open: { permissions: ['clipboard-read', 'clipboard-write'] }, signedIn: true })
   const tabTo = async (wanted: RegExp) => {
     for (let presses = 0; presses < 60; presses++) {
       await page.keyboard.press('Tab')
@@ -316,7 +320,7 @@ t.test('by keyboard alone: copy the key, choose a client, search, rename a key, 
   await page.keyboard.type('600')
   await page.keyboard.press('Enter')
   await page.getByText('The change is saved and in force.').waitFor()
-  const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'active', limit: 2 })
+  const { keys: [key] } = await service.list({ workspaceId, status: 'active', limit: 2 })
   t.match(key, { name: 'Renamed', rateLimit: { requests: 600, windowSeconds: 60 } })
   await page.goto(`${list}/${key!.id}`)
   await tabTo(/^Rotate$/)
@@ -336,11 +340,11 @@ const tooSmall = `[...document.querySelectorAll('.button, .switch a, .sections a
   .map((one) => one.textContent.trim() + ' ' + one.getBoundingClientRect().height)`
 
 t.test('on a touch screen everything that is pressed is large enough for a finger', async (t) => {
-  const { page, url, list, service } = await setup(t, { open: { hasTouch: true, isMobile: true, viewport: { width: 380, height: 800 } } })
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
+  const { page, url, list, service, workspaceId } = await setup(t, { open: { hasTouch: true, isMobile: true, viewport: { width: 380, height: 800 } } })
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'CI pipeline', scope: 'mcp:read' })
   await page.goto(`${url}/settings`)
   t.same(await page.evaluate(tooSmall), [], 'signing in')
-  await signIn(page, url)
+  await signIn(page, url, workspaceId)
   for (const path of ['', '/new', '/people', '/policy', '/audit', `/${key.id}`, `/${key.id}/rotate`, `/${key.id}/revoke`]) {
     await page.goto(list + path)
     t.same(await page.evaluate(tooSmall), [], path)
@@ -350,8 +354,7 @@ t.test('on a touch screen everything that is pressed is large enough for a finge
 })
 
 t.test('Copy puts the token and each configuration on the clipboard', async (t) => {
-  const { page, url } = await setup(t, { open: { permissions: ['clipboard-read', 'clipboard-write'] } })
-  await signIn(page, url)
+  const { page, url } = await setup(t, { open: { permissions: ['clipboard-read', 'clipboard-write'] }, signedIn: true })
   const token = await create(page, url, 'CI pipeline')
   await page.getByRole('button', { name: 'Copy the key' }).click()
   await page.getByText('Copied').first().waitFor()
@@ -364,11 +367,11 @@ t.test('Copy puts the token and each configuration on the clipboard', async (t) 
 })
 
 t.test('keys that end soon or lie unused are marked, with the exact time beside it', async (t) => {
-  const { page, url, service, database } = await setup(t)
-  await service.create({ workspaceId: 'acme', actor: 'test', name: 'ending', scope: 'mcp:read', expiresAt: Date.now() + 3 * dayMs + 60_000 })
-  await service.create({ workspaceId: 'acme', actor: 'test', name: 'lying', scope: 'mcp:read' })
+  const { page, list, service, database, workspaceId } = await setup(t, { signedIn: true })
+  await service.create({ workspaceId, actor: 'test', name: 'ending', scope: 'mcp:read', expiresAt: Date.now() + 3 * dayMs + 60_000 })
+  await service.create({ workspaceId, actor: 'test', name: 'lying', scope: 'mcp:read' })
   await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '400 days' where name = 'lying'`
-  await signIn(page, url)
+  await page.goto(list)
   const ending = page.getByRole('row', { name: /ending/ })
   t.match(await ending.innerText(), /in 3 days\s+\d+\s\w+\s\d{4},\s\d\d:\d\d\sUTC\s+Expires soon/i)
   t.match(await page.getByRole('row', { name: /lying/ }).innerText(), /Unused for 90 days/)

@@ -8,10 +8,11 @@ import { recordingUpstream } from '../support/recording-upstream.ts'
 import { startBrowser, visit } from './support/browser.ts'
 
 const browser = await startBrowser(t)
+// The second test goes on with what the first one leaves: making a database takes longest.
+const dataDir = mkdtempSync(join(tmpdir(), 'navis-pages-'))
+t.teardown(() => { rmSync(dataDir, { recursive: true, force: true }) })
 
 t.test('without any settings the page opens with the management token that was made, and the key made there works', async (t) => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'navis-pages-'))
-  t.teardown(() => { rmSync(dataDir, { recursive: true, force: true }) })
   const service = new Child(t, { file: 'dist/main.js', env: { DATA_DIR: dataDir, PORT: '0' } })
   const [, url = ''] = await service.printed(/listens on (http:\/\/127\.0\.0\.1:\d+)/, { timeoutMs: 60_000 })
   const secret = readFileSync(join(dataDir, 'management-token'), 'utf8').trim()
@@ -37,11 +38,10 @@ t.test('without any settings the page opens with the management token that was m
   t.same(troubles, [])
   t.notMatch(service.output, secret)
   t.notMatch(service.output, token)
+  await service.kill('SIGTERM')
 })
 
 t.test('with a gateway the page names the address of the gateway, which takes the key, and then the client that has used it', { timeout: 90_000 }, async (t) => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'navis-pages-'))
-  t.teardown(() => { rmSync(dataDir, { recursive: true, force: true }) })
   const upstream = await recordingUpstream(t)
   const service = new Child(t, { file: 'dist/main.js', env: { DATA_DIR: dataDir, PORT: '0', MCP_UPSTREAM_URL: upstream.url } })
   const [, url = ''] = await service.printed(/listens on (http:\/\/127\.0\.0\.1:\d+)/, { timeoutMs: 60_000 })
@@ -50,7 +50,7 @@ t.test('with a gateway the page names the address of the gateway, which takes th
   await page.goto(`${url}/settings`)
   await page.getByLabel('Management token').fill(readFileSync(join(dataDir, 'management-token'), 'utf8').trim())
   await page.getByRole('button', { name: 'Sign in' }).click()
-  await page.getByRole('link', { name: 'Create your first API key' }).click()
+  await page.getByRole('link', { name: 'Create' }).first().click()
   await page.getByLabel('Name').fill('MCP client')
   await page.getByRole('button', { name: 'Create key' }).click()
   const token = await page.locator('#token').innerText()

@@ -7,8 +7,13 @@ import { managementToken, servePages } from './support/pages.ts'
 const host = '127.0.0.1:8080'
 const own = { host, origin: `http://${host}`, 'sec-fetch-site': 'same-origin', 'content-type': 'application/x-www-form-urlencoded' }
 
-async function setup (t: Test, options: Parameters<typeof servePages>[1] = {}) {
-  const pages = await servePages(t, options)
+// For all tests that need no options and no database of their own. Each has a workspace of its own.
+const shared = await servePages(t)
+let workspaces = 0
+
+async function setup (t: Test, options?: Parameters<typeof servePages>[1]) {
+  const pages = options === undefined ? shared : await servePages(t, options)
+  const ownWorkspace = options === undefined ? `workspace-${++workspaces}` : 'acme'
   const get = async (url: string, headers: InjectOptions['headers'] = {}) => await pages.app.inject({ url, headers: { host, ...headers } })
   // Follows the redirect to an invalid form, as browsers do.
   const post = async (url: string, fields: Record<string, string>, headers: InjectOptions['headers'] = {}) => {
@@ -16,8 +21,8 @@ async function setup (t: Test, options: Parameters<typeof servePages>[1] = {}) {
     const { location } = answer.headers
     return answer.statusCode === 303 && location?.includes('again=yes') ? await get(location, headers) : answer
   }
-  const signIn = async (workspaceId = 'acme') => await post('/settings/sign-in', { management_token: managementToken, workspace_id: workspaceId })
-  return { ...pages, get, post, signIn }
+  const signIn = async (workspaceId = ownWorkspace) => await post('/settings/sign-in', { management_token: managementToken, workspace_id: workspaceId })
+  return { ...pages, get, post, signIn, workspaceId: ownWorkspace }
 }
 
 function sessionCookie (response: Response): string {
@@ -83,12 +88,12 @@ t.test('every route but the reviewed ones leads strangers to the sign-in', async
 })
 
 t.test('signing in never takes up a session that the browser brought along, and ends it', async (t) => {
-  const { get, post, signIn } = await setup(t)
+  const { get, post, signIn, workspaceId } = await setup(t)
   const planted = `__Host-navis-session=${'f'.repeat(43)}`
-  const first = sessionCookie(await post('/settings/sign-in', { management_token: managementToken, workspace_id: 'acme' }, { cookie: planted }))
+  const first = sessionCookie(await post('/settings/sign-in', { management_token: managementToken, workspace_id: workspaceId }, { cookie: planted }))
   t.not(first, planted)
   t.equal((await get('/settings/connected-apps', { cookie: planted })).statusCode, 303)
-  const second = sessionCookie(await post('/settings/sign-in', { management_token: managementToken, workspace_id: 'acme' }, { cookie: first }))
+  const second = sessionCookie(await post('/settings/sign-in', { management_token: managementToken, workspace_id: workspaceId }, { cookie: first }))
   t.not(second, first)
   t.equal((await get('/settings/connected-apps', { cookie: first })).statusCode, 303)
   t.equal((await get('/settings/connected-apps', { cookie: second })).statusCode, 200)
@@ -96,7 +101,7 @@ t.test('signing in never takes up a session that the browser brought along, and 
 })
 
 t.test('a token in the field for the workspace is refused, not shown again, and stored nowhere', async (t) => {
-  const { signIn, database } = await setup(t)
+  const { signIn, database } = await setup(t, {})
   const { token } = new TokenFormat().mint()
   for (const workspace of [managementToken, token, `x.${token}`]) {
     const answer = await signIn(workspace)
@@ -118,9 +123,9 @@ t.test('signing out ends the session itself, not only the cookie', async (t) => 
 })
 
 t.test('a form from another site, from nowhere, or without this session\'s token does nothing', async (t) => {
-  const { get, post, signIn, service } = await setup(t)
+  const { get, post, signIn, service, workspaceId } = await setup(t)
   const cookie = sessionCookie(await signIn())
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'stays', scope: 'mcp:read' })
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'stays', scope: 'mcp:read' })
   const { body: page } = await get('/settings/connected-apps/new', { cookie })
   const { body: foreignPage } = await get('/settings/connected-apps/new', { cookie: sessionCookie(await signIn('other')) })
   const fields = createFields(page, 'forged')
@@ -139,7 +144,7 @@ t.test('a form from another site, from nowhere, or without this session\'s token
       t.equal((await post(path, { ...fields, ...other }, { cookie, ...headers })).statusCode, 403, `${when}: ${path}`)
     }
   }
-  t.match(await service.list({ workspaceId: 'acme', status: 'all', limit: 10 }), { keys: [{ name: 'stays', status: 'active' }] })
+  t.match(await service.list({ workspaceId, status: 'all', limit: 10 }), { keys: [{ name: 'stays', status: 'active' }] })
   t.equal((await get('/settings/connected-apps', { cookie })).statusCode, 200, 'and nobody was signed out')
   t.equal((await post('/settings/connected-apps', fields, { cookie })).statusCode, 201, 'the very same form from the page itself is taken')
 })
@@ -153,7 +158,7 @@ t.test('the pages answer only under names of this machine until their address is
 })
 
 t.test('wrong management tokens are told apart from right ones only ten times a minute', async (t) => {
-  const { post, signIn } = await setup(t)
+  const { post, signIn } = await setup(t, {})
   const wrong = async () => await post('/settings/sign-in', { management_token: managementToken.slice(1), workspace_id: 'acme' })
   for (let i = 0; i < 10; i++) t.equal((await wrong()).statusCode, 401)
   const blocked = await wrong()
@@ -165,7 +170,7 @@ t.test('wrong management tokens are told apart from right ones only ten times a 
 })
 
 t.test('one form makes one key, and its token is in one answer', async (t) => {
-  const { get, post, signIn, service } = await setup(t)
+  const { get, post, signIn, service, workspaceId } = await setup(t)
   const cookie = sessionCookie(await signIn())
   const fields = { ...createFields((await get('/settings/connected-apps/new', { cookie })).body, 'CI pipeline'), expiry: '7' }
   const [first, second] = await Promise.all([post('/settings/connected-apps', fields, { cookie }), post('/settings/connected-apps', fields, { cookie })])
@@ -175,7 +180,7 @@ t.test('one form makes one key, and its token is in one answer', async (t) => {
   const holding = [first, second, third].filter(({ body }) => /nops_[0-9A-Za-z]{38}/.test(body))
   t.equal(holding.length, 1)
   t.equal(holding[0]!.headers['cache-control'], 'no-store')
-  t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys.length, 1)
+  t.equal((await service.list({ workspaceId, status: 'all', limit: 10 })).keys.length, 1)
 })
 
 const wrongForms: ReadonlyArray<{ when: string, fields: Record<string, string>, says: string }> = [
@@ -191,7 +196,7 @@ const wrongForms: ReadonlyArray<{ when: string, fields: Record<string, string>, 
 ]
 
 t.test('a form with something wrong in it is shown again and says what', async (t) => {
-  const { get, post, signIn, service } = await setup(t)
+  const { get, post, signIn, service, workspaceId } = await setup(t)
   const cookie = sessionCookie(await signIn())
   const fields = createFields((await get('/settings/connected-apps/new', { cookie })).body, 'CI pipeline')
   for (const { when, fields: wrong, says } of wrongForms) {
@@ -199,12 +204,12 @@ t.test('a form with something wrong in it is shown again and says what', async (
     t.equal(answer.statusCode, 422, when)
     t.match(answer.body, says, when)
   }
-  t.same((await service.list({ workspaceId: 'acme', status: 'all', limit: 10 })).keys, [])
+  t.same((await service.list({ workspaceId, status: 'all', limit: 10 })).keys, [])
 })
 
 t.test('the form offers what the policy of the workspace allows, and nothing else is taken', async (t) => {
-  const { get, post, signIn, service, store } = await setup(t)
-  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 20, defaultLifetimeDays: 14, unusedDays: null } })
+  const { get, post, signIn, service, store, workspaceId } = await setup(t)
+  await store.setPolicy({ workspaceId, actor: 'test', policy: { maxLifetimeDays: 20, defaultLifetimeDays: 14, unusedDays: null } })
   const cookie = sessionCookie(await signIn())
   const { body } = await get('/settings/connected-apps/new', { cookie })
   t.match(body, 'live for 20 days at most')
@@ -213,17 +218,17 @@ t.test('the form offers what the policy of the workspace allows, and nothing els
   for (const expiry of ['never', '90']) t.match(await post('/settings/connected-apps', { ...fields, expiry }, { cookie }), { statusCode: 422, body: /Choose when the key expires/ }, expiry)
   t.match(await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: '2999-12-31' }, { cookie }), { statusCode: 422, body: /at the latest: the policy allows no later one/ })
   t.equal((await post('/settings/connected-apps', { ...fields, expiry: '14' }, { cookie })).statusCode, 201)
-  const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })
+  const { keys: [key] } = await service.list({ workspaceId, status: 'all', limit: 1 })
   t.equal(Math.round((key!.expiresAt! - key!.createdAt) / 86_400_000), 14)
 })
 
 t.test('a key\'s page renames it, moves and removes its expiration, rotates it once, and tells its history', async (t) => {
-  const { get, post, signIn, service } = await setup(t)
+  const { get, post, signIn, service, workspaceId } = await setup(t)
   const cookie = sessionCookie(await signIn())
-  const { key } = await service.create({ workspaceId: 'acme', ownerId: 'ada', actor: 'test', name: 'before', scope: 'mcp:read' })
+  const { key } = await service.create({ workspaceId, ownerId: 'ada', actor: 'test', name: 'before', scope: 'mcp:read' })
   const own = `/settings/connected-apps/${key.id}`
   const fields = { form_token: formTokenIn((await get(own, { cookie })).body), name: 'after', expiry: '30' }
-  const now = async () => await service.get({ workspaceId: 'acme', keyId: key.id })
+  const now = async () => await service.get({ workspaceId, keyId: key.id })
 
   t.match(await post(own, fields, { cookie }), { statusCode: 303, headers: { location: `${own}?saved=yes` } })
   t.match(await now(), { name: 'after' })
@@ -264,13 +269,13 @@ t.test('a key\'s page renames it, moves and removes its expiration, rotates it o
     t.equal((await get(path, { cookie: stranger })).statusCode, 404, path)
     t.equal((await post(path, theirs, { cookie: stranger })).statusCode, 404, `POST ${path}`)
   }
-  await service.revoke({ workspaceId: 'acme', keyId: key.id, actor: 'test', reason: 'left' })
+  await service.revoke({ workspaceId, keyId: key.id, actor: 'test', reason: 'left' })
   t.match(await get(own, { cookie }), { statusCode: 200, body: /<bdi>left<\/bdi>/ })
   t.equal((await post(own, fields, { cookie })).statusCode, 409)
 })
 
 t.test('limits are set when a key is made, changed on its page, and only what a person has changed is changed', async (t) => {
-  const { get, post, signIn, service } = await setup(t)
+  const { get, post, signIn, service, workspaceId } = await setup(t)
   const cookie = sessionCookie(await signIn())
   const fields = createFields((await get('/settings/connected-apps/new', { cookie })).body, 'limited')
   for (const wrong of [{ addresses: 'home' }, { addresses: '192.0.2.1/24' }, { rate_requests: '1.5' }, { rate_requests: '0' }, { rate_requests: '2000000', rate_window: '60' }, { rate_requests: '5', rate_window: '99999' }]) {
@@ -278,9 +283,9 @@ t.test('limits are set when a key is made, changed on its page, and only what a 
     t.match(answer, { statusCode: 422, body: /The key was not created/ }, JSON.stringify(wrong))
     t.match(answer.body, /<details class="field limits" open>/)
   }
-  t.equal((await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })).keys.length, 0)
+  t.equal((await service.list({ workspaceId, status: 'all', limit: 1 })).keys.length, 0)
   t.equal((await post('/settings/connected-apps', { ...fields, addresses: ' 192.0.2.7, 2001:db8::/32\r\n', rate_requests: '600', rate_window: '3600' }, { cookie })).statusCode, 201)
-  const { keys: [made] } = await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })
+  const { keys: [made] } = await service.list({ workspaceId, status: 'all', limit: 1 })
   t.match(made, { allowedCidrs: ['192.0.2.7/32', '2001:db8::/32'], rateLimit: { requests: 600, windowSeconds: 3600 } })
 
   const own = `/settings/connected-apps/${made!.id}`
@@ -290,17 +295,17 @@ t.test('limits are set when a key is made, changed on its page, and only what a 
   t.match(body, `name="was_addresses" value="${shown.was_addresses}"`)
   t.match(body, 'name="was_rate" value="600/3600"')
   // Meanwhile someone else changes a field that this form does not change.
-  await service.update({ workspaceId: 'acme', keyId: made!.id, actor: 'test', rateLimit: { requests: 1, windowSeconds: 1 } })
+  await service.update({ workspaceId, keyId: made!.id, actor: 'test', rateLimit: { requests: 1, windowSeconds: 1 } })
   t.equal((await post(own, { ...shown, addresses: '' }, { cookie })).statusCode, 303)
-  t.match(await service.get({ workspaceId: 'acme', keyId: made!.id }), { allowedCidrs: null, rateLimit: { requests: 1, windowSeconds: 1 } })
+  t.match(await service.get({ workspaceId, keyId: made!.id }), { allowedCidrs: null, rateLimit: { requests: 1, windowSeconds: 1 } })
   t.equal((await post(own, { ...shown, rate_requests: '' }, { cookie })).statusCode, 303)
-  t.match(await service.get({ workspaceId: 'acme', keyId: made!.id }), { allowedCidrs: null, rateLimit: null })
+  t.match(await service.get({ workspaceId, keyId: made!.id }), { allowedCidrs: null, rateLimit: null })
   t.match(await post(own, { ...shown, addresses: 'home' }, { cookie }), { statusCode: 422, body: /Address 1 must be an address/ })
 })
 
 t.test('what a policy allows is shown before it is broken', async (t) => {
-  const { get, post, signIn, store } = await setup(t)
-  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: 30, unusedDays: null } })
+  const { get, post, signIn, store, workspaceId } = await setup(t)
+  await store.setPolicy({ workspaceId, actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: 30, unusedDays: null } })
   const cookie = sessionCookie(await signIn())
   const { body } = await get('/settings/connected-apps/new', { cookie })
   const lastDay = new Date(Date.now() + 44 * 86_400_000).toISOString().slice(0, 10)
@@ -315,10 +320,10 @@ t.test('what a policy allows is shown before it is broken', async (t) => {
 })
 
 t.test('on the page of a key the last day is what the policy leaves it, counted from the making of its newest token', async (t) => {
-  const { get, post, signIn, service, store, database } = await setup(t)
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'old', scope: 'mcp:read', expiresAt: null })
+  const { get, post, signIn, service, store, database, workspaceId } = await setup(t)
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'old', scope: 'mcp:read', expiresAt: null })
   await database.sql`update navis_keys.keys set created_at = created_at - interval '20 days'`
-  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: null, unusedDays: null } })
+  await store.setPolicy({ workspaceId, actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: null, unusedDays: null } })
   const cookie = sessionCookie(await signIn())
   const page = `/settings/connected-apps/${key.id}`
   const { body } = await get(page, { cookie })
@@ -328,7 +333,7 @@ t.test('on the page of a key the last day is what the policy leaves it, counted 
   t.notMatch(body, '30 days from now')
   const fields = { form_token: formTokenIn(body), name: 'old', expiry: 'date' }
   t.match(await post(page, { ...fields, expiry_date: day(25) }, { cookie }), { statusCode: 422, body: new RegExp(`${exactDay(Date.parse(day(24)))} at the latest`) })
-  t.equal((await service.get({ workspaceId: 'acme', keyId: key.id })).expiresAt, null)
+  t.equal((await service.get({ workspaceId, keyId: key.id })).expiresAt, null)
   t.match(await post(page, { ...fields, expiry_date: day(24) }, { cookie }), { statusCode: 303, headers: { location: /saved=yes/ } })
   await database.sql`update navis_keys.keys set created_at = created_at - interval '30 days'`
   const { body: late } = await get(page, { cookie })
@@ -353,11 +358,11 @@ t.test('what is wrong in a form is shown under an address, which holds no token,
 })
 
 t.test('an admin sees who has keys, is told with numbers what will be revoked, and takes it all away', async (t) => {
-  const { get, post, signIn, service, database } = await setup(t)
-  const create = async (ownerId: string, name: string, expiresAt: number | null = null) => (await service.create({ workspaceId: 'acme', ownerId, actor: 'test', name, scope: 'mcp:read', expiresAt })).key
+  const { get, post, signIn, service, database, workspaceId } = await setup(t)
+  const create = async (ownerId: string, name: string, expiresAt: number | null = null) => (await service.create({ workspaceId, ownerId, actor: 'test', name, scope: 'mcp:read', expiresAt })).key
   const leaving = [await create('grace', 'one'), await create('grace', 'two'), await create('grace', 'over', Date.now() + 86_400_000)]
-  await create('grace', 'gone').then(async ({ id }) => { await service.revoke({ workspaceId: 'acme', keyId: id, actor: 'test' }) })
-  await service.create({ workspaceId: 'other', ownerId: 'grace', actor: 'test', name: 'elsewhere', scope: 'mcp:read' })
+  await create('grace', 'gone').then(async ({ id }) => { await service.revoke({ workspaceId, keyId: id, actor: 'test' }) })
+  await service.create({ workspaceId: 'elsewhere', ownerId: 'grace', actor: 'test', name: 'elsewhere', scope: 'mcp:read' })
   const staying = await create('ada', 'stays')
   await database.sql`update navis_keys.keys set expires_at = clock_timestamp() - interval '1 second' where id = ${leaving[2]!.id}`
   await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() where key_id = ${leaving[0]!.id}`
@@ -377,14 +382,14 @@ t.test('an admin sees who has keys, is told with numbers what will be revoked, a
   t.match((await get(done, { cookie })).body, /Revoke all keys of <bdi>grace<\/bdi>\?/, 'an address claims nothing that is not true')
   t.match(await post(`${people}/revoke`, fields, { cookie }), { statusCode: 303, headers: { location: done } })
   t.match((await get(done, { cookie })).body, /3 keys of <bdi>grace<\/bdi> are revoked/)
-  for (const { id } of leaving) t.equal((await service.get({ workspaceId: 'acme', keyId: id })).status, 'revoked')
-  t.equal((await service.get({ workspaceId: 'acme', keyId: staying.id })).status, 'active')
-  t.equal((await service.list({ workspaceId: 'other', status: 'active', limit: 2 })).keys.length, 1)
+  for (const { id } of leaving) t.equal((await service.get({ workspaceId, keyId: id })).status, 'revoked')
+  t.equal((await service.get({ workspaceId, keyId: staying.id })).status, 'active')
+  t.equal((await service.list({ workspaceId: 'elsewhere', status: 'active', limit: 2 })).keys.length, 1)
   t.match((await get(`${people}/revoke?owner=grace`, { cookie })).body, /has no keys/)
 })
 
 t.test('people are shown page by page', async (t) => {
-  const { get, signIn, database } = await setup(t)
+  const { get, signIn, database } = await setup(t, {})
   await database.sql`insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, created_by) select gen_random_uuid(), 'acme', 'owner-' || lpad(n::text, 2, '0'), 'key', 'mcp:read', 'test' from generate_series(1, 45) n`
   const cookie = sessionCookie(await signIn())
   const seen: string[] = []
@@ -398,7 +403,7 @@ t.test('people are shown page by page', async (t) => {
 })
 
 t.test('people are searched by a part of their id, a long list in parts', async (t) => {
-  const { get, signIn, database } = await setup(t)
+  const { get, signIn, database } = await setup(t, {})
   await database.sql`insert into navis_keys.keys (id, workspace_id, owner_id, name, scope, created_by)
     select gen_random_uuid(), 'acme', case n when 5003 then 'zed|Grace' else 'owner-' || lpad(n::text, 5, '0') end, 'key', 'mcp:read', 'test' from generate_series(1, 5003) n`
   const cookie = sessionCookie(await signIn())
@@ -415,12 +420,12 @@ t.test('people are searched by a part of their id, a long list in parts', async 
 })
 
 t.test('the policy is changed by its page, which says how many keys it will shorten before it does', async (t) => {
-  const { get, post, signIn, service, store } = await setup(t)
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'endless', scope: 'mcp:read', expiresAt: null })
+  const { get, post, signIn, service, store, workspaceId } = await setup(t)
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'endless', scope: 'mcp:read', expiresAt: null })
   const cookie = sessionCookie(await signIn())
   const policy = '/settings/connected-apps/policy'
   const fields = { form_token: formTokenIn((await get(policy, { cookie })).body), maxLifetimeDays: '30', defaultLifetimeDays: '', unusedDays: '60', apply: 'all' }
-  const expiry = async () => (await service.get({ workspaceId: 'acme', keyId: key.id })).expiresAt
+  const expiry = async () => (await service.get({ workspaceId, keyId: key.id })).expiresAt
   for (const wrong of [{ maxLifetimeDays: 'x', apply: 'new' }, { unusedDays: '0', apply: 'new' }, { maxLifetimeDays: '0' }, { defaultLifetimeDays: '31', apply: 'new' }]) {
     t.match(await post(policy, { ...fields, ...wrong }, { cookie }), { statusCode: 422, body: /The policy was not changed/ }, JSON.stringify(wrong))
   }
@@ -431,14 +436,14 @@ t.test('the policy is changed by its page, which says how many keys it will shor
   t.match((await post(policy, { ...fields, maxLifetimeDays: '10', confirmed: '30  60 all' }, { cookie })).body, /1 key will be shortened/, 'what was confirmed was another policy')
   t.equal(await expiry(), null)
   t.match(await post(policy, { ...fields, confirmed: '30  60 all' }, { cookie }), { statusCode: 303, headers: { location: `${policy}?saved=1` } })
-  t.match(await store.policy('acme'), { maxLifetimeDays: 30, defaultLifetimeDays: null, unusedDays: 60 })
+  t.match(await store.policy(workspaceId), { maxLifetimeDays: 30, defaultLifetimeDays: null, unusedDays: 60 })
   t.equal(Math.round((await expiry() ?? 0) - key.createdAt), 30 * 86_400_000)
   t.match((await get('/settings/connected-apps?show=unused', { cookie })).body, /unused for 60 days/)
 })
 
 t.test('a policy for unused keys says how many it will revoke before it is saved', async (t) => {
-  const { get, post, signIn, service, store, database } = await setup(t)
-  for (const name of ['one', 'two', 'used']) await service.create({ workspaceId: 'acme', actor: 'test', name, scope: 'mcp:read' })
+  const { get, post, signIn, service, store, database, workspaceId } = await setup(t)
+  for (const name of ['one', 'two', 'used']) await service.create({ workspaceId, actor: 'test', name, scope: 'mcp:read' })
   await service.create({ workspaceId: 'other', actor: 'test', name: 'elsewhere', scope: 'mcp:read' })
   await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '40 days'`
   await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() from navis_keys.keys where keys.id = key_usage.key_id and keys.name = 'used'`
@@ -446,38 +451,38 @@ t.test('a policy for unused keys says how many it will revoke before it is saved
   const policy = '/settings/connected-apps/policy'
   const fields = { form_token: formTokenIn((await get(policy, { cookie })).body), maxLifetimeDays: '', defaultLifetimeDays: '', unusedDays: '30', apply: 'new' }
   t.match((await post(policy, fields, { cookie })).body, /2 keys were not used for 30 days\. Each of them is announced by an event, and revoked 7 days later/)
-  t.match(await store.policy('acme'), { unusedDays: null })
+  t.match(await store.policy(workspaceId), { unusedDays: null })
   t.match(await post(policy, { ...fields, confirmed: '  30 new' }, { cookie }), { statusCode: 303, headers: { location: `${policy}?saved=new` } })
-  t.match(await store.policy('acme'), { unusedDays: 30 })
+  t.match(await store.policy(workspaceId), { unusedDays: 30 })
   t.equal((await post(policy, { ...fields, unusedDays: '35' }, { cookie })).statusCode, 303, 'a wider rule revokes no more, and is not asked about')
 })
 
 t.test('the question before a rotation says what the policy makes of the expiration', async (t) => {
-  const { get, signIn, service, store } = await setup(t)
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'endless', scope: 'mcp:read', expiresAt: null })
-  await store.setPolicy({ workspaceId: 'acme', actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: null, unusedDays: null } })
+  const { get, signIn, service, store, workspaceId } = await setup(t)
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'endless', scope: 'mcp:read', expiresAt: null })
+  await store.setPolicy({ workspaceId, actor: 'test', policy: { maxLifetimeDays: 45, defaultLifetimeDays: null, unusedDays: null } })
   const { body } = await get(`/settings/connected-apps/${key.id}/rotate`, { cookie: sessionCookie(await signIn()) })
   t.match(body, /<dt>Expires<\/dt><dd>.*in 45 days.* after this rotation: the policy allows 45 days/)
 })
 
 t.test('the page of a key waits for a first use only while the key is new', async (t) => {
-  const { get, signIn, service, database } = await setup(t)
-  const { key } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'key', scope: 'mcp:read' })
+  const { get, signIn, service, database, workspaceId } = await setup(t)
+  const { key } = await service.create({ workspaceId, actor: 'test', name: 'key', scope: 'mcp:read' })
   const cookie = sessionCookie(await signIn())
   const waits = async () => /data-first-use/.test((await get(`/settings/connected-apps/${key.id}`, { cookie })).body)
   t.equal(await waits(), true)
   await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '25 hours'`
   t.equal(await waits(), false, 'a day later')
   await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() - interval '1 hour'`
-  await service.rotate({ workspaceId: 'acme', keyId: key.id, actor: 'test', graceSeconds: 0, graceStarts: 'now' })
+  await service.rotate({ workspaceId, keyId: key.id, actor: 'test', graceSeconds: 0, graceStarts: 'now' })
   t.equal(await waits(), true, 'the use was one of the former token')
   await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() + interval '1 second'`
   t.equal(await waits(), false)
 })
 
 t.test('the audit is filtered, read on, and saved as a file for a spreadsheet', async (t) => {
-  const { get, signIn, service } = await setup(t)
-  for (let i = 0; i < 60; i++) await service.create({ workspaceId: 'acme', actor: i % 2 === 0 ? 'even' : '=odd', name: `key ${i}`, scope: 'mcp:read' })
+  const { get, signIn, service, workspaceId } = await setup(t)
+  for (let i = 0; i < 60; i++) await service.create({ workspaceId, actor: i % 2 === 0 ? 'even' : '=odd', name: `key ${i}`, scope: 'mcp:read' })
   const cookie = sessionCookie(await signIn())
   const audit = '/settings/connected-apps/audit'
   const { body } = await get(`${audit}?actor=even`, { cookie })
@@ -495,9 +500,9 @@ t.test('the audit is filtered, read on, and saved as a file for a spreadsheet', 
 })
 
 t.test('for people who are no admins, what admins have is not there', async (t) => {
-  const { app, get, database } = await setup(t)
+  const { app, get, database, workspaceId } = await setup(t)
   const secret = 's'.repeat(43)
-  await database.sql`insert into navis_keys.sessions (digest, workspace_id, owner_id, person_name, actor, admin, ends_at) values (sha256(${secret}::bytea), 'acme', 'ada', 'Ada', 'user:ada', false, clock_timestamp() + interval '1 hour')`
+  await database.sql`insert into navis_keys.sessions (digest, workspace_id, owner_id, person_name, actor, admin, ends_at) values (sha256(${secret}::bytea), ${workspaceId}, 'ada', 'Ada', 'user:ada', false, clock_timestamp() + interval '1 hour')`
   const cookie = `__Host-navis-session=${secret}`
   const { body } = await get('/settings/connected-apps', { cookie })
   t.notMatch(body, /For admins|name="owner"/)
@@ -509,27 +514,27 @@ t.test('for people who are no admins, what admins have is not there', async (t) 
 })
 
 t.test('a token pasted as a name is refused and not shown again', async (t) => {
-  const { get, post, signIn, service } = await setup(t)
+  const { get, post, signIn, service, workspaceId } = await setup(t)
   const cookie = sessionCookie(await signIn())
-  const { token } = await service.create({ workspaceId: 'acme', actor: 'test', name: 'real', scope: 'mcp:read' })
+  const { token } = await service.create({ workspaceId, actor: 'test', name: 'real', scope: 'mcp:read' })
   const answer = await post('/settings/connected-apps', createFields((await get('/settings/connected-apps/new', { cookie })).body, `my ${token}`), { cookie })
   t.equal(answer.statusCode, 422)
   t.notMatch(answer.body, token)
 })
 
 t.test('a day is the last one: the key works until it ends', async (t) => {
-  const { get, post, signIn, service } = await setup(t)
+  const { get, post, signIn, service, workspaceId } = await setup(t)
   const cookie = sessionCookie(await signIn())
   const fields = createFields((await get('/settings/connected-apps/new', { cookie })).body, 'until')
   t.equal((await post('/settings/connected-apps', { ...fields, expiry: 'date', expiry_date: '2999-12-31' }, { cookie })).statusCode, 201)
-  const { keys: [key] } = await service.list({ workspaceId: 'acme', status: 'all', limit: 1 })
+  const { keys: [key] } = await service.list({ workspaceId, status: 'all', limit: 1 })
   t.equal(new Date(key!.expiresAt!).toISOString(), '3000-01-01T00:00:00.000Z')
 })
 
 t.test('another workspace\'s keys are neither seen nor revocable, and look like none', async (t) => {
   const { get, post, signIn, service } = await setup(t)
   const { key } = await service.create({ workspaceId: 'other', actor: 'test', name: 'theirs', scope: 'mcp:read' })
-  const cookie = sessionCookie(await signIn('acme'))
+  const cookie = sessionCookie(await signIn())
   const { body } = await get('/settings/connected-apps?show=all', { cookie })
   t.notMatch(body, 'theirs')
   const theirs = await get(`/settings/connected-apps/${key.id}/revoke`, { cookie })
@@ -558,7 +563,7 @@ const namesIn = (body: string): string[] => Array.from(body.matchAll(/<a href="[
 const linkIn = (body: string, rel: 'next' | 'prev'): string | undefined => new RegExp(`rel="${rel}" href="([^"]+)"`).exec(body)?.[1]?.replaceAll('&amp;', '&')
 
 t.test('the list goes from page to page and back in every order, shows each key once, and says how many there are', async (t) => {
-  const { get, signIn, service, database } = await setup(t)
+  const { get, signIn, service, database } = await setup(t, {})
   const numbers = Array.from({ length: 45 }, (_, i) => i + 1)
   const nameOf = (number: number) => `key ${String(number).padStart(2, '0')}`
   for (const number of numbers) {
@@ -604,8 +609,8 @@ t.test('the list goes from page to page and back in every order, shows each key 
 })
 
 t.test('the list is searched and filtered, and what is asked for stays from link to link', async (t) => {
-  const { get, signIn, service, database } = await setup(t)
-  const create = async (name: string, fields: object = {}) => (await service.create({ workspaceId: 'acme', ownerId: 'ada', actor: 'test', name, scope: 'mcp:read', ...fields })).key
+  const { get, signIn, service, database, workspaceId } = await setup(t)
+  const create = async (name: string, fields: object = {}) => (await service.create({ workspaceId, ownerId: 'ada', actor: 'test', name, scope: 'mcp:read', ...fields })).key
   await create('key 01', { expiresAt: Date.now() + 3 * 86_400_000 })
   await create('key 02', { expiresAt: Date.now() + 30 * 86_400_000 })
   await create('key 03', { ownerId: 'grace' })
@@ -616,7 +621,7 @@ t.test('the list is searched and filtered, and what is asked for stays from link
   await database.sql`update navis_keys.keys set created_at = clock_timestamp() - interval '91 days' where id in (${old.id}, ${used.id})`
   await database.sql`update navis_keys.key_usage set last_used_at = clock_timestamp() where key_id = ${used.id}`
   await database.sql`update navis_keys.keys set expires_at = clock_timestamp() - interval '1 second' where id = ${ended.id}`
-  await service.revoke({ workspaceId: 'acme', keyId: gone.id, actor: 'test' })
+  await service.revoke({ workspaceId, keyId: gone.id, actor: 'test' })
   const cookie = sessionCookie(await signIn())
   const asked = async (query: string) => namesIn((await get(`/settings/connected-apps?${query}`, { cookie })).body).map((name) => name.slice(-1)).sort().join('')
   const cases = [
@@ -644,7 +649,7 @@ t.test('the list is searched and filtered, and what is asked for stays from link
 
 // More hits than are sorted, and none of them among the newest keys (docs/decisions/0280).
 t.test('a list that has to be looked through is looked through in parts, and says so', async (t) => {
-  const { get, signIn, database } = await setup(t)
+  const { get, signIn, database } = await setup(t, {})
   await database.sql`
     insert into navis_keys.keys (id, workspace_id, name, scope, created_by, created_at)
     select gen_random_uuid(), 'acme', case when n > 20000 then 'key ' || n - 20000 else 'other' end, 'mcp:read', 'test', clock_timestamp() - n * interval '1 second' from generate_series(1, 23000) n`
@@ -667,7 +672,7 @@ t.test('assets are kept by browsers as long as they are these very ones', async 
 })
 
 t.test('while the database is away a page says so, with 503, and nobody is taken for signed out', async (t) => {
-  const { get, signIn, database } = await setup(t)
+  const { get, signIn, database } = await setup(t, {})
   const cookie = sessionCookie(await signIn())
   await database.close()
   t.match(await get('/settings/connected-apps', { cookie }), { statusCode: 503, headers: { 'retry-after': '1' }, body: /Not available right now/ })

@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core'
+import type { BrowserContext, Page } from 'playwright-core'
 import type { Force, ForcePath } from '../../../src/core/window/trust.ts'
 import { managementToken } from './pages.ts'
 
@@ -8,6 +8,16 @@ export async function signIn (page: Page, url: string, workspaceId = 'acme'): Pr
   await page.getByLabel('Workspace').fill(workspaceId)
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('heading', { name: 'Connected Apps' }).waitFor()
+}
+
+/** Gives the browser a session, without the pages that lead to it: for cases that are not about signing in. */
+export async function enter (context: BrowserContext, url: string, workspaceId: string): Promise<void> {
+  const { status, headers } = await fetch(`${url}/settings/sign-in`, {
+    method: 'POST', headers: { origin: url }, body: new URLSearchParams({ management_token: managementToken, workspace_id: workspaceId }), redirect: 'manual'
+  })
+  const [, name, value] = /^([\w-]+)=([\w-]+);/.exec(headers.get('set-cookie') ?? '') ?? []
+  if (name === undefined || value === undefined) throw new Error(`The sign-in was answered with ${status}.`)
+  await context.addCookies([{ name, value, domain: new URL(url).hostname, path: '/', secure: true, httpOnly: true, sameSite: 'Lax' }])
 }
 
 export async function create (page: Page, url: string, name: string): Promise<string> {
