@@ -105,8 +105,8 @@ export class PageByText {
   async click (expression: string): Promise<void> {
     let place: { x: number, y: number } | undefined
     await until(async () => {
-      // Before the first picture of a page, Firefox drops presses.
-      place = await this.#page.evaluate(`(() => { const one = ${expression}; if (!one || performance.getEntriesByName('first-contentful-paint').length === 0) return; one.scrollIntoView({ block: 'center' }); const { x, y, width, height } = one.getBoundingClientRect(); return { x: x + width / 2, y: y + height / 2 } })()`) as typeof place
+      // Before the first picture of a page, Firefox drops presses. It does not report that picture of every page.
+      place = await this.#page.evaluate(`(() => { const one = ${expression}; if (!one || (performance.getEntriesByName('first-contentful-paint').length === 0 && performance.now() < 5000)) return; one.scrollIntoView({ block: 'center' }); const { x, y, width, height } = one.getBoundingClientRect(); return { x: x + width / 2, y: y + height / 2 } })()`) as typeof place
       return place !== undefined
     })
     await this.#page.mouse.click(place!.x, place!.y)
