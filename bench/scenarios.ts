@@ -11,6 +11,7 @@ import { lists } from './scenarios/lists.ts'
 import { manyKeys } from './scenarios/many-keys.ts'
 import { memory } from './scenarios/memory.ts'
 import { replicas } from './scenarios/replicas.ts'
+import { scrape } from './scenarios/scrape.ts'
 import { secondReplica } from './scenarios/second-replica.ts'
 import { statements } from './scenarios/statements.ts'
 import { throughput } from './scenarios/throughput.ts'
@@ -34,5 +35,6 @@ export const scenarios: Readonly<Record<string, (bench: Bench) => Promise<Sectio
   statements,
   replicas,
   'second-replica': secondReplica,
-  'gateway-stall': gatewayStall
+  'gateway-stall': gatewayStall,
+  scrape
 }
