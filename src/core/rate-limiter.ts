@@ -5,7 +5,8 @@ import { intervalMsOf, RateShare, RateShares, type SharedRates } from './rate-sh
 /*
  * Each key with a limit has a bucket that holds `requests` uses and is filled again evenly over `windowSeconds`: the generic cell rate
  * algorithm (ITU-T I.371), which keeps one number, the time at which the bucket would be full. A request is decided in memory, in the turn in
- * which it is asked about. Where replicas share a Redis there is one bucket more, in Redis, and the replicas settle with it behind the requests:
+ * which it is asked about. Where there is a Redis there is one bucket more, in Redis, and each replica settles with it behind the requests, one that is
+ * alone too: another one may join it, or take its place.
  *
  *   - Within its share, `requests` / replicas, a replica lets uses through on credit and reports them: as soon as they are a chunk, a tenth of
  *     its share, or after half a second. An even load is never cut short.
@@ -63,7 +64,7 @@ export class RateLimiter {
   #buckets = new Float64Array(firstBuckets * doublesPerBucket)
   #end = 0
   readonly #free: number[] = []
-  /** By the place of the bucket. Created when there is another replica. */
+  /** By the place of the bucket. */
   readonly #shareAt = new Map<number, RateShare>()
   #allowed = 0
   #refused = 0
@@ -80,7 +81,7 @@ export class RateLimiter {
     const fullAt = Math.max(this.#buckets[place + fullAtAt]!, now)
     const localWaitMs = fullAt - now - (limit.requests - 1) * intervalMs
     if (localWaitMs > 1e-6) return this.#refuse(place, limit, localWaitMs, now)
-    if (this.#shares?.isShared === true) {
+    if (this.#shares !== undefined) {
       const share = this.#shareOf(keyId, place, limit, now)
       if (!this.#shares.spend(share, now)) return this.#refuse(place, limit, this.#shares.waitMs(share, now), now)
     }

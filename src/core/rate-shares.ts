@@ -4,7 +4,7 @@ import type { RateLimit } from './key-record.ts'
 /** The buckets that the replicas share. */
 export interface SharedRates {
   /**
-   * For each request: adds `debt` uses that were let through, takes up to `want` more or gives `-want` back. Rejects when the outcome is not
+   * For each request: adds `debt` uses that were let through since `debtAgeMs` ago, takes up to `want` more or gives `-want` back. Rejects when the outcome is not
    * known.
    */
   settle (requests: readonly Settlement[]): Promise<readonly Settled[]>
@@ -14,6 +14,8 @@ export interface Settlement {
   readonly keyId: string
   readonly limit: RateLimit
   readonly debt: number
+  /** For how many milliseconds the oldest use of the debt has been one. 0: there is none. */
+  readonly debtAgeMs: number
   readonly want: number
   /** Whether to announce it to the other replicas. */
   readonly announces: boolean
@@ -33,6 +35,8 @@ export class RateShare {
   grant = 0
   /** Uses let through that the shared bucket does not know of, and that are in no report yet. */
   debt = 0
+  /** When the oldest of them was let through, monotonic. */
+  debtSince = 0
   /** Uses in the report that is under way: the shared bucket may know of them or not. */
   reported = 0
   /** When this replica's share is full again, monotonic: a bucket of its own that fills at the share's pace. */
@@ -55,6 +59,12 @@ export class RateShare {
     this.keyId = keyId
     this.limit = limit
     this.ownFullAt = this.fullAt = this.usedAt = now
+  }
+
+  /** Counts a use that was let through on credit. */
+  owe (now: number): void {
+    if (this.debt === 0) this.debtSince = now
+    this.debt++
   }
 
   /** Uses that were granted under the former limit are dropped. */
@@ -94,6 +104,11 @@ const askEveryMs = 20
 const probeEveryMs = 200
 // How often debts of less than a chunk are reported, and grants that were not used recently are given back.
 const settleEveryMs = 500
+// Longer than that only where the event loop stood still. Uses of so long ago are counted as newer ones.
+const debtAgeMaxMs = 1000
+// The time at which a bucket is full is not the same here and in Redis: it differs by as much as the ways there do. So much is not held against a key.
+const inexactMs = 50
+const inexactPart = 0.02
 const settlementsMax = 1000
 
 /** Exchanges uses with the shared buckets in the background; core/rate-limiter.ts describes how. */
@@ -119,11 +134,6 @@ export class RateShares {
     this.#timer = setInterval(() => { this.#settleAll(unusedMs) }, settleEveryMs).unref()
   }
 
-  /** Whether there is another replica. */
-  get isShared (): boolean {
-    return this.#replicas() > 1
-  }
-
   /** Takes one use from those that the shared bucket granted, or on credit. `false`: there is neither. */
   spend (share: RateShare, now: number): boolean {
     if (this.#isAway) {
@@ -141,13 +151,14 @@ export class RateShares {
     if (share.grant > 0) {
       share.grant--
     } else if (share.debt + share.reported < credit(share, creditMax, now)) {
-      share.debt++
+      share.owe(now)
     } else {
       if (now - share.askedAt >= askEveryMs) this.#enqueue(share)
       return false
     }
     share.ownFullAt = ownFullAt
-    if (share.debt >= chunk || (!isWithin && (share.debt > 0 || share.grant <= chunk / 2))) this.#enqueue(share)
+    // The first use is reported at once: other replicas, or this one before it was started again, may have left nothing.
+    if (share.debt >= chunk || share.heardAt === -Infinity || (!isWithin && (share.debt > 0 || share.grant <= chunk / 2))) this.#enqueue(share)
     else if (share.debt > 0) this.#owe(share)
     return true
   }
@@ -175,7 +186,7 @@ export class RateShares {
   #probe (share: RateShare, now: number): void {
     if (now < this.#probeAt) return
     this.#probeAt = now + probeEveryMs
-    share.debt++
+    share.owe(now)
     share.isBeyond = false
     this.#enqueue(share)
   }
@@ -219,15 +230,16 @@ export class RateShares {
 
   async #settle (wanted: readonly Wanted[]): Promise<void> {
     const requests: Settlement[] = []
+    const sentAt = this.#clock.monotonicMs()
     for (const { share, want, announces } of wanted) {
-      requests.push({ keyId: share.keyId, limit: share.limit, debt: share.debt, want, announces })
+      const debtAgeMs = share.debt === 0 ? 0 : Math.min(sentAt - share.debtSince, debtAgeMaxMs)
+      requests.push({ keyId: share.keyId, limit: share.limit, debt: share.debt, debtAgeMs, want, announces })
       share.isSettling = true
       share.reported = share.debt
       share.debt = 0
       if (want < 0) share.grant = 0
     }
     this.#settlements++
-    const sentAt = this.#clock.monotonicMs()
     try {
       const settled = await this.#rates.settle(requests)
       const now = this.#clock.monotonicMs()
@@ -268,7 +280,7 @@ export function intervalMsOf ({ requests, windowSeconds }: RateLimit): number {
   return windowSeconds * 1000 / requests
 }
 
-/** The part of the limit that one replica may use on credit, and the chunk that it takes in advance beyond that. */
+/** The part of the limit that one of so many replicas may use on credit, and the chunk that it takes in advance beyond that. */
 function partsOf ({ requests }: RateLimit, replicas: number): { readonly own: number, readonly chunk: number } {
   const own = Math.ceil(requests / replicas)
   return { own, chunk: Math.max(1, Math.floor(own / 10)) }
@@ -280,6 +292,8 @@ function partsOf ({ requests }: RateLimit, replicas: number): { readonly own: nu
  */
 function credit ({ limit, fullAt, heardAt }: RateShare, most: number, now: number): number {
   if (heardAt === -Infinity) return most
-  const room = limit.requests - Math.max(0, fullAt - now) / intervalMsOf(limit)
+  const intervalMs = intervalMsOf(limit)
+  const inexact = Math.min(inexactMs, intervalMs / 2 + inexactPart * limit.windowSeconds * 1000)
+  const room = limit.requests - Math.max(0, fullAt - now - inexact) / intervalMs
   return Math.min(most, Math.max(0, Math.floor(room + 1e-6)))
 }

@@ -3,20 +3,21 @@ import type { Settled, Settlement, SharedRates } from '../core/rate-shares.ts'
 
 /*
  * One bucket for a key: the time, by the clock of Redis, at which it is full. KEYS: the bucket. ARGV: milliseconds for one use, uses that it holds,
- * uses that were let through already, uses that are wanted (less than 0: given back), the channel to tell ('': none), the id of the key.
+ * uses that were let through already, for how many milliseconds, uses that are wanted (less than 0: given back), the channel to tell ('': none), the
+ * id of the key.
  */
 const script = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local interval, size, debt, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local interval, size, debt, age, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local full = tonumber(redis.call('GET', KEYS[1]) or now) or now
-full = math.min(math.max(full, now), now + 2 * size * interval) + debt * interval
+full = math.min(math.max(full, now - age), now + 2 * size * interval) + debt * interval
 local granted = want
 if want > 0 then granted = math.max(0, math.min(want, math.floor((now + size * interval - full) / interval + 0.000001))) end
 full = math.max(now, full + granted * interval)
 redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(full - now) + 1000)
 local backlog = string.format('%.3f', full - now)
-if ARGV[5] ~= '' then redis.pcall('PUBLISH', ARGV[5], ARGV[6] .. ' ' .. backlog) end
+if ARGV[6] ~= '' then redis.pcall('PUBLISH', ARGV[6], ARGV[7] .. ' ' .. backlog) end
 return { granted, backlog }`
 
 interface RedisSharedRatesOptions {
@@ -42,9 +43,9 @@ export class RedisSharedRates implements SharedRates {
   async settle (requests: readonly Settlement[]): Promise<readonly Settled[]> {
     const prefix = this.#prefix()
     if (prefix === undefined) throw new Error('The database has not been reached yet.')
-    return await Promise.all(requests.map(async ({ keyId, limit, debt, want, announces }) => {
+    return await Promise.all(requests.map(async ({ keyId, limit, debt, debtAgeMs, want, announces }) => {
       const [granted, backlog] = await this.#redis.navisSettle(`${prefix}:rate:${keyId}`,
-        limit.windowSeconds * 1000 / limit.requests, limit.requests, debt, want, announces ? rateChannel(prefix) : '', keyId)
+        limit.windowSeconds * 1000 / limit.requests, limit.requests, debt, debtAgeMs, want, announces ? rateChannel(prefix) : '', keyId)
       const backlogMs = Number(backlog)
       if (!Number.isFinite(granted) || !Number.isFinite(backlogMs)) throw new Error('Redis returned an answer that the script never returns.')
       return { granted, backlogMs }

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import fc from 'fast-check'
 import t from 'tap'
 import type { RateLimit } from '../../src/core/key-record.ts'
@@ -23,10 +24,10 @@ class ModelRates implements SharedRates {
 
   async settle (requests: readonly Settlement[]): Promise<readonly Settled[]> {
     this.settled += requests.length
-    return await this.answer(requests.map(({ limit, debt, want, announces }) => {
+    return await this.answer(requests.map(({ limit, debt, debtAgeMs, want, announces }) => {
       const { now } = this.time
       const intervalMs = limit.windowSeconds * 1000 / limit.requests
-      let fullAt = Math.max(this.fullAt, now) + debt * intervalMs
+      let fullAt = Math.max(this.fullAt, now - debtAgeMs) + debt * intervalMs
       const room = Math.floor((now + limit.requests * intervalMs - fullAt) / intervalMs + 1e-6)
       const granted = want > 0 ? Math.max(0, Math.min(want, room)) : want
       fullAt = Math.max(now, fullAt + granted * intervalMs)
@@ -41,10 +42,15 @@ class ModelRates implements SharedRates {
 function replicas (count: number) {
   const time = { now: 0 }
   const shared = new ModelRates(time)
-  const limiters = Array.from({ length: count }, () => new RateLimiter({ clock: { monotonicMs: () => time.now }, shared, replicas: () => count }))
-  shared.listeners = limiters.map((limiter) => (backlogMs) => { limiter.heard('k', backlogMs, time.now) })
+  const limiters: RateLimiter[] = []
+  const more = () => {
+    const limiter = new RateLimiter({ clock: { monotonicMs: () => time.now }, shared, replicas: () => limiters.length })
+    limiters.push(limiter)
+    shared.listeners.push((backlogMs) => { limiter.heard('k', backlogMs, time.now) })
+  }
+  for (let i = 0; i < count; i++) more()
   const take = (i: number, limit: RateLimit) => limiters[i]!.take('k', limit, time.now).isAllowed
-  return { time, shared, limiters, take }
+  return { time, shared, limiters, take, more }
 }
 
 /** Replicas whose reports, answers and announcements are each on the way until `deliver` lets them go, in order on each connection, with this chance. */
@@ -70,9 +76,9 @@ function lateReplicas (count: number, { chance, seed }: { chance: number, seed: 
     onTheWay.push({ connection: `announcements to ${i}`, arrive: () => { limiter.heard('k', backlogMs, time.now) } })
   })
   return {
+    time,
     take: (i: number, limit: RateLimit) => limiters[i]!.take('k', limit, time.now).isAllowed,
     deliver () {
-      time.now += 2
       const [before, held] = [onTheWay, new Set<string>()]
       onTheWay = []
       for (const one of before) {
@@ -195,10 +201,11 @@ t.test('however late reports, answers and announcements arrive, no more than a c
   for (const [spread, turns] of Object.entries(spreads)) {
     for (const chance of [1, 0.5, 0.2]) {
       for (let seed = 1; seed <= 8; seed++) {
-        const { take, deliver } = lateReplicas(3, { chance, seed })
+        const { take, deliver, time } = lateReplicas(3, { chance, seed })
         let passed = 0
         for (let i = 0; i < 360; i++) {
           if (take(turns[i % turns.length]!, limit)) passed++
+          time.now += 2
           deliver()
           await turn()
         }
@@ -238,6 +245,80 @@ t.test('an announcement that overtakes the answer to a report counts', async (t)
   t.notOk(take(0, limit), 'the other replica has announced that nothing is left')
 })
 
+t.test('a replica that is alone refuses nothing that the limit allows, whenever it reports', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  await fc.assert(fc.asyncProperty(
+    fc.record({ requests: fc.integer({ min: 1, max: 50 }), windowSeconds: fc.integer({ min: 1, max: 60 }) }),
+    fc.array(fc.record({ uses: fc.integer({ min: 1, max: 30 }), stepsMs: fc.array(fc.integer({ min: 1, max: 18 }), { maxLength: 60 }), pausesMs: fc.array(fc.integer({ min: 1, max: 500 }), { maxLength: 8 }) }), { maxLength: 12 }),
+    async (limit, bursts) => {
+      const { take, deliver, time } = lateReplicas(1, { chance: 1, seed: 1 })
+      const alone = new RateLimiter({ clock: { monotonicMs: () => time.now } })
+      for (const { uses, stepsMs, pausesMs } of bursts) {
+        for (let i = 0; i < uses; i++) if (take(0, limit) !== alone.take('k', limit, time.now).isAllowed) return false
+        for (const ms of [3, ...stepsMs, 3, 3, ...pausesMs.flatMap((ms) => [ms, 3, 3])]) {
+          time.now += ms
+          mock.timers.tick(ms)
+          deliver()
+          await turn()
+        }
+      }
+      return true
+    }
+  ), { numRuns: 60 })
+})
+
+t.test('uses count from when they were let through, not from when they were reported', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => { mock.timers.reset() })
+  const limit = { requests: 40, windowSeconds: 4 }
+  const { take, time } = replicas(1)
+  t.ok(take(0, limit), 'reported at once')
+  await turn()
+  time.now = 5000
+  for (let i = 0; i < 3; i++) t.ok(take(0, limit), 'less than a chunk: reported with the timer')
+  time.now = 5500
+  mock.timers.tick(500)
+  await turn()
+  for (let i = 0; i < 40; i++) t.ok(take(0, limit), 'the bucket is full again')
+  t.notOk(take(0, limit))
+})
+
+t.test('a clock of Redis that a slow way made differ refuses nothing that the limit allows', async (t) => {
+  const limit = { requests: 10, windowSeconds: 10 }
+  const { take, deliver, time } = lateReplicas(1, { chance: 1, seed: 1 })
+  const arrive = async () => { deliver(); await turn() }
+  t.ok(take(0, limit))
+  await turn()
+  time.now = 20
+  await arrive()
+  await arrive()
+  time.now = 500
+  for (let i = 0; i < 9; i++) t.ok(take(0, limit))
+  await turn()
+  await arrive()
+  await arrive()
+  t.notOk(take(0, limit))
+  time.now = 1000
+  t.ok(take(0, limit))
+})
+
+t.test('what a replica let through while it was alone counts for those that come after it', async (t) => {
+  const limit = { requests: 100, windowSeconds: 86_400 }
+  const { take, more } = replicas(1)
+  for (let i = 0; i < 100; i++) {
+    t.ok(take(0, limit))
+    await turn()
+  }
+  more()
+  let passed = 0
+  for (let i = 0; i < 100; i++) {
+    if (take(1, limit)) passed++
+    await turn()
+  }
+  t.ok(passed <= 10, `${passed} more passed: those of a chunk that the first one had not reported`)
+})
+
 t.test('a use that another replica has given back is had by the second try at the latest', async (t) => {
   const limit = { requests: 100, windowSeconds: 86_400 }
   const { take, limiters, time } = replicas(2)
@@ -270,8 +351,8 @@ t.test('within its share a replica reports what it let through a chunk at a time
     t.ok(take(0, limit))
     await turn()
   }
-  t.equal(shared.settled, 2, 'a tenth of its share each time')
-  t.equal(Math.round((shared.fullAt - time.now) / 60), 100)
+  t.equal(shared.settled, 3, 'the first use, and a tenth of its share each time')
+  t.equal(Math.round((shared.fullAt - time.now) / 60), 101)
   await until(() => Math.round((shared.fullAt - time.now) / 60) === 120)
 })
 
