@@ -89,14 +89,16 @@ export const guards: readonly Guard[] = [
   },
   { name: 'renewalIsAWrite', models: ['M_ROREADS'], mistakes: { renewalsOnlyRead: true } },
   { name: 'repeatIsAWrite', models: ['M_RETRYNOSYNC'], mistakes: { repeatsOnlyRead: true } },
-  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const kept = held && {', '  return undefined\n  const kept = held && {')] },
+  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const kept = held && forgetAsked(held)', '  return undefined')] },
   { name: 'heldUntilAnswered', models: ['M_FORGETASK'], patches: [patch('step', '{ ...state, held: { ...held, asked: sent } }', '{ ...state, held: undefined }')] },
   {
     name: 'putBackInLineage',
     models: ['M_ANYLINEAGE'],
-    patches: [patch('step', 'if (held.lineage !== history.lineage && held.lineage !== history.former) return [{ ...state, held: undefined }, []]', '')],
+    patches: [patch('step', 'if (proof === undefined) return [{ ...state, held: undefined }, []]', '')],
     mistakes: { putsBackAnywhere: true }
   },
   { name: 'putBackWhereKnown', models: [], mistakes: { putsBackAnywhere: true } },
+  { name: 'putBackBeforeLineage', models: [], patches: [patch('step', 'return former !== undefined && known.includes(former) ? { lineage: former, heardBy: id } : undefined', 'return undefined')] },
+  { name: 'putBackBeforeLineageWhereKnown', models: [], patches: [patch('step', '{ lineage: former, heardBy: id }', '{ lineage: former, heardBy: undefined }')] },
   { name: 'positionUnderLock', seed: 14, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
 ]

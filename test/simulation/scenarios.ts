@@ -214,6 +214,41 @@ export const scenarios: readonly Scenario[] = [
     play: (world, a) => { loseRevocation(world, a) }
   },
   {
+    name: 'a revocation that a failover lost, and the lineage in which it was heard with it',
+    without: 'putBackBeforeLineage',
+    play (world, a) {
+      // Both join anew, without a lineage, until their rows of before are counted out.
+      const before = world.dump()
+      world.advance(600)
+      world.promote(before)
+      world.advance(100)
+      const standby = world.dump()
+      const { lineage } = standby
+      world.advance(3 * windowMs)
+      if (world.postgres.lineage === lineage) throw new Error('No lineage has been founded.')
+      world.change(a, key, revoke)
+      world.advance(200)
+      world.promote(standby)
+      assertRefused(world, 0)
+    }
+  },
+  {
+    name: 'a replica that heard a revocation in a copy with a lineage of its own, and is led to the original',
+    without: 'putBackBeforeLineageWhereKnown',
+    world: { clones: 1 },
+    play (world) {
+      const copy = world.clone()
+      const copied = world.replicas.at(-1) as ModelReplica
+      world.advance(3 * windowMs)
+      if (copy.former !== world.postgres.lineage) throw new Error('The copy has founded no lineage.')
+      world.change(copied, key, revoke)
+      world.advance(200)
+      copied.postgres = world.postgres
+      world.advance(2 * windowMs)
+      assertNotRevoked(world.postgres, 0)
+    }
+  },
+  {
     name: 'a replica that is led to a database of another lineage',
     without: 'putBackInLineage',
     play (world, a, b) {

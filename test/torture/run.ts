@@ -6,6 +6,7 @@ import type { FindingKind } from './checker.ts'
 import { copyService } from './copy-service.ts'
 import { Director } from './director.ts'
 import { allFaults } from './faults/all-faults.ts'
+import type { Fault } from './faults/fault.ts'
 import { figuresOf } from './figures.ts'
 import { Fleet, type Stores } from './fleet.ts'
 import { postgresOutage, redisOutage } from './outages.ts'
@@ -17,6 +18,7 @@ import { postgresOutage, redisOutage } from './outages.ts'
  * npm run torture -- --stores pooler --minutes 5         one kind of stores
  * npm run torture -- --only promoted --minutes 2         only faults in whose name this is, over and over, and no outages beforehand
  * npm run torture -- --only "promoted|restored"          only faults in whose name one of these is, in an order drawn anew each time
+ * npm run torture -- --only "promoted + cut from Redis"  a fault of each name, all at once
  */
 const { values } = parseArgs({
   options: {
@@ -99,12 +101,17 @@ async function tortureOn (stores: Stores, turnsLeft: number): Promise<boolean> {
 }
 
 async function onlySome (fleet: Fleet, director: Director, text: string, goesOn: () => boolean): Promise<boolean> {
-  do {
+  const named = (text: string): Fault[] => {
     const texts = text.split('|')
     const faults = fleet.random.shuffled(allFaults(fleet.random, fleet.stores).filter(({ kind }) => texts.some((text) => kind.includes(text))))
     if (faults.length === 0) throw new Error(`No fault has "${text}" in its name.`)
-    for (const fault of faults) {
-      if (goesOn() || director.scenes.length === 0) await director.play([fault])
+    return faults
+  }
+  const together = text.split(' + ')
+  do {
+    const scenes = together.length > 1 ? [together.map((text) => named(text)[0]!)] : named(text).map((fault) => [fault])
+    for (const faults of scenes) {
+      if (goesOn() || director.scenes.length === 0) await director.play(faults)
     }
   } while (goesOn())
   await fleet.settle()

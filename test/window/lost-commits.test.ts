@@ -8,16 +8,20 @@ import { administer, startReplica, warm, type RunningReplica } from './replicas.
 
 t.setTimeout(180_000)
 
-interface Loss {
-  /** `false`: the failover comes before the replicas have a lineage, because the database shows a member from before that has not been counted out yet. */
-  readonly hasLineage: boolean
-}
+/**
+ * Whether the replicas have a lineage when the revocations are lost, and whether it is lost with them. They get one when a member from before, which the database
+ * still shows, has been counted out.
+ */
+type Lineage = 'kept' | 'lost' | 'none'
 
-async function losesRevocations (t: Test, { hasLineage }: Loss): Promise<void> {
+const silentMs = { kept: 0, lost: 8000, none: 15_000 } as const
+
+async function losesRevocations (t: Test, lineage: Lineage): Promise<void> {
+  const hasLineage = lineage !== 'none'
   const primary = await startPostgres(t)
-  if (!hasLineage) {
+  if (lineage !== 'kept') {
     await migrate(primary.url)
-    await administer(primary.url, 'insert into navis_keys.window_members (id, beat, window_ms, lineage) select gen_random_uuid(), gen_random_uuid(), 15000, lineage from navis_keys.revocation_clock')
+    await administer(primary.url, `insert into navis_keys.window_members (id, beat, window_ms, lineage) select gen_random_uuid(), gen_random_uuid(), ${silentMs[lineage]}, lineage from navis_keys.revocation_clock`)
   }
   const standby = await followingStandby(t, primary)
   const databaseUrl = `postgres://postgres@127.0.0.1:${primary.port},127.0.0.1:${standby.port}/postgres`
@@ -25,11 +29,17 @@ async function losesRevocations (t: Test, { hasLineage }: Loss): Promise<void> {
   const replicas = await Promise.all([startReplica(t, options), startReplica(t, options)])
   const [a, b] = replicas
   const lineages = async () => await Promise.all(replicas.map(async (replica) => await replica.hasLineage()))
-  if (hasLineage) await until(async () => (await lineages()).every(Boolean))
+  const untilLineage = async () => { await until(async () => (await lineages()).every(Boolean)) }
+  if (lineage === 'kept') await untilLineage()
   const [revoked, live] = [await a.createMany(4), await a.createMany(1)]
   await warm(replicas, [...revoked, ...live])
   await standby.caughtUp()
   standby.cut()
+  if (lineage === 'lost') {
+    await untilLineage()
+    const [here, there] = await Promise.all([primary, standby].map(async ({ url }) => (await administer(url, 'select lineage from navis_keys.revocation_clock'))[0]?.['lineage']))
+    t.not(here, there, 'the standby has never heard of this lineage')
+  }
   // Without a lineage nothing is acknowledged over Redis: the member of before is waited for.
   if (hasLineage) for (const { id } of revoked) await a.revoke(id)
   else {
@@ -72,9 +82,13 @@ async function putBack (replicas: readonly RunningReplica[]): Promise<number> {
 }
 
 t.test('revocations that a failover lost stay in force at the replicas that heard them, and are put back into the database', async (t) => {
-  await losesRevocations(t, { hasLineage: true })
+  await losesRevocations(t, 'kept')
+})
+
+t.test('so are those whose lineage was founded among the lost commits', async (t) => {
+  await losesRevocations(t, 'lost')
 })
 
 t.test('so are those that were heard before the replicas had a lineage', async (t) => {
-  await losesRevocations(t, { hasLineage: false })
+  await losesRevocations(t, 'none')
 })

@@ -36,11 +36,15 @@ export interface Renewing {
 export interface HeldRevocations {
   /** The lineage in which they were heard. */
   readonly lineage: string
+  /** The lineage before it, if the database showed one. */
+  readonly former: string | undefined
   /**
-   * Our id when they were heard while our row had no lineage: only a database that knows that id is told of them. A copy has the lineage of the
-   * original until it founds one, and what was revoked there is no business of the original. `undefined`: the lineage alone tells.
+   * Whether our row bore the lineage: then that alone proves where they belong. Otherwise only a database that knows `id` is told of them. A copy has the lineage
+   * of the original until it founds one, and what was revoked there is no business of the original.
    */
-  readonly heardBy: string | undefined
+  readonly isBorne: boolean
+  /** Our id when they were heard. */
+  readonly id: string
   readonly digests: ReadonlySet<Digest>
   /** The database is being told of them, and this numbers the telling; `undefined`: it has to be told. */
   readonly asked: number | undefined

@@ -301,23 +301,39 @@ function wanted (state: WindowState, now: number): WindowState {
 /** Key revocations that must not be forgotten with what is dropped: the database may have lost them (R16). */
 function hold ({ id, lineage, history, recent, ahead, held }: WindowState): HeldRevocations | undefined {
   const revoked = [recent, ahead].flatMap(rowsOf).flatMap(({ action, target }) => action === 'revoke' && target.kind === 'key' ? target.digests : [])
-  const kept = held && { lineage: held.lineage, heardBy: held.heardBy, digests: held.digests, asked: undefined }
-  if (history === undefined || revoked.length === 0) return kept
+  const kept = held && forgetAsked(held)
+  if (history === undefined || id === undefined || revoked.length === 0) return kept
+  const heard = { former: history.former, id, digests: new Set(revoked), asked: undefined }
   // What a second change of history took within the second that a lineage takes is not held beside what the first one took.
-  if (lineage === undefined) return kept ?? { lineage: history.lineage, heardBy: id, digests: new Set(revoked), asked: undefined }
-  if (kept?.lineage !== lineage) return { lineage, heardBy: undefined, digests: new Set(revoked), asked: undefined }
+  if (lineage === undefined) return kept ?? { ...heard, lineage: history.lineage, isBorne: false }
+  if (kept?.lineage !== lineage) return { ...heard, lineage, isBorne: true }
   return { ...kept, digests: new Set([...kept.digests, ...revoked]) }
 }
 
-/** Where the database is of the lineage in which they were heard, or of the one after it, it is told; elsewhere they are no business of it. */
+function forgetAsked ({ thereAfter, ...held }: HeldRevocations): HeldRevocations {
+  return { ...held, asked: undefined }
+}
+
+/** Where the database proves to be of the history in which they were heard, it is told; elsewhere they are no business of it. */
 function askForHeld (state: WindowState): Stepped {
   const { held, history, sent } = state
   if (held === undefined || history === undefined || held.asked !== undefined) return [state, []]
-  if (held.lineage !== history.lineage && held.lineage !== history.former) return [{ ...state, held: undefined }, []]
+  const proof = proofOf(held, history)
+  if (proof === undefined) return [{ ...state, held: undefined }, []]
   return [
     { ...state, held: { ...held, asked: sent } },
-    [{ kind: 'putBack', number: sent, lineage: held.lineage, heardBy: held.heardBy, digests: [...held.digests] }]
+    [{ kind: 'putBack', number: sent, ...proof, digests: [...held.digests] }]
   ]
+}
+
+/**
+ * By what a database proves that the revocations belong there: by the lineage in which they were heard; or, where it was set back to before that lineage began,
+ * by the one before it and our id. The lineage alone would not do: a copy that founded one of its own comes after that of the original too.
+ */
+function proofOf ({ lineage, former, isBorne, id }: HeldRevocations, history: History): { readonly lineage: string, readonly heardBy: string | undefined } | undefined {
+  const known = [history.lineage, history.former]
+  if (known.includes(lineage)) return { lineage, heardBy: isBorne ? undefined : id }
+  return former !== undefined && known.includes(former) ? { lineage: former, heardBy: id } : undefined
 }
 
 /** Another replica may have revoked them, at a position that we have not applied: an entry read just before it is refused until we have. */

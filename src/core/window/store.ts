@@ -14,7 +14,7 @@ export interface OwnRow {
   readonly beats: readonly string[]
 }
 
-/** Revocations that the database may have lost: in which lineage they were heard, and by which id of ours where only that id proves it (R16). */
+/** Revocations that the database may have lost: in which lineage they were heard, or in the one after it, and by which id of ours where only that id proves it (R16). */
 export interface Heard {
   readonly lineage: string
   readonly heardBy: string | undefined

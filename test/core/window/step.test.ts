@@ -359,6 +359,24 @@ t.test('revocations that were heard without a lineage are held too, and are put 
   t.notOk(elsewhere.kinds().includes('putBack'), 'in another lineage they are no business of ours')
 })
 
+t.test('revocations whose lineage the database has lost too are put back by the id that heard them', async (t) => {
+  const born = { ...history, lineage: 'M', former: 'L' }
+  const heard = (values: Partial<RenewalAnswer> = {}) => member({ seq: 1, rows: [change(1)], lineage: 'M', history: born, ...values }).tell(150, { kind: 'tick' }).answered(151, { row: 'missing', history: born })
+  const { id } = member().state
+  for (const { when, values } of [
+    { when: 'set back to before the lineage', values: { history } },
+    { when: 'and another one was founded since', values: { history: { ...history, lineage: 'N', former: 'L' } } }
+  ]) {
+    const r = heard().joined(152).answered(153, { lineage: undefined, ...values })
+    t.match(r.effects.find((effect) => effect.kind === 'putBack') ?? r.state, { lineage: 'L', heardBy: id, digests: ['k'] }, when)
+    t.equal(r.judgeFresh(0, 9, 154), 'revoked', when)
+  }
+  const unborne = heard({ lineage: undefined }).joined(152).answered(153, { lineage: undefined, history })
+  t.match(unborne.effects.find((effect) => effect.kind === 'putBack') ?? unborne.state, { lineage: 'L', heardBy: id, digests: ['k'] }, 'heard without a lineage')
+  const elsewhere = heard().joined(152).answered(153, { lineage: undefined, history: { ...history, lineage: 'O', former: 'N' } })
+  t.notOk(elsewhere.kinds().includes('putBack'), 'in another lineage they are no business of ours')
+})
+
 t.test('an answer about held revocations from before they were held again does not let them go', async (t) => {
   const r = member({ seq: 1, rows: [change(1)] }).tell(150, { kind: 'tick' }).answered(151, { seq: 1, history: { ...history, timeline: 'B' } })
   const asked = r.effects.find((effect) => effect.kind === 'putBack')!
