@@ -98,6 +98,7 @@ export const guards: readonly Guard[] = [
     mistakes: { putsBackAnywhere: true }
   },
   { name: 'putBackWhereKnown', models: [], mistakes: { putsBackAnywhere: true } },
+  { name: 'heldUntilLineage', models: [], patches: [patch('step', 'held?.isBorne === true && lineage === undefined', 'false')] },
   { name: 'putBackBeforeLineage', models: [], patches: [patch('step', 'return former !== undefined && known.includes(former) ? { lineage: former, heardBy: id } : undefined', 'return undefined')] },
   { name: 'putBackBeforeLineageWhereKnown', models: [], patches: [patch('step', '{ lineage: former, heardBy: id }', '{ lineage: former, heardBy: undefined }')] },
   { name: 'positionUnderLock', seed: 14, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }

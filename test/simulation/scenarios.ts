@@ -214,6 +214,21 @@ export const scenarios: readonly Scenario[] = [
     play: (world, a) => { loseRevocation(world, a) }
   },
   {
+    name: 'a revocation that a failover lost while the only replica that has heard of it had no lineage any more',
+    without: 'heldUntilLineage',
+    play (world, a, b) {
+      b.holdsRequests = true
+      const standby = world.dump()
+      world.change(a, key, revoke)
+      world.advance(1.5 * windowMs)
+      world.pause(a)
+      world.release(b)
+      world.advance(200)
+      world.promote(standby)
+      assertRefused(world, 0)
+    }
+  },
+  {
     name: 'a revocation that a failover lost, and the lineage in which it was heard with it',
     without: 'putBackBeforeLineage',
     play (world, a) {

@@ -166,7 +166,7 @@ function renewed (state: WindowState, { number, answer, fresh }: Extract<WindowE
   const [applied, effects] = apply(state, answer, renewing, now)
   const [asked, asking] = askForHeld({
     ...applied,
-    held: letGo(applied.held, number),
+    held: letGo(applied, number),
     renewing: undefined,
     failures: 0,
     beats: [renewing.beat],
@@ -343,8 +343,10 @@ function putBack (state: WindowState, { number, isDone }: Extract<WindowEvent, {
   return isDone ? hurry({ ...state, held: { ...held, thereAfter: sent } }, now) : { ...state, held: { ...held, asked: undefined } }
 }
 
-function letGo (held: HeldRevocations | undefined, number: number): HeldRevocations | undefined {
-  return held?.thereAfter !== undefined && number > held.thereAfter ? undefined : held
+/** While our row bears no lineage, they are the only proof of where they belong: a failover in these moments would lose them again. */
+function letGo ({ held, lineage }: WindowState, number: number): HeldRevocations | undefined {
+  const isProof = held?.isBorne === true && lineage === undefined
+  return held?.thereAfter !== undefined && number > held.thereAfter && !isProof ? undefined : held
 }
 
 function tick (state: WindowState, now: number): Stepped {

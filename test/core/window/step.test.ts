@@ -336,6 +336,8 @@ t.test('revocations are held when what is known is dropped, refused meanwhile, a
     r.tell(262, { kind: 'putBack', number: again.number, isDone: true })
     t.equal(r.judge(0, 263), 'revoked', 'another replica may have put them back, at a position that was not applied here')
     r.tell(300, { kind: 'tick' }).answered(301, { lineage: undefined, ...values })
+    t.equal(r.judge(0, 302), 'revoked', 'without a lineage nothing else proves where they belong')
+    r.tell(500, { kind: 'tick' }).answered(501, { ...values, lineage: values.history?.lineage ?? 'L' })
     t.equal(r.state.held, undefined, when)
   }
   const elsewhere = fenced().answered(153, { lineage: undefined, history: { ...history, lineage: 'N', former: 'M' } })
