@@ -1,7 +1,6 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { ask, ready, secret, startMain } from '../process/service.ts'
-import type { Child } from '../support/child.ts'
 import { freePort } from '../support/server-process.ts'
 import { freshDatabase, startRedis, until, type RedisServer } from '../support/servers.ts'
 
@@ -150,33 +149,4 @@ t.test('Redis frozen, emptied, killed: the limit holds for each replica, nothing
   t.ok(after >= limit.requests / 2, `emptied: ${after} more passed, at least the rest of the limit`)
   t.ok(before + after <= count * limit.requests, `and never more than the limit for each replica: ${before + after}`)
   assertDecided(t)
-})
-
-t.test('a limit goes on where a replica is started again, and where another one joins it', { timeout: 180_000 }, async (t) => {
-  const redis = await startRedis(t)
-  const env = { DATABASE_URL: await freshDatabase(t), REDIS_URL: redis.url, MANAGEMENT_TOKENS: `ops=${secret}`, LOG_LEVEL: 'error' }
-  const start = async (): Promise<{ readonly child: Child, readonly port: number }> => {
-    const port = await freePort()
-    const child = startMain(t, { env: { ...env, PORT: String(port) } })
-    await ready(port)
-    await until(async () => (await metrics(port)).includes('navis_keys_window_has_lineage 1\n'))
-    return { child, port }
-  }
-  const first = await start()
-  const { token } = JSON.parse((await ask(`http://127.0.0.1:${first.port}/v1/workspaces/acme/keys`, {
-    method: 'POST', body: JSON.stringify({ name: 'n', scope: 'mcp:read', rate_limit: { requests: limit.requests, window_seconds: limit.windowSeconds } })
-  })).body) as Made
-  const passedAt = async (port: number, uses: number): Promise<number> => {
-    let passed = 0
-    for (let i = 0; i < uses; i++) if ((await ask(`http://127.0.0.1:${port}/forward-auth`, { headers: { authorization: `Bearer ${token}` } })).status === 200) passed++
-    return passed
-  }
-  t.equal(await passedAt(first.port, limit.requests / 2), limit.requests / 2)
-  await first.child.kill('SIGTERM')
-  const second = await start()
-  t.equal(await passedAt(second.port, limit.requests / 2), limit.requests / 2, 'started again: what is left')
-  t.equal(await passedAt(second.port, limit.requests), 0, 'and no more')
-  const third = await start()
-  const more = await passedAt(third.port, limit.requests)
-  t.ok(more <= limit.requests / 4, `another one joins: ${more} uses passed before it had its first answer`)
 })

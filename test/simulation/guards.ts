@@ -89,17 +89,17 @@ export const guards: readonly Guard[] = [
   },
   { name: 'renewalIsAWrite', models: ['M_ROREADS'], mistakes: { renewalsOnlyRead: true } },
   { name: 'repeatIsAWrite', models: ['M_RETRYNOSYNC'], mistakes: { repeatsOnlyRead: true } },
-  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const kept = held && forgetAsked(held)', '  return undefined')] },
-  { name: 'heldUntilAnswered', models: ['M_FORGETASK'], patches: [patch('step', '{ ...state, held: { ...held, asked: sent } }', '{ ...state, held: undefined }')] },
+  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const kept = held.map(forgetAsked)', '  return []')] },
+  { name: 'heldUntilAnswered', models: ['M_FORGETASK'], patches: [patch('step', 'held: held.map((one) => one === next ? { ...one, asked: sent } : one)', 'held: []')] },
   {
     name: 'putBackInLineage',
     models: ['M_ANYLINEAGE'],
-    patches: [patch('step', 'if (proof === undefined) return [{ ...state, held: undefined }, []]', '')],
+    patches: [patch('step', 'one.asked !== undefined || proofOf(one, history) !== undefined', 'true'), patch('step', 'next === undefined || proof === undefined || held', 'next === undefined || held')],
     mistakes: { putsBackAnywhere: true }
   },
   { name: 'putBackWhereKnown', models: [], mistakes: { putsBackAnywhere: true } },
-  { name: 'heldUntilLineage', models: [], patches: [patch('step', 'held?.isBorne === true && lineage === undefined', 'false')] },
-  { name: 'putBackBeforeLineage', models: [], patches: [patch('step', 'return former !== undefined && known.includes(former) ? { lineage: former, heardBy: id } : undefined', 'return undefined')] },
-  { name: 'putBackBeforeLineageWhereKnown', models: [], patches: [patch('step', '{ lineage: former, heardBy: id }', '{ lineage: former, heardBy: undefined }')] },
+  { name: 'heldUntilLineage', models: [], patches: [patch('step', ' || (isBorne && lineage === undefined)', '')] },
+  { name: 'putBackBeforeLineage', models: [], patches: [patch('step', 'const other = others.find((one) => known.includes(one))', 'const other: string | undefined = undefined')] },
+  { name: 'putBackBeforeLineageWhereKnown', models: [], patches: [patch('step', '{ lineage: other, heardBy: id }', '{ lineage: other, heardBy: undefined }')] },
   { name: 'positionUnderLock', seed: 14, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
 ]

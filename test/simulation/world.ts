@@ -351,7 +351,7 @@ export class World {
       if (replica.waits.length > 0) throw new Violation(`a change at replica ${replica.index} never returned`)
       if (replica.state.phase === 'member' && !this.protocol.isOpen(replica.state, replica.clock(this.#time))) throw new Violation(`replica ${replica.index} did not heal`)
       if (replica.state.phase === 'member' && this.#labelOf(replica) === undefined) throw new Violation(`replica ${replica.index} got no lineage`)
-      if (replica.state.held !== undefined) throw new Violation(`replica ${replica.index} still holds revocations`)
+      if (replica.state.held.length > 0) throw new Violation(`replica ${replica.index} still holds revocations`)
     }
   }
 

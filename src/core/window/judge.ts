@@ -36,8 +36,8 @@ export interface Renewing {
 export interface HeldRevocations {
   /** The lineage in which they were heard. */
   readonly lineage: string
-  /** The lineage before it, if the database showed one. */
-  readonly former: string | undefined
+  /** Other lineages that this database has had, as far as the member `id` has seen. */
+  readonly others: readonly string[]
   /**
    * Whether our row bore the lineage: then that alone proves where they belong. Otherwise only a database that knows `id` is told of them. A copy has the lineage
    * of the original until it founds one, and what was revoked there is no business of the original.
@@ -69,6 +69,8 @@ export interface WindowState {
   readonly applied: number
   /** As of the newest answered renewal. */
   readonly history: History | undefined
+  /** The lineages that the database has had since we joined under this id, and those before them; newest first. */
+  readonly lineages: readonly string[]
   /** The lineage that our own row bears; `undefined` until a member admits us, or we found a new one. */
   readonly lineage: string | undefined
   /** What the log has told. */
@@ -77,7 +79,8 @@ export interface WindowState {
   readonly ahead: RecentChanges
   /** Positions in `ahead` whose makers have our acknowledgement already: the next renewal need not hurry for them. */
   readonly acknowledged: ReadonlySet<number>
-  readonly held: HeldRevocations | undefined
+  /** Few, oldest first; the database is told of one after another. */
+  readonly held: readonly HeldRevocations[]
   /** After a change of history acknowledgements prove nothing until every window of the history before has ended (R8 d). */
   readonly slowUntil: number
   /** Living members, as they were counted last. */
@@ -110,7 +113,8 @@ export function initialState (terms: Terms): WindowState {
     recent: noChanges,
     ahead: noChanges,
     acknowledged: new Set(),
-    held: undefined,
+    lineages: [],
+    held: [],
     slowUntil: -Infinity,
     members: 1,
     renewing: undefined,
@@ -137,7 +141,7 @@ export function isOpen (state: WindowState, now: number): boolean {
 
 /** The part of the check that needs no clock. Alone it proves nothing: only the log read within the window is known to be whole. */
 export function judgeFreshness ({ floor, recent, ahead, held }: WindowState, { record, asof, seq }: Entry, isFresh: boolean): Standing {
-  if (held !== undefined && held.digests.has(record.digest)) return 'revoked'
+  if (held.length > 0 && held.some(({ digests }) => digests.has(record.digest))) return 'revoked'
   const position = isFresh && seq !== undefined ? seq : asof
   if (!(position >= floor)) return 'stale'
   // Nearly every hit ends here: nothing at all has been logged since the entry was read.

@@ -110,6 +110,9 @@ export type WindowEffect =
 type Stepped = [WindowState, WindowEffect[]]
 
 const aheadRowsMax = 1000
+/** One more for each change of history that comes before the database was told of what the one before it took. */
+const heldMax = 4
+const lineagesMax = 16
 const retryMs = 25
 /** The shortest time between two renewals that others asked for: an attacker who can write to Redis can ask at any rate. */
 const callGapMs = 20
@@ -196,6 +199,7 @@ function apply (state: WindowState, answer: RenewalAnswer, renewing: Renewing, n
     return [{
       ...state,
       history: answer.history,
+      lineages: lineagesWith(state, answer.history),
       lineage: answer.lineage,
       applied: answer.seq,
       floor: answer.seq,
@@ -213,6 +217,7 @@ function apply (state: WindowState, answer: RenewalAnswer, renewing: Renewing, n
   return [{
     ...state,
     history: answer.history,
+    lineages: lineagesWith(state, answer.history),
     lineage: answer.lineage,
     applied: Math.max(state.applied, answer.seq),
     floor: Math.max(known, missingUpTo(answer, renewing.applied), prunedTo),
@@ -222,6 +227,12 @@ function apply (state: WindowState, answer: RenewalAnswer, renewing: Renewing, n
     // These changes have not been acknowledged yet. The next renewal acknowledges them: send it at once, because a revocation may be waiting for it.
     hurryAt: isNews(state, answer, renewing) ? now : state.hurryAt
   }, answer.rows.map(({ target, action }) => ({ kind: 'drop', target, action }))]
+}
+
+function lineagesWith ({ lineages }: WindowState, { lineage, former }: History): readonly string[] {
+  if (lineages[0] === lineage) return lineages
+  const known = former === undefined || lineages.includes(former) ? [lineage] : [lineage, former]
+  return [...new Set([...known, ...lineages])].slice(0, lineagesMax)
 }
 
 function isNews ({ acknowledged }: WindowState, { seq, rows }: RenewalAnswer, { applied }: Renewing): boolean {
@@ -299,15 +310,14 @@ function wanted (state: WindowState, now: number): WindowState {
 }
 
 /** Key revocations that must not be forgotten with what is dropped: the database may have lost them (R16). */
-function hold ({ id, lineage, history, recent, ahead, held }: WindowState): HeldRevocations | undefined {
+function hold ({ id, lineage, lineages, history, recent, ahead, held }: WindowState): readonly HeldRevocations[] {
   const revoked = [recent, ahead].flatMap(rowsOf).flatMap(({ action, target }) => action === 'revoke' && target.kind === 'key' ? target.digests : [])
-  const kept = held && forgetAsked(held)
+  const kept = held.map(forgetAsked)
   if (history === undefined || id === undefined || revoked.length === 0) return kept
-  const heard = { former: history.former, id, digests: new Set(revoked), asked: undefined }
-  // What a second change of history took within the second that a lineage takes is not held beside what the first one took.
-  if (lineage === undefined) return kept ?? { ...heard, lineage: history.lineage, isBorne: false }
-  if (kept?.lineage !== lineage) return { ...heard, lineage, isBorne: true }
-  return { ...kept, digests: new Set([...kept.digests, ...revoked]) }
+  const heard = { lineage: lineage ?? history.lineage, isBorne: lineage !== undefined, id, others: lineages, digests: new Set(revoked), asked: undefined }
+  const place = kept.findIndex((one) => one.lineage === heard.lineage && one.isBorne === heard.isBorne && (one.isBorne || one.id === id))
+  if (place < 0) return [...kept, heard].slice(-heldMax)
+  return kept.map((one, i) => i === place ? { ...one, digests: new Set([...one.digests, ...revoked]) } : one)
 }
 
 function forgetAsked ({ thereAfter, ...held }: HeldRevocations): HeldRevocations {
@@ -316,37 +326,44 @@ function forgetAsked ({ thereAfter, ...held }: HeldRevocations): HeldRevocations
 
 /** Where the database proves to be of the history in which they were heard, it is told; elsewhere they are no business of it. */
 function askForHeld (state: WindowState): Stepped {
-  const { held, history, sent } = state
-  if (held === undefined || history === undefined || held.asked !== undefined) return [state, []]
-  const proof = proofOf(held, history)
-  if (proof === undefined) return [{ ...state, held: undefined }, []]
+  const { history, sent } = state
+  if (history === undefined) return [state, []]
+  const held = state.held.filter((one) => one.asked !== undefined || proofOf(one, history) !== undefined)
+  const next = held.find(({ asked }) => asked === undefined)
+  const proof = next && proofOf(next, history)
+  if (next === undefined || proof === undefined || held.some(isBeingTold)) return [{ ...state, held }, []]
   return [
-    { ...state, held: { ...held, asked: sent } },
-    [{ kind: 'putBack', number: sent, ...proof, digests: [...held.digests] }]
+    { ...state, held: held.map((one) => one === next ? { ...one, asked: sent } : one) },
+    [{ kind: 'putBack', number: sent, ...proof, digests: [...next.digests] }]
   ]
+}
+
+function isBeingTold ({ asked, thereAfter }: HeldRevocations): boolean {
+  return asked !== undefined && thereAfter === undefined
 }
 
 /**
  * By what a database proves that the revocations belong there: by the lineage in which they were heard; or, where it was set back to before that lineage began,
- * by the one before it and our id. The lineage alone would not do: a copy that founded one of its own comes after that of the original too.
+ * by one that it had before, and our id. The lineage alone would not do: a copy that founded one of its own comes after that of the original too.
  */
-function proofOf ({ lineage, former, isBorne, id }: HeldRevocations, history: History): { readonly lineage: string, readonly heardBy: string | undefined } | undefined {
+function proofOf ({ lineage, others, isBorne, id }: HeldRevocations, history: History): { readonly lineage: string, readonly heardBy: string | undefined } | undefined {
   const known = [history.lineage, history.former]
   if (known.includes(lineage)) return { lineage, heardBy: isBorne ? undefined : id }
-  return former !== undefined && known.includes(former) ? { lineage: former, heardBy: id } : undefined
+  const other = others.find((one) => known.includes(one))
+  return other === undefined ? undefined : { lineage: other, heardBy: id }
 }
 
 /** Another replica may have revoked them, at a position that we have not applied: an entry read just before it is refused until we have. */
 function putBack (state: WindowState, { number, isDone }: Extract<WindowEvent, { kind: 'putBack' }>, now: number): WindowState {
-  const { held, sent } = state
-  if (held?.asked !== number || held.thereAfter !== undefined) return state
-  return isDone ? hurry({ ...state, held: { ...held, thereAfter: sent } }, now) : { ...state, held: { ...held, asked: undefined } }
+  const told = state.held.find((one) => one.asked === number && isBeingTold(one))
+  if (told === undefined) return state
+  const held = state.held.map((one) => one === told ? { ...one, ...(isDone ? { thereAfter: state.sent } : { asked: undefined }) } : one)
+  return isDone ? hurry({ ...state, held }, now) : { ...state, held }
 }
 
 /** While our row bears no lineage, they are the only proof of where they belong: a failover in these moments would lose them again. */
-function letGo ({ held, lineage }: WindowState, number: number): HeldRevocations | undefined {
-  const isProof = held?.isBorne === true && lineage === undefined
-  return held?.thereAfter !== undefined && number > held.thereAfter && !isProof ? undefined : held
+function letGo ({ held, lineage }: WindowState, number: number): readonly HeldRevocations[] {
+  return held.filter(({ thereAfter, isBorne }) => thereAfter === undefined || number <= thereAfter || (isBorne && lineage === undefined))
 }
 
 function tick (state: WindowState, now: number): Stepped {

@@ -338,7 +338,7 @@ t.test('revocations are held when what is known is dropped, refused meanwhile, a
     r.tell(300, { kind: 'tick' }).answered(301, { lineage: undefined, ...values })
     t.equal(r.judge(0, 302), 'revoked', 'without a lineage nothing else proves where they belong')
     r.tell(500, { kind: 'tick' }).answered(501, { ...values, lineage: values.history?.lineage ?? 'L' })
-    t.equal(r.state.held, undefined, when)
+    t.strictSame(r.state.held, [], when)
   }
   const elsewhere = fenced().answered(153, { lineage: undefined, history: { ...history, lineage: 'N', former: 'M' } })
   t.notOk(elsewhere.kinds().includes('putBack'), 'in another lineage they are no business of ours')
@@ -373,10 +373,34 @@ t.test('revocations whose lineage the database has lost too are put back by the 
     t.match(r.effects.find((effect) => effect.kind === 'putBack') ?? r.state, { lineage: 'L', heardBy: id, digests: ['k'] }, when)
     t.equal(r.judgeFresh(0, 9, 154), 'revoked', when)
   }
+  const later = member({ seq: 1, rows: [change(1)], lineage: undefined }).tell(150, { kind: 'tick' }).answered(151, { seq: 1, lineage: 'N', history: { ...history, lineage: 'N', former: 'M' } })
+    .tell(250, { kind: 'tick' }).answered(251, { row: 'missing' }).joined(252).answered(253, { lineage: undefined, history })
+  t.match(later.effects.find((effect) => effect.kind === 'putBack') ?? later.state, { lineage: 'L', heardBy: id, digests: ['k'] }, 'two lineages were founded since')
   const unborne = heard({ lineage: undefined }).joined(152).answered(153, { lineage: undefined, history })
   t.match(unborne.effects.find((effect) => effect.kind === 'putBack') ?? unborne.state, { lineage: 'L', heardBy: id, digests: ['k'] }, 'heard without a lineage')
   const elsewhere = heard().joined(152).answered(153, { lineage: undefined, history: { ...history, lineage: 'O', former: 'N' } })
   t.notOk(elsewhere.kinds().includes('putBack'), 'in another lineage they are no business of ours')
+})
+
+t.test('what was heard with a lineage and what was heard after it without one are put back one after the other, each by its own proof', async (t) => {
+  const r = member({ seq: 1, rows: [change(1)] }).tell(150, { kind: 'tick' }).answered(151, { row: 'missing' }).joined(152)
+  const done = (now: number): void => {
+    const asked = r.effects.find((effect) => effect.kind === 'putBack')!
+    r.tell(now, { kind: 'putBack', number: asked.number, isDone: true })
+  }
+  r.answered(153, { lineage: undefined })
+  done(154)
+  r.tell(250, { kind: 'tick' }).answered(251, { seq: 2, rows: [change(2, 'later')], lineage: undefined })
+  const { id } = r.state
+  r.tell(450, { kind: 'tick' }).answered(451, { row: 'missing' }).joined(452).answered(453, { lineage: undefined })
+  t.match(r.effects.find((effect) => effect.kind === 'putBack') ?? r.state, { lineage: 'L', heardBy: undefined, digests: ['k'] })
+  for (const key of ['k', 'later']) t.equal(r.judgeFresh(0, 9, 454, key), 'revoked')
+  done(455)
+  r.tell(650, { kind: 'tick' }).answered(651, { lineage: undefined })
+  t.match(r.effects.find((effect) => effect.kind === 'putBack') ?? r.state, { lineage: 'L', heardBy: id, digests: ['later'] })
+  done(655)
+  r.tell(850, { kind: 'tick' }).answered(851, { lineage: 'L' })
+  t.strictSame(r.state.held, [])
 })
 
 t.test('an answer about held revocations from before they were held again does not let them go', async (t) => {
