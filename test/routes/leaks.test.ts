@@ -91,6 +91,16 @@ t.test('whoever has a token may end it: the newest ends the key, one in its grac
   t.match(await end('x=1'), { status: 400 })
 })
 
+t.test('who ends a key by its newest token ends the one in its grace as well, in every cache', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { id, token } = await create()
+  const rotated = (await ask('POST', `${keys}/${id}/rotate`, { payload: { grace_seconds: 600 } })).body
+  const verify = async (token: string) => (await ask('POST', '/v1/verify', { payload: { token } })).body
+  for (const one of [token, rotated.token]) t.match(await verify(one), { valid: true })
+  await ask('POST', '/v1/revoke', { payload: `token=${rotated.token}`, headers: { authorization: '', 'content-type': 'application/x-www-form-urlencoded' } })
+  for (const one of [token, rotated.token]) t.match(await verify(one), { valid: false, reason: 'revoked' })
+})
+
 t.test('oauth4webapi and openid-client end a token, whatever client authentication they send along', async (t) => {
   const { app, ask, create } = await setupApp(t)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })

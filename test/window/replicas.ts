@@ -69,6 +69,10 @@ export class RunningReplica implements Replica {
     if (status !== 204) throw new Error(`revoke: ${status} ${body}`)
   }
 
+  async rotate (id: string): Promise<Asked> {
+    return await ask(`${this.#keys}/${id}/rotate`, { method: 'POST', body: '{}' })
+  }
+
   async edit (id: string, changes: object, { bearer = secret } = {}): Promise<Asked> {
     return await ask(`${this.#keys}/${id}`, { method: 'PATCH', body: JSON.stringify(changes), headers: { authorization: `Bearer ${bearer}` } })
   }

@@ -22,12 +22,20 @@ export function lockedKey ({ tables }: Database, { workspaceId, keyId }: Pick<Ke
   return sql`target as materialized (
       select keys.*,
         array(
-          select tokens.digest from ${tables.tokens} where tokens.key_id = keys.id and (tokens.is_current or tokens.ends_at > clock_timestamp())
+          select tokens.digest from ${tables.tokens} where tokens.key_id = keys.id and ${mayBeCached({ tables })}
           order by tokens.is_current desc, tokens.digest
         ) as digests,
         ${isWhole({ tables })} as is_whole
       from ${tables.keys} where keys.id = ${keyId}::uuid and keys.workspace_id = ${workspaceId} for update
     )`
+}
+
+/**
+ * Whether a replica may still accept a token from its cache: it lives; or it ended so recently that a replica which has not heard of it can have its window open. The answer to the
+ * change that ended it may have been lost, and then nobody has waited for it: who repeats it, or revokes the key, waits for that token too.
+ */
+export function mayBeCached ({ tables }: Pick<Database, 'tables'>): SQL {
+  return sql`(tokens.is_current or tokens.ends_at > clock_timestamp() - (select 2 * window_ms + 1000 from ${tables.revocationClock} where id = 1) * interval '1 millisecond')`
 }
 
 export function isWhole ({ tables }: Pick<Database, 'tables'>): SQL {

@@ -5,7 +5,7 @@ import type { ChangedKey, IdempotentRequest, Rotated, Rotation } from '../../cor
 import type { Policy } from '../../core/policy.ts'
 import type { Database } from '../connect.ts'
 import { provenChange } from '../proof.ts'
-import { changedColumns, judgedOrMissing, lockedKey, logChange, toChangedKey, whenWhole, type ChangedRow } from './change-key.ts'
+import { changedColumns, judgedOrMissing, lockedKey, logChange, mayBeCached, toChangedKey, whenWhole, type ChangedRow } from './change-key.ts'
 import { emit } from './events.ts'
 import { claim } from './idempotency.ts'
 import { managedKeyColumns, milliseconds } from './managed-key.ts'
@@ -107,7 +107,7 @@ export async function recordFirstUse (db: Database, { keyId, ageMs }: { readonly
     ), judged as materialized (
       select target.id, 'begun' as outcome, token.grace_seconds,
         clock_timestamp() - ${ageMs}::float8 * interval '1 millisecond' as used_at,
-        array(select tokens.digest from ${tokens} where tokens.key_id = target.id and (tokens.is_current or tokens.ends_at > clock_timestamp()) order by tokens.is_current desc, tokens.digest) as digests
+        array(select tokens.digest from ${tokens} where tokens.key_id = target.id and ${mayBeCached(db)} order by tokens.is_current desc, tokens.digest) as digests
       from target join ${tokens} as token on token.key_id = target.id and token.is_current
       where token.grace_seconds is not null and token.made_at = target.rotated_at
     ), tick as (

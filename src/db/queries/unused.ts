@@ -3,7 +3,7 @@ import { unusedNoticeDays, type UnusedStep } from '../../core/unused-keys.ts'
 import type { Policy } from '../../core/policy.ts'
 import type { Database } from '../connect.ts'
 import { asDigests, asPosition, asWhole, provenChange } from '../proof.ts'
-import { isWhole, positionColumns } from './change-key.ts'
+import { isWhole, mayBeCached, positionColumns } from './change-key.ts'
 import { emit } from './events.ts'
 import { managedKeyColumns } from './managed-key.ts'
 
@@ -80,7 +80,7 @@ export async function unusedStep (db: Database, { rowsMax, settings }: { readonl
       ${emit(db, 'key.unused', sql`told`)}
     ), gone as materialized (
       select array_agg(tokens.digest order by tokens.digest) as digests from ${tokens}
-      where tokens.key_id in (select id from ending) and (tokens.is_current or tokens.ends_at > clock_timestamp())
+      where tokens.key_id in (select id from ending) and ${mayBeCached(db)}
     ), tick as (
       update ${revocationClock} set seq = seq + 1 where revocation_clock.id = 1 and exists (select from ending) returning seq, window_ms
     ), logged as (
