@@ -26,7 +26,7 @@ export const guards: readonly Guard[] = [
       patch('step', 'return [sent, [...effects', 'return [{ ...sent, flagAt: now }, [...effects')
     ]
   },
-  { name: 'windowFromSend', seed: 7, models: ['M_FROMRECV'], patches: [patch('step', 'Math.max(applied.windowEnd, renewing.sentAt + state.terms.windowMs)', 'Math.max(applied.windowEnd, now + state.terms.windowMs)')] },
+  { name: 'windowFromSend', seed: 35, models: ['M_FROMRECV'], patches: [patch('step', 'Math.max(applied.windowEnd, renewing.sentAt + state.terms.windowMs)', 'Math.max(applied.windowEnd, now + state.terms.windowMs)')] },
   { name: 'recentChecked', seed: 0, models: ['M_NOTAIL'], patches: [patch('judge', "if (recent.newest <= position && ahead.newest <= position) return 'current'", "return 'current'")] },
   { name: 'floorChecked', seed: 0, models: [], patches: [patch('judge', "if (!(position >= floor)) return 'stale'", '')] },
   { name: 'floorRaised', seed: 0, models: ['M_NOFLOOR'], patches: [patch('step', 'Math.max(known, missingUpTo(answer, renewing.applied), prunedTo)', 'known')] },
@@ -55,8 +55,8 @@ export const guards: readonly Guard[] = [
     models: ['M_DIFF', 'M_SAMEFAST'],
     patches: [patch('waits', 'return [expiresAt, allowedCidrs, rateLimit].some((value) => value !== undefined && value !== null)', 'return expiresAt !== null && (asked.found === null || expiresAt < asked.found)')]
   },
-  { name: 'rollReadAfterCommit', seed: 63, models: ['M_MEMBEFORE'], patches: [patch('waits', 'if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined', '')] },
-  { name: 'countedOutAfterWindow', seed: 9, models: ['M_REAPEARLY'], patches: [patch('silent-members', 'if (roll.sentAt - sighting.since >= waitOutMs(member.windowMs)) silent.push(member)', 'silent.push(member)')] },
+  { name: 'rollReadAfterCommit', seed: 79, models: ['M_MEMBEFORE'], patches: [patch('waits', 'if (!(roll.sentAt > change.committedAt) || roll.seq < change.seq) return undefined', '')] },
+  { name: 'countedOutAfterWindow', seed: 30, models: ['M_REAPEARLY'], patches: [patch('silent-members', 'if (roll.sentAt - sighting.since >= waitOutMs(member.windowMs)) silent.push(member)', 'silent.push(member)')] },
   { name: 'countedOutIfSilent', models: [], mistakes: { countsOutBlindly: true } },
   { name: 'lineageFounded', seed: 4, models: ['M_KEEPLINEAGE'], mistakes: { foundsTheSameLineage: true } },
   { name: 'lineageNotInherited', seed: 0, models: ['M_INHERIT'], mistakes: { joinsWithLineage: true } },
