@@ -78,22 +78,40 @@ function commandsOf (browser: Browser): Command {
   return (browser as unknown as { readonly connection: Command }).connection
 }
 
+const droppedAfterMs = 10_000
+
 /**
  * Reads and uses a page by its text, with real mouse and keyboard events. The locators of puppeteer run timers in the page, which never fire in a page without
  * scripts; single evaluations do work there.
  */
 export class PageByText {
   readonly #page: Page
+  /** What was pressed last, and on which page. */
+  #pressed: { readonly expression: string, readonly page: number } | undefined
 
   constructor (page: Page) {
     this.#page = page
   }
 
-  /** Resolves to the text of the page, or of one element, as soon as it matches. */
+  /** Resolves to the text of the page, or of one element, as soon as it matches. Firefox drops a press now and then: if nothing has come of the last one for long, it is made again. */
   async text (wanted: RegExp, selector = 'body'): Promise<string> {
     let text = ''
-    await until(async () => { text = await this.#page.evaluate(`document.querySelector(${JSON.stringify(selector)})?.innerText ?? ''`) as string; return wanted.test(text) })
+    let pressedAt = performance.now()
+    await until(async () => {
+      text = await this.#page.evaluate(`document.querySelector(${JSON.stringify(selector)})?.innerText ?? ''`) as string
+      if (wanted.test(text)) return true
+      if (performance.now() > pressedAt + droppedAfterMs) {
+        pressedAt = performance.now()
+        await this.#pressAgain()
+      }
+      return false
+    })
     return text
+  }
+
+  async #pressAgain (): Promise<void> {
+    const { expression, page } = this.#pressed ?? {}
+    if (expression !== undefined && await this.#page.evaluate(`performance.timeOrigin === ${page} && ${expression} !== undefined`) === true) await this.click(expression)
   }
 
   /** Clicks the first visible link, button or label with exactly this text. */
@@ -103,12 +121,13 @@ export class PageByText {
 
   /** `expression`: evaluates to the element in the page. */
   async click (expression: string): Promise<void> {
-    let place: { x: number, y: number } | undefined
+    let place: { x: number, y: number, page: number } | undefined
     await until(async () => {
       // Before the first picture of a page, Firefox drops presses. It does not report that picture of every page.
-      place = await this.#page.evaluate(`(() => { const one = ${expression}; if (!one || (performance.getEntriesByName('first-contentful-paint').length === 0 && performance.now() < 5000)) return; one.scrollIntoView({ block: 'center' }); const { x, y, width, height } = one.getBoundingClientRect(); return { x: x + width / 2, y: y + height / 2 } })()`) as typeof place
+      place = await this.#page.evaluate(`(() => { const one = ${expression}; if (!one || (performance.getEntriesByName('first-contentful-paint').length === 0 && performance.now() < 5000)) return; one.scrollIntoView({ block: 'center' }); const { x, y, width, height } = one.getBoundingClientRect(); return { x: x + width / 2, y: y + height / 2, page: performance.timeOrigin } })()`) as typeof place
       return place !== undefined
     })
+    this.#pressed = { expression, page: place!.page }
     await this.#page.mouse.click(place!.x, place!.y)
   }
 
