@@ -74,12 +74,14 @@ function sessionSettings (statementTimeoutMs: number): Record<string, string> {
 // Poolers refuse settings of the session; what they serve has them in its statements, where it needs them.
 const withoutSettings = new Set<string>()
 
-/** Whether `error` is a pooler's refusal of our settings; connections to that URL are made without them from now on. */
+/**
+ * Whether `error` is a pooler's refusal of our settings; connections to that URL are made without them from now on. Two engines of a process may have connected with
+ * them: each hears of it, and connects again once.
+ */
 export function noteRefusedSettings (url: string, error: unknown): boolean {
   const isRefusal = hasCause(error, ({ code, message }) => code === '08P01' && /startup parameter/.test(message))
-  if (!isRefusal || withoutSettings.has(url)) return false
-  withoutSettings.add(url)
-  return true
+  if (isRefusal) withoutSettings.add(url)
+  return isRefusal
 }
 
 // Of several hosts, which is tried first: the one that took a connection last, and not one that let none begin.

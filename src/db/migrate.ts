@@ -52,7 +52,7 @@ export async function assertMigrated (database: string | Sql, { schema = default
   })
 }
 
-async function onServer (database: string | Sql, schema: string, act: (connection: Connection) => Promise<void>, hostsTried = 1): Promise<void> {
+async function onServer (database: string | Sql, schema: string, act: (connection: Connection) => Promise<void>, { hostsTried = 1, isWithoutSettings = false } = {}): Promise<void> {
   const connection = typeof database === 'string' ? connect({ url: database, schema, max: 1, statementTimeoutMs: 0 }) : borrowed(database, schema)
   try {
     await assertFit(connection.db)
@@ -62,13 +62,13 @@ async function onServer (database: string | Sql, schema: string, act: (connectio
       if (typeof database !== 'string' || hostsTried >= hostsOf(database)) throw new UnfitDatabase(isStandby)
       // The next connection goes to the next host, once this one is closed.
       await connection.close()
-      return await onServer(database, schema, act, hostsTried + 1)
+      return await onServer(database, schema, act, { hostsTried: hostsTried + 1, isWithoutSettings })
     }
     const refusal = tlsRefusalIn(error)
     if (refusal !== undefined) throw new UnfitDatabase(refusal.message)
     if (hasCode(error, '42501')) throw new UnfitDatabase(`The role may not create or use what is needed in the schema "${schema}". Run \`navis-keys migrate\` under a role that may create it, and give this one the rights that docs/postgres.md lists.`)
-    if (typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
-    await onServer(database, schema, act, hostsTried)
+    if (isWithoutSettings || typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
+    await onServer(database, schema, act, { hostsTried, isWithoutSettings: true })
   } finally {
     await connection.close()
   }

@@ -67,12 +67,14 @@ function ownDatabases ({ url, schema, connectionsMax, log }: OwnOptions): Databa
   const management: Pool<Database> = new ReplaceablePool({ url, schema, max: managementConnections, prepare: (db) => db, onnotice: refuseCancelledWait })
   const replace = () => { for (const pool of [lookups, management]) pool.replace() }
   const chooseHistory = async () => { await history.choose(management.queries) }
+  let isWithoutSettings = false
   return {
     lookups,
     management,
     managementConnections,
     noteFailure (error) {
-      const isRefused = noteRefusedSettings(url, error)
+      const isRefused = !isWithoutSettings && noteRefusedSettings(url, error)
+      if (isRefused) isWithoutSettings = true
       if (isRefused || isWrongServer(error)) replace()
       if (!isUntold(error)) return isRefused
       chooseHistory().catch(() => {})
