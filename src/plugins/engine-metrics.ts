@@ -117,7 +117,7 @@ const engineMetrics: readonly EngineMetric[] = [
   { name: 'navis_keys_rate_limit_keys', help: 'Keys with a rate limit that this replica remembers the use of.', read: ({ rates }) => one(rates.keys) },
   {
     name: 'navis_keys_rate_limit_settlements_total',
-    help: 'Batches of uses that this replica settled with the other replicas over Redis: done, or failed. After a failure each replica allows the whole limit by itself until Redis answers again.',
+    help: 'Batches of uses that this replica settled over Redis: done, or failed. After a failure each replica allows the whole limit by itself until Redis answers again.',
     read: ({ rates: { settlements, failures } }) => byOutcome({ done: settlements - failures, failed: failures })
   },
   { name: 'navis_keys_last_used_pending', help: 'Keys whose last use is not written yet.', read: ({ usage }) => one(usage.pending) },

@@ -40,7 +40,7 @@ async function open (t: Test, redisUrl: string, { redisCaFile }: { redisCaFile?:
     await keys.service.revoke({ workspaceId: 'w', keyId: key.id, actor: 'test' })
     t.match(await keys.verifier.verify(token, { scope: 'mcp:read' }), { valid: false, reason: 'revoked' }, 'whatever Redis does')
   }
-  /** A limited key is used, and its bucket in Redis with it: two replicas share it, one alone needs no Redis. */
+  /** A limited key is used, and its bucket in Redis with it: which two replicas share. */
   const limits = async () => {
     const other = await openKeys({ databaseUrl, redisUrl, redisCaFile })
     try {
