@@ -126,8 +126,11 @@ t.test('keys are read from a URL and remembered; 503 where they cannot be had', 
 t.test('too many reports from one address are refused for a while', async (t) => {
   const { report } = await setup(t)
   const payload = JSON.stringify([{ token: new TokenFormat().mint().token, type: 'x' }])
-  const statuses: number[] = []
-  for (let i = 0; i < 310; i++) statuses.push((await report(payload, { headers: { 'github-public-key-signature': '' } })).status)
-  t.ok(statuses.includes(429))
-  t.match(await report(payload, {}), { status: 429, body: { code: 'rate_limited' }, headers: { 'retry-after': /^\d+$/ } })
+  // Five more are allowed in each second: on a slow machine it takes some more than the 300 of a burst.
+  let refused: Awaited<ReturnType<typeof report>> | undefined
+  for (let i = 0; i < 3000 && refused === undefined; i++) {
+    const answer = await report(payload, { headers: { 'github-public-key-signature': '' } })
+    if (answer.status === 429) refused = answer
+  }
+  t.match(refused, { status: 429, body: { code: 'rate_limited' }, headers: { 'retry-after': /^\d+$/ } })
 })
