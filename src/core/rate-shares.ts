@@ -47,7 +47,7 @@ export class RateShare {
   fullAt: number
   /** When that was heard last; -Infinity: never since Redis was away. */
   heardAt = -Infinity
-  /** Until then another replica may have what this one's share was: one of them has announced that it is beyond its own. */
+  /** Until then others may have used up this replica's share: one of them has announced that it went beyond its own. */
   contestedUntil = -Infinity
   askedAt = -Infinity
   usedAt: number
@@ -104,9 +104,9 @@ const askEveryMs = 20
 const probeEveryMs = 200
 // How often debts of less than a chunk are reported, and grants that were not used recently are given back.
 const settleEveryMs = 500
-// Longer than that only where the event loop stood still. Uses of so long ago are counted as newer ones.
+// A debt is older than that only after the event loop stood still. It is then counted as one of this age.
 const debtAgeMaxMs = 1000
-// The time at which a bucket is full is not the same here and in Redis: it differs by as much as the ways there do. So much is not held against a key.
+// The time at which a bucket is full is not exactly the same here and in Redis: it differs by the time that messages take. A difference of this size refuses nothing.
 const inexactMs = 50
 const inexactPart = 0.02
 const settlementsMax = 1000

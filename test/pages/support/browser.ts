@@ -2,7 +2,7 @@ import { chromium, type Browser, type BrowserContext, type BrowserContextOptions
 import { requireProgram } from '../../support/programs.ts'
 import type { Teardowns } from '../../support/servers.ts'
 
-// All pages of a site share a process: each process costs a tenth of a second, and no page here is another's enemy.
+// All pages of a site share a process: starting one takes processor time, and the pages of the tests need no protection from one another.
 const quiet = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--process-per-site', '--disable-site-isolation-trials']
 
 /** A real headless Chromium (the headless shell needs a quarter of the processor time), with the back/forward cache that automation would switch off. */
