@@ -50,17 +50,18 @@ t.test('a change of a key names the tokens that have ended so recently that a ca
   const { db, store } = await setup(t)
   const key = newKey()
   await store.create(key)
-  const rotate = async (graceSeconds: number) => {
+  const rotate = async (graceSeconds: number, graceStarts: 'now' | 'first_use' = 'now') => {
     const { digest, hint } = tokens.mint()
-    const rotated = await store.rotate({ ...ops, keyId: key.id, digest, hint, graceSeconds, graceStarts: 'now' })
+    const rotated = await store.rotate({ ...ops, keyId: key.id, digest, hint, graceSeconds, graceStarts })
     return { digest, names: rotated.outcome === 'rotated' ? rotated.digests : [] }
   }
   // The answer to each of these may have been lost, and the rotation made again: nobody has waited for what the first one ended.
   const second = await rotate(0)
   const third = await rotate(0)
   t.strictSame([...third.names].sort(), [key.digest, second.digest].sort())
-  const fourth = await rotate(600)
+  const fourth = await rotate(600, 'first_use')
   const all = [key.digest, second.digest, third.digest, fourth.digest].sort()
+  t.strictSame([...(await store.recordFirstUse({ keyId: key.id, ageMs: 0 }))!.digests].sort(), all, 'a first use')
   const edited = await store.edit({ ...ops, keyId: key.id, name: 'another name', expiresAt: undefined })
   t.strictSame('digests' in edited ? [...edited.digests].sort() : edited, all, 'an edit')
   t.strictSame([...(await store.revoke({ ...ops, keyId: key.id, reason: undefined }))!.digests].sort(), all, 'a revocation')
