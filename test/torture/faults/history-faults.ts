@@ -22,6 +22,9 @@ const run = promisify(execFile)
 const witnessesMade = 9
 /** Positions by which one history runs ahead of another. */
 const ahead = 50
+/** SQLSTATE; the statement that was ended can be sent again. */
+const deadlockDetected = '40P01'
+const dropsMax = 10
 
 /** A copy of the database, as a staging system begins; it is used and changed beside the original, on the same Redis. */
 export function copiedBeside (): Fault {
@@ -122,10 +125,11 @@ export function restoredRunning (frozenPlace?: number): Fault {
 
 /**
  * A replica that is frozen between the two messages of a statement, the one that names it and the one that carries its values, keeps the locks of its tables for
- * as long as it is frozen: no timeout of the server covers that moment. As an operator would, end the connections that the drop has waited for.
+ * as long as it is frozen: no timeout of the server covers that moment. As an operator would, end the connections that the drop has waited for,
+ * and drop again after a deadlock with a replica's statement, which holds one table and waits for another.
  */
 async function dropUnderReplicas (url: string): Promise<void> {
-  const dropped = administer(url, `drop schema ${schema} cascade`)
+  const dropped = dropInTheEnd(url)
   const timer = setInterval(() => {
     administer(url, `select pg_terminate_backend(blocker) from pg_stat_activity as waiting, unnest(pg_blocking_pids(waiting.pid)) as blocker
       where waiting.query = 'drop schema ${schema} cascade' and waiting.query_start < clock_timestamp() - interval '2 s'`).catch(() => {})
@@ -203,6 +207,17 @@ export function columnTypeChanged (): Fault {
         await administer(fleet.postgres.url, `alter table ${schema}.keys alter column name type text`)
         end()
       }
+    }
+  }
+}
+
+async function dropInTheEnd (url: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await administer(url, `drop schema ${schema} cascade`)
+      return
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== deadlockDetected || attempt === dropsMax) throw error
     }
   }
 }
