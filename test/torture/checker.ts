@@ -77,12 +77,13 @@ export class Checker {
   #found (kind: FindingKind, verification: Verification): void {
     this.counts[kind]++
     if (this.counts[kind] > findingsKept) return
-    const { process, sentAt, answeredAt, status, warm } = verification
+    const { process, sentAt, answeredAt, status, warm, said } = verification
     const key = this.#options.ledger.at(verification.key)
     const place = this.#options.placeOf(process)
-    const troubles = this.#options.troubles.names(sentAt, answeredAt).join(', ') || 'nothing broken'
-    const text = `${kind}: ${status} from replica ${place} (process ${process}, ${warm ? 'warm' : 'cold'} connection) for key ${key.id} (${key.restriction ?? 'live'}), ` +
-      `sent at ${ms(sentAt)}, answered at ${ms(answeredAt)}; may be refused from ${ms(key.mayBeRefusedFrom)}, must be from ${ms(key.mustBeRefusedFrom)}; ${troubles}`
+    const broken = this.#options.troubles.names(sentAt, answeredAt).join(', ') || 'nothing broken'
+    const before = this.#options.troubles.lastOver(sentAt)
+    const text = `${kind}: ${status}${said === undefined ? '' : ` (${said})`} from replica ${place} (process ${process}, ${warm ? 'warm' : 'cold'} connection) for key ${key.id} (${key.restriction ?? 'live'}), ` +
+      `sent at ${ms(sentAt)}, answered at ${ms(answeredAt)}; may be refused from ${ms(key.mayBeRefusedFrom)}, must be from ${ms(key.mustBeRefusedFrom)}; ${broken}${before === '' ? '' : `; before: ${before}`}`
     this.findings.push({ kind, place, verification, text })
   }
 }

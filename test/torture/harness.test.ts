@@ -55,6 +55,24 @@ t.test('the checker tells what may be from what may not', async (t) => {
   }
 })
 
+t.test('a finding tells what the service said, and what was broken last', async (t) => {
+  let now = 0
+  const troubles = new Troubles(() => now)
+  const { recorder, ledger, checker } = checked(troubles)
+  ledger.add({ id: 'a', workspaceId: 'w', token: 'secret' })
+  const end = troubles.begin({ kind: 'redis', name: 'Redis killed' })
+  now = 40
+  end()
+  recorder.add({ ...verification, sentAt: 1540, answeredAt: 1541, status: 503, said: 'The database does not answer.' })
+  recorder.add({ ...verification, sentAt: 1550, answeredAt: 1551, status: 503, said: 'Too many changes.' })
+  recorder.add({ ...verification, sentAt: 1560, answeredAt: 1561, status: 500 })
+  const [first, second, third] = checker.look().findings.map(({ text }) => text)
+  t.match(first, '503 (The database does not answer.) from', 'in its own words')
+  t.match(first, 'nothing broken; before: Redis killed, over for 1.5 s')
+  t.match(second, '503 (Too many changes.) from')
+  t.match(third, ': 500 from', 'nothing is made up where nothing was said')
+})
+
 t.test('a 503 is excused only by a trouble that permits it, at that replica and at that time', async (t) => {
   let now = 0
   const troubles = new Troubles(() => now)
@@ -71,9 +89,10 @@ t.test('a 503 is excused only by a trouble that permits it, at that replica and 
 
 t.test('the recorder gives back what it was given, beyond its first size', async (t) => {
   const recorder = new Recorder()
-  for (let i = 0; i < 70_000; i++) recorder.add({ ...verification, key: i, sentAt: i + 0.25 })
+  for (let i = 0; i < 70_000; i++) recorder.add({ ...verification, key: i, sentAt: i + 0.25, said: i % 2 === 0 ? 'not now' : undefined })
   t.equal(recorder.size, 70_000)
-  t.strictSame(recorder.at(69_999), { ...verification, key: 69_999, sentAt: 69_999.25 })
+  t.strictSame(recorder.at(69_998), { ...verification, key: 69_998, sentAt: 69_998.25, said: 'not now' })
+  t.strictSame(recorder.at(69_999), { ...verification, key: 69_999, sentAt: 69_999.25, said: undefined })
   t.throws(() => recorder.at(70_000), RangeError)
 })
 
@@ -198,10 +217,9 @@ t.test('a link holds the connections that have subscribed, and no others', async
   other.close()
 })
 
-function checked () {
+function checked (troubles = new Troubles(() => performance.now())) {
   const recorder = new Recorder()
   const ledger = new Ledger()
-  const troubles = new Troubles(() => performance.now())
   const checker = new Checker({ recorder, ledger, troubles, placeOf: (process) => process })
   return { recorder, ledger, troubles, checker }
 }

@@ -11,6 +11,8 @@ export interface Verification {
   readonly status: number
   /** Whether the connection had carried an answer before. */
   readonly warm: boolean
+  /** What the service said of it, where that is kept: a 503 without an excuse is to be explained. */
+  readonly said?: string | undefined
 }
 
 /** The connection was lost before the whole answer had come: the token may have been accepted, or not. */
@@ -18,7 +20,7 @@ export const lost = 0
 /** The answer before it on its connection said that it was the last one there. Nobody answers what was sent behind that one. */
 export const behindLast = 1
 
-/** Every verification of a run, in columns: 25 bytes each, so that millions fit. */
+/** Every verification of a run, in columns: 26 bytes each, so that millions fit. */
 export class Recorder {
   /** Sent over a connection that had carried the same token just before. */
   repeated = 0
@@ -29,12 +31,15 @@ export class Recorder {
   #process = new Uint16Array(1 << 16)
   #status = new Uint16Array(1 << 16)
   #warm = new Uint8Array(1 << 16)
+  // The service has few different texts; 0: none.
+  #said = new Uint8Array(1 << 16)
+  readonly #texts: Array<string | undefined> = [undefined]
 
   get size (): number {
     return this.#size
   }
 
-  add ({ process, key, sentAt, answeredAt, status, warm }: Verification): void {
+  add ({ process, key, sentAt, answeredAt, status, warm, said }: Verification): void {
     if (this.#size === this.#key.length) this.#grow()
     const at = this.#size++
     this.#sentAt[at] = sentAt
@@ -43,6 +48,7 @@ export class Recorder {
     this.#process[at] = process
     this.#status[at] = status
     this.#warm[at] = warm ? 1 : 0
+    this.#said[at] = this.#placeOf(said)
   }
 
   at (index: number): Verification {
@@ -53,8 +59,15 @@ export class Recorder {
       sentAt: this.#sentAt[index] ?? NaN,
       answeredAt: this.#answeredAt[index] ?? NaN,
       status: this.#status[index] ?? lost,
-      warm: this.#warm[index] === 1
+      warm: this.#warm[index] === 1,
+      said: this.#texts[this.#said[index] ?? 0]
     }
+  }
+
+  #placeOf (text: string | undefined): number {
+    const known = this.#texts.indexOf(text)
+    if (known >= 0) return known
+    return this.#texts.length > 0xff ? 0 : this.#texts.push(text) - 1
   }
 
   #grow (): void {
@@ -65,6 +78,7 @@ export class Recorder {
     this.#process = enlarged(this.#process, new Uint16Array(size))
     this.#status = enlarged(this.#status, new Uint16Array(size))
     this.#warm = enlarged(this.#warm, new Uint8Array(size))
+    this.#said = enlarged(this.#said, new Uint8Array(size))
   }
 }
 

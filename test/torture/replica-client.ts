@@ -94,7 +94,8 @@ export class ReplicaClient {
       text: `GET /forward-auth HTTP/1.1\r\nHost: navis\r\nAuthorization: Bearer ${key.token}\r\n\r\n`,
       onAnswer: (answer) => {
         const { sentAt, answeredAt, status, warm } = answer
-        this.#recorder.add({ process: this.process, key: key.index, sentAt, answeredAt, status, warm })
+        const said = status === 503 ? detailIn(answer.body) : undefined
+        this.#recorder.add({ process: this.process, key: key.index, sentAt, answeredAt, status, warm, said })
         onAnswered?.(answer)
       }
     }
@@ -155,5 +156,14 @@ export class ReplicaClient {
       }
       await sleep(reconnectMs, undefined, { ref: false })
     }
+  }
+}
+
+/** What a problem document says; without one, the beginning of the text. */
+function detailIn (body: string): string {
+  try {
+    return String((JSON.parse(body) as { detail?: unknown }).detail)
+  } catch {
+    return body.slice(0, 100)
   }
 }

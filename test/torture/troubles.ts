@@ -65,6 +65,12 @@ export class Troubles {
     return [...this.#between(from, until)].map(({ name }) => name)
   }
 
+  /** What was over last by then, and for how long; '' where nothing had been broken before. */
+  lastOver (at: number): string {
+    const last = this.#troubles.filter(({ until }) => until < at).sort((a, b) => b.until - a.until)[0]
+    return last === undefined ? '' : `${last.name}, over for ${((at - last.until) / 1000).toFixed(1)} s`
+  }
+
   * #between (from: number, until: number): Generator<Trouble> {
     for (const trouble of this.#troubles) {
       if (trouble.from <= until && trouble.until >= from) yield trouble
