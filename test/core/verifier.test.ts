@@ -169,6 +169,34 @@ t.test('an answer that was asked for before everything became void, and comes af
   }
 })
 
+t.test('everything becomes void again and again, as for a replica that was counted out and joins again: it is read again until it stays, or the time is up', async (t) => {
+  const { verifier, token, digest, answer, window, time, under } = setup()
+  const verdict = verifier.verify(token)
+  for (let i = 0; i < 6; i++) {
+    await turn()
+    window.epoch++
+    await answer(rowOf(digest))
+    await turn()
+  }
+  await answer(rowOf(digest))
+  t.match(await verdict, { valid: true })
+  t.equal(under.asked.length, 7)
+
+  const late = t.rejects(verifier.verify(format.mint().token) as Promise<unknown>, { code: 'unavailable' })
+  for (let i = 0; i < 6; i++) {
+    await turn()
+    window.epoch++
+    time.now += 200
+    await answer(undefined)
+    await turn()
+  }
+  await late
+  const asked = under.asked.length
+  await turn()
+  t.equal(under.asked.length, asked, 'nobody waits for it any more: nothing is read')
+  t.equal(asked, 7 + 5)
+})
+
 t.test('everything becomes void while the window is waited for: what was read before is read again', async (t) => {
   const { verifier, token, digest, answer, window } = setup()
   let open = () => {}
