@@ -39,6 +39,7 @@ const typeNames: Readonly<Record<string, string>> = {
 
 const formatNames: Readonly<Record<string, string>> = {
   'date-time': 'a time such as 2027-01-31T12:00:00Z',
+  date: 'a day such as 2027-01-31',
   ipv4: 'an IPv4 or IPv6 address',
   ipv6: 'an IPv4 or IPv6 address'
 }

@@ -83,6 +83,11 @@ export function placeOf (text: string | undefined): string | undefined {
   return text === '' ? undefined : text
 }
 
+/** Of a list: only rows with this text. No row has a control character, and Postgres refuses NUL. */
+export function filterText (description: string) {
+  return Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: rules.text.pattern, description }))
+}
+
 /** Of a list of what happened. */
 export const timeRangeQuery = {
   from: Type.Optional(Type.String({ format: 'date-time', description: 'The start of the time range (inclusive).' })),

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { sendCsv, wantsCsv } from '../http/csv.ts'
-import { auditColumns, fromWireTimeRange, nextCursorSchema, nullableInteger, nullableObject, nullableTexts, pageQuery, placeOf, rateLimitSchema, timeRangeQuery, toWireAuditEntry, workspaceParams } from '../http/wire.ts'
+import { auditColumns, filterText, fromWireTimeRange, nextCursorSchema, nullableInteger, nullableObject, nullableTexts, pageQuery, placeOf, rateLimitSchema, timeRangeQuery, toWireAuditEntry, workspaceParams } from '../http/wire.ts'
 
 const details = Type.Object({
   name: Type.Optional(Type.String({ description: 'The name of the key.' })),
@@ -50,7 +50,7 @@ export const auditRoutes: FastifyPluginAsyncTypebox = async (app) => {
       params: workspaceParams,
       querystring: Type.Object({
         key_id: Type.Optional(Type.String({ maxLength: 64, description: 'Only changes of this key.' })),
-        actor: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Only changes by this actor.' })),
+        actor: filterText('Only changes by this actor.'),
         ...timeRangeQuery,
         ...pageQuery
       }, { additionalProperties: false }),

@@ -2,9 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { sendCsv, wantsCsv } from '../http/csv.ts'
-import { callColumns, fromWireTimeRange, keyParams, nextCursorSchema, nullable, pageQuery, placeOf, timeRangeQuery, toWireCall, toWireTime, usageColumns, usageRows, workspaceParams } from '../http/wire.ts'
+import { callColumns, filterText, fromWireTimeRange, keyParams, nextCursorSchema, nullable, pageQuery, placeOf, timeRangeQuery, toWireCall, toWireTime, usageColumns, usageRows, workspaceParams } from '../http/wire.ts'
 
-const day = (description: string) => Type.Optional(Type.String({ minLength: 10, maxLength: 10, description }))
+const day = (description: string) => Type.Optional(Type.String({ format: 'date', description }))
 const count = (description: string) => Type.Integer({ minimum: 0, description })
 
 const usageSchema = Type.Object({
@@ -81,7 +81,7 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       params: workspaceParams,
       querystring: Type.Object({
         key_id: Type.Optional(Type.String({ maxLength: 64, description: 'Only calls with this key.' })),
-        tool: Type.Optional(Type.String({ minLength: 1, maxLength: 200, description: 'Only calls of this tool.' })),
+        tool: filterText('Only calls of this tool.'),
         decision: Type.Optional(Type.Enum(['passed', 'denied', 'failed'], { description: 'Only calls with this outcome.' })),
         ...timeRangeQuery,
         ...pageQuery

@@ -2,7 +2,7 @@ import { sql, type SQL } from 'drizzle-orm'
 import type { AuditEntry, AuditQuery } from '../../core/key-store.ts'
 import type { UpkeepStep } from '../../core/upkeep.ts'
 import type { Database } from '../connect.ts'
-import { timestamp } from './managed-key.ts'
+import { boundary, timestamp } from './managed-key.ts'
 
 interface AuditRow {
   id: string
@@ -26,8 +26,8 @@ export function listAuditStatement (db: Database, { workspaceId, keyId, actor, f
     sql`audit.workspace_id = ${workspaceId}`,
     ...keyId === undefined ? [] : [sql`audit.key_id = ${keyId}::uuid`],
     ...actor === undefined ? [] : [sql`audit.actor = ${actor}`],
-    ...from === undefined ? [] : [sql`audit.at >= ${timestamp(from)}::timestamptz`],
-    ...to === undefined ? [] : [sql`audit.at < ${timestamp(to)}::timestamptz`],
+    ...from === undefined ? [] : [sql`audit.at >= ${boundary(from)}::timestamptz`],
+    ...to === undefined ? [] : [sql`audit.at < ${boundary(to)}::timestamptz`],
     ...after === undefined ? [] : [sql`(audit.at, audit.id) < (${timestamp(after.at)}::timestamptz, ${after.id}::uuid)`]
   ]
   return sql`

@@ -3,7 +3,7 @@ import type { AgedCall } from '../../core/call-log.ts'
 import type { CallDecision } from '../../core/usage.ts'
 import type { CallQuery, ListedCall } from '../../core/usage-reports.ts'
 import type { Database } from '../connect.ts'
-import { timestamp } from './managed-key.ts'
+import { boundary, timestamp } from './managed-key.ts'
 
 /** Writes calls of the gateway in one statement; those that are there already are left as they are. Times are the database's. */
 export async function insertCalls (db: Database, calls: readonly AgedCall[]): Promise<void> {
@@ -41,8 +41,8 @@ export function listCallsStatement (db: Database, { workspaceId, keyId, tool, de
     ...keyId === undefined ? [] : [sql`calls.key_id = ${keyId}::uuid`],
     ...tool === undefined ? [] : [sql`calls.tool = ${tool}`],
     ...decision === undefined ? [] : [sql`calls.decision = ${decision}`],
-    ...from === undefined ? [] : [sql`calls.at >= ${timestamp(from)}::timestamptz`],
-    ...to === undefined ? [] : [sql`calls.at < ${timestamp(to)}::timestamptz`],
+    ...from === undefined ? [] : [sql`calls.at >= ${boundary(from)}::timestamptz`],
+    ...to === undefined ? [] : [sql`calls.at < ${boundary(to)}::timestamptz`],
     ...after === undefined ? [] : [sql`(calls.at, calls.id) < (${timestamp(after.at)}::timestamptz, ${after.id}::uuid)`]
   ]
   return sql`

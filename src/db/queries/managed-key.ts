@@ -1,5 +1,6 @@
 import { sql, type SQL } from 'drizzle-orm'
 import type { KeyStatus, ManagedKey } from '../../core/key-record.ts'
+import { rules } from '../../core/key-rules.ts'
 import type { Scope } from '../../core/scopes.ts'
 import type { Database } from '../connect.ts'
 import type { Tables } from '../schema.ts'
@@ -96,6 +97,11 @@ export function toManagedKey (row: ManagedKeyRow): ManagedKey {
     rotatedAt: row.rotated_at,
     previousToken: row.previous_token && { hint: row.previous_token.hint, endsAt: row.previous_token.ends_at, graceSeconds: row.previous_token.grace_seconds }
   }
+}
+
+/** An end of a time range as the database takes it. It has no year 0, and does not read how `Date` writes a year after 9999; no row is of such a time. */
+export function boundary (ms: number): string {
+  return new Date(Math.min(Math.max(ms, 0), rules.expiresAtMax)).toISOString()
 }
 
 /** A time as the database takes it; null: none. */
