@@ -8,6 +8,8 @@ export interface SecretsInRequests {
   holdsSecret (text: string): boolean
   /** Hook: refuses a credential in the query string, because logs and browser histories keep URLs. */
   readonly refuseQueryCredentials: onRequestHookHandler
+  /** Hook: refuses every query string, of a path that reads none. A scope that a client asked for there would not be checked. */
+  readonly refuseQuery: onRequestHookHandler
   /** Hook: refuses a configured secret in what would be stored. */
   readonly refuseStoredSecrets: preValidationHookHandler
 }
@@ -15,9 +17,14 @@ export interface SecretsInRequests {
 export function secretsInRequests (scrubber: Scrubber): SecretsInRequests {
   return {
     holdsSecret: (text) => scrubber.finds(text),
-    refuseQueryCredentials: (request, _reply, done) => {
-      const at = request.url.indexOf('?')
-      done(at !== -1 && holdsCredential(request.url.slice(at), scrubber) ? queryCredential() : undefined)
+    refuseQueryCredentials: ({ url }, _reply, done) => {
+      const at = url.indexOf('?')
+      done(at !== -1 && holdsCredential(url.slice(at), scrubber) ? queryCredential() : undefined)
+    },
+    refuseQuery: ({ url }, _reply, done) => {
+      const at = url.indexOf('?')
+      if (at === -1 || at === url.length - 1) done()
+      else done(holdsCredential(url.slice(at), scrubber) ? queryCredential() : unreadQuery())
     },
     refuseStoredSecrets: (request, _reply, done) => {
       const text = JSON.stringify([request.params, request.query, request.body])
@@ -32,6 +39,10 @@ function holdsCredential (query: string, scrubber: Scrubber): boolean {
 
 function queryCredential (): KeysError {
   return new KeysError('invalid_request', { detail: 'The query string contains a credential, and logs keep query strings. Send the credential in the Authorization header, and revoke or replace it.' })
+}
+
+function unreadQuery (): KeysError {
+  return new KeysError('invalid_request', { detail: 'This path has no query parameters. Send all fields in the body.' })
 }
 
 function storedSecret (): KeysError {

@@ -7,8 +7,9 @@ declare module 'fastify' {
 }
 
 export const secretRefusal = fp<{ scrubber: Scrubber }>(async (app, { scrubber }) => {
-  const { holdsSecret, refuseQueryCredentials, refuseStoredSecrets } = secretsInRequests(scrubber)
+  const { holdsSecret, refuseQueryCredentials, refuseQuery, refuseStoredSecrets } = secretsInRequests(scrubber)
   app.decorate('holdsSecret', holdsSecret)
   app.decorate('refuseQueryCredentials', refuseQueryCredentials)
+  app.decorate('refuseQuery', refuseQuery)
   app.decorate('refuseStoredSecrets', refuseStoredSecrets)
 }, { name: 'secret-refusal', fastify: '5.x' })

@@ -34,7 +34,7 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
   await app.register(formbody)
   app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request), payload) })
   app.addHook('onRequest', app.requireServiceClient)
-  app.addHook('onRequest', app.refuseQueryCredentials)
+  app.addHook('onRequest', app.refuseQuery)
   app.addHook('preValidation', app.requireServiceClientInBody)
 
   app.post('/v1/introspect', {

@@ -10,7 +10,7 @@ export const revokeRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.removeAllContentTypeParsers()
   await app.register(formbody)
   app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request), payload) })
-  app.addHook('onRequest', app.refuseQueryCredentials)
+  app.addHook('onRequest', app.refuseQuery)
 
   app.post('/v1/revoke', {
     schema: {

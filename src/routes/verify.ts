@@ -29,7 +29,7 @@ const refused = Type.Object({
 export const verifyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { verifier } = app.apiKeys
   app.addHook('onRequest', app.requireService)
-  app.addHook('onRequest', app.refuseQueryCredentials)
+  app.addHook('onRequest', app.refuseQuery)
 
   app.post('/v1/verify', {
     schema: {

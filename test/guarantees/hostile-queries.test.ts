@@ -1,5 +1,5 @@
 import t from 'tap'
-import { setupApp } from '../routes/setup.ts'
+import { service, setupApp } from '../routes/setup.ts'
 
 interface Operation {
   readonly parameters?: ReadonlyArray<{ readonly name: string, readonly in: string }>
@@ -38,4 +38,17 @@ t.test('a range of time before year 1 or after year 9999 has no rows beyond thos
   t.equal(await entries('to=0000-01-01T00:00:00Z'), 0)
   t.equal(await entries('from=9999-12-31T23:59:59.999-23:59'), 0)
   t.equal((await ask('GET', '/v1/workspaces/acme/calls?from=0000-01-01T00:00:00Z')).status, 200)
+})
+
+t.test('a path that reads no query string refuses one: what was asked for there would not be checked', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { token } = await create()
+  const headers = { authorization: `Bearer ${service}`, 'content-type': 'application/x-www-form-urlencoded' }
+  const json = { payload: { token } }
+  const form = { payload: `token=${token}`, headers }
+  for (const [path, options] of [['/v1/verify', json], ['/v1/introspect', form], ['/v1/revoke', form]] as const) {
+    for (const query of ['scope=mcp:write', 'x=1']) t.match(await ask('POST', `${path}?${query}`, options), { status: 400, body: { code: 'invalid_request', detail: /no query parameters/ } }, `${path}?${query}`)
+    t.match(await ask('POST', `${path}?token=${token}`, options), { status: 400, body: { detail: /credential/ } })
+  }
+  t.match(await ask('POST', '/v1/verify?', json), { status: 200, body: { valid: true } }, 'and nothing was revoked')
 })
