@@ -140,7 +140,7 @@ function server (config: Config): FastifyInstance {
     bodyLimit: 16 * 1024,
     routerOptions: { maxParamLength: 512 },
     // Node only takes these in the constructor; set later they have no effect, or change each other.
-    http: { maxHeaderSize: 16 * 1024, headersTimeout: slowestMs, requestTimeout: slowestMs, connectionsCheckingInterval: 2000 },
+    http: { maxHeaderSize: 16 * 1024, requireHostHeader: false, headersTimeout: slowestMs, requestTimeout: slowestMs, connectionsCheckingInterval: 2000 },
     // A revocation may wait for the whole window without sending anything.
     connectionTimeout: Math.max(60_000, config.trustWindowMs * 1.1 + 10_000),
     requestTimeout: slowestMs,

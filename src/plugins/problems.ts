@@ -26,6 +26,9 @@ export const problems = fp(async (app) => {
 
 /** Also handles errors before routing, such as an invalid URL. */
 export function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  // The client closed the connection while it sent its body. No answer can reach it, and the access log says so; its ECONNRESET is not that of a store.
+  const { errored } = request.raw
+  if (errored !== null && error === errored) return
   const problem = toKeysError(error, request)
   if (problem.code === 'internal') logOf(request).error({ err: error }, 'unforeseen error')
   else if (problem.code === 'unavailable') logOf(request).warn({ err: problem.cause }, 'unavailable')

@@ -41,12 +41,18 @@ export const strictRequests = fp(async (app) => {
     }
   })
 
-  // RFC 9112, section 3.2. Node keeps the first Host header, but a proxy in front may have used the second.
-  app.addHook('onRequest', (request, _reply, done) => {
-    done(isRepeated('host', request.raw.rawHeaders) ? new KeysError('invalid_request', { detail: 'There is more than one Host header. Send one.' }) : undefined)
+  // RFC 9112, section 3.2. Node keeps the first Host header, but a proxy in front may have used the second. Node itself would refuse a missing one without a problem document.
+  app.addHook('onRequest', ({ raw: { headers, rawHeaders, httpVersion } }, _reply, done) => {
+    if (headers.host === undefined && httpVersion === '1.1') done(new KeysError('invalid_request', { detail: 'There is no Host header. Send one.' }))
+    else done(isRepeated('host', rawHeaders) ? new KeysError('invalid_request', { detail: 'There is more than one Host header. Send one.' }) : undefined)
   })
-  app.server.on('checkContinue', askForBodyWhenRead)
-  app.addHook('onClose', async () => { app.server.off('checkContinue', askForBodyWhenRead) })
+  app.server.on('checkContinue', askForBodyWhenRead).on('checkExpectation', ignoreExpectation)
+  app.addHook('onClose', async () => { app.server.off('checkContinue', askForBodyWhenRead).off('checkExpectation', ignoreExpectation) })
+
+  /** Any other `Expect`: RFC 9110, section 10.1.1, lets a server ignore it. Node alone would answer 417 without a problem document. */
+  function ignoreExpectation (request: IncomingMessage, answer: ServerResponse): void {
+    app.server.emit('request', request, answer)
+  }
 
   /** `Expect: 100-continue`: ask the client for its body when reading begins, after its credential was accepted. */
   function askForBodyWhenRead (request: IncomingMessage, answer: ServerResponse): void {
@@ -83,7 +89,7 @@ function plainIntegers (schema: unknown, validate: Validate): Validate {
   const names = Object.keys(properties).filter((name) => properties[name]?.type === 'integer')
   return (value) => {
     const query = value as Readonly<Record<string, unknown>>
-    const wrong = names.find((name) => typeof query[name] === 'string' && !/^\d+$/.test(query[name]))
+    const wrong = names.find((name) => typeof query[name] === 'string' && !/^-?\d+$/.test(query[name]))
     // No converter reads this as a number, so the error is the same as for any other text.
     return validate(wrong === undefined ? query : { ...query, [wrong]: 'no integer' })
   }

@@ -1,15 +1,18 @@
 import { once } from 'node:events'
-import { connect, type AddressInfo } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { management, setupApp } from '../routes/setup.ts'
+import { until } from '../support/until.ts'
 
 async function setup (t: Test) {
-  const { app, ask } = await setupApp(t)
+  const { app, ask, logs } = await setupApp(t)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
+  const sockets: Socket[] = []
   /** What comes back for what is sent, piece by piece: each piece follows the answer to the one before. */
   const talk = async (...pieces: string[]): Promise<string> => {
     const socket = connect(port, '127.0.0.1')
+    sockets.push(socket)
     t.teardown(() => { socket.destroy() })
     let heard = ''
     socket.on('data', (chunk) => { heard += String(chunk) })
@@ -19,7 +22,7 @@ async function setup (t: Test) {
     }
     return heard
   }
-  return { ask, talk }
+  return { ask, talk, logs, sockets }
 }
 
 const path = '/v1/workspaces/w/keys'
@@ -39,6 +42,26 @@ t.test('a body with a doubled member is refused at any depth, and nothing is mad
     if (status === 400) t.match(answer.body, { code: 'invalid_request', detail: /same field twice/ })
   }
   t.equal((await ask('GET', path)).body.keys.length, 1)
+})
+
+t.test('what Node would refuse by itself gets an answer like every other', async (t) => {
+  const { talk } = await setup(t)
+  const noHost = await talk('GET /livez HTTP/1.1\r\n\r\n')
+  t.match(noHost, /^HTTP\/1\.1 400 [^]*content-type: application\/problem\+json[^]*"detail":"There is no Host header\. Send one\."/i)
+  t.match(await talk('GET /livez HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /, 'HTTP/1.0 has no such header')
+  t.match(await talk('GET /livez HTTP/1.1\r\nHost: a\r\nExpect: a-miracle\r\n\r\n'), /^HTTP\/1\.1 200 [^]*"status":"live"/, 'an expectation that is not known is ignored')
+})
+
+t.test('a client that goes away while it sends its body is no outage of a store', async (t) => {
+  const { talk, logs, sockets } = await setup(t)
+  const head = [`POST ${path} HTTP/1.1`, 'Host: a', `Authorization: Bearer ${management}`, 'Content-Type: application/json', 'Content-Length: 40', 'Expect: 100-continue', '', ''].join('\r\n')
+  t.match(await talk(head), /^HTTP\/1\.1 100 /)
+  const socket = sockets.pop()!
+  socket.write('{"name":')
+  socket.destroy()
+  await until(() => logs.some((line) => line.includes('closed the connection')))
+  await new Promise((resolve) => { setImmediate(resolve) })
+  t.notMatch(logs.join(''), /"unavailable"|"stack"/)
 })
 
 t.test('two Host headers are refused', async (t) => {
