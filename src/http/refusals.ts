@@ -75,7 +75,7 @@ const refusedTokens: Readonly<Record<Exclude<Reason, 'insufficient_scope'>, Refu
   unknown: unauthorized('Unknown token', 'unknown',
     'The token is unknown. Check that it was created for this service, or create a new key.'),
   revoked: unauthorized('Revoked key', 'revoked',
-    'The key was revoked. Create a new key in the settings of the workspace.'),
+    'The key was revoked, or this token was replaced by a newer one. Use the newest token, or create a new key in the settings of the workspace.'),
   expired: unauthorized('Expired key', 'expired',
     'The key has expired. Create a new key in the settings of the workspace.'),
   address_not_allowed: refusal({

@@ -55,7 +55,7 @@ export const leakRoutes: FastifyPluginAsyncTypebox = async (app) => {
 }
 
 function digestOf (token: string | undefined, sha256: string | undefined, index: number): Digest {
-  if ((token === undefined) === (sha256 === undefined)) throw invalid([{ pointer: `/${index}`, detail: 'Either token or token_sha256 is required.' }])
+  if ((token === undefined) === (sha256 === undefined)) throw invalid([{ pointer: `/${index}`, detail: 'Must have exactly one of the fields token and token_sha256.' }])
   if (token !== undefined) return digestFromBytes(hash('sha256', token, 'buffer'))
   return digestFromText(sha256!)
 }
