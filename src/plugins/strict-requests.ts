@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
 import fp from 'fastify-plugin'
 import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -45,6 +46,10 @@ export const strictRequests = fp(async (app) => {
   app.addHook('onRequest', ({ raw: { headers, rawHeaders, httpVersion } }, _reply, done) => {
     if (headers.host === undefined && httpVersion === '1.1') done(new KeysError('invalid_request', { detail: 'There is no Host header. Send one.' }))
     else done(isRepeated('host', rawHeaders) ? new KeysError('invalid_request', { detail: 'There is more than one Host header. Send one.' }) : undefined)
+  })
+  // Fastify waits for the body that a Content-Type speaks of, and Node has ended a request that has none (`optimizeEmptyRequests`).
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    done(null, request.headers['content-type'] === undefined || hasBody(request.headers) ? payload : Readable.from([]))
   })
   app.server.on('checkContinue', askForBodyWhenRead).on('checkExpectation', ignoreExpectation)
   app.addHook('onClose', async () => { app.server.off('checkContinue', askForBodyWhenRead).off('checkExpectation', ignoreExpectation) })
@@ -93,6 +98,11 @@ function plainIntegers (schema: unknown, validate: Validate): Validate {
     // No converter reads this as a number, so the error is the same as for any other text.
     return validate(wrong === undefined ? query : { ...query, [wrong]: 'no integer' })
   }
+}
+
+/** RFC 9112, section 6: one of these fields says that a body follows. */
+function hasBody (headers: IncomingMessage['headers']): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
 }
 
 function isJson (text: string): boolean {

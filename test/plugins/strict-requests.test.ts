@@ -70,6 +70,19 @@ t.test('two Host headers are refused', async (t) => {
   t.match(await talk('GET /livez HTTP/1.1\r\nHost: a\r\n\r\n'), /^HTTP\/1\.1 200 /)
 })
 
+t.test('a request that names the type of a body, and sends none, is answered at once, whether it says that it has none or not', async (t) => {
+  const { talk } = await setup(t)
+  const rows = [
+    { line: `DELETE ${path}/019c0000-0000-7000-8000-000000000000`, answer: /^HTTP\/1\.1 404 [^]*"code":"not_found"/ },
+    { line: `POST ${path}/revoke-all`, answer: /^HTTP\/1\.1 200 [^]*"revoked":0/ },
+    { line: `POST ${path}`, answer: /^HTTP\/1\.1 400 [^]*The body is empty/ }
+  ]
+  for (const { line, answer } of rows) {
+    const head = [`${line} HTTP/1.1`, 'Host: a', `Authorization: Bearer ${management}`, 'Content-Type: application/json']
+    for (const length of [[], ['Content-Length: 0']]) t.match(await talk([...head, ...length, '', ''].join('\r\n')), answer, `${line} ${length}`)
+  }
+})
+
 t.test('a client that waits for 100 Continue is asked for its body when its credential is good, and only then', async (t) => {
   const { talk } = await setup(t)
   const head = (token: string) => [`POST ${path} HTTP/1.1`, 'Host: a', `Authorization: Bearer ${token}`, 'Content-Type: application/json', `Content-Length: ${body.length}`, 'Expect: 100-continue', '', ''].join('\r\n')
