@@ -42,12 +42,12 @@ export const requestEnd = fp(async (app) => {
   const replyOf = Symbol('navis-keys.reply')
   const repliesOf = Symbol('navis-keys.replies')
   type Answer = FastifyReply['raw'] & { [replyOf]?: FastifyReply }
-  type Connection = Socket & { [repliesOf]?: Set<FastifyReply> }
+  type Connection = Socket & { [repliesOf]?: OpenReplies }
 
   const listeners: Array<(end: RequestEnd) => void> = []
-  const connections = new Set<Set<FastifyReply>>()
+  const connections = new Set<OpenReplies>()
   app.decorate('onRequestEnd', (listener) => { listeners.push(listener) })
-  app.decorate('openReplies', () => [...connections].flatMap((replies) => [...replies]))
+  app.decorate('openReplies', () => [...connections].flatMap((replies) => replies.all()))
   app.decorateReply('beganAt', 0)
   app.decorateReply('route', '')
 
@@ -77,17 +77,17 @@ export const requestEnd = fp(async (app) => {
   subscribe(finished, onFinished)
   app.addHook('onClose', async () => { unsubscribe(finished, onFinished) })
 
-  function repliesOn (socket: Connection): Set<FastifyReply> {
+  function repliesOn (socket: Connection): OpenReplies {
     return socket[repliesOf] ?? watch(socket)
   }
 
-  function watch (socket: Connection): Set<FastifyReply> {
-    const replies = new Set<FastifyReply>()
+  function watch (socket: Connection): OpenReplies {
+    const replies = new OpenReplies()
     socket[repliesOf] = replies
     connections.add(replies)
     socket.once('close', () => {
       connections.delete(replies)
-      for (const reply of replies) end(reply, false)
+      for (const reply of replies.all()) end(reply, false)
     })
     return replies
   }
@@ -102,3 +102,32 @@ export const requestEnd = fp(async (app) => {
     for (const listener of listeners) listener(ending)
   }
 }, { name: 'request-end', fastify: '5.x' })
+
+/**
+ * The replies of one connection that have not ended: one, or none, unless a client sends requests without waiting. Not a `Set`, which the engine
+ * makes anew each time that it becomes empty.
+ */
+class OpenReplies {
+  #newest: FastifyReply | undefined
+  readonly #before: FastifyReply[] = []
+
+  add (reply: FastifyReply): void {
+    if (this.#newest !== undefined) this.#before.push(this.#newest)
+    this.#newest = reply
+  }
+
+  /** Returns whether it was there. */
+  delete (reply: FastifyReply): boolean {
+    if (reply === this.#newest) {
+      this.#newest = undefined
+      return true
+    }
+    const at = this.#before.indexOf(reply)
+    if (at !== -1) this.#before.splice(at, 1)
+    return at !== -1
+  }
+
+  all (): FastifyReply[] {
+    return this.#newest === undefined ? [...this.#before] : [...this.#before, this.#newest]
+  }
+}
