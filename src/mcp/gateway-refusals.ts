@@ -48,7 +48,11 @@ export function bodyInCrumbs (): McpRefusal {
   return refusal(400, 'The body arrives in too many small chunks. Send larger chunks, or send it with a Content-Length.', { code: 'invalid_request', headers: notReadOn })
 }
 
-/** The upstream refused with a body that is not MCP; `text` is that body. */
+export function unsupportedMediaType (): McpRefusal {
+  return refusal(415, 'Send the message as application/json in UTF-8, not compressed.', { code: 'unsupported_media_type', headers: notReadOn })
+}
+
+/** The upstream refused with a body that is not MCP, or that must not be passed on; `text` is what may be told of it. */
 export function upstreamRefused (status: number, { id, text, retryAfter }: { id: RpcId | undefined, text: string, retryAfter: string | undefined }): McpRefusal {
   return refusal(status, `The upstream MCP server refused the request with status ${status}${text === '' ? '.' : `: ${text}`}`, {
     id, code: 'upstream_refused', headers: retryAfter === undefined ? {} : { 'retry-after': retryAfter }
@@ -107,7 +111,7 @@ export function toRefusal (error: unknown, id: RpcId | undefined): McpRefusal | 
   if (error instanceof TooMuchWaiting) return refusal(429, 'Too many large requests of this key are in progress. Send fewer at the same time.', { id, code: 'too_many_requests', headers: { 'retry-after': '1' } })
   const { statusCode, code } = error as { statusCode?: number, code?: string }
   if (statusCode === 413) return bodyTooLarge()
-  if (statusCode === 415) return refusal(415, 'Send the message as application/json in UTF-8, not compressed.', { code: 'unsupported_media_type' })
+  if (statusCode === 415) return unsupportedMediaType()
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return refusal(statusCode, 'The request cannot be read.', { code: code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ? 'empty_body' : 'invalid_request' })
   return undefined
 }

@@ -1,4 +1,4 @@
-import { pipeline, type Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import type { KeyRecord } from '../core/key-record.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Verdict } from '../core/verdict.ts'
@@ -16,7 +16,7 @@ import { EventTooLong } from './protocol/event-stream.ts'
 import { JsonRefused } from './protocol/strict-json.ts'
 import type { ToolListRules } from './protocol/tool-list.ts'
 import { UpstreamFailure, type UpstreamAnswer, type UpstreamCause } from './upstream-client.ts'
-import { answerHeaders, told, typeOf } from './upstream-headers.ts'
+import { answerHeaders, oneLine, told, typeOf, wholeText } from './upstream-headers.ts'
 
 interface McpCallOptions {
   readonly request: AuthenticatedRequest
@@ -41,6 +41,8 @@ export class McpCall implements OpenCall {
   readonly #options: McpCallOptions
   #guard: CallGuard | undefined
   #refusal: McpRefusal | undefined
+  /** The upstream's JSON-RPC error, where it came with a status of 400 or more: it was read before it is passed on. */
+  #errorText: string | undefined
   #expiry: NodeJS.Timeout | undefined
   decision: Decision = 'passed'
   /** Why the upstream failed. */
@@ -156,7 +158,8 @@ export class McpCall implements OpenCall {
     const contentType = typeOf(answer)
     const isEventStream = contentType.startsWith('text/event-stream')
     const guard = new CallGuard({ stillAllowed: () => this.#stillAllowed(), silenceMaxMs: isEventStream ? undefined : request.gateway.answerTimeoutMs })
-    pipeline(answer.stream, fittedAnswer(contentType, { request, toolList }), guard, (error) => { if (error != null) this.#relayFailed(error) })
+    const stream = this.#errorText === undefined ? answer.stream : Readable.from([Buffer.from(this.#errorText)])
+    pipeline(stream, fittedAnswer(contentType, { request, toolList }), guard, (error) => { if (error != null) this.#relayFailed(error) })
     this.#guard = guard
     // An event stream may send nothing for a long time, and its client waits for the headers to know that it is open.
     if (isEventStream) this.#raw.once('pipe', () => { this.#raw.flushHeaders() })
@@ -191,6 +194,7 @@ export class McpCall implements OpenCall {
     if (status >= 300 && status < 400) return this.#answered('redirect')
     if (status === 401 || status === 407) return this.#answered('credential')
     if (status >= 400 && status < 500 && this.#speaksOldTransport) return oldTransport()
+    if (status >= 400 && isJson(contentType)) return await this.#refusedInJson(answer)
     if (isJson(contentType) || contentType.startsWith('text/event-stream')) {
       const isEncoded = headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity'
       const isRead = this.#options.toolList !== undefined || !isJson(contentType)
@@ -201,10 +205,36 @@ export class McpCall implements OpenCall {
     return this.#answered('not_mcp', retryAfterOf(answer))
   }
 
+  /** A JSON-RPC error is passed on unchanged, but never with a credential in it. Other JSON is text. */
+  async #refusedInJson (answer: UpstreamAnswer): Promise<McpRefusal | undefined> {
+    let text: string | undefined
+    try {
+      text = await wholeText(answer)
+    } catch {
+      // It broke off or took too long: `#unusableInTime` tells.
+      return undefined
+    }
+    if (text === undefined || this.#betrays(text)) return this.#refusedWith('', answer)
+    if (text.includes('"jsonrpc"')) {
+      this.#errorText = text
+      return undefined
+    }
+    return answer.status < 500 ? this.#refusedWith(oneLine(text), answer) : this.#answered('not_mcp', retryAfterOf(answer))
+  }
+
   async #refusedBy (answer: UpstreamAnswer): Promise<McpRefusal> {
+    return this.#refusedWith(await told(answer, { foundIn: (text) => this.#betrays(text) }), answer)
+  }
+
+  #refusedWith (text: string, answer: UpstreamAnswer): McpRefusal {
     const { request } = this.#options
     request.upstream.answered()
-    return upstreamRefused(answer.status, { id: request.id, text: await told(answer, { foundIn: (text) => request.gateway.keys.tokens.foundIn(text) || request.upstream.isBetrayedBy(text) }), retryAfter: retryAfterOf(answer) })
+    return upstreamRefused(answer.status, { id: request.id, text, retryAfter: retryAfterOf(answer) })
+  }
+
+  #betrays (text: string): boolean {
+    const { gateway, upstream } = this.#options.request
+    return gateway.keys.tokens.foundIn(text) || upstream.isBetrayedBy(text)
   }
 
   // A client of HTTP+SSE, the transport of 2024-11-05, begins with a GET that has neither a version nor a session.

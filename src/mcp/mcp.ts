@@ -3,7 +3,7 @@ import { logOf } from '../http/logging.ts'
 import { readCall } from './client-call.ts'
 import { forward } from './forward.ts'
 import type { Gateway } from './gateway.ts'
-import { methodNotAllowed, toRefusal, unforeseen } from './gateway-refusals.ts'
+import { methodNotAllowed, toRefusal, unforeseen, unsupportedMediaType } from './gateway-refusals.ts'
 import { GatewayRequest } from './gateway-request.ts'
 import { rpcErrorBody } from './protocol/rpc-error.ts'
 import type { Upstream } from './upstream.ts'
@@ -12,12 +12,20 @@ import type { Upstream } from './upstream.ts'
 export const mcp: FastifyPluginAsync<{ gateway: Gateway }> = async (app, { gateway }) => {
   app.decorateRequest('gatewayRequest')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', async (request: FastifyRequest, stream: FastifyRequest['raw']) => await request.gatewayRequest.receiveBody(stream))
+  app.addContentTypeParser('application/json', async (request: FastifyRequest, stream: FastifyRequest['raw']) => {
+    if (namesOtherCharset(request.headers['content-type'])) throw unsupportedMediaType()
+    return await request.gatewayRequest.receiveBody(stream)
+  })
   app.setErrorHandler(tellRefusal)
   for (const upstream of gateway.upstreams) {
     // Clients and people write the path with and without the slash.
     for (const path of [upstream.path, `${upstream.path}/`]) serve(app, { gateway, upstream, path })
   }
+}
+
+// An upstream, or a filter in front, might read a body as the charset that its type names, and the gateway reads UTF-8.
+function namesOtherCharset (contentType: string | undefined): boolean {
+  return /;\s*charset\s*=\s*(?!"?utf-?8"?\s*(;|$))/i.test(contentType ?? '')
 }
 
 interface Served {

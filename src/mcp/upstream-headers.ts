@@ -46,6 +46,26 @@ export function typeOf ({ headers }: UpstreamAnswer): string {
 
 const toldBytesMax = 2048
 const toldLengthMax = 500
+const wholeBytesMax = 64 * 1024
+
+/** A text of an upstream as one line of a message, at most 500 characters. */
+export function oneLine (text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim().slice(0, toldLengthMax)
+}
+
+/** The whole body of an answer; `undefined` if it is encoded or longer than 64 KiB. Rejects if it breaks off. */
+export async function wholeText (answer: UpstreamAnswer): Promise<string | undefined> {
+  const encoding = answer.headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') return undefined
+  const pieces: Buffer[] = []
+  let length = 0
+  for await (const piece of answer.stream) {
+    pieces.push(piece as Buffer)
+    length += (piece as Buffer).length
+    if (length > wholeBytesMax) return undefined
+  }
+  return Buffer.concat(pieces).toString('utf8')
+}
 
 /** The text of an upstream's refusal, in one line; empty if there is none, or if it contains a token. */
 export async function told (answer: UpstreamAnswer, tokens: { foundIn (text: string): boolean }): Promise<string> {
@@ -64,6 +84,6 @@ export async function told (answer: UpstreamAnswer, tokens: { foundIn (text: str
   } finally {
     clearTimeout(tooSlow)
   }
-  const text = Buffer.concat(pieces).toString('utf8').replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim().slice(0, toldLengthMax)
-  return tokens.foundIn(text) ? '' : text
+  const text = Buffer.concat(pieces).toString('utf8')
+  return tokens.foundIn(text) ? '' : oneLine(text)
 }

@@ -105,9 +105,10 @@ export class Upstream {
     return (tool) => toolScope(tool, policy, known) === 'mcp:read'
   }
 
-  /** Whether `text` contains one of the operator's credentials for this upstream. */
+  /** Whether `text`, read as it is or as JSON, contains one of the operator's credentials for this upstream. */
   isBetrayedBy (text: string): boolean {
-    return [this.#token, ...Object.values(this.headers)].some((secret) => secret !== undefined && text.includes(secret))
+    const unescaped = withoutEscapes(text)
+    return [this.#token, ...Object.values(this.headers)].some((secret) => secret !== undefined && (text.includes(secret) || unescaped.includes(secret)))
   }
 
   async authorization (subject: Subject): Promise<Record<string, string>> {
@@ -141,4 +142,9 @@ export class Upstream {
   async #asItself () {
     return { url: this.url, headers: { ...this.headers, ...await this.authorization(undefined) } }
   }
+}
+
+// Servers escape more in JSON than they have to, such as `/` in base64.
+function withoutEscapes (text: string): string {
+  return text.replaceAll(/\\(?:u([0-9a-f]{4})|(.))/gi, (_, code: string | undefined, character: string) => code === undefined ? character : String.fromCharCode(Number.parseInt(code, 16)))
 }

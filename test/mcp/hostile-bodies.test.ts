@@ -32,6 +32,17 @@ test('a long body is read in steps, each of a few thousand bytes', async (t) => 
   }
 })
 
+test('a body whose type names another charset than UTF-8 is not read', async (t) => {
+  const upstream = await recordingUpstream(t)
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const { token } = await gateway.mint('mcp:read')
+  const ask = async (type: string) => (await fetch(gateway.url, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': type }, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' })).status
+  for (const charset of ['utf-16', 'utf-7', '"utf-16le"', 'iso-8859-1', 'utf-8x', '']) t.equal(await ask(`application/json; charset=${charset}`), 415, charset)
+  t.equal(await ask('application/json; x=1; Charset=utf-16'), 415)
+  t.equal(upstream.received.length, 0)
+  for (const type of ['application/json', 'application/json;charset=UTF-8', 'application/json; charset="utf-8"; x=1']) t.equal(await ask(type), 200, type)
+})
+
 test('the loop turns between the steps, and keys take turns', async (t) => {
   const slices = new TimeSlices({ monotonicMs: () => performance.now() })
   const order: string[] = []

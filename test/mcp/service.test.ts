@@ -91,6 +91,36 @@ test('an upstream gets the headers of the operator, on a path of the operator’
   t.notMatch(logs.join(), /hush/)
 })
 
+const betrayals: readonly { when: string, status: number, type?: string, body: (secret: string) => string, headers?: Record<string, string> }[] = [
+  { when: 'as text', status: 400, type: 'text/plain', body: (secret) => `no: ${secret}` },
+  { when: 'in an object that is no MCP', status: 403, body: (secret) => JSON.stringify({ message: `no: ${secret}` }) },
+  { when: 'in a JSON-RPC error', status: 400, body: (secret) => JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32600, message: secret } }) },
+  { when: 'in a JSON-RPC error, escaped', status: 404, body: (secret) => JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32600, message: secret } }).replaceAll('/', '\\/').replaceAll('h', '\\u0068') },
+  { when: 'in an error of the server', status: 500, body: (secret) => JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: secret } }) },
+  { when: 'behind 70 KB', status: 400, body: (secret) => JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32600, message: 'x'.repeat(70_000) + secret } }) },
+  { when: 'compressed', status: 400, headers: { 'content-encoding': 'deflate' }, body: (secret) => JSON.stringify({ jsonrpc: '2.0', error: secret }) }
+]
+
+test('an upstream that repeats its credential in a refusal is not heard by the client, in any kind of body', async (t) => {
+  const upstream = await recordingUpstream(t, ({ headers, body }, response) => {
+    const { id } = JSON.parse(body) as { id: number }
+    const { status, type = 'application/json', body: write, headers: more } = betrayals[id] ?? betrayals[0]!
+    response.writeHead(status, { 'content-type': type, 'retry-after': '3', ...more }).end(write(String(headers['apikey'])))
+  })
+  const { app, create } = await setupApp(t, { environment: { MCP_UPSTREAM_URL: upstream.url, MCP_UPSTREAM_HEADERS: '{"default":{"apikey":"hush/hush/1"}}' } })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { token } = await create({ scope: 'mcp:write' })
+  for (const [id, { when, status }] of betrayals.entries()) {
+    const response = await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/mcp`, {
+      method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: JSON.stringify({ jsonrpc: '2.0', id, method: 'ping' })
+    })
+    t.equal(response.status, status, when)
+    t.equal(response.headers.get('retry-after'), '3', when)
+    const text = await response.text()
+    t.strictSame(JSON.parse(text), { jsonrpc: '2.0', id, error: { code: status, message: `The upstream MCP server refused the request with status ${status}.`, data: { code: 'upstream_refused' } } }, when)
+  }
+})
+
 test('without an upstream there is no gateway', async (t) => {
   const { ask } = await setupApp(t)
   t.equal((await ask('POST', '/mcp', { payload: {} })).status, 404)

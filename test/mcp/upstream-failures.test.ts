@@ -149,6 +149,34 @@ test('what a refusal of the upstream says is passed on, with its Retry-After, an
   t.strictSame(gateway.reports.map(({ decision }) => decision), ['upstream_refused', 'upstream_refused', 'upstream_failed', 'upstream_refused'])
 })
 
+test('a refusal in JSON reaches the client as a JSON-RPC error: unchanged if it is one, otherwise as its text', async (t) => {
+  const error = JSON.stringify({ jsonrpc: '2.0', id: 5, error: { code: -32602, message: 'which tenant?', data: { from: 'upstream' } } })
+  const upstream = await recordingUpstream(t, ({ body }, response) => {
+    const { method } = JSON.parse(body) as { method: string }
+    const tell = (status: number, text: string) => { response.writeHead(status, { 'content-type': 'application/json', 'retry-after': '17' }).end(text) }
+    if (method === 'ping') tell(400, error)
+    else if (method === 'prompts/list') tell(500, error)
+    else if (method === 'tools/list') tell(404, '{"message":\n"no such tenant"}')
+    else if (method === 'resources/list') tell(503, '{"message":"no healthy upstream"}')
+    else {
+      response.writeHead(400, { 'content-type': 'application/json', 'content-length': '500' }).write('{"jsonrpc":"2.0"')
+      setTimeout(() => { response.destroy() }, 20)
+    }
+  })
+  const gateway = await startGateway(t, { upstreams: upstream.url })
+  const { token } = await gateway.mint('mcp:write')
+  const ask = async (method: string) => await post(gateway.url, token, JSON.stringify({ jsonrpc: '2.0', id: 5, method }))
+  t.match(await ask('ping'), { status: 400, text: error })
+  t.match(await ask('prompts/list'), { status: 500, text: error })
+  const refused = await ask('tools/list')
+  t.match(refused, { status: 404, json: { id: 5, error: { message: /status 404: \{"message": "no such tenant"\}$/, data: { code: 'upstream_refused' } } } })
+  t.equal(refused.headers.get('retry-after'), '17')
+  const busy = await ask('resources/list')
+  t.match(busy, { status: 502, json: { id: 5, error: { data: { code: 'upstream_failed', reason: 'not_mcp' } } } })
+  t.equal(busy.headers.get('retry-after'), '17')
+  t.match(await ask('resources/templates/list'), { status: 502, json: { id: 5, error: { data: { code: 'upstream_failed', reason: 'closed' } } } })
+})
+
 test('an event id is of use to the key alone that it was sent to', async (t) => {
   const upstream = await recordingUpstream(t, (_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).end('id: result-7\ndata: {"jsonrpc":"2.0","id":5,"result":{}}\n\n')
