@@ -18,6 +18,8 @@ export async function rotateKeyRoutes (app: FastifyInstance, { service, reports,
   app.get<{ Params: { keyId: string }, Querystring: Record<string, unknown> }>(routes.rotate(':keyId'), async function askHowToRotate (request, reply) {
     await settleUses()
     const key = await ownKeyOf(request, service)
+    // Only an active key can be rotated; its page says what became of it.
+    if (key.status !== 'active') return await reply.redirect(site.paths.key(key.id), 303)
     return isAgain(request.query) ? await show(request, reply.code(422), key, 'Choose how long the current token still works, and from when.') : await show(request, reply, key)
   })
 

@@ -272,6 +272,8 @@ t.test('a key\'s page renames it, moves and removes its expiration, rotates it o
   await service.revoke({ workspaceId, keyId: key.id, actor: 'test', reason: 'left' })
   t.match(await get(own, { cookie }), { statusCode: 200, body: /<bdi>left<\/bdi>/ })
   t.equal((await post(own, fields, { cookie })).statusCode, 409)
+  for (const query of ['', '?again=yes']) t.match(await get(`${own}/rotate${query}`, { cookie }), { statusCode: 303, headers: { location: own } }, 'an ended key is not offered a rotation')
+  t.equal((await post(`${own}/rotate`, { ...rotation, form_id: '7dcd2034-9217-4b50-8e5c-7fa201e89ce6' }, { cookie })).statusCode, 409)
 })
 
 t.test('limits are set when a key is made, changed on its page, and only what a person has changed is changed', async (t) => {
