@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
-import { Counter, Gauge } from 'prom-client'
 import { systemClock } from '../core/clock.ts'
 import { Webhooks } from '../core/webhooks.ts'
+import { CollectedMetrics, one, samplesBy } from '../http/metrics-registry.ts'
 import { WebhookReceiver } from '../http/webhook-receiver.ts'
 
 export interface WebhooksOptions {
@@ -10,29 +10,23 @@ export interface WebhooksOptions {
   readonly allowedCidrs: readonly string[]
 }
 
+const byOutcome = samplesBy('outcome')
+
 /** Sends events to the URLs of the settings, and counts deliveries. */
 export const webhooks = fp<WebhooksOptions>(async (app, { urls, secrets, allowedCidrs }) => {
   const { apiKeys: keys, metricsRegistry } = app
   const receivers = urls.map((url) => new WebhookReceiver({ url, secrets, allowedCidrs }))
   const deliveries = new Webhooks({ store: keys.webhooks, receivers, clock: systemClock, log: app.log, isStarted: () => keys.isStarted })
-  metricsRegistry.registerMetric(new Counter({
-    name: 'navis_keys_webhook_deliveries_total',
-    help: 'Events sent to receivers: delivered, failed and sent again, or given up after three days.',
-    labelNames: ['outcome'],
-    registers: [],
-    collect () {
-      const { delivered, failed, givenUp } = deliveries.stats()
-      this.reset()
-      this.inc({ outcome: 'delivered' }, delivered)
-      this.inc({ outcome: 'failed' }, failed)
-      this.inc({ outcome: 'given_up' }, givenUp)
-    }
-  }))
-  metricsRegistry.registerMetric(new Gauge({
-    name: 'navis_keys_webhook_oldest_seconds',
-    help: 'Age of the oldest event that a receiver has not confirmed; 0: there is none.',
-    registers: [],
-    collect () { this.set(deliveries.stats().oldestS) }
+  metricsRegistry.register(new CollectedMetrics({
+    read: () => deliveries.stats(),
+    metrics: [
+      {
+        name: 'navis_keys_webhook_deliveries_total',
+        help: 'Events sent to receivers: delivered, failed and sent again, or given up after three days.',
+        samples: ({ delivered, failed, givenUp }) => byOutcome({ delivered, failed, given_up: givenUp })
+      },
+      { name: 'navis_keys_webhook_oldest_seconds', help: 'Age of the oldest event that a receiver has not confirmed; 0: there is none.', samples: ({ oldestS }) => one(oldestS) }
+    ]
   }))
   app.addHook('onReady', async () => { deliveries.start() })
   app.addHook('preClose', async () => {
