@@ -8,6 +8,7 @@ import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { test } from 'tap'
+import { reasons } from '../../src/core/verdict.ts'
 import { readPolicies } from '../../src/mcp/protocol/policy.ts'
 import { Child } from '../support/child.ts'
 import { startGateway } from '../support/gateway.ts'
@@ -65,6 +66,16 @@ test('the policy on the page is one', async (t) => {
   t.equal(read?.trustReadOnlyHints, true)
   t.equal(read?.scopeOf('get_secrets'), 'mcp:write')
   t.equal(read?.scopeOf('get_note'), 'mcp:read')
+})
+
+test('the page names each code with which a call can be refused, and no other', async (t) => {
+  const [, table = ''] = /## Refusals([^]*?)\n## /.exec(page) ?? []
+  const named = new Set([...table.matchAll(/^\| [^|]+ \| (`[^|]+) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([a-z_]+)`/g)].map(([, code]) => code)))
+  const sources = ['gateway-refusals', 'key-refusals'].map((name) => readFileSync(new URL(`../../src/mcp/${name}.ts`, import.meta.url), 'utf8'))
+  const written = sources.flatMap((source) => [...source.matchAll(/\bcode: ([^\n]*)/g)].flatMap(([, rest = '']) => [...rest.matchAll(/'([a-z_]+)'/g)].map(([, code]) => code)))
+  // Those that the sources do not spell: the verdicts, and what is thrown before there is one.
+  const expected = new Set([...written, ...reasons, 'unauthenticated', 'unavailable', 'too_many_unknown_tokens'])
+  t.strictSame([...named].sort(), [...expected].sort())
 })
 
 const bridged = /## A program behind the gateway[^]*?```\n([^]*?)```/.exec(page)?.[1]?.trim().split('\n') ?? []
