@@ -160,6 +160,9 @@ function sentenceOf (error: unknown): string {
   if (code === 'EACCES' && port !== undefined) return `This user may not listen on port ${port}. Set PORT to a port above 1023.`
   if (code === 'EADDRNOTAVAIL' || syscall === 'getaddrinfo') return `HOST is not an address of this machine (${code}). Set HOST to one of its addresses, or to 0.0.0.0 for all of them.`
   if (unwritable.has(code) && path !== undefined) return `${path} cannot be written (${code}). Check DATA_DIR, its rights and its disk.`
-  if (error instanceof Error && 'query' in error) return `A query failed while starting: ${cause instanceof Error ? cause.message : 'no cause given'}`
+  // The message of the driver has no parameters; that of Drizzle, around it, has.
+  const refusal = [error, cause].find((thrown) => thrown instanceof Error && thrown.name === 'PostgresError') as NodeJS.ErrnoException | undefined
+  if (refusal !== undefined) return `Postgres refused a statement of the start: ${refusal.message} (SQLSTATE ${refusal.code}).`
+  if (error instanceof Error && 'query' in error) return `A statement of the start failed: ${cause instanceof Error ? cause.message : 'no cause is known'}.`
   return error instanceof Error ? error.stack ?? error.message : String(error)
 }

@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox'
+import { schemaName } from '../core/database-address.ts'
 
 /** A header that may carry a key, in lower case. */
 export const keyHeader = '^(?!(?:authorization|proxy-authorization|cookie|host|connection|origin|accept|content-.*|mcp-.*|x-navis-.*|user-agent)$)[A-Za-z][A-Za-z0-9-]{0,63}$|^$'
@@ -60,9 +61,9 @@ export const settings = Type.Object({
     description: 'PEM file with the certificates of the authorities that may issue the certificate of the server; read again for each new connection. Sets `sslmode` to `verify-full` unless the URL has an `sslmode`.'
   })),
   DATABASE_SCHEMA: Type.String({
-    pattern: '^[a-z_][a-z0-9_]{0,62}$',
+    pattern: schemaName.pattern,
     default: 'navis_keys',
-    advice: 'at most 63 lower-case letters, digits and underscores, not beginning with a digit',
+    advice: schemaName.says,
     description: 'The schema for all tables and the journal of the migrations. The service creates nothing outside this schema.'
   }),
   DATABASE_CONNECTIONS_MAX: Type.Integer({

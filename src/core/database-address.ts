@@ -3,6 +3,12 @@
  * Three more are ours: `password_file`, `user_file` and `url_file` name files that are read again for each connection.
  */
 
+/** The names of schemas that hold our tables. Postgres keeps `pg_…` and `information_schema` for itself; in `public`, which Drizzle cannot name, the tables of others stand. */
+export const schemaName = {
+  pattern: '^(?!pg_|(?:public|information_schema)$)[a-z_][a-z0-9_]{0,62}$',
+  says: 'at most 63 lower-case letters, digits and underscores, not beginning with a digit or with pg_, and not public or information_schema'
+} as const
+
 export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
 
 /** A host and a port, or the folder of a unix socket. */

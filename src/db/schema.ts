@@ -2,7 +2,9 @@ import { sql } from 'drizzle-orm'
 import {
   bigint, boolean, check, customType, date, index, integer, jsonb, pgSchema, primaryKey, smallint, text, timestamp, uniqueIndex, uuid
 } from 'drizzle-orm/pg-core'
+import { schemaName as rule } from '../core/database-address.ts'
 
+const isSchemaName = new RegExp(rule.pattern)
 const bytea = customType<{ data: Buffer, driverData: Buffer }>({ dataType: () => 'bytea' })
 const byteas = customType<{ data: Buffer[], driverData: string }>({ dataType: () => 'bytea[]' })
 const texts = customType<{ data: string[], driverData: string }>({ dataType: () => 'text[]' })
@@ -20,7 +22,7 @@ const made = new Map<string, Tables>()
 
 /** Every table of ours, in the schema of that name: an identifier of lower-case letters, digits and underscores. */
 export function tablesIn (schemaName: string): Tables {
-  if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schemaName)) throw new TypeError('The name of the schema must be lower-case letters, digits and underscores, and must not begin with a digit.')
+  if (!isSchemaName.test(schemaName)) throw new TypeError(`The name of the schema must be ${rule.says}.`)
   let tables = made.get(schemaName)
   if (tables === undefined) made.set(schemaName, tables = makeTables(schemaName))
   return tables

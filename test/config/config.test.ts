@@ -191,7 +191,8 @@ t.test('the settings of the database stand instead of the URL, or over its parts
   t.match(addressOf(over.databaseUrl ?? ''), { hosts: [{ host: 'h', port: 2 }], user: 'u', password: 'new&?=', database: 'd', connectTimeoutSeconds: 3, sslMode: 'verify-full', caFile: '/ca.pem' })
   t.throws(() => readConfig({ DATABASE_NAME: 'keys' }), /DATABASE_HOST or DATABASE_URL is needed/)
   t.throws(() => readConfig({ ...management, DATABASE_URL: 'postgres://h/d?channel_binding=require' }), /DATABASE_URL cannot be used: its parameter channel_binding must be/)
-  t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: 'Keys"' }), /DATABASE_SCHEMA must be at most 63 lower-case/)
+  for (const name of ['Keys"', '1keys', 'public', 'pg_keys', 'information_schema', 'x'.repeat(64)]) t.throws(() => readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: name }), /DATABASE_SCHEMA must be at most 63 lower-case/, name)
+  for (const name of ['navis_keys', 'publications', '_public']) t.equal(readConfig({ ...management, DATABASE_HOST: 'h', DATABASE_SCHEMA: name }).databaseSchema, name)
 })
 
 t.test('a URL in a file is read again for each connection, and settings of its parts count more than what it has by then', (t) => {

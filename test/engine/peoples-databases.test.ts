@@ -131,6 +131,13 @@ t.test('two instances with two schemas in one database know nothing of each othe
   t.same(await admin(t, url)`select schemaname from pg_tables where schemaname in ('public', 'drizzle', 'navis_keys')`, [])
 })
 
+t.test('a name that no schema of ours can have is refused, with what it must be', async (t) => {
+  const url = await freshDatabase(t)
+  for (const databaseSchema of ['public', 'pg_keys', 'Keys']) {
+    await t.rejects(openKeys({ databaseUrl: url, databaseSchema }), { name: 'TypeError', message: /The name of the schema must be at most 63 lower-case.* not public/ }, databaseSchema)
+  }
+})
+
 t.test('a table that is missing although its migration is noted is told by its name', async (t) => {
   const url = await freshDatabase(t)
   await admin(t, url)`drop table navis_keys.policies`

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import postgres from 'postgres'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { built } from '../support/built.ts'
@@ -201,6 +202,16 @@ t.test('SIGTERM while it waits for Postgres ends it with status 0', async (t) =>
   await child.printed(/Postgres cannot be reached/, { timeoutMs: startMs })
   child.process.kill('SIGTERM')
   t.equal(await child.ended(), 0)
+})
+
+t.test('what Postgres refuses at the start is told in its own words, in one sentence', async (t) => {
+  const url = await freshDatabase(t, { migrated: false })
+  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  await sql.unsafe('create schema navis_keys; create table navis_keys.keys (theirs int)').simple()
+  await sql.end()
+  const child = startMain(t, { env: { PORT: '0', LOG_LEVEL: 'error', DATABASE_URL: url, MANAGEMENT_TOKENS: `tests=${secret}` } })
+  t.equal(await child.ended(), 1)
+  t.match(child.stderr, /^navis-keys: Postgres refused a statement of the start: relation "keys" already exists \(SQLSTATE 42P07\)\.\n$/)
 })
 
 for (const { when, env, says } of [
