@@ -106,6 +106,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
 export async function buildOperationsApp ({ app, config }: { readonly app: FastifyInstance, readonly config: Config }): Promise<FastifyInstance> {
   const operations = server(config)
   operations.log = app.log
+  operations.server.prependListener('request', (_request, answer) => { if (app.draining) answer.shouldKeepAlive = false })
   await operations.register(requestEnd)
   await operations.register(problems)
   await operations.register(accessLog)
