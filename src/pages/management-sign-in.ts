@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { rules } from '../core/key-rules.ts'
 import { routes } from './views/page.ts'
-import { signInPage } from './views/sign-in.ts'
+import { isUnsent, signInPage } from './views/sign-in.ts'
 import type { SettingsContext } from './context.ts'
 import { isAgain } from './form-again.ts'
 
@@ -13,7 +13,7 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
   const { door } = signIn
 
   app.get<{ Querystring: Record<string, unknown> }>(routes.signIn, async function askForToken (request, reply) {
-    if (!isAgain(request.query)) return await show(reply, {})
+    if (!isAgain(request.query)) return await show(reply, { isUnsent: isUnsent(request.query) })
     const { workspace_id: workspaceId } = request.query
     if (typeof workspaceId !== 'string' || !workspaceShape.test(workspaceId)) return await show(reply.code(422), { fault: `A workspace is ${rules.id.says}.` })
     return await show(reply.code(401), { workspaceId, fault: 'This is not a management token of this service.' })
@@ -34,7 +34,7 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
     return await show(reply.code(429).header('retry-after', retryAfterS), { workspaceId, fault: `Too many wrong tokens. Please wait ${retryAfterS} seconds.` })
   })
 
-  async function show (reply: FastifyReply, entered: { workspaceId?: string, fault?: string }) {
+  async function show (reply: FastifyReply, entered: { workspaceId?: string, fault?: string, isUnsent?: boolean }) {
     return await reply.type('text/html; charset=utf-8').send(String(signInPage({ site, way: 'management-token', ...entered })))
   }
 }

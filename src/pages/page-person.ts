@@ -21,15 +21,17 @@ interface PagePersonOptions {
   find (request: FastifyRequest): Promise<Session | undefined>
   /** The sign-in page. `undefined`: an error page says that the person is not signed in. */
   readonly signInUrl: string | undefined
+  /** The sign-in page after a form that was sent without a session, which says that nothing was changed. `signInUrl`. */
+  readonly unsentUrl?: string | undefined
 }
 
 /** Finds the person who sent the request. */
-export const pagePerson = fp<PagePersonOptions>(async function pagePerson (app, { find, signInUrl }) {
+export const pagePerson = fp<PagePersonOptions>(async function pagePerson (app, { find, signInUrl, unsentUrl = signInUrl }) {
   app.decorateRequest('pageSession', null)
 
   app.decorate('requirePerson', async function requirePerson (request: FastifyRequest, reply: FastifyReply) {
     const found = await find(request)
-    if (found === undefined && signInUrl !== undefined) return await reply.redirect(signInUrl, 303)
+    if (found === undefined && signInUrl !== undefined) return await reply.redirect(request.method === 'POST' ? unsentUrl ?? signInUrl : signInUrl, 303)
     if (found === undefined) throw new KeysError('unauthenticated', { detail: 'Please sign in, and open this page again.' })
     request.pageSession = found
   })

@@ -4,6 +4,7 @@ import { KeysError } from '../core/errors.ts'
 import type { Person } from '../core/person.ts'
 import type { SettingsContext } from './context.ts'
 import { pagePerson } from './page-person.ts'
+import { unsentAt } from './views/sign-in.ts'
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -21,7 +22,7 @@ const attributes = { path: '/', secure: true, httpOnly: true, sameSite: 'lax' } 
 /** Our own sessions, in a cookie. */
 export const pageSessions = fp<Pick<SettingsContext, 'sessions' | 'site' | 'secrets'>>(async function pageSessions (app, { sessions, site, secrets }) {
   await app.register(cookie)
-  await app.register(pagePerson, { find: (request) => sessions.find(request.cookies[name]), signInUrl: site.paths.signIn })
+  await app.register(pagePerson, { find: (request) => sessions.find(request.cookies[name]), signInUrl: site.paths.signIn, unsentUrl: unsentAt(site) })
 
   app.decorateReply('startSession', async function startSession (person, credential) {
     // What a provider says about a person is stored and shown: refuse secrets in it.

@@ -4,7 +4,7 @@ import { logOf } from '../http/logging.ts'
 import type { Journey } from './sign-in/openid-provider.ts'
 import { messagePage } from './views/message.ts'
 import { routes } from './views/page.ts'
-import { signInPage } from './views/sign-in.ts'
+import { isUnsent, signInPage } from './views/sign-in.ts'
 import type { SettingsContext } from './context.ts'
 
 // Contains state, nonce and PKCE verifier of a sign-in that has begun. Not signed: the provider checks the verifier, and `__Host-` keeps other hosts from setting it.
@@ -17,8 +17,8 @@ export async function providerSignInRoutes (app: FastifyInstance, { signIn, site
   if (signIn.way !== 'provider') throw new Error('The sign-in through a provider has none.')
   const { provider } = signIn
 
-  app.get(routes.signIn, async function askToSignIn (_request, reply) {
-    return await reply.type('text/html; charset=utf-8').send(String(signInPage({ site, way: 'provider' })))
+  app.get<{ Querystring: Record<string, unknown> }>(routes.signIn, async function askToSignIn ({ query }, reply) {
+    return await reply.type('text/html; charset=utf-8').send(String(signInPage({ site, way: 'provider', isUnsent: isUnsent(query) })))
   })
 
   app.get(routes.signInStart, async function leaveForProvider (request, reply) {

@@ -73,6 +73,21 @@ t.test('pages for people who are signed in lead everyone else to the sign-in', a
   }
 })
 
+t.test('a form that arrives after its session is told to have changed nothing', async (t) => {
+  const { get, post, signIn, service, workspaceId } = await setup(t)
+  const cookie = sessionCookie(await signIn())
+  const { key } = await service.create({ workspaceId, ownerId: 'ada', actor: 'test', name: 'kept', scope: 'mcp:read' })
+  const revoke = `/settings/connected-apps/${key.id}/revoke`
+  const fields = { form_token: formTokenIn((await get(revoke, { cookie })).body) }
+  await post('/settings/sign-out', fields, { cookie })
+  const { statusCode, headers } = await post(revoke, fields, { cookie })
+  t.strictSame([statusCode, headers.location], [303, '/settings/sign-in?unsent=yes'])
+  t.match((await get('/settings/sign-in?unsent=yes')).body, /role="alert"[^]*no key was created, changed or revoked/)
+  t.equal((await service.get({ workspaceId, keyId: key.id })).status, 'active')
+  t.equal((await get(revoke, { cookie })).headers.location, '/settings/sign-in', 'a page that was only opened says nothing of forms')
+  t.notMatch((await get('/settings/sign-in')).body, 'role="alert"')
+})
+
 // Reviewed: these pages have only public content.
 const open = /^\/settings(\/\*|\/sign-in|\/signed-out|\/assets\/:version\/[a-z0-9.-]+)?$/
 

@@ -8,6 +8,17 @@ export interface SignInView {
   readonly way: 'provider' | 'management-token'
   readonly workspaceId?: string
   readonly fault?: string
+  /** A form was sent after the session had ended. */
+  readonly isUnsent?: boolean
+}
+
+/** The sign-in page that says that a form was not sent. */
+export function unsentAt ({ paths }: Site): string {
+  return `${paths.signIn}?unsent=yes`
+}
+
+export function isUnsent (query: Readonly<Record<string, unknown>>): boolean {
+  return query['unsent'] === 'yes'
 }
 
 export function signInPage (view: SignInView): Html {
@@ -16,6 +27,7 @@ export function signInPage (view: SignInView): Html {
       <span class="badge-icon">${icon('key')}</span>
       <h1>Sign in to Connected Apps</h1>
       ${view.fault !== undefined && html`<div class="notice bad" role="alert">${icon('warn')}<p>${view.fault}</p></div>`}
+      ${view.isUnsent === true && html`<div class="notice bad" role="alert">${icon('warn')}<p>Your session had ended before the form arrived, so no key was created, changed or revoked. Sign in and open the page again.</p></div>`}
       ${view.way === 'provider' ? providerWay(view) : managementWay(view)}
     </section>`)
 }
