@@ -77,15 +77,30 @@ export const strictRequests = fp(async (app) => {
   }
 }, { name: 'strict-requests', fastify: '5.x' })
 
-type Validate = (value: unknown) => { value: unknown } | { error: ReturnType<ReturnType<typeof Compile>['Errors']> }
+type Errors = ReturnType<ReturnType<typeof Compile>['Errors']>
+type Validate = (value: unknown) => { value: unknown } | { error: Errors }
 
 /** The same as `TypeBoxValidatorCompiler`, whose module also loads the formats of Ajv. */
 function validatorOf ({ schema, httpPart }: { readonly schema: unknown, readonly httpPart?: string | undefined }): Validate {
   const compiled = Compile(schema as TSchema)
   return (value) => {
+    const error = httpPart === 'body' ? tooLongIn(schema as Limited, value) : []
+    if (error.length > 0) return { error }
     const converted = httpPart === 'body' ? value : Value.Convert(schema as TSchema, value)
     return compiled.Check(converted) ? { value: converted } : { error: compiled.Errors(converted) }
   }
+}
+
+interface Limited {
+  readonly maxItems?: number
+  readonly properties?: Readonly<Record<string, Limited>>
+}
+
+/** Lists that are too long. The validator goes through all entries even then, and finding its errors would hold the event loop for seconds. */
+function tooLongIn ({ maxItems: limit = Infinity, properties = {} }: Limited, value: unknown, instancePath = ''): Errors {
+  if (Array.isArray(value)) return value.length > limit ? [{ keyword: 'maxItems', schemaPath: '#', instancePath, params: { limit }, message: 'must not have more items' }] : []
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(properties).flatMap(([name, schema]) => tooLongIn(schema, (value as Readonly<Record<string, unknown>>)[name], `${instancePath}/${name}`))
 }
 
 /** The type conversion would accept 2.5, 0x10 and 1e2 as whole numbers. */

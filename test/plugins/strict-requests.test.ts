@@ -64,6 +64,18 @@ t.test('a client that goes away while it sends its body is no outage of a store'
   t.notMatch(logs.join(''), /"unavailable"|"stack"/)
 })
 
+t.test('a list with far too many entries is refused without reading them, so that nobody else waits', async (t) => {
+  const { ask } = await setup(t)
+  const headers = { 'content-type': 'application/json' }
+  const many = `[${'{},'.repeat(340_000)}{}]`
+  const before = process.cpuUsage()
+  t.match(await ask('POST', '/v1/leaks', { payload: many, headers }), { status: 400, body: { errors: [{ pointer: '', detail: 'Must have at most 1000 entries.' }] } })
+  t.match(await ask('POST', `${path}/import`, { payload: `{"keys":${many}}`, headers }), { status: 400, body: { errors: [{ pointer: '/keys', detail: 'Must have at most 1000 entries.' }] } })
+  // Processor time, not elapsed time: the machine may be busy. Reading the entries takes several seconds of it.
+  const { user } = process.cpuUsage(before)
+  t.ok(user < 1_500_000, `${Math.round(user / 1000)} ms`)
+})
+
 t.test('two Host headers are refused', async (t) => {
   const { talk } = await setup(t)
   t.match(await talk('GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'), /^HTTP\/1\.1 400 [^]*more than one Host header/)
