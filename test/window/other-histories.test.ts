@@ -1,4 +1,4 @@
-import { cpSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
@@ -65,7 +65,8 @@ t.test('a data folder that was copied while production runs is another history o
   // As a snapshot of the volume would have it: all at one moment.
   postgres.pause()
   rmSync(join(copy.dir, 'data'), { recursive: true })
-  cpSync(join(postgres.dir, 'data'), join(copy.dir, 'data'), { recursive: true })
+  // With the modes of its folders, which Postgres insists on.
+  execFileSync('cp', ['-a', join(postgres.dir, 'data'), copy.dir])
   postgres.resume()
   rmSync(join(copy.dir, 'data', 'postmaster.pid'))
   if (process.getuid?.() === 0) execFileSync('chown', ['-R', '--reference', copy.dir, join(copy.dir, 'data')])

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { appendFileSync, chownSync, cpSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chownSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -89,7 +89,7 @@ async function recover (server: PostgresServer, { base, archive, point }: { base
   const data = join(server.dir, 'data')
   const { uid, gid } = statSync(server.dir)
   rmSync(data, { recursive: true, force: true })
-  cpSync(base, data, { recursive: true })
+  await run('cp', ['-a', base, data])
   writeFileSync(join(data, 'recovery.signal'), '')
   appendFileSync(join(data, 'postgresql.auto.conf'), `\nrestore_command = 'cp ${archive}/%f %p'\nrecovery_target_name = '${point}'\nrecovery_target_action = 'promote'\narchive_mode = 'off'\n`)
   if (process.getuid?.() === 0) await run('chown', ['-R', `${uid}:${gid}`, data])
