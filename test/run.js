@@ -10,9 +10,10 @@ import './support/typescript.js'
 import { cpuMs } from './support/cpu-ms.js'
 import { strip } from './support/strip-types.js'
 
+const { newerNode } = await import('./support/newer-node.ts')
 const { TestFile } = await import('./support/test-file.ts')
 const { joinPackages, joinService } = await import('./support/joined-packages.ts')
-const { joinTests } = await import('./support/joined-tests.ts')
+const { children, joinTests } = await import('./support/joined-tests.ts')
 
 /*
  * `npm test` runs everything, `npm test -- test/x.test.ts …` only those files. Prints a line a file, what failed in it,
@@ -30,16 +31,20 @@ const alone = ['test/torture/torture.test.ts']
 const besides = ['test/package/packed.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/simulation.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts']
 const lowest = 19
 
-/** The longest, to be started first: one that is started last would run by itself at the end. */
+/** Those that take more than 14 s, the longest first: one that is started last would run by itself at the end. */
 const longest = [
-  'test/process/node-versions.test.ts', 'test/guarantees/frozen-replica.test.ts', 'test/deploy/alerts.test.ts', 'test/process/main.test.ts', 'test/process/webhooks.test.ts',
-  'test/tiers/redis-source.test.ts', 'test/window/many-members.test.ts', 'test/db/embedded/embedded.test.ts', 'test/pages/axe.test.ts', 'test/bench/bench.test.ts',
-  'test/pages/firefox.test.ts', 'test/pages/browser.test.ts', 'test/pages/story.test.ts', 'test/window/histories.test.ts', 'test/window/failover.test.ts',
-  'test/window/large-fleet.test.ts', 'test/window/restores.test.ts', 'test/window/standby.test.ts', 'test/process/rolling-update.test.ts', 'test/package/upgrade.test.ts'
+  'test/deploy/alerts.test.ts', 'test/process/webhooks.test.ts', 'test/tiers/redis-source.test.ts', 'test/guarantees/frozen-replica.test.ts', 'test/process/node-versions.test.ts',
+  'test/window/many-members.test.ts', 'test/db/embedded/embedded.test.ts', 'test/pages/story.test.ts', 'test/process/main.test.ts', 'test/pages/browser.test.ts',
+  'test/pages/axe.test.ts', 'test/window/expiry-waits.test.ts', 'test/window/standby.test.ts', 'test/db/key-lists.test.ts', 'test/window/lost-commits.test.ts',
+  'test/mcp/clients.test.ts', 'test/bench/bench.test.ts', 'test/guarantees/readme.test.ts', 'test/window/large-fleet.test.ts', 'test/process/rolling-update.test.ts',
+  'test/reference/reference.test.ts', 'test/window/failover.test.ts', 'test/pages/embedded.test.ts', 'test/http/slow-clients.test.ts', 'test/pages/firefox.test.ts',
+  'test/cli/commands.test.ts', 'test/examples/fastify-drizzle.test.ts', 'test/mcp/conformance/conformance.test.ts', 'test/window/other-versions.test.ts', 'test/guarantees/shared-limits.test.ts',
+  'test/mcp/docs.test.ts', 'test/core/window/trust-window.test.ts', 'test/process/outage.test.ts', 'test/mcp/streams.test.ts', 'test/cli/postgres.test.ts',
+  'test/mcp/gateway.test.ts'
 ]
 
 /** Another file is started when this part of all processors' time has been idle for this long. */
-const idleEnough = 0.2
+const idleEnough = 0.15
 const meterMs = 500
 
 /** A file that takes longer is ended. The long forms of some take ten minutes. */
@@ -49,12 +54,12 @@ const timeoutMs = process.env['TEST_LONG'] === undefined ? 300_000 : 900_000
 const linesAgain = 40
 
 const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.url).href]
-
 const wanted = wantedFiles()
-const rounds = roundsOf(wanted)
+const lanes = lanesOf(wanted)
 const serversDir = memoryDir()
 // Some tests drive the built service: one that is out of date would prove nothing.
-const [servers, { packages, tests }] = await Promise.all([startServers(), joinAll(), build()])
+// The tests run on a Node that package.json claims, where one can be had. A part of them runs on an older one that runs this file (test/process/node-versions.test.ts).
+const [servers, { packages, tests }, node = process.execPath] = await Promise.all([startServers(), joinAll(), newerNode(), build()])
 const service = await joinService()
 const results = []
 const running = new Set()
@@ -63,12 +68,16 @@ let interrupted
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     interrupted = signal
-    for (const { files } of rounds.flat()) files.length = 0
+    for (const { files } of Object.values(lanes)) files.length = 0
     for (const test of running) test.end(`ended by ${signal}`, signal)
   })
 }
 
-for (const round of rounds) await Promise.all(round.map(runLane))
+const nothingLeft = new Promise((resolve) => { lanes.first.onEmpty = resolve })
+await Promise.all([
+  runLane(lanes.first).then(async () => { await runLane(lanes.last) }),
+  nothingLeft.then(async () => { await runLane(lanes.beside) })
+])
 await servers.stop()
 tests.remove()
 report()
@@ -88,20 +97,21 @@ function filesIn (path, ending) {
   })
 }
 
-function roundsOf (files) {
+function lanesOf (files) {
   const last = files.filter((file) => alone.includes(file))
   const beside = last.length > 0 ? besides.filter((file) => files.includes(file)) : []
   const rank = (file) => longest.includes(file) ? longest.indexOf(file) : longest.length
   const first = files.filter((file) => !last.includes(file) && !beside.includes(file)).sort((a, b) => rank(a) - rank(b))
   const longestMs = Math.max(timeoutMs, 600_000)
-  return [
-    [{ files: first, jobs: 3, jobsMax: 8, timeoutMs }],
-    [{ files: last, jobs: 1, jobsMax: 1, timeoutMs: longestMs }, { files: beside, jobs: 2, jobsMax: 2, timeoutMs: longestMs, niceness: lowest }]
-  ]
+  return {
+    first: { files: first, jobs: 3, jobsMax: 8, timeoutMs },
+    last: { files: last, jobs: 1, jobsMax: 1, timeoutMs: longestMs },
+    beside: { files: beside, jobs: 2, jobsMax: 2, timeoutMs: longestMs, niceness: lowest }
+  }
 }
 
 // Most files wait for much of their time: another one is started whenever the processors have had nothing to do.
-async function runLane ({ files, jobs, jobsMax, ...options }) {
+async function runLane ({ files, jobs, jobsMax, onEmpty, ...options }) {
   const inLane = new Set()
   const idleShare = idleMeter()
   while (files.length > 0 || inLane.size > 0) {
@@ -110,17 +120,19 @@ async function runLane ({ files, jobs, jobsMax, ...options }) {
       const done = runFile(files.shift(), options).finally(() => inLane.delete(done))
       inLane.add(done)
     }
+    if (files.length === 0) onEmpty?.()
     if (files.length > 0 && inLane.size < jobs) continue
     await Promise.race([...inLane, setTimeout(meterMs)])
   }
+  onEmpty?.()
 }
 
 async function runFile (file, options) {
   const test = new TestFile()
   running.add(test)
   const program = tests.fileOf(file)
-  const env = { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service }
-  const result = await test.run(file, { cwd: root, env, program, nodeOptions: program === undefined ? nodeOptions : [], ...options })
+  const env = { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service, ...node === process.execPath ? {} : { TEST_OLDER_NODE: process.execPath } }
+  const result = await test.run(file, { cwd: root, env, node, program, nodeOptions: program === undefined ? nodeOptions : [], ...options })
   running.delete(test)
   const told = result.fail === 0 ? result : { ...result, lines: await tests.withSources(file, result.lines) }
   results.push(told)
@@ -227,7 +239,7 @@ async function build () {
 
 async function joinAll () {
   const packages = await joinPackages()
-  const tests = await joinTests(wanted, packages)
+  const tests = await joinTests([...wanted, ...children], packages)
   // Once, here: each test file would load the compiler for what has changed since the last run. What is refused fails the files that import it.
   const asTheyAre = ['src', 'test', 'bench'].flatMap((folder) => filesIn(join(root, folder), '.ts')).filter((file) => tests.fileOf(relative(root, file)) === undefined)
   for (const file of asTheyAre) await strip(readFileSync(file, 'utf8'), file).catch(() => {})

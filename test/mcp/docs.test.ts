@@ -92,7 +92,7 @@ test('the bridges on the page put a program behind the gateway', async (t) => {
       const port = await freePort()
       // What `npx` would fetch is what is installed here.
       const here = Object.entries(installed).reduce((text, [npx, file]) => text.replace(npx, `${process.execPath} ${fileURLToPath(new URL(`../../node_modules/${file}`, import.meta.url))}`), command).replaceAll('3001', String(port))
-      t.notMatch(here, /npx/)
+      t.notMatch(here, /\bnpx\b/)
       const bridge = spawn('bash', ['-c', here], { detached: true, stdio: 'ignore', env: { PATH: process.env['PATH'], HOME: t.testdir({}) } })
       const ended = once(bridge, 'close')
       t.teardown(async () => {

@@ -16,16 +16,30 @@ const secret = 'node-versions-management-secret-0123456789'
 const part = 'test/process/part.ts'
 /** The version of the image; the others run the same tests in the long form. */
 const majorOfImage = 24
+/** Set where `npm test` was started with a Node that is older than what package.json claims, and all other tests run on a newer one. */
+const olderNode = process.env['TEST_OLDER_NODE']
 
-for (const major of [22, 24, 26]) {
-  t.test(`on Node ${major}`, async (t) => {
-    const node = await nodeOf(major)
+interface Version {
+  readonly name: string
+  readonly node: () => Promise<string | undefined>
+  /** Whether `npm test` runs a part of the tests on it, which is needless on the one that runs them all. */
+  readonly runsPart: boolean
+}
+
+const versions: readonly Version[] = [
+  ...[22, 24, 26].map((major) => ({ name: String(major), node: async () => await nodeOf(major), runsPart: major === majorOfImage && !process.version.startsWith(`v${major}.`) })),
+  ...olderNode === undefined ? [] : [{ name: 'older than 22, which ran npm test', node: async () => olderNode, runsPart: true }]
+]
+
+for (const { name, node: find, runsPart } of versions) {
+  t.test(`on Node ${name}`, async (t) => {
+    const node = await find()
     if (node === undefined) {
-      t.pass(`Node ${major}`, { skip: `it cannot be had: npm exec --package=node@${major} -- node` })
+      t.pass(`Node ${name}`, { skip: `it cannot be had: npm exec --package=node@${name} -- node` })
       return
     }
 
-    await t.test('a part of the tests', { skip: major === majorOfImage || isLong ? false : 'in npm test only on the version of the image: npm run test:long' }, async (t) => {
+    await t.test('a part of the tests', { skip: runsPart || isLong ? false : 'in npm test only on the version of the image, where not all tests run on it: npm run test:long' }, async (t) => {
       const { stdout } = await run(node, argumentsFor(part), { cwd: root, env: { ...process.env, TAP: '1', TAP_TIMEOUT: '120' }, maxBuffer: 2 ** 26 })
         .catch(({ stdout, stderr }: { stdout: string, stderr: string }) => { throw new Error(`${stdout.slice(-4000)}\n${stderr}`) })
       t.match(stdout, /^1\.\.[1-9]\d/m)

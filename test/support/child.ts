@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { argumentsFor, built } from './built.ts'
+import { argumentsFor, built, compiledCode } from './built.ts'
 import type { Teardowns } from './servers.ts'
 import { until } from './until.ts'
 
@@ -29,7 +29,7 @@ export class Child {
     const own = program === undefined ? argumentsFor(file) : [built(program as 'main' | 'cli')]
     this.process = spawn(node ?? process.execPath, [...own, ...args], {
       cwd,
-      env: { PATH: process.env['PATH'], TEST_PACKAGES: process.env['TEST_PACKAGES'], ...env },
+      env: { PATH: process.env['PATH'], TEST_PACKAGES: process.env['TEST_PACKAGES'], ...program === undefined ? {} : compiledCode(), ...env },
       stdio: ['pipe', 'pipe', 'pipe']
     })
     this.process.stdin?.on('error', () => {})

@@ -17,11 +17,11 @@ const ownName = 'navis-keys'
 const urlOfModule = 'import.meta.url'
 const urlName = 'urlOfThisModule'
 
-/** Files that tests start as processes, each several times. */
-const children = ['test/db/children/migrate.ts', 'test/db/children/write-embedded.ts', 'test/mcp/conformance/modern-server.ts', 'test/mcp/conformance/sessions-server.ts', 'test/process/part.ts']
+/** Files that tests start as processes: those that `argumentsFor` is asked for. */
+export const children: readonly string[] = ['bench/run.ts', 'test/db/children/migrate.ts', 'test/db/children/write-embedded.ts', 'test/mcp/conformance/modern-server.ts', 'test/mcp/conformance/sessions-server.ts', 'test/process/part.ts', 'test/torture/links-process.ts']
 
-/** Files that import a changed copy of a source at run time, or start a TypeScript file with their own arguments of Node: there are two kinds of modules in them otherwise. */
-const apart = ['test/simulation/', 'test/torture/', 'test/core/token-memo.test.ts']
+/** Files that import a changed copy of a source at run time: there are two kinds of modules in them otherwise. */
+const apart = ['test/simulation/', 'test/core/token-memo.test.ts']
 
 export interface JoinedTests {
   /** Where the joined files are, each at the path that it has in the project: `TEST_JOINED` for `argumentsFor`. */
@@ -33,14 +33,14 @@ export interface JoinedTests {
   remove (): void
 }
 
-/** `packages`: the file that `joinPackages` has written. Test files are named by their paths from the root of the project. */
+/** `packages`: the file that `joinPackages` has written. Files are named by their paths from the root of the project. */
 export async function joinTests (tests: readonly string[], packages: string): Promise<JoinedTests> {
   removeOfEnded()
   const folder = join(cache, `${prefix}${process.pid}`)
   const options = optionsOf(JSON.parse(readFileSync(packages, 'utf8')) as Record<string, string>)
   const fileOf = (test: string) => join(folder, test.replace(/\.ts$/, '.mjs'))
   const joined = new Set<string>()
-  const wanted = [...tests, ...children].filter((test) => !apart.some((start) => test.startsWith(start)))
+  const wanted = tests.filter((test) => !apart.some((start) => test.startsWith(start)))
   const joinSome = async (some: readonly string[]): Promise<boolean> => await build({ ...options, entryPoints: [...some], outdir: folder }).then(() => true, () => false)
   for (let i = 0; i < wanted.length; i += filesAtOnce) {
     const some = wanted.slice(i, i + filesAtOnce)

@@ -11,6 +11,8 @@ interface RunOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
   readonly nodeOptions: readonly string[]
+  /** The path of the Node that runs it. Default: the one that runs this. */
+  readonly node?: string | undefined
   /** What Node runs in place of the file itself. */
   readonly program?: string | undefined
   /** A file that reaches this limit ends itself and reports what is still open. */
@@ -42,10 +44,10 @@ export class TestFile {
   readonly #lines: string[] = []
   readonly #totals = { pass: 0, fail: 0, skip: 0, todo: 0 }
 
-  async run (file: string, { cwd, env, nodeOptions, program = file, timeoutMs, graceMs = this.#graceMs, niceness = 0 }: RunOptions): Promise<TestFileResult> {
+  async run (file: string, { cwd, env, nodeOptions, node = process.execPath, program = file, timeoutMs, graceMs = this.#graceMs, niceness = 0 }: RunOptions): Promise<TestFileResult> {
     this.#graceMs = graceMs
     const startedAt = Date.now()
-    const child = spawn('nice', ['-n', String(niceness), process.execPath, ...nodeOptions, ...cpuTime, program], {
+    const child = spawn('nice', ['-n', String(niceness), node, ...nodeOptions, ...cpuTime, program], {
       cwd,
       env: { ...env, TAP: '1', TAP_CHILD_ID: file, TAP_TIMEOUT: String(timeoutMs / 1000), TEST_CPU_TIME: '1' },
       detached: true,

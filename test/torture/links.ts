@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process'
+import { argumentsFor } from '../support/built.ts'
 import type { Delay } from './link.ts'
 
 type Act = 'open' | 'hold' | 'holdSubscribers' | 'refuse' | 'reset' | 'delay' | 'leadTo' | 'heal'
@@ -36,8 +37,8 @@ export class Links {
   #links = 0
 
   constructor () {
-    // A test that was joined with its sources runs without the loader, which a fork would inherit.
-    this.#child = fork(new URL('./links-process.ts', import.meta.url), { execArgv: ['--import', new URL('../support/typescript.js', import.meta.url).href] })
+    const nodeArgs = argumentsFor('test/torture/links-process.ts')
+    this.#child = fork(nodeArgs.pop()!, { execArgv: nodeArgs })
     this.#child.on('message', (reply: LinkReply) => {
       this.#waiting.get(reply.id)?.(reply)
       this.#waiting.delete(reply.id)
