@@ -16,6 +16,9 @@ declare module 'fastify' {
 }
 
 const nestingMax = 16
+// No object of this API has so many fields, and none has so long a name. The validator lists every unknown field of an object before it refuses the object.
+const fieldsMax = 100
+const fieldNameMax = 1000
 
 /**
  * Accepts only JSON, unless a scope allows another content type. Refuses unknown fields instead of dropping them, and converts no types in a body. In a query
@@ -32,8 +35,8 @@ export const strictRequests = fp(async (app) => {
     // Many clients send a Content-Type without a body.
     if (text === '' && request.routeOptions.config.bodyMayBeLeftOut === true) done(null, undefined)
     else {
-      const { depth, members } = outlineOf(text)
-      if (depth > nestingMax) return done(new KeysError('invalid_request', { detail: `The body is nested more than ${nestingMax} levels deep.` }))
+      const { members, refusal } = outlineOf(text)
+      if (refusal !== undefined) return done(new KeysError('invalid_request', { detail: refusal }))
       parse(request, text, (error, value) => {
         if (error !== null) done(isJson(text) ? poisoned() : error)
         else if (membersIn(value) !== members) done(doubled())
@@ -139,28 +142,43 @@ function doubled (): KeysError {
   return new KeysError('invalid_request', { detail: 'An object in the body has the same field twice. Send each field once.' })
 }
 
-/** The nesting depth of a JSON text, and the number of members of all its objects. Checked before parsing, so that code may recurse through the result. */
-function outlineOf (text: string): { readonly depth: number, readonly members: number } {
-  let open = 0
-  let depth = 0
+/**
+ * The number of members of all objects in a JSON text, or why it is refused: it is nested too deeply, or an object has too many fields, or a field too long a
+ * name. Read before parsing, so that code may recurse through the result and go through all fields of an object. Reading ends at the first such place.
+ */
+function outlineOf (text: string): { readonly members: number, readonly refusal?: string } {
+  // How many members the objects have that are open at a place, the innermost last.
+  const counts: number[] = [0]
   let members = 0
+  let began = 0
+  let length = 0
   let quoted = false
   for (let i = 0; i < text.length; i++) {
     const character = text[i]
     if (quoted) {
-      if (character === '\\') i++
-      else if (character === '"') quoted = false
+      if (character === '\\') {
+        i++
+      } else if (character === '"') {
+        quoted = false
+        length = i - began
+      }
     } else if (character === '"') {
       quoted = true
+      began = i + 1
     } else if (character === ':') {
       members++
+      const count = (counts.pop() ?? 0) + 1
+      if (count > fieldsMax) return { members, refusal: `An object in the body has more than ${fieldsMax} fields. Send only the fields that /openapi.json names for this path.` }
+      if (length > fieldNameMax) return { members, refusal: `A field in the body has a name of more than ${fieldNameMax} characters. Send only the fields that /openapi.json names for this path.` }
+      counts.push(count)
     } else if (character === '{' || character === '[') {
-      depth = Math.max(depth, ++open)
+      if (counts.length > nestingMax) return { members, refusal: `The body is nested more than ${nestingMax} levels deep.` }
+      counts.push(0)
     } else if (character === '}' || character === ']') {
-      open--
+      counts.pop()
     }
   }
-  return { depth, members }
+  return { members }
 }
 
 // JSON.parse keeps one of two members with the same name: then the value has fewer members than the text.

@@ -76,6 +76,34 @@ t.test('a list with far too many entries is refused without reading them, so tha
   t.ok(user < 1_500_000, `${Math.round(user / 1000)} ms`)
 })
 
+t.test('an object with far too many fields, or with a very long name of one, is refused before it is parsed, at any depth and on every path', async (t) => {
+  const { ask } = await setup(t)
+  const headers = { 'content-type': 'application/json' }
+  const fields = (count: number) => `{${Array.from({ length: count }, (_, i) => `"${i.toString(36)}":0`).join(',')}}`
+  const many = fields(90_000)
+  const long = `{"${'/'.repeat(1_000_000)}":0}`
+  const before = process.cpuUsage()
+  for (const [object, detail] of [[many, /more than 100 fields/], [long, /a name of more than 1000 characters/]] as const) {
+    const bodies = [
+      [`${path}/import`, object],
+      [`${path}/import`, `{"keys":[${object}]}`],
+      [`${path}/import`, `{"keys":[{"metadata":${object}}]}`],
+      [`${path}/import`, `{"keys":[{"unknown":[[[${object}]]]}]}`],
+      ['/v1/leaks', `[${object}]`],
+      ['/v1/leaks', object]
+    ] as const
+    for (const [url, payload] of bodies) t.match(await ask('POST', url, { payload, headers }), { status: 400, body: { code: 'invalid_request', detail } }, `${url} ${payload.slice(0, 40)}`)
+  }
+  // Processor time, not elapsed time: the machine may be busy. Reading all the fields takes more than two seconds of it.
+  const { user } = process.cpuUsage(before)
+  t.ok(user < 1_000_000, `${Math.round(user / 1000)} ms`)
+  // The other paths take bodies of 16 KiB.
+  const short = fields(101)
+  for (const url of [path, '/v1/verify', `${path}/revoke-all`]) t.match(await ask('POST', url, { payload: short, headers }), { status: 400, body: { detail: /more than 100 fields/ } }, url)
+  t.match(await ask('POST', path, { payload: fields(100), headers }), { status: 400, body: { errors: [{ pointer: '/name', detail: 'Required.' }] } }, 'so many are listed, as far as the list goes')
+  t.match(await ask('POST', path, { payload: `{"name":"${':"'.repeat(50)}`, headers }), { status: 400 }, 'no JSON')
+})
+
 t.test('two Host headers are refused', async (t) => {
   const { talk } = await setup(t)
   t.match(await talk('GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'), /^HTTP\/1\.1 400 [^]*more than one Host header/)
