@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { KeysError } from '../core/errors.ts'
 import { digestFromText } from '../core/key-record.ts'
 import { rules } from '../core/key-rules.ts'
+import { isRepeated } from '../http/repeated-header.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { fromWireRateLimit, fromWireTime, keyParams, keySchema, metadataSchema, nextCursorSchema, pageQuery, placeOf, rateLimitSchema, scopeSchema, toWireKey, workspaceParams } from '../http/wire.ts'
 
@@ -46,6 +48,10 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { service, imports } = app.apiKeys
   app.addHook('onRequest', app.requireManagement)
   app.addHook('onRequest', app.refuseQueryCredentials)
+  // Node joins the values of two headers: the request would not be found again by either of them.
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    done(isRepeated('idempotency-key', raw.rawHeaders) ? new KeysError('invalid_request', { detail: 'There is more than one Idempotency-Key header. Send one.' }) : undefined)
+  })
   app.addHook('preValidation', app.refuseStoredSecrets)
 
   app.post('/v1/workspaces/:workspace_id/keys', {

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect as connectSocket, type AddressInfo } from 'node:net'
-import { text } from 'node:stream/consumers'
+import { json, text } from 'node:stream/consumers'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import { sql } from 'drizzle-orm'
@@ -134,6 +136,25 @@ t.test('an Idempotency-Key makes one key, and what it was is nowhere to be read'
   const { db, close } = connect({ url })
   t.teardown(() => close())
   t.notOk(JSON.stringify(await db.execute(sql`select i::text from navis_keys.idempotency i`)).includes('order'))
+})
+
+t.test('two Idempotency-Key headers are refused, and nothing is made', async (t) => {
+  const { ask, app } = await setupApp(t)
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  const { body: { id } } = await ask('POST', keys, { payload: fields })
+  const sent = async (path: string, values: string[]): Promise<{ status: number | undefined, detail: unknown }> => {
+    const request = httpRequest(`${url}${path}`, { method: 'POST', headers: { authorization: `Bearer ${management}`, 'content-type': 'application/json', 'Idempotency-Key': values } })
+    request.end(path === keys ? JSON.stringify(fields) : '{}')
+    const [answer] = await once(request, 'response') as [IncomingMessage]
+    return { status: answer.statusCode, detail: (await json(answer) as { detail?: unknown }).detail }
+  }
+  for (const path of [keys, `${keys}/${id}/rotate`]) {
+    for (const values of [['order 66', 'order 67'], ['order 66', 'order 66']]) {
+      t.strictSame(await sent(path, values), { status: 400, detail: 'There is more than one Idempotency-Key header. Send one.' }, `${path} ${values}`)
+    }
+  }
+  t.match((await ask('GET', keys)).body.keys, { length: 1, 0: { rotated_at: null } })
+  t.match(await sent(keys, ['order 66']), { status: 201 })
 })
 
 t.test('another workspace\'s key looks exactly like none', async (t) => {
