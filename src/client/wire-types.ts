@@ -39,7 +39,7 @@ export type Introspection =
     /** Seconds since the epoch; absent: never. */
     readonly exp?: number
     readonly iat: number
-    readonly iss: string
+    readonly iss?: string
     readonly token_type: 'Bearer'
   }
   | { readonly active: false }

@@ -4,6 +4,7 @@ import { rules } from '../core/key-rules.ts'
 import type { Person } from '../core/person.ts'
 import type { Session } from '../core/sessions.ts'
 import type { Keys } from '../engine/open-keys.ts'
+import { requestOrigin } from '../http/request-origin.ts'
 import { Scrubber } from '../http/scrubber.ts'
 import { secretsInRequests } from '../http/secrets-in-requests.ts'
 import { assetRoutes } from './assets.ts'
@@ -71,7 +72,7 @@ export async function connectedApps (app: FastifyInstance, { person: personOf, k
   const { prefix: tokenPrefix, accepted } = keys.tokens
   const context = {
     ...contextOfKeys(keys),
-    originOf: ({ protocol, host }: FastifyRequest) => origin ?? `${protocol}://${host}`,
+    originOf: (request: FastifyRequest) => origin ?? requestOrigin(request),
     mcpServer: mcpUrl,
     tryUrl,
     frameOrigins,

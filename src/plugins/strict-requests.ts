@@ -7,6 +7,7 @@ import { Value } from 'typebox/value'
 import { KeysError } from '../core/errors.ts'
 import { formRefusal, textOf } from '../http/body-form.ts'
 import { isRepeated } from '../http/repeated-header.ts'
+import { isHost } from '../http/request-origin.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -49,7 +50,10 @@ export const strictRequests = fp(async (app) => {
   // RFC 9112, section 3.2. Node keeps the first Host header, but a proxy in front may have used the second. Node itself would refuse a missing one without a problem document.
   app.addHook('onRequest', ({ raw: { headers, rawHeaders, httpVersion } }, _reply, done) => {
     if (headers.host === undefined && httpVersion === '1.1') done(new KeysError('invalid_request', { detail: 'There is no Host header. Send one.' }))
-    else done(isRepeated('host', rawHeaders) ? new KeysError('invalid_request', { detail: 'There is more than one Host header. Send one.' }) : undefined)
+    else if (isRepeated('host', rawHeaders)) done(new KeysError('invalid_request', { detail: 'There is more than one Host header. Send one.' }))
+    // Empty: RFC 9110, section 7.2, for a target without an authority.
+    else if (headers.host !== undefined && headers.host !== '' && !isHost(headers.host)) done(new KeysError('invalid_request', { detail: 'The Host header is not a host with or without a port, such as keys.example.com:8080.' }))
+    else done()
   })
   // Fastify waits for the body that a Content-Type speaks of, and Node has ended a request that has none (`optimizeEmptyRequests`).
   app.addHook('preParsing', (request, _reply, payload, done) => {

@@ -4,6 +4,7 @@ import { Type, type Static } from 'typebox'
 import type { KeyRecord } from '../core/key-record.ts'
 import { isScope, scopes } from '../core/scopes.ts'
 import { formRefusal } from '../http/body-form.ts'
+import { requestOrigin } from '../http/request-origin.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 import { addressSchema } from '../http/wire.ts'
 import { senderAt, serviceClient } from './service-client.ts'
@@ -21,7 +22,7 @@ const active = Type.Object({
   workspace_id: Type.String({ description: 'The workspace of the key.' }),
   exp: Type.Optional(Type.Integer({ description: 'Seconds since the epoch; absent: never.' })),
   iat: Type.Integer({ description: 'When the key was created, in seconds since the epoch.' }),
-  iss: Type.String({ description: 'The origin of this service: PUBLIC_URL or, without it, where the request was sent.' }),
+  iss: Type.Optional(Type.String({ description: 'The origin of this service: PUBLIC_URL or, without it, where the request was sent; absent: the request did not say where.' })),
   token_type: Type.Literal('Bearer', { description: 'How the token is sent.' })
 })
 
@@ -63,7 +64,7 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
     reply.header('cache-control', 'no-store')
     const verdict = await verifier.verify(token, { client: serviceClient(request), from: senderAt(address), counts: 'use' })
     if (!verdict.valid || !hasAll(verdict.key, scope)) return { active: false as const }
-    return toIntrospection(verdict.key, issuer ?? `${request.protocol}://${request.host}`)
+    return toIntrospection(verdict.key, issuer ?? requestOrigin(request))
   })
 }
 
@@ -71,7 +72,7 @@ function hasAll (key: KeyRecord, wanted: string): boolean {
   return wanted.split(' ').every((scope) => scope === '' || (isScope(scope) && scopes[key.scope].implies.includes(scope)))
 }
 
-function toIntrospection ({ id, ownerId, workspaceId, scope, createdAt, expiresAt }: KeyRecord, issuer: string): Static<typeof active> {
+function toIntrospection ({ id, ownerId, workspaceId, scope, createdAt, expiresAt }: KeyRecord, issuer: string | undefined): Static<typeof active> {
   return {
     active: true,
     scope: scopes[scope].implies.join(' '),
@@ -80,7 +81,7 @@ function toIntrospection ({ id, ownerId, workspaceId, scope, createdAt, expiresA
     workspace_id: workspaceId,
     ...(expiresAt === null ? {} : { exp: Math.floor(expiresAt / 1000) }),
     iat: Math.floor(createdAt / 1000),
-    iss: issuer,
+    ...(issuer === undefined ? {} : { iss: issuer }),
     token_type: 'Bearer'
   }
 }

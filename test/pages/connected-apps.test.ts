@@ -52,6 +52,17 @@ const plain = await host(t)
 
 const newKey = { name: 'CI pipeline', scope: 'mcp:read', expiry: '30', expiry_date: '' }
 
+t.test('an origin is the one that the request was sent to, and a Host header that is no host is not repeated in the page', async (t) => {
+  const { app, apps } = plain
+  const page = async (host: string) => await app.inject({ url: `${new URL(apps).pathname}`, headers: { host, cookie: 'who=ada' } })
+  t.equal((await page('apps.example:8080')).statusCode, 200)
+  for (const host of ['"><evil', 'ada@apps.example', 'apps.example/']) {
+    const { statusCode, body } = await page(host)
+    t.equal(statusCode, 403, host)
+    t.notMatch(body, /evil|apps\.example/)
+  }
+})
+
 t.test('under a route of an application, for the person whom it names: make a key, use it, rotate it, revoke it, in a browser and under the pages\' own policy', async (t) => {
   const { app, url, apps } = await host(t, { homeUrl: '/', tryUrl: '/things', brand: { name: 'Acme' } })
   const { page, context, troubles } = await visit(await startBrowser(t))

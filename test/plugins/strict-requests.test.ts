@@ -119,6 +119,17 @@ t.test('two Host headers are refused', async (t) => {
   t.match(await talk('GET /livez HTTP/1.1\r\nHost: a\r\n\r\n'), /^HTTP\/1\.1 200 /)
 })
 
+t.test('a Host header that is no host is refused', async (t) => {
+  const { talk } = await setup(t)
+  const get = (host: string) => talk(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+  for (const host of ['"><evil', 'a b', 'a/b', 'ada@keys.example', 'http://keys.example', 'keys.example:http', 'keys.example:8080:1', '[::1', '::1', 'a?b', 'a#b', 'a\\b', 'schl\u00fcssel', '%', ':80', 'a, b@c']) {
+    t.match(await get(host), /^HTTP\/1\.1 400 [^]*"detail":"The Host header is not a host with or without a port/, host)
+  }
+  for (const host of ['', 'keys.example', 'navis_keys', 'KEYS.example.:443', '127.0.0.1:8080', '[::1]:8080', '[::ffff:127.0.0.1]', '[fe80::1%25eth0]', 'xn--schlssel-95a.example', 'schl%C3%BCssel:']) {
+    t.match(await get(host), /^HTTP\/1\.1 200 /, host)
+  }
+})
+
 t.test('a request that names the type of a body, and sends none, is answered at once, whether it says that it has none or not', async (t) => {
   const { talk } = await setup(t)
   const rows = [

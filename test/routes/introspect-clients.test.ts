@@ -93,3 +93,21 @@ t.test('iss is PUBLIC_URL, whatever the proxy in front calls the service', async
   const { body } = await ask('POST', '/v1/introspect', { headers: { 'content-type': 'application/x-www-form-urlencoded', host: 'keys-7d9f.cluster.local' }, payload: `token=${token}` })
   t.match(body, { active: true, iss: 'https://keys.example.com' })
 })
+
+t.test('without PUBLIC_URL, iss is where the request was sent, and left out if a proxy tells no valid scheme and host', async (t) => {
+  const { ask, create } = await setupApp(t, { environment: { TRUSTED_PROXIES: '127.0.0.1' } })
+  const { token } = await create()
+  const rows = [
+    { headers: { host: 'keys.example:8080' }, iss: 'http://keys.example:8080' },
+    { headers: { 'x-forwarded-host': 'keys.example', 'x-forwarded-proto': 'https' }, iss: 'https://keys.example' },
+    { headers: { 'x-forwarded-host': '"><evil' }, iss: undefined },
+    { headers: { 'x-forwarded-host': 'ada@keys.example' }, iss: undefined },
+    { headers: { 'x-forwarded-proto': 'javascript' }, iss: undefined }
+  ]
+  for (const { headers, iss } of rows) {
+    const { status, body } = await ask('POST', '/v1/introspect', { headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers }, payload: `token=${token}` })
+    t.match({ status, active: body.active }, { status: 200, active: true })
+    t.equal(body.iss, iss, JSON.stringify(headers))
+  }
+  t.match(await ask('POST', '/v1/introspect', { headers: { 'content-type': 'application/x-www-form-urlencoded', host: '"><evil' }, payload: `token=${token}` }), { status: 400, body: { code: 'invalid_request' } })
+})
