@@ -3,10 +3,25 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 
 export const csvType = 'text/csv; charset=utf-8'
 
-/** Whether the client prefers CSV: its Accept header names `text/csv` and not JSON. */
+/**
+ * Whether the client prefers CSV (RFC 9110, section 12.5.1): its Accept header names `text/csv`, and gives JSON no higher quality, nor the same by name. JSON is the
+ * default, so every other client gets JSON.
+ */
 export function wantsCsv (request: FastifyRequest): boolean {
-  const accept = String(request.headers.accept ?? '').toLowerCase()
-  return accept.includes('text/csv') && !accept.includes('json')
+  const qualities = qualitiesOf(request.headers.accept ?? '')
+  const csv = qualities.get('text/csv') ?? 0
+  const named = qualities.get('application/json')
+  const json = named ?? qualities.get('application/*') ?? qualities.get('*/*') ?? 0
+  return csv > 0 && (csv > json || (csv === json && named === undefined))
+}
+
+/** The quality that an Accept header gives to each media range, 1 by default. A quality that is no number from 0 to 1 counts as 0. */
+function qualitiesOf (accept: string): ReadonlyMap<string, number> {
+  return new Map(accept.toLowerCase().split(',').map((part) => {
+    const [range = '', ...parameters] = part.split(';').map((text) => text.trim())
+    const quality = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? '1'
+    return [range, /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(quality) ? Number(quality) : 0]
+  }))
 }
 
 /**

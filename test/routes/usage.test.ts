@@ -54,6 +54,8 @@ t.test('the calls of the gateway are found by key, tool and decision, a page at 
   const csv = await ask('limit=3', 'text/csv')
   t.equal(csv.body.split('\n').length, 5)
   t.match(csv.headers['link'], /cursor=.*; rel="next"/)
+  t.match((await ask('limit=3', 'text/csv;q=0')).headers['content-type'], /json/)
+  t.match((await ask('limit=3', '*/*')).headers['content-type'], /json/)
   t.match((await ask('tool=%3Dcmd', 'text/csv')).body, /,'=cmd,/, 'what a spreadsheet would run is escaped')
   t.equal((await app.inject({ url: '/v1/workspaces/acme/calls' })).statusCode, 401)
 })
