@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { printJson, type Terminal } from './terminal.ts'
 import { withKeys } from './with-keys.ts'
+import { counted } from '../core/counted.ts'
 
 export interface EraseFlags {
   readonly workspace: string
@@ -11,5 +12,5 @@ export interface EraseFlags {
 export async function eraseOwner (config: Config, ownerId: string, { workspace, json }: EraseFlags, terminal: Terminal): Promise<void> {
   const { revoked, erased } = await withKeys(config, { mayBeNew: false }, async ({ service }) => await service.eraseOwner({ workspaceId: workspace, ownerId, actor: 'cli' }))
   if (json) printJson(terminal, { revoked, erased })
-  else terminal.writeError(`Revoked ${revoked} keys in workspace ${workspace}, and erased the owner from ${erased}; in force on every replica.\n`)
+  else terminal.writeError(`Revoked ${counted(revoked, 'key')} in workspace ${workspace}, and erased the owner from ${erased}; in force on every replica.\n`)
 }

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Config } from '../config/config.ts'
+import { counted } from '../core/counted.ts'
 import { KeysError, type Fault } from '../core/errors.ts'
 import { digestFromBytes, digestFromText } from '../core/key-record.ts'
 import type { KeyToImport } from '../core/key-imports.ts'
@@ -59,7 +60,7 @@ export async function importKeys (config: Config, file: string, { workspace, for
     }
   })
   if (json) printJson(terminal, counts)
-  else terminal.writeError(`Imported ${counts.imported} keys into workspace ${workspace}; ${counts.already_there} already existed.\n`)
+  else terminal.writeError(`Imported ${counted(counts.imported, 'key')} into workspace ${workspace}; ${counts.already_there} already existed.\n`)
 }
 
 function linesOfJson (text: string): readonly Line[] {
@@ -81,7 +82,7 @@ function linesOfCsv (text: string): readonly Line[] {
   const unknown = names.find((name) => !known.includes(name))
   if (unknown !== undefined || !names.some((name) => name.startsWith('token'))) throw wrongCall(`The first line must name the columns, each one of ${known.join(', ')}${unknown === undefined ? ', and token_sha256 or token among them' : ''}.`)
   return records.map(({ line, fields }) => {
-    if (fields.length !== names.length) throw wrongCall(`Line ${line} has ${fields.length} fields, but the first line has ${names.length}.`)
+    if (fields.length !== names.length) throw wrongCall(`Line ${line} has ${counted(fields.length, 'field')}, but the first line has ${names.length}.`)
     return { number: line, members: Object.fromEntries(fields.flatMap((field, i) => field === '' ? [] : [[names[i]!, names[i] === 'metadata' ? jsonOr(field) : field]])) }
   })
 }
@@ -136,7 +137,7 @@ function toldOf ({ pointer, detail }: Fault, lines: readonly Line[]): string {
 function retold (error: unknown, lines: readonly Line[], imported: number): unknown {
   if (!(error instanceof KeysError)) return error
   const told = error.faults.map((fault) => toldOf(fault, lines))
-  const rest = `${imported} keys of earlier lines were imported. Correct the input and repeat the import: keys that already exist are not changed.`
+  const rest = `${counted(imported, 'key')} of earlier lines ${imported === 1 ? 'was' : 'were'} imported. Correct the input and repeat the import: keys that already exist are not changed.`
   return told.length === 0 ? error : refusal(told, rest, error)
 }
 

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts'
+import { counted } from '../core/counted.ts'
 import type { Policy } from '../core/policy.ts'
 import { table } from './table.ts'
 import { printJson, type Terminal } from './terminal.ts'
@@ -23,7 +24,7 @@ export async function setPolicy (config: Config, flags: PolicyFlags, terminal: T
   const { policy, shortened } = await withKeys(config, { mayBeNew: false }, async ({ policies }) =>
     await policies.set({ workspaceId: workspace, actor: 'cli', policy: { maxLifetimeDays, defaultLifetimeDays, unusedDays }, apply }))
   printPolicy(policy, json, terminal)
-  if (!json && apply === 'all') terminal.writeError(`Shortened ${shortened} keys; in force on every replica.\n`)
+  if (!json && apply === 'all') terminal.writeError(`Shortened ${counted(shortened, 'key')}; in force on every replica.\n`)
 }
 
 function printPolicy ({ maxLifetimeDays, defaultLifetimeDays, unusedDays }: Policy, json: true | undefined, terminal: Terminal): void {

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import { printJson, type Terminal } from './terminal.ts'
 import { wrongCall } from './wrong-call.ts'
 import { withKeys } from './with-keys.ts'
+import { counted } from '../core/counted.ts'
 
 export interface RevokeAllFlags {
   readonly workspace: string
@@ -16,5 +17,5 @@ export async function revokeAll (config: Config, { workspace, owner, everyone, r
   if ((owner === undefined) === (everyone === undefined)) throw wrongCall('Give --owner <id>, or --everyone for every key of the workspace.')
   const { revoked } = await withKeys(config, { mayBeNew: false }, async ({ service }) => await service.revokeWorkspace({ workspaceId: workspace, ownerId: owner, actor: 'cli', reason }))
   if (json) printJson(terminal, { revoked })
-  else terminal.writeError(`Revoked ${revoked} keys ${owner === undefined ? '' : `of ${owner} `}in workspace ${workspace}; in force on every replica.\n`)
+  else terminal.writeError(`Revoked ${counted(revoked, 'key')} ${owner === undefined ? '' : `of ${owner} `}in workspace ${workspace}; in force on every replica.\n`)
 }

@@ -1,3 +1,4 @@
+import { counted } from './counted.ts'
 import { KeysError, type ErrorCode, type Fault } from './errors.ts'
 import type { ExpiryFault } from './key-store.ts'
 
@@ -28,8 +29,8 @@ function sayings (fault: ExpiryFault): { detail: string, advice: string } {
   if (fault.outcome === 'expiry_past') return { detail: 'The expiry is not in the future.', advice: 'Must be in the future. To end a key now, revoke it (DELETE).' }
   const { maxLifetimeDays: days } = fault
   return fault.outcome === 'endless'
-    ? { detail: 'The policy does not allow a key without an expiry.', advice: `Must be a time: the policy allows at most ${days} days. When you create a key, omit it to get the lifetime that the policy sets.` }
-    : { detail: 'The expiry is later than the policy allows.', advice: `Must be at most ${days} days after the newest token of the key was created.` }
+    ? { detail: 'The policy does not allow a key without an expiry.', advice: `Must be a time: the policy allows at most ${counted(days ?? 0, 'day')}. When you create a key, omit it to get the lifetime that the policy sets.` }
+    : { detail: 'The expiry is later than the policy allows.', advice: `Must be at most ${counted(days ?? 0, 'day')} after the newest token of the key was created.` }
 }
 
 const alreadyDone: Readonly<Record<'already_created' | 'already_rotated', string>> = {

@@ -1,4 +1,5 @@
 import { v7 as uuidv7 } from 'uuid'
+import { counted } from './counted.ts'
 import { KeysError, type Fault } from './errors.ts'
 import { invalid } from './key-errors.ts'
 import type { Digest } from './key-record.ts'
@@ -88,13 +89,14 @@ function faultsOfImport (workspaceId: string, keys: readonly KeyToImport[], toke
 }
 
 function refused (found: ReadonlyArray<{ place: number, fault: ImportFault }>, maxDays: number | null): KeysError {
+  const longest = counted(maxDays ?? 0, 'day')
   const sayings: Readonly<Record<ImportFault, { pointer: string, detail: string }>> = {
     taken: { pointer: 'token_sha256', detail: 'Another workspace already has this token, and a token belongs to one workspace. Remove it from the import, or revoke it in the other workspace and give its user a new key.' },
     created_in_future: { pointer: 'created_at', detail: 'Must not be in the future.' },
     expiry_past: { pointer: 'expires_at', detail: 'Must be in the future. Remove expired keys from the import.' },
-    endless: { pointer: 'expires_at', detail: `Must be a time: the policy allows at most ${maxDays} days. Omit it to get the lifetime that the policy sets.` },
-    past_maximum: { pointer: 'expires_at', detail: `Must be at most ${maxDays} days after created_at, or after now if created_at is omitted.` },
-    too_old: { pointer: 'created_at', detail: `Must be less than ${maxDays} days ago: the policy allows keys to live at most that long. Remove the key from the import, or change the policy.` }
+    endless: { pointer: 'expires_at', detail: `Must be a time: the policy allows at most ${longest}. Omit it to get the lifetime that the policy sets.` },
+    past_maximum: { pointer: 'expires_at', detail: `Must be at most ${longest} after created_at, or after now if created_at is omitted.` },
+    too_old: { pointer: 'created_at', detail: `Must be less than ${longest} ago: the policy allows keys to live at most that long. Remove the key from the import, or change the policy.` }
   }
   const faults = found.map(({ place, fault }) => ({ pointer: `/keys/${place}/${sayings[fault].pointer}`, detail: sayings[fault].detail }))
   const others = found.flatMap(({ fault }, i) => fault === 'taken' ? [] : [faults[i]!])

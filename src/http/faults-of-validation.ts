@@ -1,4 +1,5 @@
 import type { FastifySchemaValidationError } from 'fastify'
+import { counted } from '../core/counted.ts'
 import type { Fault } from '../core/errors.ts'
 import { rules } from '../core/key-rules.ts'
 
@@ -48,17 +49,13 @@ const sentences: Readonly<Record<string, (params: Readonly<Record<string, unknow
   type: ({ type }) => `Must be ${typeNames[String(type)] ?? String(type)}.`,
   minimum: ({ limit }) => `Must be at least ${limit}.`,
   maximum: ({ limit }) => `Must be at most ${limit}.`,
-  minLength: ({ limit }) => `Must have at least ${counted(limit, 'character', 'characters')}.`,
-  maxLength: ({ limit }) => `Must have at most ${counted(limit, 'character', 'characters')}.`,
-  minItems: ({ limit }) => `Must have at least ${counted(limit, 'entry', 'entries')}.`,
-  maxItems: ({ limit }) => `Must have at most ${counted(limit, 'entry', 'entries')}.`,
+  minLength: ({ limit }) => `Must have at least ${counted(Number(limit), 'character')}.`,
+  maxLength: ({ limit }) => `Must have at most ${counted(Number(limit), 'character')}.`,
+  minItems: ({ limit }) => `Must have at least ${counted(Number(limit), 'entry', 'entries')}.`,
+  maxItems: ({ limit }) => `Must have at most ${counted(Number(limit), 'entry', 'entries')}.`,
   uniqueItems: () => 'Must not have the same entry twice.',
   format: ({ format }) => `Must be ${formatNames[String(format)] ?? `a ${String(format)}`}.`,
-  maxProperties: ({ limit }) => `Must have at most ${counted(limit, 'field', 'fields')}.`
-}
-
-function counted (limit: unknown, one: string, many: string): string {
-  return `${String(limit)} ${limit === 1 ? one : many}`
+  maxProperties: ({ limit }) => `Must have at most ${counted(Number(limit), 'field')}.`
 }
 
 function names (value: unknown): string[] {

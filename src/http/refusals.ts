@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify'
+import { counted } from '../core/counted.ts'
 import { KeysError, unavailable, type ErrorCode } from '../core/errors.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { RateDecision } from '../core/rate-limiter.ts'
@@ -134,7 +135,8 @@ function policyText ({ requests, windowSeconds }: RateLimit): string {
 }
 
 function rateLimited (rate: RateDecision): Refusal {
-  const detail = `The key is used too often: ${rate.limit.requests} requests in ${rate.limit.windowSeconds} seconds are allowed. Try again in ${rate.retryAfterS} seconds.`
+  const { requests, windowSeconds } = rate.limit
+  const detail = `The key is used too often: ${counted(requests, 'request')} in ${counted(windowSeconds, 'second')} ${requests === 1 ? 'is' : 'are'} allowed. Try again in ${counted(rate.retryAfterS, 'second')}.`
   return tooManyRequests(detail, { 'retry-after': String(rate.retryAfterS), ...rateHeaders(rate) })
 }
 

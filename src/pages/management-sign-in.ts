@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { counted } from '../core/counted.ts'
 import { rules } from '../core/key-rules.ts'
 import { routes } from './views/page.ts'
 import { isUnsent, signInPage } from './views/sign-in.ts'
@@ -31,7 +32,7 @@ export async function managementSignInRoutes (app: FastifyInstance, { signIn, si
     const { retryAfterS } = attempted
     // Redirect, so that Back does not ask whether to send the form again.
     if (retryAfterS === undefined) return await reply.redirect(`${site.paths.signIn}?${new URLSearchParams({ workspace_id: workspaceId, again: 'yes' }).toString()}`, 303)
-    return await show(reply.code(429).header('retry-after', retryAfterS), { workspaceId, fault: `Too many wrong tokens. Please wait ${retryAfterS} seconds.` })
+    return await show(reply.code(429).header('retry-after', retryAfterS), { workspaceId, fault: `Too many wrong tokens. Please wait ${counted(retryAfterS, 'second')}.` })
   })
 
   async function show (reply: FastifyReply, entered: { workspaceId?: string, fault?: string, isUnsent?: boolean }) {

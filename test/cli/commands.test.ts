@@ -86,12 +86,16 @@ t.test('keys of an owner are ended together, and everyone\'s only when that is s
   t.match(await cli(['keys', 'revoke-all', ...acme]), { code: 2, stderr: /--owner.*--everyone/ })
   t.match(await cli(['keys', 'revoke-all', ...acme, '--everyone', '--owner', 'ada']), { code: 2 })
   t.strictSame(await json(['keys', 'revoke-all', ...acme, '--everyone']), { revoked: 1 })
+  await create()
+  t.match(await cli(['keys', 'revoke-all', ...acme, '--everyone']), { code: 0, stderr: /^Revoked 1 key in workspace/ })
 })
 
 t.test('a person is erased: the keys are revoked, and nothing names the person any more', async (t) => {
   const { cli, json, create } = await setup(t)
   const [ada, ben] = [await create('--owner', 'auth0|ada'), await create('--owner', 'ben')]
   t.strictSame(await json(['people', 'erase', 'auth0|ada', ...acme]), { revoked: 1, erased: 1 })
+  await create('--owner', 'carl')
+  t.match(await cli(['people', 'erase', 'carl', ...acme]), { code: 0, stderr: /^Revoked 1 key in workspace/ })
   t.match(await json(['keys', 'get', ada.id, ...acme]), { status: 'revoked', owner_id: null, name: 'erased' })
   t.match(await json(['keys', 'get', ben.id, ...acme]), { status: 'active', owner_id: 'ben', name: 'laptop' })
   t.match(await cli(['people', 'erase', 'auth0|ada', ...acme]), { code: 0, stderr: /Revoked 0 keys/ })
@@ -105,7 +109,7 @@ t.test('the policy is shown and replaced, and shortens what exists where that is
   t.strictSame(await json(['policy', 'get', ...acme]), { max_lifetime_days: null, default_lifetime_days: null, unused_days: null })
   t.strictSame(await json(['policy', 'set', ...acme, '--max-lifetime-days', '90', '--unused-days', '30']), { max_lifetime_days: 90, default_lifetime_days: null, unused_days: 30 })
   t.match(await json(['keys', 'get', id, ...acme]), { expires_at: null })
-  t.match(await cli(['policy', 'set', ...acme, '--max-lifetime-days', '90', '--apply', 'all']), { code: 0, stdout: /max_lifetime_days +90/, stderr: /Shortened 1 keys/ })
+  t.match(await cli(['policy', 'set', ...acme, '--max-lifetime-days', '90', '--apply', 'all']), { code: 0, stdout: /max_lifetime_days +90/, stderr: /Shortened 1 key; in force/ })
   t.match(await json(['keys', 'get', id, ...acme]), { expires_at: /^20/ })
   t.match(await cli(['policy', 'set', ...acme, '--max-lifetime-days', '0']), { code: 2, stderr: /1 to 36500/ })
 })
@@ -155,6 +159,7 @@ t.test('keys are imported from JSON lines and from CSV, and work', async (t) => 
   t.strictSame(await json(['keys', 'import', '-', ...acme, '--scope', 'mcp:read'], { input: lines }), { imported: 0, already_there: 2 })
   const csv = `\uFEFFtoken_sha256,name,scope,owner_id,metadata\r\n${sha256(tokens[2]!, 'base64')},"three, with ""quotes""",mcp:read,,"{""a"":""b""}"\r\n${sha256(tokens[3]!)},four,mcp:write,ben,\r\n`
   t.match(await cli(['keys', 'import', file('keys.csv', csv), ...acme]), { code: 0, stdout: '', stderr: 'Imported 2 keys into workspace acme; 0 already existed.\n' })
+  t.match(await cli(['keys', 'import', file('one.csv', `token_sha256,name,scope\n${sha256('one more')},five,mcp:read\n`), ...acme, '--workspace', 'counted']), { code: 0, stderr: 'Imported 1 key into workspace counted; 0 already existed.\n' })
   for (const [i, expected] of [{ name: 'one', owner_id: 'ada', metadata: { team: 'a' } }, { name: 'two', scope: 'mcp:read' }, { name: 'three, with "quotes"', owner_id: null, metadata: { a: 'b' } }, { name: 'four', owner_id: 'ben' }].entries()) {
     t.match(await json(['verify'], { input: tokens[i] }), { valid: true, key: expected })
   }
@@ -168,7 +173,7 @@ t.test('an import says which line is wrong, sends nothing of a file with a fault
   t.equal(refused.code, 2)
   for (const says of [/Nothing was imported/, /line 3: scope/, /line 4: token_sha256/, /line 5: name: Required/, /line 6: colour: Unknown/, /line 7: created_at/, /line 8: metadata/]) t.match(refused.stderr, says)
   t.strictSame((await json(['keys', 'list', ...acme])).keys, [])
-  for (const [name, text, says] of [['a.csv', 'name,what\nx,y\n', /first line must name/], ['b.csv', `token_sha256,name\n${sha256('x')}\n`, /Line 2 has 1 fields/], ['c.csv', 'token_sha256,name\nx,"y', /Line 2 is not valid CSV/], ['d.jsonl', '{"a":1}\n[]\n', /Line 2 is not a JSON object/], ['e.jsonl', '\n', /no key/]] as const) {
+  for (const [name, text, says] of [['a.csv', 'name,what\nx,y\n', /first line must name/], ['b.csv', `token_sha256,name\n${sha256('x')}\n`, /Line 2 has 1 field, but the first line has 2/], ['c.csv', 'token_sha256,name\nx,"y', /Line 2 is not valid CSV/], ['d.jsonl', '{"a":1}\n[]\n', /Line 2 is not a JSON object/], ['e.jsonl', '\n', /no key/]] as const) {
     t.match(await cli(['keys', 'import', file(name, text), ...acme]), { code: 2, stderr: says })
   }
   const many = Array.from({ length: 2500 }, () => line({}))

@@ -1,3 +1,4 @@
+import { counted } from '../../core/counted.ts'
 import type { Policy } from '../../core/policy.ts'
 import { scopes, type Scope } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
@@ -77,7 +78,7 @@ export function blankForm ({ preselected }: Terms): CreateForm {
 }
 
 export function daysText (days: number): string {
-  return days === 1 ? '1 day' : `${days} days`
+  return counted(days, 'day')
 }
 
 export function createKeyPage (view: CreateKeyView): Html {

@@ -1,3 +1,4 @@
+import { counted } from '../../core/counted.ts'
 import type { KeyCount, KeyFilter, KeyOrder } from '../../core/key-store.ts'
 import { html, type Html } from './html.ts'
 import { icon } from './icons.ts'
@@ -31,7 +32,7 @@ export const soonDays = 7
 export const kinds: Readonly<Record<Kind, KindMeaning>> = {
   active: { label: 'Active', says: () => 'is active', filter: () => ({ status: 'active' }), sort: 'newest' },
   expiring: { label: 'Expiring', says: () => `expires within ${soonDays} days`, filter: () => ({ status: 'active', expiresWithinDays: soonDays }), sort: 'expiry' },
-  unused: { label: 'Unused', says: (days) => `has been unused for ${days} days`, filter: (unusedDays) => ({ status: 'active', unusedDays }), sort: 'idle' },
+  unused: { label: 'Unused', says: (days) => `has been unused for ${counted(days, 'day')}`, filter: (unusedDays) => ({ status: 'active', unusedDays }), sort: 'idle' },
   never: { label: 'Never used', says: () => 'is active and was never used', filter: () => ({ status: 'active', neverUsed: true }), sort: 'idle' },
   expired: { label: 'Expired', says: () => 'has expired', filter: () => ({ status: 'expired' }), sort: 'newest' },
   revoked: { label: 'Revoked', says: () => 'is revoked', filter: () => ({ status: 'revoked' }), sort: 'newest' },

@@ -1,3 +1,4 @@
+import { counted } from '../../core/counted.ts'
 import type { ManagedKey } from '../../core/key-record.ts'
 import { scopes } from '../../core/scopes.ts'
 import { html, type Html } from './html.ts'
@@ -65,7 +66,7 @@ function expiry (key: ManagedKey, now: number): Html {
 
 function lastUse (key: ManagedKey, { now, unusedDays }: RowContext): Html {
   const time = html`<span data-last-used>${key.lastUsedAt === null ? html`<span class="faint">Never</span>` : timeView(key.lastUsedAt, now)}</span>`
-  return isUnused(key, now, unusedDays) ? html`${time}<span class="flag">${icon('warn')}Unused for ${unusedDays} days</span>` : time
+  return isUnused(key, now, unusedDays) ? html`${time}<span class="flag">${icon('warn')}Unused for ${counted(unusedDays, 'day')}</span>` : time
 }
 
 function action (key: ManagedKey, { site, now, tokenPrefix }: RowContext): Html {

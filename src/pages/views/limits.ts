@@ -1,3 +1,4 @@
+import { counted } from '../../core/counted.ts'
 import type { ManagedKey, RateLimit } from '../../core/key-record.ts'
 import { html, type Html } from './html.ts'
 
@@ -35,7 +36,7 @@ export function rateText ({ requests, windowSeconds }: RateLimit): string {
 
 function windowText (seconds: number): string {
   const known = windows.find((window) => window.seconds === seconds)
-  return known === undefined ? `${seconds} seconds` : known.label
+  return known === undefined ? counted(seconds, 'second') : known.label
 }
 
 /** Folded, because most keys have no limits; open if a limit is set or invalid. `was`: the values that the form showed first, to change only what the person changed. */
@@ -43,7 +44,7 @@ export function limitsField (form: LimitsForm, faults: LimitFaults, was?: Limits
   const isOpen = form.addresses !== '' || form.rateRequests !== '' || faults.addresses !== undefined || faults.rate !== undefined
   const offered = windows.some(({ seconds }) => String(seconds) === form.rateWindow) || !/^[1-9]\d{0,4}$/.test(form.rateWindow)
     ? windows
-    : [...windows, { seconds: Number(form.rateWindow), label: `${form.rateWindow} seconds` }]
+    : [...windows, { seconds: Number(form.rateWindow), label: counted(Number(form.rateWindow), 'second') }]
   return html`<details class="field limits"${isOpen && html` open`}>
         <summary>Limits <span class="fine">optional</span></summary>
         ${was !== undefined && html`<input type="hidden" name="was_addresses" value="${was.addresses.replaceAll('\n', ' ')}"><input type="hidden" name="was_rate" value="${was.rateRequests}/${was.rateWindow}">`}

@@ -1,3 +1,4 @@
+import { counted } from '../../core/counted.ts'
 import type { ManagedKey } from '../../core/key-record.ts'
 import type { KeyUsage } from '../../core/usage-reports.ts'
 import { scopes } from '../../core/scopes.ts'
@@ -102,5 +103,5 @@ export function revokeUnknown (site: Site, key: ManagedKey): Html {
 const storeText = 'Waiting for the database to record the revocation. Until then the key still works.'
 
 function serversText (longestMs: number): string {
-  return `The revocation is recorded. Waiting for a server that has not confirmed it yet and may accept the key a little longer, for at most ${Math.ceil(longestMs / 1000)} seconds.`
+  return `The revocation is recorded. Waiting for a server that has not confirmed it yet and may accept the key a little longer, for at most ${counted(Math.ceil(longestMs / 1000), 'second')}.`
 }
