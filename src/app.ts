@@ -119,11 +119,11 @@ export async function buildOperationsApp ({ app, config }: { readonly app: Fasti
 
 /** Records calls of the gateway. */
 function callRecorder ({ calls, usage }: Keys): (call: GatewayCall) => void {
-  return ({ key, upstream, method, tool, decision, status, ms, clientInfo }) => {
+  return ({ key, upstream, method, tool, decision, status, ms, isUse, clientInfo }) => {
     const now = performance.now()
     calls.note({ id: uuidv7(), workspaceId: key.workspaceId, keyId: key.id, upstream, method, tool: tool ?? null, decision, status, ms }, now)
     if (tool !== undefined) usage.noteCall(key.id, tool, decision)
-    if (clientInfo !== undefined) usage.noteClient(key.id, clientInfo.version === undefined ? clientInfo.name : `${clientInfo.name}/${clientInfo.version}`, now)
+    if (isUse && clientInfo !== undefined) usage.noteClient(key.id, clientInfo.version === undefined ? clientInfo.name : `${clientInfo.name}/${clientInfo.version}`, now)
   }
 }
 

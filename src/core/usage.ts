@@ -201,10 +201,10 @@ export class UsageBatcher {
     if (decision !== 'passed') counts[decision]++
   }
 
-  /** Notes the name that an MCP client gives itself, which is more precise than its user agent. */
+  /** Notes the name that an MCP client gives itself, which is more precise than its user agent. For a use that was noted and is not written yet. */
   noteClient (keyId: string, client: string, now: number): void {
     const use = this.#uses.get(keyId)
-    if (use !== undefined) this.#look(use, { address: use.user?.address, client }, now)
+    if (use !== undefined && use.accepted > 0) this.#look(use, { address: use.user?.address, client }, now)
   }
 
   /** Notes a use of a key's newest token while its first use is awaited. */

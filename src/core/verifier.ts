@@ -23,10 +23,10 @@ export interface Presentation {
   /** The memo of the connection that the token came over. None: the token is looked up each time. */
   readonly memo?: TokenMemo | undefined
   /**
-   * What this verification counts as. `request`: a use, and one against the key's rate limit. `use`: a use, where something else is limited, such as
-   * the calls in a request. `nothing`: another look at a request that was counted before. `request`.
+   * What an accepted token counts as. `request`: a use, and one against the key's rate limit. `nothing`: nothing, because whether the request is let
+   * through is decided later (`noteUse`, `noteRefusal`), or was before. A refused token always counts as refused. `request`.
    */
-  readonly counts?: 'request' | 'use' | 'nothing' | undefined
+  readonly counts?: 'request' | 'nothing' | undefined
 }
 
 interface VerifierOptions {
@@ -252,29 +252,39 @@ export class Verifier {
   limit (key: KeyRecord, now = this.#clock.monotonicMs()): RateDecision | undefined {
     const rateLimit = key.limits?.rateLimit ?? null
     const decision = rateLimit === null ? undefined : this.#rates?.take(key.id, rateLimit, now)
-    if (decision?.isAllowed === false) this.#countRefusal(key, 'rate_limited')
+    if (decision?.isAllowed === false) this.noteRefusal(key, 'rate_limited')
     return decision
+  }
+
+  /** Counts a use of a key, when a request is let through whose token was verified with `counts: 'nothing'`. Once a request, in the turn of its final check. */
+  noteUse (key: KeyRecord, from: Sender | undefined): void {
+    this.#noteUse(key, this.#clock.monotonicMs(), from)
+  }
+
+  /** Counts a refusal of a key, for a reason that no verification found. */
+  noteRefusal (key: KeyRecord, reason: KeyReason): void {
+    this.#counts.refused[reason]++
+    this.#usage.noteRefused?.(key.id, reason)
+  }
+
+  #noteUse (key: KeyRecord, now: number, from: Sender | undefined, noted?: Noted): Noted | undefined {
+    this.#counts.accepted++
+    if (key.limits?.awaitsFirstUse === true) this.#usage.noteFirst?.(key.id, now)
+    return this.#usage.note(key.id, now, from, noted)
   }
 
   #accept (entry: Entry, { counts = 'request', from }: Presentation, now: number): Verdict {
     const { record } = entry
     if (counts === 'nothing') return { valid: true, key: record }
-    const rate = counts === 'request' && record.limits !== null ? this.limit(record, now) : undefined
+    const rate = record.limits === null ? undefined : this.limit(record, now)
     if (rate?.isAllowed === false) return { valid: false, reason: 'rate_limited', rate }
-    this.#counts.accepted++
-    entry.noted = this.#usage.note(record.id, now, from, entry.noted)
-    if (record.limits?.awaitsFirstUse === true) this.#usage.noteFirst?.(record.id, now)
+    entry.noted = this.#noteUse(record, now, from, entry.noted)
     return rate === undefined ? { valid: true, key: record } : { valid: true, key: record, rate }
   }
 
   #refuseKey (key: KeyRecord, reason: KeyReason, scope?: Scope): Verdict {
-    this.#countRefusal(key, reason)
+    this.noteRefusal(key, reason)
     return refuse(reason, scope)
-  }
-
-  #countRefusal (key: KeyRecord, reason: KeyReason): void {
-    this.#counts.refused[reason]++
-    this.#usage.noteRefused?.(key.id, reason)
   }
 
   #refuse (reason: Reason, scope?: Scope): Verdict {

@@ -41,6 +41,8 @@ export interface GatewayCall {
   readonly decision: 'passed' | 'denied' | 'failed'
   readonly status: number
   readonly ms: number
+  /** Whether it was let through, and so counts as a use of the key. */
+  readonly isUse: boolean
   /** The `clientInfo` of MCP, if this replica received it. */
   readonly clientInfo: ClientInfo | undefined
   readonly userAgent: string | undefined

@@ -21,6 +21,7 @@ export async function forward (request: AuthenticatedRequest, call: ClientCall, 
   const verdict = checked instanceof Promise ? await checked : checked
   if (!verdict.valid) throw refusalOf(verdict, request, call)
   limitCalls(request, call, verdict.key)
+  gateway.keys.verifier.noteUse(verdict.key, request.request)
   const open = track(request, call, scope)
   try {
     await open.relay(await gateway.traced(upstream.name, async (headers) => await gateway.client.request({

@@ -59,12 +59,12 @@ export class GatewayRequest {
     reply.raw.once('close', () => { this.#end() })
   }
 
-  /** Accepts any valid token, whatever its scope, before the body is read. */
+  /** Accepts any valid token, whatever its scope, before the body is read. It counts as no use yet: whether the request is let through is not known. */
   async authenticate (): Promise<void> {
     const { keys: { verifier }, presented } = this.gateway
     const token = presented(this.request.raw)
     if (typeof token !== 'string') throw inMcp(token, undefined)
-    const verdict = await verifier.verify(token, { client: this.request, from: this.request, memo: connectionMemo(this.request.raw), counts: 'use' })
+    const verdict = await verifier.verify(token, { client: this.request, from: this.request, memo: connectionMemo(this.request.raw), counts: 'nothing' })
     if (!verdict.valid) throw keyRefusal(verdict, undefined)
     Object.assign(this, { key: verdict.key, token })
   }
@@ -143,6 +143,7 @@ export class GatewayRequest {
       decision: outcomeOf(decision, status),
       status,
       ms,
+      isUse: this.call !== undefined,
       clientInfo: this.clientInfo ?? gateway.clientOfSession(request.headers['mcp-session-id']),
       userAgent: request.headers['user-agent'],
       address: request.ip

@@ -62,8 +62,14 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
   }, async function introspect (request, reply) {
     const { token, scope = '', address } = request.body
     reply.header('cache-control', 'no-store')
-    const verdict = await verifier.verify(token, { client: serviceClient(request), from: senderAt(address), counts: 'use' })
-    if (!verdict.valid || !hasAll(verdict.key, scope)) return { active: false as const }
+    const from = senderAt(address)
+    const verdict = await verifier.verify(token, { client: serviceClient(request), from, counts: 'nothing' })
+    if (!verdict.valid) return { active: false as const }
+    if (!hasAll(verdict.key, scope)) {
+      verifier.noteRefusal(verdict.key, 'insufficient_scope')
+      return { active: false as const }
+    }
+    verifier.noteUse(verdict.key, from)
     return toIntrospection(verdict.key, issuer ?? requestOrigin(request))
   })
 }

@@ -72,7 +72,7 @@ test('who used a key, from where, with what and for which tools, is one request 
   await app.apiKeys.calls.flush()
   const { body: usage } = await ask('GET', `/v1/workspaces/acme/keys/${id}/usage`)
   t.match(usage, {
-    days: [{ refused: { insufficient_scope: 1, rate_limited: 1 } }],
+    days: [{ accepted: 3, refused: { insufficient_scope: 1, rate_limited: 1 } }],
     tools: [{ tool: 'get_a', calls: 3, denied: 1, failed: 0 }, { tool: 'set_a', calls: 1, denied: 1, failed: 0 }],
     last: { address: '127.0.0.1', client: 'claude-code/2.1' }
   })

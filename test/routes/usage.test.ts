@@ -1,6 +1,9 @@
 import t from 'tap'
 import { v7 as uuidv7 } from 'uuid'
 import { management, setupApp } from './setup.ts'
+import { serviceToken, verificationApp } from './verification-app.ts'
+
+type Use = (token: string) => Promise<boolean>
 
 t.test('a rate limit holds on forward-auth and verify, says so on each answer, and a refusal for want of scope does not count', async (t) => {
   const { app } = await setupApp(t)
@@ -75,4 +78,40 @@ t.test('a time range that is none is refused with its pointer and what to do, an
   t.match(await ask('POST', '/v1/verify', { payload: { token: 'x', address: 'localhost' } }), { status: 400, body: { errors: [{ pointer: '/address', detail: 'Must be an IPv4 or IPv6 address.' }] } })
   t.match(await ask('POST', '/v1/workspaces/acme/keys?x=1', { payload: { name: 'n', scope: 'mcp:read' } }), { status: 400, body: { errors: [{ pointer: '/x' }] } })
   t.match(await ask('POST', '/v1/leaks?x=1', { payload: [{ token: 'x' }] }), { status: 400, body: { errors: [{ pointer: '/x' }] } })
+})
+
+t.test('a refused request is no use of its key on the other surfaces either', async (t) => {
+  const { app, keys } = await verificationApp(t)
+  app.get('/plugin', { onRequest: app.requireScope('mcp:write') }, async () => 'written')
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+  const verified = async (token: string, scope: string) => {
+    const { valid } = (await app.inject({ method: 'POST', url: '/v1/verify', headers: bearer(serviceToken), payload: { token, scope } })).json()
+    return valid as boolean
+  }
+  const introspected = async (token: string, scope: string) => {
+    const headers = { ...bearer(serviceToken), 'content-type': 'application/x-www-form-urlencoded' }
+    return (await app.inject({ method: 'POST', url: '/v1/introspect', headers, payload: new URLSearchParams({ token, scope }).toString() })).json().active as boolean
+  }
+  const passed = async (url: string, token: string) => (await app.inject({ url, headers: bearer(token) })).statusCode === 200
+  for (const { surface, refused, accepted } of [
+    { surface: 'plugin', refused: (token) => passed('/plugin', token), accepted: undefined },
+    { surface: 'forward-auth', refused: (token) => passed('/forward-auth?scope=mcp:write', token), accepted: (token) => passed('/forward-auth?scope=mcp:read', token) },
+    { surface: 'verify', refused: (token) => verified(token, 'mcp:write'), accepted: (token) => verified(token, 'mcp:read') },
+    { surface: 'introspect', refused: (token) => introspected(token, 'mcp:read mcp:write'), accepted: (token) => introspected(token, 'mcp:read') },
+    { surface: 'introspect, a scope that does not exist', refused: (token) => introspected(token, 'all'), accepted: (token) => introspected(token, '') }
+  ] satisfies ReadonlyArray<{ surface: string, refused: Use, accepted: Use | undefined }>) {
+    const { key: { id: keyId } } = await keys.service.create({ workspaceId: 'w1', actor: 'test', name: surface, scope: 'mcp:read' })
+    const { token } = await keys.service.rotate({ workspaceId: 'w1', keyId, actor: 'test', graceStarts: 'first_use', graceSeconds: 3600 })
+    const told = async () => {
+      await keys.usage.flush()
+      const { days, last } = await keys.reports.usage({ workspaceId: 'w1', keyId })
+      const { lastUsedAt, previousToken: previous } = await keys.service.get({ workspaceId: 'w1', keyId })
+      return { accepted: days[0]?.accepted, refused: days[0]?.refused, isUsed: last !== null && lastUsedAt !== null, isFirstUsed: previous !== null && previous.endsAt < Date.now() + 2 * 3_600_000 }
+    }
+    t.equal(await refused(token), false, surface)
+    t.strictSame(await told(), { accepted: 0, refused: { insufficient_scope: 1 }, isUsed: false, isFirstUsed: false }, surface)
+    if (accepted === undefined) continue
+    t.equal(await accepted(token), true, surface)
+    t.strictSame(await told(), { accepted: 1, refused: { insufficient_scope: 1 }, isUsed: true, isFirstUsed: true }, surface)
+  }
 })
