@@ -89,7 +89,7 @@ export const guards: readonly Guard[] = [
   },
   { name: 'renewalIsAWrite', models: ['M_ROREADS'], mistakes: { renewalsOnlyRead: true } },
   { name: 'repeatIsAWrite', models: ['M_RETRYNOSYNC'], mistakes: { repeatsOnlyRead: true } },
-  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const kept = held.map(forgetAsked)', '  return []')] },
+  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const before = [...state.kept, ...state.held].map(forgetAsked)', '  return { held: [], kept: [] }\n  const before: HeldRevocations[] = []')] },
   { name: 'heldUntilAnswered', models: ['M_FORGETASK'], patches: [patch('step', 'held: held.map((one) => one === next ? { ...one, asked: sent } : one)', 'held: []')] },
   {
     name: 'putBackInLineage',
@@ -97,9 +97,10 @@ export const guards: readonly Guard[] = [
     patches: [patch('step', 'one.asked !== undefined || proofOf(one, history) !== undefined', 'true'), patch('step', 'next === undefined || proof === undefined || held', 'next === undefined || held')],
     mistakes: { putsBackAnywhere: true }
   },
-  { name: 'putBackWhereKnown', models: [], mistakes: { putsBackAnywhere: true } },
-  { name: 'heldUntilLineage', models: [], patches: [patch('step', ' || (isBorne && lineage === undefined)', '')] },
-  { name: 'putBackBeforeLineage', models: [], patches: [patch('step', 'const other = others.find((one) => known.includes(one))', 'const other: string | undefined = undefined')] },
-  { name: 'putBackBeforeLineageWhereKnown', models: [], patches: [patch('step', '{ lineage: other, heardBy: id }', '{ lineage: other, heardBy: undefined }')] },
+  { name: 'putBackWhereKnown', models: ['M_ANYID'], mistakes: { putsBackAnywhere: true } },
+  { name: 'keptWhenThere', models: ['M_LETGOEARLY', 'M_LETGOBARE', 'M_LETGOBORNE'], patches: [patch('step', 'kept: [...kept, ...held.filter(isThere)].slice(-heldMax)', 'kept: []')] },
+  { name: 'heldWhenGivenUp', models: ['M_GIVENUP'], patches: [patch('step', 'const losesLineage = state.lineage !== undefined && answer.lineage === undefined', 'const losesLineage = false')] },
+  { name: 'putBackBeforeLineage', models: ['M_ONLYLINEAGE'], patches: [patch('step', 'const other = others.find((one) => known.includes(one))', 'const other: string | undefined = undefined')] },
+  { name: 'putBackBeforeLineageWhereKnown', models: ['M_OTHERBLIND'], patches: [patch('step', '{ lineage: other, heardBy: id }', '{ lineage: other, heardBy: undefined }')] },
   { name: 'positionUnderLock', seed: 14, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }
 ]

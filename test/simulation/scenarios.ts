@@ -42,6 +42,10 @@ function assertRefused (world: World, i: number): void {
   if (newestOf(world.postgres, i).record.revokedAt === null) throw new Violation(`the revocation of key ${i} is lost`)
 }
 
+function assertRevoked ({ postgres }: World, i: number): void {
+  if (newestOf(postgres, i).record.revokedAt === null) throw new Error(`Key ${i} is not revoked.`)
+}
+
 /** Nobody has revoked the key in that database. */
 function assertNotRevoked (postgres: ModelPostgres, i: number): void {
   if (newestOf(postgres, i).record.revokedAt !== null) throw new Violation(`key ${i} was revoked there`)
@@ -215,7 +219,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a revocation that a failover lost while the only replica that has heard of it had no lineage any more',
-    without: 'heldUntilLineage',
+    without: 'keptWhenThere',
     play (world, a, b) {
       b.holdsRequests = true
       const standby = world.dump()
@@ -225,6 +229,107 @@ export const scenarios: readonly Scenario[] = [
       world.release(b)
       world.advance(200)
       world.promote(standby)
+      assertRefused(world, 0)
+    }
+  },
+  {
+    name: 'a revocation that was put back, and lost again by a second failover',
+    without: 'keptWhenThere',
+    play (world, a) {
+      const standby = world.dump()
+      const { lineage } = standby
+      world.change(a, key, revoke)
+      world.advance(200)
+      world.promote(standby)
+      world.advance(200)
+      assertRevoked(world, 0)
+      // Another lineage is founded, and whoever has heard of it bears that one.
+      world.advance(3 * windowMs)
+      if (world.postgres.lineage === lineage) throw new Error('No lineage has been founded.')
+      world.promote(standby)
+      assertRefused(world, 0)
+    }
+  },
+  {
+    name: 'a revocation that was heard and put back without any lineage, and lost again by a second failover',
+    without: 'keptWhenThere',
+    world: { replicas: 3 },
+    play (world, a) {
+      // The row of the third looks alive, so that nobody founds a lineage meanwhile.
+      world.pause(world.replicas[2] as ModelReplica)
+      const before = world.dump()
+      world.advance(600)
+      world.promote(before)
+      world.advance(150)
+      const standby = world.dump()
+      if (a.state.lineage !== undefined) throw new Error('It has a lineage.')
+      world.change(a, key, revoke)
+      world.advance(150)
+      world.promote(standby)
+      world.advance(200)
+      assertRevoked(world, 0)
+      world.promote(standby)
+      world.advance(100)
+      assertRefused(world, 0)
+    }
+  },
+  {
+    name: 'a revocation that the first failover kept, and the second one, to a standby that lagged since before, lost',
+    without: 'keptWhenThere',
+    play (world, a) {
+      const standby = world.dump()
+      world.change(a, key, revoke)
+      world.advance(200)
+      world.failOver()
+      world.advance(300)
+      assertRevoked(world, 0)
+      world.promote(standby)
+      assertRefused(world, 0)
+    }
+  },
+  {
+    name: 'a revocation that a failover lost after those who heard it had been counted out and admitted again, and the lineage in which they heard it with it',
+    without: 'keptWhenThere',
+    play (world, a, b) {
+      const before = world.dump()
+      world.advance(600)
+      world.promote(before)
+      world.advance(100)
+      const standby = world.dump()
+      const { lineage } = standby
+      world.advance(3 * windowMs)
+      if (world.postgres.lineage === lineage) throw new Error('No lineage has been founded.')
+      world.change(a, key, revoke)
+      world.advance(200)
+      for (const replica of [a, b]) {
+        replica.holdsRequests = true
+        world.advance(2.2 * windowMs)
+        world.release(replica)
+        world.advance(1.2 * windowMs)
+      }
+      world.promote(standby)
+      assertRefused(world, 0)
+    }
+  },
+  {
+    name: 'a revocation that a failover lost after those who heard it had given their lineage up',
+    without: 'heldWhenGivenUp',
+    play (world, a, b) {
+      // Both take ids that the standby has never known, and are admitted to the lineage that it has.
+      const standby = world.dump()
+      for (const replica of [a, b]) {
+        world.crash(replica)
+        world.advance(800)
+      }
+      if (a.state.lineage === undefined || b.state.lineage === undefined) throw new Error('They were not admitted.')
+      world.change(a, key, revoke)
+      world.advance(200)
+      world.isDown = true
+      world.advance(1.3 * windowMs)
+      world.isDown = false
+      for (let i = 0; i < 1000 && (a.state.lineage !== undefined || b.state.lineage !== undefined); i++) world.advance(0.5)
+      world.promote(standby)
+      world.advance(100)
       assertRefused(world, 0)
     }
   },

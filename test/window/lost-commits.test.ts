@@ -92,3 +92,37 @@ t.test('so are those whose lineage was founded among the lost commits', async (t
 t.test('so are those that were heard before the replicas had a lineage', async (t) => {
   await losesRevocations(t, 'none')
 })
+
+t.test('a failover that loses nothing is followed by one to a standby that lagged since before: they are put back as well', async (t) => {
+  const primary = await startPostgres(t)
+  const [next, lagging] = [await followingStandby(t, primary), await followingStandby(t, primary)]
+  const databaseUrl = `postgres://postgres@127.0.0.1:${primary.port},127.0.0.1:${next.port},127.0.0.1:${lagging.port}/postgres`
+  const options = { databaseUrl, redisUrl: await freshRedis(t), windowMs: 3000 }
+  const replicas = await Promise.all([startReplica(t, options), startReplica(t, options)])
+  const [a] = replicas
+  await until(async () => (await Promise.all(replicas.map(async (replica) => await replica.hasLineage()))).every(Boolean))
+  const revoked = await a.createMany(4)
+  await warm(replicas, revoked)
+  await lagging.caughtUp()
+  lagging.cut()
+  for (const { id } of revoked) await a.revoke(id)
+  await next.caughtUp()
+  await primary.kill()
+  await administer(next.url, 'select pg_promote()')
+  const beats = async (url: string) => JSON.stringify(await administer(url, 'select id, beat from navis_keys.window_members order by id'))
+  const inherited = await beats(next.url)
+  await until(async () => await beats(next.url) !== inherited)
+  for (const replica of replicas) await until(async () => await replica.status(revoked[0]!.token) === 401)
+  t.equal(await putBack(replicas), 0, 'nothing was lost')
+  await next.kill()
+  const count = 'select count(*)::int as revoked from navis_keys.keys where revoked_at is not null'
+  t.strictSame(await administer(lagging.url, count), [{ revoked: 0 }], 'the standby has none of them')
+  await administer(lagging.url, 'select pg_promote()')
+  const seen = new Set<number>()
+  await until(async () => {
+    for (const replica of replicas) for (const { token } of revoked) seen.add(await replica.status(token))
+    return (await administer(lagging.url, count))[0]?.['revoked'] === 4
+  })
+  for (const replica of replicas) for (const { token } of revoked) await until(async () => await replica.status(token) === 401)
+  t.notOk(seen.has(200), [...seen].join())
+})

@@ -81,6 +81,8 @@ export interface WindowState {
   readonly acknowledged: ReadonlySet<number>
   /** Few, oldest first; the database is told of one after another. */
   readonly held: readonly HeldRevocations[]
+  /** What the database was told of and has: not refused on that account any more, but held again when the history changes, because a second failover can lose it again. */
+  readonly kept: readonly HeldRevocations[]
   /** After a change of history acknowledgements prove nothing until every window of the history before has ended (R8 d). */
   readonly slowUntil: number
   /** Living members, as they were counted last. */
@@ -115,6 +117,7 @@ export function initialState (terms: Terms): WindowState {
     acknowledged: new Set(),
     lineages: [],
     held: [],
+    kept: [],
     slowUntil: -Infinity,
     members: 1,
     renewing: undefined,

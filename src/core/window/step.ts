@@ -110,8 +110,10 @@ export type WindowEffect =
 type Stepped = [WindowState, WindowEffect[]]
 
 const aheadRowsMax = 1000
-/** One more for each change of history that comes before the database was told of what the one before it took. */
-const heldMax = 4
+/** Proofs that are kept at a time: one for each lineage that our row bore, and one for each id under which we heard of revocations without any. */
+const heldMax = 8
+/** Of one proof; the oldest are given up. As many rows as the log keeps. */
+const heldDigestsMax = 10_000
 const lineagesMax = 16
 const retryMs = 25
 /** The shortest time between two renewals that others asked for: an attacker who can write to Redis can ask at any rate. */
@@ -166,10 +168,12 @@ function renewed (state: WindowState, { number, answer, fresh }: Extract<WindowE
     // Our row is there and the clock went back: no history of ours. While the window is open, another look may show the primary.
     return isOpen(state, now) ? [failed(state, now), [{ kind: 'refuse' }]] : fenced(state, answer, fresh, now)
   }
-  const [applied, effects] = apply(state, answer, renewing, now)
+  // With the lineage we lose the proof of where they belong, if the database has no row of our id.
+  const losesLineage = state.lineage !== undefined && answer.lineage === undefined
+  const [applied, effects] = apply(losesLineage ? { ...state, ...hold(state) } : state, answer, renewing, now)
   const [asked, asking] = askForHeld({
     ...applied,
-    held: letGo(applied, number),
+    ...letGo(applied, number),
     renewing: undefined,
     failures: 0,
     beats: [renewing.beat],
@@ -186,7 +190,7 @@ function fenced (state: WindowState, answer: RenewalAnswer, fresh: string, now: 
   // One that was only counted out knows of no change of history: acknowledgements are as good as they were.
   const isCountedOut = answer.row === 'dead' && answer.history.lineage === state.history?.lineage && answer.history.timeline === state.history.timeline
   const slowUntil = isCountedOut ? state.slowUntil : now + waitOutMs(Math.max(state.terms.windowMs, answer.windowMs))
-  const [joining, effects] = join({ ...state, held: hold(state), slowUntil }, fresh)
+  const [joining, effects] = join({ ...state, ...hold(state), slowUntil }, fresh)
   return [joining, [{ kind: 'dropAll' }, ...effects]]
 }
 
@@ -206,7 +210,7 @@ function apply (state: WindowState, answer: RenewalAnswer, renewing: Renewing, n
       recent: noChanges,
       ahead: noChanges,
       acknowledged: new Set(),
-      held: hold(state),
+      ...hold(state),
       slowUntil,
       hurryAt: now
     }, [{ kind: 'dropAll' }, ...(contradicted === undefined ? [] : [{ kind: 'contradicted' as const, seq: contradicted }])]]
@@ -309,15 +313,20 @@ function wanted (state: WindowState, now: number): WindowState {
   return { ...state, due: Math.min(state.due, now + (state.failures === 0 ? 0 : retryMs)) }
 }
 
-/** Key revocations that must not be forgotten with what is dropped: the database may have lost them (R16). */
-function hold ({ id, lineage, lineages, history, recent, ahead, held }: WindowState): readonly HeldRevocations[] {
+/** Key revocations that must not be forgotten with what is dropped: the database may have lost them (R16), also those that it had before. */
+function hold (state: WindowState): Pick<WindowState, 'held' | 'kept'> {
+  const { id, lineage, lineages, history, recent, ahead } = state
   const revoked = [recent, ahead].flatMap(rowsOf).flatMap(({ action, target }) => action === 'revoke' && target.kind === 'key' ? target.digests : [])
-  const kept = held.map(forgetAsked)
-  if (history === undefined || id === undefined || revoked.length === 0) return kept
+  const before = [...state.kept, ...state.held].map(forgetAsked)
+  if (history === undefined || id === undefined || revoked.length === 0) return { held: before, kept: [] }
   const heard = { lineage: lineage ?? history.lineage, isBorne: lineage !== undefined, id, others: lineages, digests: new Set(revoked), asked: undefined }
-  const place = kept.findIndex((one) => one.lineage === heard.lineage && one.isBorne === heard.isBorne && (one.isBorne || one.id === id))
-  if (place < 0) return [...kept, heard].slice(-heldMax)
-  return kept.map((one, i) => i === place ? { ...one, digests: new Set([...one.digests, ...revoked]) } : one)
+  const place = before.findIndex((one) => one.lineage === heard.lineage && one.isBorne === heard.isBorne && (one.isBorne || one.id === id))
+  if (place < 0) return { held: [...before, heard].slice(-heldMax), kept: [] }
+  return { held: before.map((one, i) => i === place ? { ...one, digests: newestOf([...one.digests, ...revoked]) } : one), kept: [] }
+}
+
+function newestOf (digests: readonly Digest[]): ReadonlySet<Digest> {
+  return new Set([...new Set(digests)].slice(-heldDigestsMax))
 }
 
 function forgetAsked ({ thereAfter, ...held }: HeldRevocations): HeldRevocations {
@@ -361,9 +370,10 @@ function putBack (state: WindowState, { number, isDone }: Extract<WindowEvent, {
   return isDone ? hurry({ ...state, held }, now) : { ...state, held }
 }
 
-/** While our row bears no lineage, they are the only proof of where they belong: a failover in these moments would lose them again. */
-function letGo ({ held, lineage }: WindowState, number: number): readonly HeldRevocations[] {
-  return held.filter(({ thereAfter, isBorne }) => thereAfter === undefined || number <= thereAfter || (isBorne && lineage === undefined))
+/** What the database has, it may lose again to a standby that lacks it, and our id and lineage of now: the older ones are the proof for that one. */
+function letGo ({ held, kept }: WindowState, number: number): Pick<WindowState, 'held' | 'kept'> {
+  const isThere = ({ thereAfter }: HeldRevocations) => thereAfter !== undefined && number > thereAfter
+  return { held: held.filter((one) => !isThere(one)), kept: [...kept, ...held.filter(isThere)].slice(-heldMax) }
 }
 
 function tick (state: WindowState, now: number): Stepped {

@@ -336,9 +336,12 @@ t.test('revocations are held when what is known is dropped, refused meanwhile, a
     r.tell(262, { kind: 'putBack', number: again.number, isDone: true })
     t.equal(r.judge(0, 263), 'revoked', 'another replica may have put them back, at a position that was not applied here')
     r.tell(300, { kind: 'tick' }).answered(301, { lineage: undefined, ...values })
-    t.equal(r.judge(0, 302), 'revoked', 'without a lineage nothing else proves where they belong')
-    r.tell(500, { kind: 'tick' }).answered(501, { ...values, lineage: values.history?.lineage ?? 'L' })
     t.strictSame(r.state.held, [], when)
+    t.equal(r.judge(0, 302), 'current', 'the log tells of them from now on')
+    r.tell(500, { kind: 'tick' }).answered(501, { ...values, lineage: values.history?.lineage ?? 'L' })
+    r.tell(700, { kind: 'tick' }).answered(701, { row: 'missing' }).joined(702).answered(703, { lineage: undefined, history: { ...history, timeline: 'B' } })
+    t.match(r.effects.find((effect) => effect.kind === 'putBack') ?? r.state, { lineage: 'L', heardBy: undefined, digests: ['k', 'announced'] }, 'a second failover may have lost them again')
+    t.equal(r.judgeFresh(0, 9, 704), 'revoked')
   }
   const elsewhere = fenced().answered(153, { lineage: undefined, history: { ...history, lineage: 'N', former: 'M' } })
   t.notOk(elsewhere.kinds().includes('putBack'), 'in another lineage they are no business of ours')
@@ -401,6 +404,23 @@ t.test('what was heard with a lineage and what was heard after it without one ar
   done(655)
   r.tell(850, { kind: 'tick' }).answered(851, { lineage: 'L' })
   t.strictSame(r.state.held, [])
+})
+
+t.test('with its lineage, which is given up after an outage, a replica loses the proof of what it heard: the database is told of it under its id as well', async (t) => {
+  const r = member({ seq: 1, rows: [change(1)] }).tell(150, { kind: 'tick' }).answered(151, { seq: 1, lineage: undefined })
+  t.match(r.effects.find((effect) => effect.kind === 'putBack') ?? r.state, { lineage: 'L', heardBy: undefined, digests: ['k'] })
+  t.equal(r.judgeFresh(0, 9, 152), 'revoked')
+  t.notOk(r.kinds().includes('dropAll'), 'what is cached goes on')
+})
+
+t.test('few proofs are held, and few revocations of each: the newest', async (t) => {
+  const r = member({ seq: 1, rows: [change(1, 'first')] })
+  for (let i = 1; i <= 20; i++) {
+    const now = 1000 * i
+    r.tell(now, { kind: 'tick' }).answered(now + 1, { row: 'missing' }).joined(now + 2).answered(now + 3, { lineage: undefined, seq: 1, rows: [change(1, `of ${i}`)] })
+  }
+  t.equal(r.state.held.length + r.state.kept.length, 8)
+  t.equal(r.judgeFresh(0, 9, 20_004, 'of 19'), 'revoked')
 })
 
 t.test('an answer about held revocations from before they were held again does not let them go', async (t) => {
