@@ -123,6 +123,7 @@ function clusterOf (hosts: RedisAddress['hosts'], access: RedisOptions, { retryS
 /**
  * ioredis listens for one error of each connection, and for none of ASKING, which it sends to the node that a slot of a Cluster is being moved to. A second error, as TLS
  * has after a refused certificate, or a refused ASKING would end the process. The command behind ASKING is answered with an error of its own.
+ * And a Cluster that is closed while it asks for its slots sets its timer afterwards: it would go on asking, and its process would not end.
  */
 function guard (redis: Redis): Redis {
   const asking = redis.asking.bind(redis) as () => Promise<'OK'>
@@ -132,6 +133,8 @@ function guard (redis: Redis): Redis {
   redis.on('+node', guard)
   const { subscriber, connector } = redis as unknown as { subscriber?: object, connector?: { connectToSentinel?: (...to: unknown[]) => Redis } }
   if (subscriber !== undefined) whenSet(subscriber, 'subscriber', guard)
+  const { isCluster } = redis
+  if (isCluster) whenSet(redis, 'slotsTimer', (timer: NodeJS.Timeout) => { if ((redis as unknown as { manuallyClosing: boolean }).manuallyClosing) clearTimeout(timer) })
   // A Cluster asks for its slots over copies of the connections to its nodes.
   const duplicate = redis.duplicate.bind(redis)
   redis.duplicate = (...changes) => guard(duplicate(...changes))

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { Redis } from 'ioredis'
+import { Redis, type Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
 import { silentLogger } from '../../src/core/logger.ts'
 import { openKeys } from '../../src/engine/open-keys.ts'
@@ -301,4 +301,23 @@ t.test('a second error of a connection that ioredis makes by itself ends no proc
   endsNoProcess(node.duplicate({ lazyConnect: true }), 'asking for slots')
   const { connector } = made('redis+sentinel://127.0.0.1:1/mymaster/0') as unknown as { connector: { connectToSentinel (endpoint: object, options: object): Redis } }
   endsNoProcess(connector.connectToSentinel({ host: '127.0.0.1', port: 1 }, { lazyConnect: true }), 'a Sentinel')
+})
+
+t.test('a Cluster that is closed while it asks for its slots does not ask again: its process can end', async (t) => {
+  const { port } = await startRedis(t, { args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--databases', '1'] })
+  await command(port, 'cluster', 'addslotsrange', '0', '16383')
+  await until(async () => String(await command(port, 'cluster', 'info')).includes('cluster_state:ok'))
+  const cluster = new RedisSource({ url: `redis+cluster://127.0.0.1:${port}`, log: silentLogger }).duplicate({}) as unknown as Cluster
+  const isRefreshing = () => (cluster as unknown as { isRefreshing: boolean }).isRefreshing
+  await until(() => cluster.status === 'ready')
+  while (!isRefreshing()) await nextTurn()
+  cluster.disconnect()
+  await until(() => cluster.status === 'end' && !isRefreshing())
+  let asked = 0
+  cluster.refreshSlotsCache = (callback?: () => void) => {
+    asked++
+    callback?.()
+  }
+  await sleep(1.5 * (cluster.options.slotsRefreshInterval ?? NaN))
+  t.equal(asked, 0)
 })
