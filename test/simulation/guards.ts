@@ -89,7 +89,7 @@ export const guards: readonly Guard[] = [
   },
   { name: 'renewalIsAWrite', models: ['M_ROREADS'], mistakes: { renewalsOnlyRead: true } },
   { name: 'repeatIsAWrite', models: ['M_RETRYNOSYNC'], mistakes: { repeatsOnlyRead: true } },
-  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const before = [...state.kept, ...state.held].map(forgetAsked)', '  return { held: [], kept: [] }\n  const before: HeldRevocations[] = []')] },
+  { name: 'revocationsHeld', models: ['M_FORGET'], patches: [patch('step', '  const before = upToDate([...state.kept, ...state.held].map(forgetAsked), state)', '  return { held: [], kept: [] }\n  const before: HeldRevocations[] = []')] },
   { name: 'heldUntilAnswered', models: ['M_FORGETASK'], patches: [patch('step', 'held: held.map((one) => one === next ? { ...one, asked: sent } : one)', 'held: []')] },
   {
     name: 'putBackInLineage',
@@ -100,6 +100,11 @@ export const guards: readonly Guard[] = [
   { name: 'putBackWhereKnown', models: ['M_ANYID'], mistakes: { putsBackAnywhere: true } },
   { name: 'keptWhenThere', models: ['M_LETGOEARLY', 'M_LETGOBARE', 'M_LETGOBORNE'], patches: [patch('step', 'kept: [...kept, ...held.filter(isThere)].slice(-heldMax)', 'kept: []')] },
   { name: 'heldWhenGivenUp', models: ['M_GIVENUP'], patches: [patch('step', 'const losesLineage = state.lineage !== undefined && answer.lineage === undefined', 'const losesLineage = false')] },
+  {
+    name: 'proofsGrow',
+    models: ['M_GROWSNOT', 'M_MERGEDID'],
+    patches: [patch('step', 'held.map((one) => one.id === id ? { ...one, others: lineages } : one)', 'held')]
+  },
   { name: 'putBackBeforeLineage', models: ['M_ONLYLINEAGE'], patches: [patch('step', 'const other = others.find((one) => known.includes(one))', 'const other: string | undefined = undefined')] },
   { name: 'putBackBeforeLineageWhereKnown', models: ['M_OTHERBLIND'], patches: [patch('step', '{ lineage: other, heardBy: id }', '{ lineage: other, heardBy: undefined }')] },
   { name: 'positionUnderLock', seed: 14, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }

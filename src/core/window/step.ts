@@ -110,8 +110,8 @@ export type WindowEffect =
 type Stepped = [WindowState, WindowEffect[]]
 
 const aheadRowsMax = 1000
-/** Proofs that are kept at a time: one for each lineage that our row bore, and one for each id under which we heard of revocations without any. */
-const heldMax = 8
+/** Proofs that are kept at a time, the newest: one for each lineage that our row bore under one id, and one for each id under which we heard of revocations without any. */
+const heldMax = 12
 /** Of one proof; the oldest are given up. As many rows as the log keeps. */
 const heldDigestsMax = 10_000
 const lineagesMax = 16
@@ -317,16 +317,17 @@ function wanted (state: WindowState, now: number): WindowState {
 function hold (state: WindowState): Pick<WindowState, 'held' | 'kept'> {
   const { id, lineage, lineages, history, recent, ahead } = state
   const revoked = [recent, ahead].flatMap(rowsOf).flatMap(({ action, target }) => action === 'revoke' && target.kind === 'key' ? target.digests : [])
-  const before = [...state.kept, ...state.held].map(forgetAsked)
+  const before = upToDate([...state.kept, ...state.held].map(forgetAsked), state)
   if (history === undefined || id === undefined || revoked.length === 0) return { held: before, kept: [] }
-  const heard = { lineage: lineage ?? history.lineage, isBorne: lineage !== undefined, id, others: lineages, digests: new Set(revoked), asked: undefined }
-  const place = before.findIndex((one) => one.lineage === heard.lineage && one.isBorne === heard.isBorne && (one.isBorne || one.id === id))
-  if (place < 0) return { held: [...before, heard].slice(-heldMax), kept: [] }
-  return { held: before.map((one, i) => i === place ? { ...one, digests: newestOf([...one.digests, ...revoked]) } : one), kept: [] }
+  const proof = { lineage: lineage ?? history.lineage, isBorne: lineage !== undefined, id, others: lineages, asked: undefined }
+  const known = before.find((one) => one.lineage === proof.lineage && one.isBorne === proof.isBorne && one.id === id)
+  const digests = new Set([...new Set([...known?.digests ?? [], ...revoked])].slice(-heldDigestsMax))
+  return { held: [...before.filter((one) => one !== known), { ...proof, digests }].slice(-heldMax), kept: [] }
 }
 
-function newestOf (digests: readonly Digest[]): ReadonlySet<Digest> {
-  return new Set([...new Set(digests)].slice(-heldDigestsMax))
+/** While we have the id under which they were heard, each lineage that the database gets is one more that it has had. */
+function upToDate (held: readonly HeldRevocations[], { id, lineages }: WindowState): readonly HeldRevocations[] {
+  return held.map((one) => one.id === id ? { ...one, others: lineages } : one)
 }
 
 function forgetAsked ({ thereAfter, ...held }: HeldRevocations): HeldRevocations {
@@ -337,7 +338,7 @@ function forgetAsked ({ thereAfter, ...held }: HeldRevocations): HeldRevocations
 function askForHeld (state: WindowState): Stepped {
   const { history, sent } = state
   if (history === undefined) return [state, []]
-  const held = state.held.filter((one) => one.asked !== undefined || proofOf(one, history) !== undefined)
+  const held = upToDate(state.held, state).filter((one) => one.asked !== undefined || proofOf(one, history) !== undefined)
   const next = held.find(({ asked }) => asked === undefined)
   const proof = next && proofOf(next, history)
   if (next === undefined || proof === undefined || held.some(isBeingTold)) return [{ ...state, held }, []]

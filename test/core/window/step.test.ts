@@ -419,7 +419,7 @@ t.test('few proofs are held, and few revocations of each: the newest', async (t)
     const now = 1000 * i
     r.tell(now, { kind: 'tick' }).answered(now + 1, { row: 'missing' }).joined(now + 2).answered(now + 3, { lineage: undefined, seq: 1, rows: [change(1, `of ${i}`)] })
   }
-  t.equal(r.state.held.length + r.state.kept.length, 8)
+  t.equal(r.state.held.length + r.state.kept.length, 12)
   t.equal(r.judgeFresh(0, 9, 20_004, 'of 19'), 'revoked')
 })
 
