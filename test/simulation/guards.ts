@@ -102,9 +102,10 @@ export const guards: readonly Guard[] = [
   { name: 'heldWhenGivenUp', models: ['M_GIVENUP'], patches: [patch('step', 'const losesLineage = state.lineage !== undefined && answer.lineage === undefined', 'const losesLineage = false')] },
   {
     name: 'proofsGrow',
-    models: ['M_GROWSNOT', 'M_MERGEDID'],
+    models: ['M_GROWSNOT'],
     patches: [patch('step', 'held.map((one) => one.id === id ? { ...one, others: lineages } : one)', 'held')]
   },
+  { name: 'proofsOfOneId', models: ['M_MERGEDID'], patches: [patch('step', 'one.isBorne === proof.isBorne && one.id === id', 'one.isBorne === proof.isBorne && (one.isBorne || one.id === id)')] },
   { name: 'putBackBeforeLineage', models: ['M_ONLYLINEAGE'], patches: [patch('step', 'const other = others.find((one) => known.includes(one))', 'const other: string | undefined = undefined')] },
   { name: 'putBackBeforeLineageWhereKnown', models: ['M_OTHERBLIND'], patches: [patch('step', '{ lineage: other, heardBy: id }', '{ lineage: other, heardBy: undefined }')] },
   { name: 'positionUnderLock', seed: 14, models: ['M_SEQEARLY'], mistakes: { drawsPositionsEarly: true } }

@@ -316,6 +316,33 @@ export const scenarios: readonly Scenario[] = [
     }
   },
   {
+    name: 'a revocation that a failover lost after those who heard it had been counted out and admitted again, and had heard of another one',
+    without: 'proofsOfOneId',
+    play (world, a, b) {
+      const before = world.dump()
+      world.advance(600)
+      world.promote(before)
+      world.advance(100)
+      const standby = world.dump()
+      const { lineage } = standby
+      world.advance(3 * windowMs)
+      if (world.postgres.lineage === lineage) throw new Error('No lineage has been founded.')
+      world.change(a, key, revoke)
+      world.advance(200)
+      for (const replica of [a, b]) {
+        replica.holdsRequests = true
+        world.advance(2.2 * windowMs)
+        world.release(replica)
+        world.advance(1.2 * windowMs)
+      }
+      // Heard under an id that the standby does not know: it says nothing of where the first one belongs.
+      world.change(a, keyOf(1), revoke)
+      world.advance(200)
+      world.promote(standby)
+      assertRefused(world, 0)
+    }
+  },
+  {
     name: 'a revocation that a failover lost after those who heard it had given their lineage up',
     without: 'heldWhenGivenUp',
     play (world, a, b) {
