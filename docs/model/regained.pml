@@ -1,11 +1,15 @@
-/* regained.pml -- R16 again: which proof does a replica keep that a lost revocation belongs into a database, and for how long?
+/* regained.pml -- R16 again: which proofs does a replica keep that a lost revocation belongs into a database, and for how long?
  * Places: 0 the fleet's database; 1 what a standby has of it that lags; 2 a copy (COPY), somebody else's, with lineages of its own.
  * One key K and one replica, R, which takes another id each time that it joins. The other members are free choices of Env: they found, admit, and
- * count R out, and never help to put K back.
- * Without COPY, claim 1: R lets nothing go that it has heard of K before K is revoked, where the database can prove to be of that history.
- * With COPY, claim 2: K is revoked in the copy only, and never comes into the fleet's database, however R is led to and fro.
- * KEEPS: older proofs are kept beside newer ones, which the code does not do. Without KEEPS those failovers are left out that need an older
- * proof: see OWED. OWEDALL: they are not left out. R is told of K by the database that it is in, or by the announcement there; answers may get lost. */
+ * count R out, and never help to put K back. R is told of K by the database that it is in, or by the announcement there; answers may get lost.
+ * At each change of its history, and when it gives its lineage up, R holds a proof for what it knows, and tells the database of it. A proof is kept when the
+ * database has K, and held again at the next change; it is forgotten only where a database that R has to tell proves nothing.
+ * Without COPY, claim 1: no failover loses K for good that R has heard of under an id, or in a lineage, that the database proves to be of its history.
+ * That is the limit for what R heard after the standby's last commit, in a lineage that the standby does not have (UNPROVEN: it is claimed for that too).
+ * Not counted either is what was rightly forgotten, because R was led to a database that proved nothing in between (FORGETFUL: it is).
+ * With COPY, claim 2: K is revoked in the copy only, and never comes into the fleet's database, however R is led to and fro (REVERSED: the other way round).
+ * Two parts that the code does not have, and that more than two lineages need. GROWS: a proof takes in the lineages that the database has under its id later.
+ * OWNID: a lineage that R bore under several ids has a proof for each. */
 #ifndef IDS
 #define IDS 3                             /* ids that R may take */
 #endif
@@ -15,7 +19,12 @@
 #ifndef FAILS
 #define FAILS 2                           /* failovers */
 #endif
-#define H 4                               /* groups that are held at a time: heldMax */
+#define H 12                              /* proofs that are held or kept at a time; no more are ever needed here: that is asserted. In the code heldMax */
+#ifdef OWNID
+#define FIRSTID false
+#else
+#define FIRSTID (ml>0)                      /* one proof for a lineage that R's row bore, with the id under which it bore it first */
+#endif
 #define BIT(n) (1<<(n))
 #define HAS(set,n) (((set)>>(n))&1)
 
@@ -28,69 +37,85 @@ bit told, made, founded2;                 /* K's revocation was committed; there
 byte at, id=1; bit member=1;              /* R: where it is led to; its id */
 byte ml, hist=1, t; bit kn, past;         /* lineage of its row; of the clock, 0 no renewal yet; timeline; knows K; K lies before what it knows of the log */
 byte oth[IDS+1];                          /* lineages that the database had while R was there under this id */
-byte n, hl[H+1], hi[H+1]; bit hb[H+1], there[H+1];   /* groups that are held, K in each: lineage; id; was it borne; does the database have it */
+/* proofs, for K each: lineage; id; lineages that the database had while R was there under it; did its row bear the lineage; is it kept, because the database has K */
+byte n, hl[H], hi[H], ho[H]; bit hb[H], there[H];
 
 /* What is true, for the claims: under which ids and in which lineages R has known K */
 bit gk[IDS+1]; byte gb[IDS+1];
-byte lastid, lastlin; bit lastk;          /* the id that bore a lineage last, before the present one; that lineage; whether it knew K then */
 bit again, byid;
 
 #define LINEAGES(d) ((BIT(lin[d])|BIT(former[d]))&254)
 #define ANY(set) ((set)!=0)
 #define KNOWN(d,i) (HAS(ids[d],i) && ANY(oth[i]&LINEAGES(d)))
+#ifdef UNPROVEN
+#define KNEW(d,i) gk[i]
+#else
 #define KNEW(d,i) (gk[i] && (ANY(gb[i]&LINEAGES(d)) || KNOWN(d,i)))
+#endif
 #if IDS==2
 #define KNEWANY(d) (KNEW(d,1) || KNEW(d,2))
 #else
 #define KNEWANY(d) (KNEW(d,1) || KNEW(d,2) || KNEW(d,3))
 #endif
 #define BYLINEAGE(g,d) ((BIT(hl[g])&LINEAGES(d))!=0)
+#ifdef GROWS
+#define HO(g) oth[hi[g]]
+#else
+#define HO(g) ho[g]                       /* as of when the proof was made */
+#endif
 #ifdef M_ONLYLINEAGE
 #define BYID(g,d) false
 #else
-#define BYID(g,d) ANY(oth[hi[g]]&LINEAGES(d))
+#define BYID(g,d) ANY(HO(g)&LINEAGES(d))
 #endif
 #define PROOF(g,d) (BYLINEAGE(g,d) || BYID(g,d))
 #define ALIVE (cur[at] && (rl[at]==0 || rl[at]==lin[at]))
 #define UNTOLD(g) (n>(g) && !there[g])
+#define ANYUNTOLD (UNTOLD(0) || UNTOLD(1) || UNTOLD(2) || UNTOLD(3) || UNTOLD(4) || UNTOLD(5) || UNTOLD(6) || UNTOLD(7) || UNTOLD(8) || UNTOLD(9) || UNTOLD(10) || UNTOLD(11))
 
 inline copydb(a, b) { lin[b]=lin[a]; former[b]=former[a]; rev[b]=rev[a]; ids[b]=ids[a]; cur[b]=cur[a]; rl[b]=rl[a] }
 inline remove(g) {
   j=g; n--;
-  do :: j<n -> hl[j]=hl[j+1]; hi[j]=hi[j+1]; hb[j]=hb[j+1]; there[j]=there[j+1]; j++ :: else -> break od;
-  hl[n]=0; hi[n]=0; hb[n]=0; there[n]=0; j=0
+  do :: j<n -> hl[j]=hl[j+1]; hi[j]=hi[j+1]; ho[j]=ho[j+1]; hb[j]=hb[j+1]; there[j]=there[j+1]; j++ :: else -> break od;
+  hl[n]=0; hi[n]=0; ho[n]=0; hb[n]=0; there[n]=0; j=0
 }
-/* What is known is held; what was held before has to be told again. */
+/* What is known is held; what was held before, or kept, has to be told again. */
 inline hold() {
   if
   :: hist==0 || !kn -> skip
   :: else ->
-     i=0; do :: i<n && !(hl[i]==(ml>0 -> ml : hist) && hb[i]==(ml>0) && (ml>0 || hi[i]==id)) -> i++ :: else -> break od;
+     i=0; do :: i<n && !(hl[i]==(ml>0 -> ml : hist) && hb[i]==(ml>0) && (FIRSTID || hi[i]==id)) -> i++ :: else -> break od;
      if :: i<n -> skip
-        :: else -> hl[n]=(ml>0 -> ml : hist); hb[n]=(ml>0); hi[n]=id; n++; if :: n>H -> remove(0) :: else fi fi
+        :: else -> assert(n<H); hl[n]=(ml>0 -> ml : hist); hb[n]=(ml>0); hi[n]=id; 
+#ifndef GROWS
+           ho[n]=oth[id];
+#endif
+           n++ fi
   fi;
   i=0; do :: i<H -> there[i]=0; i++ :: else -> break od; i=0
 }
+#ifdef COPY
+inline heard() { kn=1 }
+inline excuse(x) { skip }
+#else
 inline heard() { kn=1; gk[id]=1; if :: ml>0 -> gb[id]=gb[id]|BIT(ml) :: else fi }
+inline excuse(x) { if :: id!=x && gk[x] && !KNEW(at,x) -> gk[x]=0; gb[x]=0 :: else fi }
+#endif
 
+/* What the database has is let go */
 #ifdef M_LETGOEARLY
-#define ONLYPROOF(g) false
+#define LETGO(g) there[g]
 #else
-#ifndef KEEPS
-#define ONLYPROOF(g) (hb[g] && ml==0)     /* until R's row bears a lineage again */
+#ifdef M_LETGOBARE
+#define LETGO(g) (there[g] && !hb[g])     /* if it was heard without a lineage */
 #else
-#ifdef D_BARE
-#define ONLYPROOF(g) hb[g]                /* for good, but not what was heard without a lineage */
+#ifdef M_LETGOBORNE
+#define LETGO(g) (there[g] && ml>0)       /* once R's row bears a lineage */
 #else
-#ifdef D_LINEAGE
-#define ONLYPROOF(g) (ml==0)
-#else
-#define ONLYPROOF(g) true
+#define LETGO(g) false                    /* never */
 #endif
 #endif
 #endif
-#endif
-#define LETGO(g) (there[g] && !ONLYPROOF(g))
 #define NOBUSINESS(g) (!there[g] && !PROOF(g,at))
 
 proctype R() {
@@ -104,16 +129,24 @@ proctype R() {
         cur[0]=0; cur[1]=0; cur[2]=0; cur[at]=1; if :: at!=0 -> rl[0]=0 :: else fi; if :: at!=2 -> rl[2]=0 :: else fi; rl[1]=0;
         if :: rl[at]>0 && hist>0 -> rl[at]=0                                   /* no renewal was answered for W */
            :: skip fi;
-#if defined(KEEPS) && !defined(D_GIVENUP)
+#ifndef M_GIVENUP
         if :: ml>0 && rl[at]==0 -> hold() :: else fi;
 #endif
         hist=lin[at]; oth[id]=oth[id]|LINEAGES(at); ml=rl[at]; if :: at==0 -> t=tl :: else fi;
         if :: rev[at] && !past -> kn=1 :: else fi;
-        if :: kn -> heard() :: else fi; if :: ml>0 -> lastid=0; lastlin=0; lastk=0 :: else fi;
-        do :: i<n && (LETGO(i) || NOBUSINESS(i)) -> remove(i)
-           :: i<n && !(LETGO(i) || NOBUSINESS(i)) -> i++
+        if :: kn -> heard() :: else fi;
+        do :: i<n && LETGO(i) -> remove(i)
+           :: i<n && NOBUSINESS(i) -> remove(i);
+#ifndef FORGETFUL
+              excuse(1); excuse(2);
+#if IDS==3
+              excuse(3);
+#endif
+#endif
+              skip
+           :: i<n && !LETGO(i) && !NOBUSINESS(i) -> i++
            :: else -> break od; i=0;
-        /* the database is told of one group after the other */
+        /* the database is told of one proof after the other */
         do :: i<n && there[i] -> i++ :: else -> break od;
         if
         :: i<n ->
@@ -135,20 +168,11 @@ proctype R() {
         fi; i=0 }
   /* a renewal that finds no row, or one that is dead or bears another beat: everything is dropped, and R joins anew */
   :: atomic { member && !ALIVE && id<IDS ->
-        hold(); if :: ml>0 && kn -> lastid=id; lastlin=ml; lastk=1 :: else fi;
+        hold();
         id++; member=0; ml=0; hist=0; kn=0; past=0; cur[0]=0; cur[1]=0; cur[2]=0; rl[0]=0; rl[1]=0; rl[2]=0 }
   od
 }
 
-/* Without KEEPS: which failovers must not lose K for good? Those after which the present id proves it; or, while R's row bears no lineage, the id that bore one
- * last; or what is held because the database was not told yet. */
-#define PRESENT (kn && ((ml>0 && ANY(BIT(ml)&LINEAGES(1))) || KNOWN(1,id)))
-#define LAST (ml==0 && lastk && (ANY(BIT(lastlin)&LINEAGES(1)) || KNOWN(1,lastid)))
-#define GROUP(g) (UNTOLD(g) && ((hb[g] && BYLINEAGE(g,1)) || KNOWN(1,hi[g])))
-#define OWED (PRESENT || LAST || GROUP(0) || GROUP(1) || GROUP(2) || GROUP(3))
-
-/* No second lineage begins in the fleet's database while R holds something of the time before the first one. */
-#define NEAR(g) (n<=(g) || HAS(oth[hi[g]],lin[0]))
 #define FOUND(d) lins++; former[d]=lin[d]; lin[d]=lins
 
 proctype Env() {
@@ -158,19 +182,11 @@ proctype Env() {
   :: atomic { fails==0 -> copydb(1,0); fails++; tl++ }
 #else
   :: atomic { fails<FAILS && rev[0] -> fails++; tl++ }                         /* another standby takes over, which has everything */
-#ifdef KEEPS
-  :: atomic { fails<FAILS && (lin[1]==lin[0] || lin[1]==former[0]) -> copydb(1,0); fails++; tl++ }
-#else
-#ifdef OWEDALL
-  :: atomic { fails<FAILS -> copydb(1,0); fails++; tl++ }
-#else
-  :: atomic { fails<FAILS && (!KNEWANY(1) || OWED) -> copydb(1,0); fails++; tl++ }
-#endif
-#endif
+  :: atomic { fails<FAILS -> copydb(1,0); fails++; tl++ }                      /* or the one that lags */
 #endif
   :: atomic { cur[0] -> cur[0]=0; rl[0]=0 }                                    /* R is counted out */
   :: atomic { cur[0] && rl[0]==0 -> rl[0]=lin[0] }                             /* R is admitted */
-  :: atomic { lins<LINS && !(cur[0] && rl[0]==lin[0]) && NEAR(0) && NEAR(1) && NEAR(2) && NEAR(3) && (!kn || HAS(oth[id],lin[0])) -> FOUND(0) }
+  :: atomic { lins<LINS && !(cur[0] && rl[0]==lin[0]) -> FOUND(0) }
 #ifdef COPY
   :: atomic { !made -> made=1; copydb(0,2) }
   :: atomic { made && lins<LINS && !(cur[2] && rl[2]==lin[2]) -> FOUND(2); founded2=1 }
@@ -197,7 +213,7 @@ proctype Claims() {
   :: atomic { rev[0] -> assert(false) }
 #endif
 #else
-  :: atomic { member && hist>0 && at==0 && cur[0] && t==tl && !rev[0] && !kn && !UNTOLD(0) && !UNTOLD(1) && !UNTOLD(2) && !UNTOLD(3) && KNEWANY(0) -> assert(false) }
+  :: atomic { member && hist>0 && at==0 && cur[0] && t==tl && !rev[0] && !kn && !ANYUNTOLD && KNEWANY(0) -> assert(false) }
 #endif
 #ifdef R_AGAIN
   :: atomic { again -> assert(false) }
