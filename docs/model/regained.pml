@@ -8,8 +8,8 @@
  * That is the limit for what R heard after the standby's last commit, in a lineage that the standby does not have (UNPROVEN: it is claimed for that too).
  * Not counted either is what was rightly forgotten, because R was led to a database that proved nothing in between (FORGETFUL: it is).
  * With COPY, claim 2: K is revoked in the copy only, and never comes into the fleet's database, however R is led to and fro (REVERSED: the other way round).
- * Two parts that the code does not have, and that more than two lineages need. GROWS: a proof takes in the lineages that the database has under its id later.
- * OWNID: a lineage that R bore under several ids has a proof for each. */
+ * While the id of a proof is R's present one, the proof names all lineages that the database has had while R was a member under it, later ones too; and
+ * a lineage that R bore under several ids has a proof for each. */
 #ifndef IDS
 #define IDS 3                             /* ids that R may take */
 #endif
@@ -20,10 +20,10 @@
 #define FAILS 2                           /* failovers */
 #endif
 #define H 12                              /* proofs that are held or kept at a time; no more are ever needed here: that is asserted. In the code heldMax */
-#ifdef OWNID
-#define FIRSTID false
+#ifdef M_MERGEDID
+#define FIRSTID (ml>0)                    /* one proof for a lineage that R's row bore, with the id under which it bore it first */
 #else
-#define FIRSTID (ml>0)                      /* one proof for a lineage that R's row bore, with the id under which it bore it first */
+#define FIRSTID false
 #endif
 #define BIT(n) (1<<(n))
 #define HAS(set,n) (((set)>>(n))&1)
@@ -36,8 +36,8 @@ bit told, made, founded2;                 /* K's revocation was committed; there
 
 byte at, id=1; bit member=1;              /* R: where it is led to; its id */
 byte ml, hist=1, t; bit kn, past;         /* lineage of its row; of the clock, 0 no renewal yet; timeline; knows K; K lies before what it knows of the log */
-byte oth[IDS+1];                          /* lineages that the database had while R was there under this id */
-/* proofs, for K each: lineage; id; lineages that the database had while R was there under it; did its row bear the lineage; is it kept, because the database has K */
+byte oth[IDS+1];                          /* lineages that the database has had while R was there under this id: what a proof of this id names */
+/* proofs, for K each: lineage; id; lineages as of when it was made (M_GROWSNOT only); did its row bear the lineage; is it kept, because the database has K */
 byte n, hl[H], hi[H], ho[H]; bit hb[H], there[H];
 
 /* What is true, for the claims: under which ids and in which lineages R has known K */
@@ -58,10 +58,10 @@ bit again, byid;
 #define KNEWANY(d) (KNEW(d,1) || KNEW(d,2) || KNEW(d,3))
 #endif
 #define BYLINEAGE(g,d) ((BIT(hl[g])&LINEAGES(d))!=0)
-#ifdef GROWS
-#define HO(g) oth[hi[g]]
-#else
+#ifdef M_GROWSNOT
 #define HO(g) ho[g]                       /* as of when the proof was made */
+#else
+#define HO(g) oth[hi[g]]
 #endif
 #ifdef M_ONLYLINEAGE
 #define BYID(g,d) false
@@ -86,8 +86,8 @@ inline hold() {
   :: else ->
      i=0; do :: i<n && !(hl[i]==(ml>0 -> ml : hist) && hb[i]==(ml>0) && (FIRSTID || hi[i]==id)) -> i++ :: else -> break od;
      if :: i<n -> skip
-        :: else -> assert(n<H); hl[n]=(ml>0 -> ml : hist); hb[n]=(ml>0); hi[n]=id; 
-#ifndef GROWS
+        :: else -> assert(n<H); hl[n]=(ml>0 -> ml : hist); hb[n]=(ml>0); hi[n]=id;
+#ifdef M_GROWSNOT
            ho[n]=oth[id];
 #endif
            n++ fi
