@@ -3,7 +3,8 @@ import t from 'tap'
 import { openKeys } from '../../src/engine/open-keys.ts'
 import { freshDatabase } from '../support/servers.ts'
 
-const ownerId = 'auth0|ada-5f2c'
+// Not in hexadecimal digits: an id could have the same.
+const ownerId = 'auth0|adele-5f2c'
 const actor = `user:${ownerId}`
 
 t.test('a person who is erased stands in no row of any table any more; other people and the counts stay', async (t) => {
@@ -13,16 +14,16 @@ t.test('a person who is erased stands in no row of any table any more; other peo
   t.teardown(async () => { await Promise.all([keys.close(), sql.end({ timeout: 2 })]) })
   const { service, policies } = keys
   const make = async (owner: string, name: string) => (await service.create({ workspaceId: 'acme', actor: `user:${owner}`, ownerId: owner, name, scope: 'mcp:read', metadata: { mail: `${name}@example.com` } })).key.id
-  const [laptop, phone, others] = [await make(ownerId, 'ada-lovelace'), await make(ownerId, 'ada-phone'), await make('ben', 'ben-laptop')]
-  await service.update({ workspaceId: 'acme', keyId: laptop, actor, name: 'ada-renamed' })
-  await service.revoke({ workspaceId: 'acme', keyId: phone, actor, reason: 'ada-lost it' })
+  const [laptop, phone, others] = [await make(ownerId, 'adele-lovelace'), await make(ownerId, 'adele-phone'), await make('ben', 'ben-laptop')]
+  await service.update({ workspaceId: 'acme', keyId: laptop, actor, name: 'adele-renamed' })
+  await service.revoke({ workspaceId: 'acme', keyId: phone, actor, reason: 'adele-lost it' })
   await service.revoke({ workspaceId: 'acme', keyId: others, actor, reason: 'unused' })
   await policies.set({ workspaceId: 'acme', actor, policy: { maxLifetimeDays: 90, defaultLifetimeDays: null, unusedDays: null }, apply: 'all' })
   for (const id of [laptop, others]) {
-    await sql`update navis_keys.key_usage set last_used_at = now(), address = '192.0.2.7', client = 'ada-client/1' where key_id = ${id}`
+    await sql`update navis_keys.key_usage set last_used_at = now(), address = '192.0.2.7', client = 'adele-client/1' where key_id = ${id}`
     await sql`insert into navis_keys.usage_days (key_id, day, accepted) values (${id}, current_date, 5)`
   }
-  await sql`insert into navis_keys.usage_tools (key_id, day, tool, calls, denied, failed) values (${laptop}, current_date, 'ada-diary', 1, 0, 0)`
+  await sql`insert into navis_keys.usage_tools (key_id, day, tool, calls, denied, failed) values (${laptop}, current_date, 'adele-diary', 1, 0, 0)`
   await sql`insert into navis_keys.sessions (digest, workspace_id, owner_id, person_name, actor, admin, ends_at) values (sha256('x'), 'acme', ${ownerId}, 'Ada Lovelace', ${actor}, false, now() + interval '1 hour')`
   const tables = await sql<Array<{ name: string }>>`select table_name as name from information_schema.tables where table_schema = 'navis_keys'`
   const naming = async (text: string) => {
@@ -33,11 +34,11 @@ t.test('a person who is erased stands in no row of any table any more; other peo
     }
     return found.sort()
   }
-  t.same(await naming('ada-'), ['audit', 'events', 'key_usage', 'keys', 'policies', 'sessions', 'usage_tools'])
+  t.same(await naming('adele-'), ['audit', 'events', 'key_usage', 'keys', 'policies', 'sessions', 'usage_tools'])
   await sql`update navis_keys.key_usage set client = 'curl/8' where key_id = ${others}`
 
   t.same(await service.eraseOwner({ workspaceId: 'acme', ownerId, actor: 'cli' }), { revoked: 1, erased: 2 })
-  t.same(await naming('ada-'), [])
+  t.same(await naming('adele-'), [])
   t.same(await naming('lovelace'), [])
   t.match(await service.get({ workspaceId: 'acme', keyId: laptop }), { status: 'revoked', ownerId: null, name: 'erased', createdBy: 'erased', revokedBy: 'cli' })
   t.match(await service.get({ workspaceId: 'acme', keyId: others }), { status: 'revoked', ownerId: 'ben', name: 'ben-laptop', createdBy: 'user:ben', revokedBy: 'erased', revokeReason: 'unused', metadata: { mail: 'ben-laptop@example.com' } })
