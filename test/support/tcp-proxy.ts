@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { reset } from './reset.ts'
 
 export interface Delay {
   readonly toClientMs?: number
@@ -72,7 +73,7 @@ export class TcpProxy {
 
   #connect (client: Socket): void {
     if (this.#dropped) {
-      client.resetAndDestroy()
+      reset(client)
       return
     }
     const server = connect({ port: this.#to, host: '127.0.0.1', allowHalfOpen: true })
@@ -120,7 +121,7 @@ class Lane {
     }
     from.on('data', (chunk) => { later(() => { to.write(chunk) }) })
     from.on('end', () => { later(() => { to.end() }) })
-    from.on('error', () => { later(() => { to.resetAndDestroy() }) })
+    from.on('error', () => { later(() => { reset(to) }) })
     from.on('close', () => { later(() => { to.destroySoon() }) })
   }
 
@@ -146,7 +147,7 @@ class Lane {
   reset (): void {
     clearTimeout(this.#timer)
     this.#waiting.length = 0
-    this.#from.resetAndDestroy()
+    reset(this.#from)
     this.#to.destroy()
   }
 }

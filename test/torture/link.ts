@@ -1,4 +1,5 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { reset } from '../support/reset.ts'
 
 export interface Delay {
   readonly toClientMs?: number
@@ -68,7 +69,7 @@ export class Link {
 
   #pass (client: Socket): void {
     if (this.#state === 'refusing') {
-      client.resetAndDestroy()
+      reset(client)
       return
     }
     const server = connect({ port: this.#to, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
@@ -116,7 +117,7 @@ class Passage {
 
   reset (): void {
     for (const lane of this.#lanes) lane.forget()
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) reset(socket)
   }
 }
 
@@ -141,7 +142,7 @@ class Lane {
     }
     from.on('data', (chunk) => { later(() => { to.write(chunk) }) })
     from.on('end', () => { later(() => { to.end() }) })
-    from.on('error', () => { later(() => { to.resetAndDestroy() }) })
+    from.on('error', () => { later(() => { reset(to) }) })
     from.on('close', () => { later(() => { to.destroySoon() }) })
   }
 
