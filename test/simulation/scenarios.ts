@@ -25,6 +25,26 @@ function untilRenewed (world: World, replica: ModelReplica): void {
   for (let i = 0; i < 2000 && (replica.state.sent === sent || replica.state.renewing !== undefined); i++) world.advance(0.1)
 }
 
+/** Both join anew, without a lineage, until their rows of before are counted out and they have founded one. Returns a standby from before that. */
+function untilFounded (world: World): ModelPostgres {
+  const before = world.dump()
+  world.advance(600)
+  world.promote(before)
+  world.advance(100)
+  const standby = world.dump()
+  world.advance(3 * windowMs)
+  if (world.postgres.lineage === standby.lineage) throw new Error('No lineage has been founded.')
+  return standby
+}
+
+/** Its requests are held until it has been counted out; then it joins anew. */
+function admitAgain (world: World, replica: ModelReplica): void {
+  replica.holdsRequests = true
+  world.advance(2.2 * windowMs)
+  world.release(replica)
+  world.advance(1.2 * windowMs)
+}
+
 const newestOf = ({ versions }: ModelPostgres, i: number) => (versions[i] as readonly KeyVersion[]).at(-1) as KeyVersion
 
 /** For two windows: what was revoked, and is not any more in the database, must not be accepted, also when it has just been read there. */
@@ -295,22 +315,10 @@ export const scenarios: readonly Scenario[] = [
     name: 'a revocation that a failover lost after those who heard it had been counted out and admitted again, and the lineage in which they heard it with it',
     without: 'keptWhenThere',
     play (world, a, b) {
-      const before = world.dump()
-      world.advance(600)
-      world.promote(before)
-      world.advance(100)
-      const standby = world.dump()
-      const { lineage } = standby
-      world.advance(3 * windowMs)
-      if (world.postgres.lineage === lineage) throw new Error('No lineage has been founded.')
+      const standby = untilFounded(world)
       world.change(a, key, revoke)
       world.advance(200)
-      for (const replica of [a, b]) {
-        replica.holdsRequests = true
-        world.advance(2.2 * windowMs)
-        world.release(replica)
-        world.advance(1.2 * windowMs)
-      }
+      for (const replica of [a, b]) admitAgain(world, replica)
       world.promote(standby)
       assertRefused(world, 0)
     }
@@ -319,22 +327,10 @@ export const scenarios: readonly Scenario[] = [
     name: 'a revocation that a failover lost after those who heard it had been counted out and admitted again, and had heard of another one',
     without: 'proofsOfOneId',
     play (world, a, b) {
-      const before = world.dump()
-      world.advance(600)
-      world.promote(before)
-      world.advance(100)
-      const standby = world.dump()
-      const { lineage } = standby
-      world.advance(3 * windowMs)
-      if (world.postgres.lineage === lineage) throw new Error('No lineage has been founded.')
+      const standby = untilFounded(world)
       world.change(a, key, revoke)
       world.advance(200)
-      for (const replica of [a, b]) {
-        replica.holdsRequests = true
-        world.advance(2.2 * windowMs)
-        world.release(replica)
-        world.advance(1.2 * windowMs)
-      }
+      for (const replica of [a, b]) admitAgain(world, replica)
       // Heard under an id that the standby does not know: it says nothing of where the first one belongs.
       world.change(a, keyOf(1), revoke)
       world.advance(200)
@@ -389,15 +385,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'a revocation that a failover lost, and the lineage in which it was heard with it',
     without: 'putBackBeforeLineage',
     play (world, a) {
-      // Both join anew, without a lineage, until their rows of before are counted out.
-      const before = world.dump()
-      world.advance(600)
-      world.promote(before)
-      world.advance(100)
-      const standby = world.dump()
-      const { lineage } = standby
-      world.advance(3 * windowMs)
-      if (world.postgres.lineage === lineage) throw new Error('No lineage has been founded.')
+      const standby = untilFounded(world)
       world.change(a, key, revoke)
       world.advance(200)
       world.promote(standby)

@@ -413,7 +413,7 @@ t.test('with its lineage, which is given up after an outage, a replica loses the
   t.notOk(r.kinds().includes('dropAll'), 'what is cached goes on')
 })
 
-t.test('few proofs are held, and few revocations of each: the newest', async (t) => {
+t.test('few proofs are held: the newest', async (t) => {
   const r = member({ seq: 1, rows: [change(1, 'first')] })
   for (let i = 1; i <= 20; i++) {
     const now = 1000 * i
@@ -421,6 +421,14 @@ t.test('few proofs are held, and few revocations of each: the newest', async (t)
   }
   t.equal(r.state.held.length + r.state.kept.length, 12)
   t.equal(r.judgeFresh(0, 9, 20_004, 'of 19'), 'revoked')
+})
+
+t.test('of one proof, ten thousand revocations are held: the newest', async (t) => {
+  const digests = Array.from({ length: 10_001 }, (_, i) => `key ${i}` as Digest)
+  const r = member({ seq: 1, rows: [{ seq: 1, action: 'revoke', target: { kind: 'key', digests } }] }).tell(150, { kind: 'tick' }).answered(151, { row: 'missing' })
+  t.strictSame(r.state.held.map((one) => one.digests.size), [10_000])
+  r.joined(152).answered(153, { lineage: undefined })
+  t.strictSame(['key 0', 'key 1', 'key 10000'].map((key) => r.judgeFresh(0, 9, 154, key)), ['current', 'revoked', 'revoked'])
 })
 
 t.test('an answer about held revocations from before they were held again does not let them go', async (t) => {
