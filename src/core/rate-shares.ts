@@ -100,9 +100,9 @@ interface Wanted {
 const unusedMs = 1000
 // The shortest time between two requests to the shared bucket for a key that is being refused.
 const askEveryMs = 20
-// While Redis does not answer, one report is sent this often, to find out whether it is back.
+// While Redis does not answer, one report is sent this often by those that are used, to find out whether it is back.
 const probeEveryMs = 200
-// How often debts of less than a chunk are reported, and grants that were not used recently are given back.
+// How often debts of less than a chunk are reported, and grants that were not used recently are given back. While Redis does not answer: how often it is asked, also when no key is used.
 const settleEveryMs = 500
 // A debt is older than that only after the event loop stood still. It is then counted as one of this age.
 const debtAgeMaxMs = 1000
@@ -123,6 +123,8 @@ export class RateShares {
   #queue: RateShare[] = []
   /** The last request to Redis failed. Until one succeeds, this replica decides alone. */
   #isAway = false
+  /** One of those whose settlement failed last. */
+  #unsettled: RateShare | undefined
   #probeAt = -Infinity
   #settlements = 0
   #failures = 0
@@ -131,7 +133,10 @@ export class RateShares {
     this.#clock = clock
     this.#rates = rates
     this.#replicas = replicas
-    this.#timer = setInterval(() => { this.#settleAll(unusedMs) }, settleEveryMs).unref()
+    this.#timer = setInterval(() => {
+      if (this.#isAway) this.#lookAgain()
+      else this.#settleAll(unusedMs)
+    }, settleEveryMs).unref()
   }
 
   /** Takes one use from those that the shared bucket granted, or on credit. `false`: there is neither. */
@@ -185,8 +190,18 @@ export class RateShares {
 
   #probe (share: RateShare, now: number): void {
     if (now < this.#probeAt) return
-    this.#probeAt = now + probeEveryMs
     share.owe(now)
+    this.#report(share, now)
+  }
+
+  // After one answer that was late, the first uses much later would otherwise be let through without a look at what others have left.
+  #lookAgain (): void {
+    const now = this.#clock.monotonicMs()
+    if (this.#unsettled !== undefined && now >= this.#probeAt) this.#report(this.#unsettled, now)
+  }
+
+  #report (share: RateShare, now: number): void {
+    this.#probeAt = now + probeEveryMs
     share.isBeyond = false
     this.#enqueue(share)
   }
@@ -244,11 +259,13 @@ export class RateShares {
       const settled = await this.#rates.settle(requests)
       const now = this.#clock.monotonicMs()
       this.#isAway = false
+      this.#unsettled = undefined
       for (const [i, { granted, backlogMs }] of settled.entries()) this.#apply(wanted[i]!.share, requests[i]!, { granted, backlogMs, sentAt, now })
     } catch {
       // It is not known whether the debt was recorded. Drop it: more uses may pass, and none is refused because of it.
       this.#failures++
       this.#isAway = true
+      this.#unsettled = wanted[0]?.share
       this.#probeAt = this.#clock.monotonicMs() + probeEveryMs
       for (const { share } of wanted) {
         share.isSettling = false

@@ -388,6 +388,22 @@ t.test('a store that does not answer, or fails, costs nobody a wait and refuses 
   t.ok(shared.fullAt > time.now, 'once it is back, it is settled with again')
 })
 
+t.test('a replica whose store failed once finds out by itself that it is back, before its keys are used again', async (t) => {
+  const { take, shared, time } = replicas(2)
+  shared.answer = async () => { throw new Error('late') }
+  t.ok(take(0, minute))
+  await turn()
+  shared.answer = async (settled) => settled
+  time.now += 1000
+  const before = shared.settled
+  await until(() => shared.settled > before)
+  for (let i = 0; i < 30; i++) {
+    take(1, minute)
+    await turn()
+  }
+  t.notOk(take(0, minute), 'nothing is left, and it knows')
+})
+
 t.test('however many keys there are, no more are remembered than the bound, and those in use stay', async (t) => {
   const limiter = new RateLimiter({ clock: { monotonicMs: () => 0 }, keysMax: 100 })
   const hour = { requests: 10, windowSeconds: 3600 }
