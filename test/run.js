@@ -28,7 +28,10 @@ const alone = ['test/torture/torture.test.ts']
  * These compute, and neither measure time nor wait for anything: they run beside those that run alone, with the time of the processors that these
  * leave. They start no servers and no groups of processes, which would have a priority of their own.
  */
-const besides = ['test/package/packed.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/simulation.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts']
+const besides = [
+  'test/package/packed.test.ts', 'test/torture/harness.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts', 'test/support/test-file.test.ts',
+  'test/support/joined-packages.test.ts', 'test/package/joined.test.ts', 'test/mcp/protocol/strict-json.test.ts', 'test/simulation/simulation.test.ts', 'test/tiers/row-mac.test.ts'
+]
 const lowest = 19
 
 /** Those that take more than 14 s, the longest first: one that is started last would run by itself at the end. */
@@ -44,8 +47,8 @@ const longest = [
 ]
 
 /** Another file is started when this part of all processors' time has been idle for this long. */
-const idleEnough = 0.15
-const meterMs = 500
+const idleEnough = 0.07
+const meterMs = 300
 
 /** A file that takes longer is ended. The long forms of some take ten minutes. */
 const timeoutMs = process.env['TEST_LONG'] === undefined ? 300_000 : 900_000
@@ -104,7 +107,7 @@ function lanesOf (files) {
   const first = files.filter((file) => !last.includes(file) && !beside.includes(file)).sort((a, b) => rank(a) - rank(b))
   const longestMs = Math.max(timeoutMs, 600_000)
   return {
-    first: { files: first, jobs: 3, jobsMax: 8, timeoutMs },
+    first: { files: first, jobs: 3, jobsMax: 10, timeoutMs },
     last: { files: last, jobs: 1, jobsMax: 1, timeoutMs: longestMs },
     beside: { files: beside, jobs: 2, jobsMax: 2, timeoutMs: longestMs, niceness: lowest }
   }
