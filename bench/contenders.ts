@@ -32,7 +32,7 @@ interface Common extends Keys {
 /** A Fastify application without us; `hook`: what it does with each request, see there; `spinUs`: it does nothing for so many microseconds. */
 export function bare ({ name, title, tokensFile, shape = plain, hook, spinUs = 0 }: Omit<Common, 'databaseUrl'> & {
   readonly shape?: RequestShape
-  readonly hook?: 'header' | 'fields'
+  readonly hook?: 'header' | 'fields' | 'idled'
   readonly spinUs?: number
 }): Contender {
   return {

@@ -1,3 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import Fastify from 'fastify'
 import { answer, serve } from './serve.ts'
 
@@ -31,4 +34,17 @@ if (process.env['HOOK'] === 'fields') {
 
 app.get('/', (_request, reply) => { reply.send(answer) })
 app.post('/', (_request, reply) => { reply.send(answer) })
-await serve(app)
+
+// HOOK=idled: Node has compiled what it does at each tick, and has collected garbage while there was nothing to do, as it does by chance in any process.
+const forgets = process.env['HOOK'] === 'idled'
+if (forgets) {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let i = 0; i < 100_000; i++) await new Promise<void>((resolve) => { process.nextTick(resolve) })
+  for (let i = 0; i < 8; i++) {
+    collect()
+    await sleep(20)
+  }
+}
+
+await serve(app, { forgets })

@@ -1,11 +1,18 @@
 import { createServer } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { keepTickShape } from '../../src/engine/tick-shape.ts'
 
 /** The route that every contender protects: what it costs beyond authentication is the same for all of them. */
 export const answer = { hello: 'world' }
 
+interface ServeOptions {
+  /** Whether the process may become slower for good when it idles, as any that does nothing about it (decision 0346). */
+  readonly forgets?: boolean
+}
+
 /** Listens where the bench asks it to. */
-export async function serve (app: FastifyInstance): Promise<void> {
+export async function serve (app: FastifyInstance, { forgets = false }: ServeOptions = {}): Promise<void> {
+  if (!forgets) keepTickShape()
   await app.listen({ host: setting('HOST'), port: Number(setting('PORT')) })
 }
 
