@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { keepTickShape } from '../../src/engine/tick-shape.ts'
+import { keepShapes } from '../../src/engine/kept-shapes.ts'
 
 /** The route that every contender protects: what it costs beyond authentication is the same for all of them. */
 export const answer = { hello: 'world' }
@@ -12,7 +12,7 @@ interface ServeOptions {
 
 /** Listens where the bench asks it to. */
 export async function serve (app: FastifyInstance, { forgets = false }: ServeOptions = {}): Promise<void> {
-  if (!forgets) keepTickShape()
+  if (!forgets) keepShapes()
   await app.listen({ host: setting('HOST'), port: Number(setting('PORT')) })
 }
 

@@ -37,7 +37,7 @@ export async function yardstick (bench: Bench): Promise<Section> {
   const medians = (name: string, of: (one: SplitMeasurement) => number) => medianOf(measurements.get(name)!.map(of))
   return {
     title: 'The scale of this machine',
-    about: '64 connections that send as fast as they are answered. A hook that only spins says what the machine makes of some microseconds of work: what it costs beyond them is paid to caches that others have used, and to a load that had to be woken up, if it slept. All but one of these processes keep what they would forget when they idle ([0346](../docs/decisions/0346-one-tick-object-stays-alive.md)). "In the kernel" is the share of the processor time. ' +
+    about: '64 connections that send as fast as they are answered. A hook that only spins says what the machine makes of some microseconds of work: what it costs beyond them is paid to caches that others have used, and to a load that had to be woken up, if it slept. All but one of these processes keep what they would forget when they idle ([0346](../docs/decisions/0346-one-object-of-each-kind-stays-alive.md)). "In the kernel" is the share of the processor time. ' +
       'The second table is one verification alone, in a process of its own and without HTTP, beside SHA-256 and a lookup in a `Map`: in a tight loop; and cold, that is after a walk through 2 MiB and through 8 MiB of other memory, which empties the caches of the core, and most of those that cores share.',
     tables: [
       {

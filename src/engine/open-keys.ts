@@ -33,7 +33,7 @@ import { inTime } from '../core/in-time.ts'
 import type { KeysOptions } from './keys-options.ts'
 import { makeReady, openDatabases } from './open-databases.ts'
 import { openTiers, sealOf, type TiersStats } from './open-tiers.ts'
-import { keepTickShape } from './tick-shape.ts'
+import { keepShapes } from './kept-shapes.ts'
 import { RedisAnnouncements, type AnnouncementCounts } from '../tiers/redis-announcements.ts'
 import { RedisSource } from '../tiers/redis-source.ts'
 import { RedisSharedRates } from '../tiers/shared-rates.ts'
@@ -128,7 +128,7 @@ export async function openKeys (options: KeysOptions): Promise<Keys> {
 
 /** Creates the engine. No store is asked before `start`. */
 export function createKeys (options: KeysOptions): UnstartedKeys {
-  keepTickShape()
+  keepShapes()
   const { clock = systemClock, log = silentLogger, cache = true, tracing } = options
   const tokens = new TokenFormat(options.tokenPrefix, options.tokenPrefixesAccepted)
   const databases = openDatabases(options)
