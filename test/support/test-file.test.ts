@@ -18,6 +18,7 @@ const files = [
   { when: 'a test never ends', source: 't.test(\'never\', async () => { await new Promise(() => {}) }); setTimeout(() => { process.exit(0) }, 50)', counted: { fail: 1 }, says: /test unfinished/ },
   { when: 'a subtest keeps no plan', source: 't.test(\'planned\', async (t) => { t.plan(2); t.ok(true) })', counted: { pass: 1, fail: 1 }, says: /plan\(2\)/ },
   { when: 'an error reaches nobody', source: 't.test(\'late\', async () => { setTimeout(() => { throw new Error(\'uncaught\') }, 1); await new Promise((resolve) => setTimeout(resolve, 500)) })', says: /uncaught/ },
+  { when: 'the details of a failure hold a function', source: 't.fail(\'refused\', { check: () => 1 })', counted: { pass: 0, fail: 1 }, says: /^failed: refused$[^]*check: /m },
   { when: 'it cannot be loaded', source: 'import \'./nothing.ts\'', counted: { pass: 0, fail: 1 }, says: /nothing\.ts/ },
   { when: 'its types cannot be erased', source: 'enum Kind { one }\nt.ok(Kind.one === 0)', counted: { pass: 0, fail: 1 }, says: /only types that can be erased are allowed: enum Kind/ },
   { when: 'it is killed', source: 't.ok(true); process.kill(process.pid, \'SIGKILL\')', says: /^failed: was ended by SIGKILL$/m },

@@ -123,7 +123,7 @@ export class TestFile {
     this.#totals.fail++
     this.#lines.push(`failed: ${what}`)
     const { at, stack, source, ...rest } = details ?? {}
-    if (Object.keys(rest).length > 0) this.#lines.push(...indented(stringify(rest, { lineWidth: 0 })))
+    if (Object.keys(rest).length > 0) this.#lines.push(...indented(stringify(rest, (_key, value: unknown) => typeof value === 'function' || typeof value === 'symbol' ? String(value) : value, { lineWidth: 0 })))
     for (const text of [source, stack ?? placeOf(at)]) if (typeof text === 'string') this.#lines.push(...indented(text))
   }
 }
