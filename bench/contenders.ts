@@ -29,11 +29,12 @@ interface Common extends Keys {
   readonly sequential?: boolean
 }
 
-/** A Fastify application without us; `hook`: what it does with each request, see there; `spinUs`: it does nothing for so many microseconds. */
-export function bare ({ name, title, tokensFile, shape = plain, hook, spinUs = 0 }: Omit<Common, 'databaseUrl'> & {
+/** A Fastify application without us; `hook`: what it does with each request, see there; `spinUs`: it does nothing for so many microseconds; `hasIdled`: nothing was done about what that costs (decision 0346). */
+export function bare ({ name, title, tokensFile, shape = plain, hook, spinUs = 0, hasIdled = false }: Omit<Common, 'databaseUrl'> & {
   readonly shape?: RequestShape
-  readonly hook?: 'header' | 'fields' | 'idled'
+  readonly hook?: 'header' | 'fields'
   readonly spinUs?: number
+  readonly hasIdled?: boolean
 }): Contender {
   return {
     name,
@@ -41,7 +42,7 @@ export function bare ({ name, title, tokensFile, shape = plain, hook, spinUs = 0
     tokensFile,
     shape,
     authenticates: false,
-    start: async (t) => (await Program.startFile(t, 'bare.ts', { name, env: { ...hook === undefined ? {} : { HOOK: hook }, ...spinUs > 0 ? { SPIN_US: String(spinUs) } : {} } })).running
+    start: async (t) => (await Program.startFile(t, 'bare.ts', { name, env: { ...hook === undefined ? {} : { HOOK: hook }, ...spinUs > 0 ? { SPIN_US: String(spinUs) } : {}, ...hasIdled ? { HAS_IDLED: '1' } : {} } })).running
   }
 }
 

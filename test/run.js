@@ -29,8 +29,7 @@ const alone = ['test/torture/torture.test.ts']
  * leave. They start no servers and no groups of processes, which would have a priority of their own.
  */
 const besides = [
-  'test/package/packed.test.ts', 'test/torture/harness.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts', 'test/support/test-file.test.ts',
-  'test/support/joined-packages.test.ts', 'test/package/joined.test.ts', 'test/mcp/protocol/strict-json.test.ts', 'test/simulation/simulation.test.ts', 'test/tiers/row-mac.test.ts'
+  'test/package/packed.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts', 'test/support/joined-packages.test.ts', 'test/package/joined.test.ts', 'test/mcp/protocol/strict-json.test.ts', 'test/simulation/simulation.test.ts', 'test/tiers/row-mac.test.ts'
 ]
 const lowest = 19
 
@@ -40,12 +39,12 @@ const longest = [
   'test/window/many-members.test.ts', 'test/process/main.test.ts', 'test/db/embedded/embedded.test.ts', 'test/pages/browser.test.ts', 'test/window/expiry-waits.test.ts',
   'test/window/lost-commits.test.ts', 'test/window/standby.test.ts', 'test/pages/story.test.ts', 'test/pages/axe.test.ts', 'test/http/slow-clients.test.ts',
   'test/bench/bench.test.ts', 'test/window/large-fleet.test.ts', 'test/pages/embedded.test.ts', 'test/process/rolling-update.test.ts', 'test/window/failover.test.ts',
-  'test/pages/firefox.test.ts', 'test/core/window/trust-window.test.ts', 'test/guarantees/readme.test.ts', 'test/examples/fastify-drizzle.test.ts', 'test/window/other-versions.test.ts',
+  'test/pages/firefox.test.ts', 'test/core/window/trust-window.test.ts', 'test/torture/harness.test.ts', 'test/guarantees/readme.test.ts', 'test/examples/fastify-drizzle.test.ts', 'test/window/other-versions.test.ts',
   'test/db/key-lists.test.ts', 'test/cli/commands.test.ts', 'test/reference/reference.test.ts', 'test/guarantees/shared-limits.test.ts', 'test/process/outage.test.ts',
   'test/mcp/clients.test.ts', 'test/mcp/streams.test.ts', 'test/db/key-store.test.ts', 'test/window/cancelled-waits.test.ts', 'test/cli/postgres.test.ts',
   'test/db/tls.test.ts', 'test/routes/keys.test.ts', 'test/deploy/pods.test.ts', 'test/window/other-histories.test.ts', 'test/process/production-tree.test.ts',
   'test/process/tracing.test.ts', 'test/engine/distorted-answers.test.ts', 'test/window/acknowledged.test.ts', 'test/db/connect.test.ts', 'test/mcp/conformance/conformance.test.ts',
-  'test/mcp/gateway.test.ts', 'test/plugins/api-keys.test.ts', 'test/routes/events.test.ts', 'test/routes/rotation.test.ts', 'test/client/client.test.ts',
+  'test/mcp/gateway.test.ts', 'test/support/test-file.test.ts', 'test/plugins/api-keys.test.ts', 'test/routes/events.test.ts', 'test/routes/rotation.test.ts', 'test/client/client.test.ts',
   'test/package/service.test.ts', 'test/window/histories.test.ts', 'test/db/outage.test.ts', 'test/pages/connected-apps.test.ts', 'test/engine/open-keys.test.ts',
   'test/mcp/upstream-failures.test.ts', 'test/window/pooler.test.ts', 'test/mcp/docs.test.ts', 'test/plugins/metrics.test.ts'
 ]

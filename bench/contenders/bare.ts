@@ -35,8 +35,8 @@ if (process.env['HOOK'] === 'fields') {
 app.get('/', (_request, reply) => { reply.send(answer) })
 app.post('/', (_request, reply) => { reply.send(answer) })
 
-// HOOK=idled: Node has compiled what it does at each tick, and has collected garbage while there was nothing to do, as it does by chance in any process.
-const forgets = process.env['HOOK'] === 'idled'
+// HAS_IDLED: Node has compiled what it does at each tick, and has collected garbage while there was nothing to do, as it does by chance in any process.
+const forgets = process.env['HAS_IDLED'] === '1'
 if (forgets) {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
