@@ -85,7 +85,7 @@ for (const [what, query] of [['', ''], [', where a pooler keeps our settings fro
 
 t.test('when the client that an application hands in leads to a standby, nothing is known, the log says what to do, and all heals when its connections are ended', async (t) => {
   const proxy = await startProxy(t, { to: primary.port })
-  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'a host' } })
+  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'a host' }, backoff: () => 0.2 })
   t.teardown(async () => { await sql.end({ timeout: 1 }) })
   const { keys, lines } = await open(t, { db: drizzle(sql), trustWindowMs: 2000 })
   await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
@@ -115,9 +115,9 @@ t.test('when the client that an application hands in leads to a standby, nothing
   t.equal(await verify(keys, revoked.token), false)
 })
 
-t.test('with target_session_attrs, as the package says, such a client needs nobody: all works again when the name leads to the primary', async (t) => {
+t.test('with target_session_attrs and backoff, as the package says, such a client needs nobody: all works again when the name leads to the primary', async (t) => {
   const proxy = await startProxy(t, { to: primary.port })
-  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'navis-keys of a host' }, target_session_attrs: 'primary' })
+  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'navis-keys of a host' }, target_session_attrs: 'primary', backoff: () => 0.2 })
   t.teardown(async () => { await sql.end({ timeout: 1 }) })
   const { keys } = await open(t, { db: drizzle(sql), trustWindowMs: 2000 })
   await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
