@@ -144,6 +144,7 @@ export function readConfig (environment: Environment): Config {
     ...(gateway === undefined ? {} : { gateway })
   }
   faults.push(...faultsBetween(config, values))
+  if (config.isTraced) faults.push(...collectorFaults(environment))
   if (faults.length > 0) throw new ConfigError(faults)
   return config
 }
@@ -251,4 +252,14 @@ function isNarrowRange (text: string): boolean {
 function isTraced ({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }: Settings, environment: Environment): boolean {
   if (environment['OTEL_SDK_DISABLED']?.toLowerCase() === 'true' || environment['OTEL_TRACES_EXPORTER'] === 'none') return false
   return [endpoint, environment['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']].some((url) => url !== undefined && url !== '')
+}
+
+/** The SDK itself starts with an endpoint that is none, and exports nothing. gRPC clients take `host:port` too. */
+function collectorFaults (environment: Environment): string[] {
+  return ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'].filter((name) => {
+    const url = environment[name]?.trim()
+    if (!url) return false
+    const isGrpc = (environment['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'] || environment['OTEL_EXPORTER_OTLP_PROTOCOL']) === 'grpc'
+    return !(URL.canParse(url) && ['http:', 'https:'].includes(new URL(url).protocol)) && !(isGrpc && URL.canParse(`http://${url}`))
+  }).map((name) => `${name} must be ${notesOf('OTEL_EXPORTER_OTLP_ENDPOINT').advice}.`)
 }

@@ -68,6 +68,14 @@ t.test('traces are made where an endpoint is named, and not where the standard v
   t.equal(readConfig({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:4318/v1/traces' }).isTraced, true)
   t.equal(readConfig({ ...endpoint, OTEL_SDK_DISABLED: 'true' }).isTraced, false)
   t.equal(readConfig({ ...endpoint, OTEL_TRACES_EXPORTER: 'none' }).isTraced, false)
+  for (const name of ['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']) {
+    for (const none of ['nonsense', 'collector:4318', 'file:///tmp/spans']) {
+      t.throws(() => readConfig({ [name]: none }), new ConfigError([`${name} must be the URL of an OpenTelemetry collector, such as http://collector:4318.`]), `${name}=${none}`)
+      t.equal(readConfig({ [name]: none, OTEL_SDK_DISABLED: 'true' }).isTraced, false)
+    }
+    t.equal(readConfig({ [name]: 'collector:4317', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }).isTraced, true)
+    t.throws(() => readConfig({ [name]: 'a collector', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }), ConfigError)
+  }
 })
 
 t.test('an empty setting counts as unset, unless empty is a value of it', async (t) => {
