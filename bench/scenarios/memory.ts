@@ -38,7 +38,7 @@ export async function memory (bench: Bench): Promise<Section> {
     const longestFillMs = Math.max(...filled.map(({ pauses }) => pauses.longestMs))
     return {
       title: 'A million keys in memory',
-      about: 'One engine, with room for 1,000,000 keys of workspaces of 50 each and no Redis, in a process of its own. Every key is verified once, 2,000 at a time, asked for in turns of 100, and Postgres answers; then hits at full speed, in slices of 5 ms between turns of the event loop, drawn from 100,000 keys, so that last-used writes its largest batch every 5 s. Resident memory is the whole process, after garbage collection and with nothing left to write of last uses; no token is kept by the program meanwhile. A pause is the longest time between two turns of the event loop, but for the 5 ms of a slice; "on the core" leaves out what the thread waited for others on the same core, the garbage collector\'s own threads among them. Costs are time on the core of all threads, measured in turns of 5 ms beside the least that memory could cost: SHA-256 of the token and a lookup in a plain `Map` of as many digests, in the same random order.',
+      about: 'One engine, with room for 1,000,000 keys of workspaces of 50 each and no Redis, in a process of its own. Every key is verified once, 2,000 at a time, asked for in turns of 100, and Postgres answers; then hits at full speed, in slices of 5 ms between turns of the event loop, drawn from 100,000 keys, so that last-used writes its largest batch every 5 s. Resident memory is the whole process, after garbage collection and with nothing left to write of last uses; no token is kept by the program meanwhile. The empty pages that V8 holds ready for its next objects come on top and have a column of their own: on Node 24 a process keeps as many as its heap ever had and gives them back only when memory is short, on Node 26 after 8 s, and Node 20 kept none. A pause is the longest time between two turns of the event loop, but for the 5 ms of a slice; "on the core" leaves out what the thread waited for others on the same core, the garbage collector\'s own threads among them. Costs are time on the core of all threads, measured in turns of 5 ms beside the least that memory could cost: SHA-256 of the token and a lookup in a plain `Map` of as many digests, in the same random order.',
       tables: [
         memoryTable(before, idle, filled),
         pauseTable([...filled.map((part): [string, Filled] => [`on to ${number(part.entries)} keys`, part]), ['hits', steady]]),
@@ -90,12 +90,12 @@ function memoryTable (before: MemoryUse, idle: MemoryUse, filled: readonly Memor
     const resident = use.resident - idle.resident
     return [
       title,
-      ...[use.resident, resident, use.heap, use.heapPages, use.outside, inside].map((bytes) => number(bytes / 1e6)),
+      ...[use.resident, resident, use.pooled, use.heap, use.heapPages, use.outside, inside].map((bytes) => number(bytes / 1e6)),
       ...[resident, inside].map((bytes) => use.entries === 0 ? '' : number(bytes / use.entries))
     ]
   }
   return {
-    columns: ['keys in memory', 'resident, MB', 'above idle', 'heap, MB', 'its pages', 'outside the heap', 'heap and outside above idle', 'resident bytes per key', 'heap and outside per key'],
+    columns: ['keys in memory', 'resident, MB', 'above idle', 'empty pages held ready', 'heap, MB', 'its pages', 'outside the heap', 'heap and outside above idle', 'resident bytes per key', 'heap and outside per key'],
     rows: [
       row('before the engine is opened', before),
       row('idle', idle),
