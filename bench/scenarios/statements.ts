@@ -4,6 +4,7 @@ import { plugin } from '../contenders.ts'
 import { askEveryKey } from '../support/ask-every-key.ts'
 import type { Contender } from '../support/contender.ts'
 import { loadAllGood } from '../support/load.ts'
+import { lookupCosts, type LookupCost } from '../support/lookup-costs.ts'
 import { Pace } from '../support/pace.ts'
 import { number, type Section } from '../support/section.ts'
 import { seedKeys } from '../support/seed.ts'
@@ -24,12 +25,14 @@ export async function statements (bench: Bench): Promise<Section> {
   const { seconds, generations, rounds } = bench.options
   const found = new Map<string, Found[][]>()
   let contenders: Contender[] = []
+  let costs: readonly LookupCost[] = []
 
   await bench.scope(async (t) => {
     const server = await bench.postgresWith(t, counted)
     await migrate(server.url)
     const count = await StatementCount.open(t, server.url)
     contenders = await contendersOf(bench, server.url)
+    costs = await lookupCosts(t, { databaseUrl: server.url, tokensFile: contenders[0]!.tokensFile, digestCounts: [1, 2, 8, 64] })
     for (const { name } of contenders) found.set(name, loads.map(() => []))
     for (let generation = 0; generation < generations; generation++) {
       await bench.scope(async (t) => {
@@ -66,10 +69,14 @@ export async function statements (bench: Bench): Promise<Section> {
   return {
     title: 'Statements of Postgres by load',
     about: 'Our plugin without Redis, in one process each, asked at a rate, and last as fast as it answers, over 64 connections. Statements are all that `pg_stat_statements` counts: lookups, renewals of all processes that are alive, last uses. ' +
-      `Keys that memory does not hold are ${number(bench.count(100_000))}, asked for in turn, of a process that holds ${number(bench.count(1000))}.`,
+      `Keys that memory does not hold are ${number(bench.count(100_000))}, asked for in turn, of a process that holds ${number(bench.count(1000))}. ` +
+      'The last table is what the statement of a lookup costs a process of Postgres, as it is sent, and if the server had prepared it: the difference is parsing and planning.',
     tables: [{
       columns: ['', 'requests/s', 'statements/s', 'requests for a statement'],
       rows: contenders.flatMap(({ name, title }) => loads.map((_, i) => [title, number(median(name, i, 'requests')), number(median(name, i, 'statements')), number(median(name, i, 'requests') / median(name, i, 'statements'))]))
+    }, {
+      columns: ['keys in a lookup', 'of Postgres\'s processor time, us', 'prepared on the server, us', 'as sent, us a key', 'prepared, us a key'],
+      rows: costs.map(({ digests, asSent, prepared }) => [String(digests), ...[asSent, prepared, asSent / digests, prepared / digests].map(number)])
     }],
     goals: [],
     plots: [{

@@ -6,6 +6,7 @@ import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
 import { KeysError } from '../core/errors.ts'
 import { formRefusal, textOf } from '../http/body-form.ts'
+import { doubled, membersIn, outlineOf } from '../http/json-outline.ts'
 import { isRepeated } from '../http/repeated-header.ts'
 import { isHost } from '../http/request-origin.ts'
 
@@ -15,12 +16,6 @@ declare module 'fastify' {
     readonly bodyMayBeLeftOut?: boolean
   }
 }
-
-const nestingMax = 16
-// The validator lists every unknown field of an object before it refuses the object. Metadata has 2 KiB, which is room for 292 fields, or for a name of 2040
-// characters; each of them may be written as an escape of six.
-const fieldsMax = 300
-const fieldNameMax = 16 * 1024
 
 /**
  * Accepts only JSON, unless a scope allows another content type. Refuses unknown fields instead of dropping them, and converts no types in a body. In a query
@@ -141,54 +136,4 @@ function isJson (text: string): boolean {
 
 function poisoned (): KeysError {
   return new KeysError('invalid_request', { detail: 'The body has a field with the name __proto__, or a field constructor with a prototype in it. Use other names.' })
-}
-
-function doubled (): KeysError {
-  return new KeysError('invalid_request', { detail: 'An object in the body has the same field twice. Send each field once.' })
-}
-
-/**
- * The number of members of all objects in a JSON text, or why it is refused: it is nested too deeply, or an object has too many fields, or a field too long a
- * name. Read before parsing, so that code may recurse through the result and go through all fields of an object. Reading ends at the first such place.
- */
-function outlineOf (text: string): { readonly members: number, readonly refusal?: string } {
-  // How many members the objects have that are open at a place, the innermost last.
-  const counts: number[] = [0]
-  let members = 0
-  let began = 0
-  let length = 0
-  let quoted = false
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i]
-    if (quoted) {
-      if (character === '\\') {
-        i++
-      } else if (character === '"') {
-        quoted = false
-        length = i - began
-      }
-    } else if (character === '"') {
-      quoted = true
-      began = i + 1
-    } else if (character === ':') {
-      members++
-      const count = (counts.pop() ?? 0) + 1
-      if (count > fieldsMax) return { members, refusal: `An object in the body has more than ${fieldsMax} fields. Send only the fields that /openapi.json names for this path.` }
-      if (length > fieldNameMax) return { members, refusal: `A field in the body has a name of more than ${fieldNameMax} characters. Send only the fields that /openapi.json names for this path.` }
-      counts.push(count)
-    } else if (character === '{' || character === '[') {
-      if (counts.length > nestingMax) return { members, refusal: `The body is nested more than ${nestingMax} levels deep.` }
-      counts.push(0)
-    } else if (character === '}' || character === ']') {
-      counts.pop()
-    }
-  }
-  return { members }
-}
-
-// JSON.parse keeps one of two members with the same name: then the value has fewer members than the text.
-function membersIn (value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0
-  const values = Object.values(value)
-  return (Array.isArray(value) ? 0 : values.length) + values.reduce((sum: number, one) => sum + membersIn(one), 0)
 }

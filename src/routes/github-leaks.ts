@@ -10,6 +10,7 @@ import { MissBudget } from '../core/miss-budget.ts'
 import type { Leak } from '../core/token-store.ts'
 import { textOf } from '../http/body-form.ts'
 import { GithubKeys } from '../http/github-keys.ts'
+import { doubled, membersIn, outlineOf } from '../http/json-outline.ts'
 import { isRepeated } from '../http/repeated-header.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 
@@ -100,12 +101,16 @@ export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = a
 
 // Ignore unknown members: GitHub may add some.
 function reportsOf (body: Buffer): readonly Report[] {
+  const text = textOf(body)
+  const { members, refusal } = outlineOf(text)
+  if (refusal !== undefined) throw new KeysError('invalid_request', { detail: refusal })
   let given: unknown
   try {
-    given = JSON.parse(textOf(body))
+    given = JSON.parse(text)
   } catch {
     throw invalid([{ pointer: '', detail: 'Must be JSON.' }])
   }
+  if (membersIn(given) !== members) throw doubled()
   if (!Array.isArray(given) || given.length === 0 || given.length > reportsMax) throw invalid([{ pointer: '', detail: `Must be an array of 1 to ${reportsMax} reports.` }])
   return given.map((report: unknown, i) => {
     const { token, type, url } = (typeof report === 'object' ? report ?? {} : {}) as Record<string, unknown>

@@ -25,6 +25,14 @@ t.test('in small it runs to its end: real processes, real load, a table, and an 
   t.notMatch(child.stdout, /NaN|undefined/)
 })
 
+t.test('so does each scenario', { skip: isLong ? false : 'npm run test:long', timeout: 1_800_000 }, async (t) => {
+  for (const name of Object.keys(scenarios)) {
+    const child = new Child(t, { file: 'bench/run.ts', args: ['--only', name, '--shrink', '1000', '--generations', '1', '--rounds', '1', '--seconds', '1', '--warm-up', '0', '--this-node'] })
+    t.equal(await child.ended(), 0, `${name}: ${child.stderr.slice(-1000)}`)
+    t.match(child.stdout, /^### .*\n/, name)
+  }
+})
+
 t.test('a scenario that there is not is refused with the names of those that there are', async (t) => {
   const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'everything', '--this-node'] })
   t.equal(await child.ended(), 1)

@@ -93,6 +93,10 @@ t.test('a signed report that is none is told what is wrong with it', async (t) =
   for (const [payload, pointer] of [['{', ''], ['{}', ''], ['[]', ''], ['[1]', '/0/token'], ['[{"token":"x"}]', '/0/type'], ['[{"token":"x","type":"y"},{"token":"","type":"y"}]', '/1/token'], [JSON.stringify(Array.from({ length: 1001 }, () => ({ token: 'x', type: 'y' }))), '']] as const) {
     t.match(await report(payload), { status: 400, body: { errors: [{ pointer }] } }, payload.slice(0, 40))
   }
+  const { token } = new TokenFormat().mint()
+  for (const [payload, detail] of [[`[{"token":"x","type":"y","token":"${token}"}]`, /same field twice/], [`${'['.repeat(100)}${']'.repeat(100)}`, /nested more than/]] as const) {
+    t.match(await report(payload), { status: 400, body: { code: 'invalid_request', detail } }, payload.slice(0, 40))
+  }
   t.match(await report('x', { headers: { 'content-type': 'text/plain' } }), { status: 415 })
 })
 
