@@ -254,4 +254,23 @@ RETURN (SELECT string_agg('''' || to_hex(hashtext(workspace)) || ' ' || replace(
 CREATE INDEX "keys_list_name" ON "navis_keys"."keys" USING gin ("navis_keys"."name_parts"("workspace_id", "name"));--> statement-breakpoint
 -- The other orders of the list. "C": the order must not change with the libraries of the system, or the index would be wrong.
 CREATE INDEX "keys_list_by_name" ON "navis_keys"."keys" ("workspace_id", "ended", (lower("name") COLLATE "C") DESC NULLS LAST, "id" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "keys_list_by_expiry" ON "navis_keys"."keys" ("workspace_id", "ended", (coalesce("expires_at", 'infinity'::timestamptz)) DESC NULLS LAST, "id" DESC NULLS LAST);
+CREATE INDEX "keys_list_by_expiry" ON "navis_keys"."keys" ("workspace_id", "ended", (coalesce("expires_at", 'infinity'::timestamptz)) DESC NULLS LAST, "id" DESC NULLS LAST);--> statement-breakpoint
+-- One element for each digest, in their order: null where there is no such key. A function of PL/pgSQL keeps its plan for as long as the session, where a statement that
+-- the server has not prepared is planned each time, which takes longer than all the rest (docs/decisions/0347). STABLE: it sees what the statement sees that
+-- calls it. The settings are for its plan, which must not depend on how many keys there are when a session plans it.
+CREATE FUNCTION "navis_keys"."find_keys" (wanted bytea[]) RETURNS json LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+  RETURN (
+    SELECT coalesce(json_agg(CASE WHEN keys.id IS NULL THEN NULL ELSE json_build_array(
+      encode(tokens.digest, 'hex'), keys.id, keys.workspace_id, keys.owner_id, keys.name, keys.scope, keys.metadata,
+      (extract(epoch FROM keys.created_at) * 1000)::float8, (extract(epoch FROM keys.expires_at) * 1000)::float8, (extract(epoch FROM keys.revoked_at) * 1000)::float8,
+      (extract(epoch FROM tokens.ends_at) * 1000)::float8, to_json(keys.allowed_cidrs), keys.rate_requests, keys.rate_window_seconds, tokens.grace_seconds IS NOT NULL
+    ) END ORDER BY asked.place), '[]')
+    FROM unnest(wanted) WITH ORDINALITY asked (digest, place)
+    LEFT JOIN "navis_keys".tokens ON tokens.digest = asked.digest
+    LEFT JOIN "navis_keys".keys ON keys.id = tokens.key_id
+  );
+END
+$$;

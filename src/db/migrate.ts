@@ -34,7 +34,7 @@ export async function migrate (database: string | Sql, { schema = defaultSchema 
     for (let round = 0; round < roundsMax; round++) {
       const applied = await appliedMigrations(client, schema)
       const pending = migrations.slice(applied)
-      if (pending.length === 0 || await apply(client, { schema, applied, pending })) return await assertTables(client, schema)
+      if (pending.length === 0 || await apply(client, { schema, applied, pending })) return await assertWhole(client, schema)
     }
     throw new Error('Other processes keep migrating this database.')
   })
@@ -48,7 +48,7 @@ export async function assertMigrated (database: string | Sql, { schema = default
     if (applied < newest) {
       throw new UnfitDatabase(`The database is not at the newest schema: "${schema}" has ${applied} of ${newest} migrations, and migrating at the start is off (MIGRATE=off; the plugin: \`migrate: false\`). Run \`navis-keys migrate\` under a role that may create tables.`)
     }
-    await assertTables(client, schema)
+    await assertWhole(client, schema)
   })
 }
 
@@ -78,8 +78,11 @@ function borrowed (client: Sql, schema: string): Connection {
   return { db: borrow(client, schema), sql: client, schema, close: async () => {} }
 }
 
-/** Throws `UnfitDatabase` where a table is missing, or the role may not use it. */
-async function assertTables (client: Sql, schema: string): Promise<void> {
+/** Functions of the schema, with the types of their arguments: our statements call them, or indexes do. */
+const functions = ['find_keys(bytea[])', 'name_parts(text, text)', 'name_query(text, text)']
+
+/** Throws `UnfitDatabase` where a table or a function is missing, or the role may not use it. */
+async function assertWhole (client: Sql, schema: string): Promise<void> {
   const names = Object.values(tablesIn(schema)).flatMap((table) => typeof table === 'string' ? [] : [getTableConfig(table).name])
   const found = await client.unsafe<Array<{ name: string, exists: boolean, usable: boolean | null }>>(`
     select name, to_regclass('"${schema}".' || quote_ident(name)) is not null as exists,
@@ -88,6 +91,13 @@ async function assertTables (client: Sql, schema: string): Promise<void> {
   for (const { name, exists, usable } of found) {
     if (!exists) throw new UnfitDatabase(`The table "${name}" is missing in the schema "${schema}", although its migrations are noted as applied. Restore it, or set DATABASE_SCHEMA to another schema.`)
     if (usable !== true) throw new UnfitDatabase(`The role may not read and write the table "${name}" in the schema "${schema}". docs/postgres.md lists the rights that it needs.`)
+  }
+  const callable = await client.unsafe<Array<{ name: string, exists: boolean, usable: boolean | null }>>(`
+    select name, to_regprocedure('"${schema}".' || name) is not null as exists, has_function_privilege(to_regprocedure('"${schema}".' || name)::oid, 'execute') as usable
+    from unnest('{"${functions.join('","')}"}'::text[]) name`)
+  for (const { name, exists, usable } of callable) {
+    if (!exists) throw new UnfitDatabase(`The function "${name}" is missing in the schema "${schema}", although its migrations are noted as applied. Restore it, or set DATABASE_SCHEMA to another schema.`)
+    if (usable !== true) throw new UnfitDatabase(`The role may not call the function "${name}" in the schema "${schema}". docs/postgres.md lists the rights that it needs.`)
   }
 }
 

@@ -17,7 +17,7 @@ const kinds = {
   roll: /'members', coalesce/,
   join: /insert into "navis_keys"\.window_members/,
   change: /set seq = seq \+ 1/,
-  read: /unnest\(.*with ordinality wanted/s
+  read: /find_keys\(/
 }
 
 interface Distorted {

@@ -114,6 +114,10 @@ t.test('a role that only uses the tables runs the service, which migrates nothin
   await t.rejects(assertMigrated(asRole), 'without rights')
   await sql.unsafe(`grant usage on schema navis_keys to ${role}; grant select, insert, update, delete on all tables in schema navis_keys to ${role}`).simple()
   await assertMigrated(asRole)
+  await sql.unsafe('revoke execute on function navis_keys.find_keys from public')
+  await t.rejects(assertMigrated(asRole), { name: 'UnfitDatabase', message: /may not call the function "find_keys\(bytea\[\]\)".*docs\/postgres\.md/ })
+  await sql.unsafe(`grant execute on all functions in schema navis_keys to ${role}`)
+  await assertMigrated(asRole)
   await migrate(asRole)
   const keys = await open(t, { databaseUrl: asRole, migrate: false })
   const { key, token } = await create(keys)
@@ -142,6 +146,32 @@ t.test('a table that is missing although its migration is noted is told by its n
   const url = await freshDatabase(t)
   await admin(t, url)`drop table navis_keys.policies`
   await t.rejects(migrate(url), { name: 'UnfitDatabase', message: /"policies" is missing in the schema "navis_keys"/ })
+})
+
+t.test('so is a function', async (t) => {
+  const url = await freshDatabase(t)
+  await admin(t, url)`drop function navis_keys.find_keys`
+  await t.rejects(migrate(url), { name: 'UnfitDatabase', message: /function "find_keys\(bytea\[\]\)" is missing in the schema "navis_keys"/ })
+})
+
+// A session keeps the plan of the function: made while there were few keys, it must not read the whole table when there are many.
+t.test('however many keys there were when a session planned its lookups, it reads those that are asked for by their index', async (t) => {
+  const url = await freshDatabase(t)
+  const keys = await open(t, { databaseUrl: url, cache: false })
+  const { token } = await create(keys)
+  const isValid = async () => (await keys.verifier.verify(token, { scope: 'mcp:read' } as never)).valid
+  await until(isValid)
+  const sql = admin(t, url)
+  await sql.unsafe('alter table navis_keys.keys set (autovacuum_enabled = off); alter table navis_keys.tokens set (autovacuum_enabled = off)').simple()
+  await sql.unsafe(`with many as (select gen_random_uuid() id, i from generate_series(1, 20000) i), made as (
+      insert into navis_keys.keys (id, workspace_id, name, scope, metadata, created_by) select id, 'acme', 'key ' || i, 'mcp:read', '{}', 'test' from many returning id)
+    insert into navis_keys.tokens (digest, key_id, hint, is_current) select sha256(id::text::bytea), id, 'abcd…wxyz', true from made`)
+  const scans = async () => (await sql`select relname, seq_tup_read::int as rows from pg_stat_user_tables where schemaname = 'navis_keys' and relname in ('keys', 'tokens') order by relname`).map(({ rows }) => rows as number)
+  const before = await scans()
+  for (let i = 0; i < 20; i++) t.equal(await isValid(), true)
+  await sql`select pg_sleep(1.5)`
+  const read = (await scans()).map((rows, i) => rows - before[i]!)
+  t.ok(read.every((rows) => rows < 20_000), `rows read one after another: ${read.join(', ')}`)
 })
 
 t.test('a password in a file is read again when a connection is made', async (t) => {

@@ -14,11 +14,9 @@ interface Found {
   readonly records: ReadonlyMap<Digest, KeyRecord>
 }
 
-const time = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`
-
 /**
- * Reads keys by their digests, the position of the revocation clock, and which history the database is of, in one statement: one snapshot, so
- * the rows show every change up to that position (R5). A key that is not there is a row that says so: an answer with a row less
+ * Reads keys by their digests, the position of the revocation clock, and which history the database is of, in one statement: one snapshot, also for the
+ * function `find_keys` of our schema, so the rows show every change up to that position (R5). A key that is not there is a row that says so: an answer with a row less
  * is refused, and never reads as "no such key" (R10).
  */
 export function prepareFindKeys (db: Database, historyOf: () => HistoryStrategy = () => standardHistory): (digests: readonly Digest[]) => Promise<Found> {
@@ -29,15 +27,7 @@ export function prepareFindKeys (db: Database, historyOf: () => HistoryStrategy 
     const answer = provenAnswer(await sql.unsafe(`
       select json_build_object(
         ${proofColumns(nonce)}, 'seq', seq, 'timeline', ${history.timeline}, 'server_start', ${history.serverStart},
-        'keys', coalesce((
-          select json_agg(case when keys.id is null then null else json_build_array(
-            encode(tokens.digest, 'hex'), keys.id, keys.workspace_id, keys.owner_id, keys.name, keys.scope, keys.metadata, ${time('keys.created_at')}, ${time('keys.expires_at')},
-            ${time('keys.revoked_at')}, ${time('tokens.ends_at')}, to_json(keys.allowed_cidrs), keys.rate_requests, keys.rate_window_seconds, tokens.grace_seconds is not null
-          ) end order by wanted.place)
-          from unnest(${byteas(wanted)}) with ordinality wanted (digest, place)
-          left join "${schema}".tokens on tokens.digest = wanted.digest
-          left join "${schema}".keys on keys.id = tokens.key_id
-        ), '[]')
+        'keys', "${schema}".find_keys(${byteas(wanted)})
       )::text as answer
       from "${schema}".revocation_clock where id = 1`), nonce)
     const rows = answer.list('keys')
