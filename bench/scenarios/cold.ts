@@ -26,7 +26,7 @@ export async function cold (bench: Bench): Promise<Section> {
   const contenders = [bareOne, rival, ...Object.values(ours).map(({ contender }) => contender)]
   const measurements = await bench.scope(async (t) => {
     await fillRedis(bench, t, { ...keys, count })
-    return await interleave(bench, contenders, { warmUpSecondsMax: 1 })
+    return await interleave(bench, contenders, { warmUpSecondsMax: 3 })
   })
   assertCold(ours)
 

@@ -98,10 +98,15 @@ async function walPosition (sql: Sql): Promise<number> {
   return row!['wal'] as number
 }
 
+/** Bytes a millisecond. The median second: the server also vacuums, and writes pages whole, now and then. */
 async function idleWal (sql: Sql): Promise<number> {
-  const [start, before] = [performance.now(), await walPosition(sql)]
-  await sleep(3000)
-  return (await walPosition(sql) - before) / (performance.now() - start)
+  const rates: number[] = []
+  for (let i = 0; i < 5; i++) {
+    const [start, before] = [performance.now(), await walPosition(sql)]
+    await sleep(1000)
+    rates.push((await walPosition(sql) - before) / (performance.now() - start))
+  }
+  return medianOf(rates)
 }
 
 async function sleep (ms: number): Promise<void> {
