@@ -20,11 +20,10 @@ import { managementTokenPath, openManagementToken } from './config/management-to
 import { createKeys } from './engine/open-keys.ts'
 import { createLogger, openLogDestination } from './http/logging.ts'
 import { Scrubber } from './http/scrubber.ts'
+import { refusedAfterMs } from './http/stop-times.ts'
 
 // Time for load balancers, which look about once a second, to see that this replica is no longer ready.
 const unreadyMs = 2000
-// Time for requests after the closing began. Those that still run then are refused: a revocation may wait longer than a process may take to end.
-const drainMs = 4000
 const lastWordsMs = 300
 const shutdownMs = 9500
 
@@ -117,6 +116,9 @@ async function startOwnDatabase (config: Config): Promise<Config> {
   const managementTokens = config.managementTokens.length > 0
     ? config.managementTokens
     : [{ name: 'admin', secret: openManagementToken(config.dataDir) }]
+  if (managementTokens.some(({ secret }) => config.serviceTokens.some((service) => service.secret === secret))) {
+    throw new ConfigError([`SERVICE_TOKENS contains the management token that is in ${managementTokenPath(config.dataDir)}. Give the service another secret, made by \`openssl rand -hex 32\`.`])
+  }
   return { ...config, databaseUrl: url, managementTokens }
 }
 
@@ -127,8 +129,8 @@ async function sayUnready (): Promise<void> {
 }
 
 async function closeApp (): Promise<void> {
-  const lastWords = setTimeout(() => { app?.refuseUnanswered() }, drainMs)
-  const cutOff = setTimeout(() => { app?.server.closeAllConnections() }, drainMs + lastWordsMs)
+  const lastWords = setTimeout(() => { app?.refuseUnanswered() }, refusedAfterMs)
+  const cutOff = setTimeout(() => { app?.server.closeAllConnections() }, refusedAfterMs + lastWordsMs)
   await app?.close()
   clearTimeout(lastWords)
   clearTimeout(cutOff)
@@ -154,7 +156,9 @@ function complain (error: unknown): void {
 }
 
 function sentenceOf (error: unknown): string {
-  if (error instanceof ConfigError || error instanceof UnfitDatabase || error instanceof DataFolderInUse || error instanceof UnfitDataFolder) return error.message
+  if ([ConfigError, UnfitDatabase, DataFolderInUse, UnfitDataFolder].some((told) => error instanceof told)) return (error as Error).message
+  // Its class is loaded with the gateway only.
+  if (error instanceof Error && error.name === 'PolicyRefused') return error.message
   const { code = '', port, path, syscall, cause } = error as NodeJS.ErrnoException & { port?: number }
   if (code === 'EADDRINUSE') return `Port ${port} is in use by another process. Stop that process, or set PORT to another port.`
   if (code === 'EACCES' && port !== undefined) return `This user may not listen on port ${port}. Set PORT to a port above 1023.`

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ConfigError } from './config.ts'
 
 /** The file in which the embedded service stores the management token that it created. */
 export function managementTokenPath (dataDir: string): string {
@@ -13,7 +14,7 @@ export function openManagementToken (dataDir: string): string {
   try {
     const token = readFileSync(path, 'utf8').trim()
     if (token.length >= 32) return token
-    throw new Error(`${path} does not contain a token of 32 characters or more. Remove the file; the next start creates a new token.`)
+    throw new ConfigError([`${path} does not contain a token of 32 characters or more. Remove the file; the next start creates a new token.`])
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }

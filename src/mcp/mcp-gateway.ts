@@ -3,6 +3,7 @@ import { systemClock, type Clock } from '../core/clock.ts'
 import type { Scope } from '../core/scopes.ts'
 import type { Tracing } from '../core/tracing.ts'
 import { presentedToken, type PresentedToken } from '../http/bearer.ts'
+import { retiredAfterMs } from '../http/stop-times.ts'
 import { Gateway, type GatewayOptions } from './gateway.ts'
 import type { Keys } from '../engine/open-keys.ts'
 import { mcpMetrics } from './mcp-metrics.ts'
@@ -28,8 +29,6 @@ declare module 'fastify' {
   }
 }
 
-const retireAfterMs = 4000
-
 /** MCP servers behind `/mcp` and `/mcp/{name}`, for keys. */
 export const mcpGateway = fp<McpGatewayOptions>(async (app, options) => {
   const { keys, clock = systemClock, tracing, presented = presentedToken(keys.tokens), ...settings } = options
@@ -43,7 +42,7 @@ export const mcpGateway = fp<McpGatewayOptions>(async (app, options) => {
   app.decorate('mcpUpstreams', () => gateway.upstreams.map(({ state }) => state))
   app.addHook('preClose', async () => {
     gateway.openCalls.retireEndless()
-    setTimeout(() => { gateway.openCalls.retireAll() }, retireAfterMs).unref()
+    setTimeout(() => { gateway.openCalls.retireAll() }, retiredAfterMs).unref()
   })
   app.addHook('onClose', async () => { await gateway.close() })
 }, { name: 'mcp-gateway', fastify: '5.x' })

@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { Agent } from 'node:http'
+import { once } from 'node:events'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { Agent, createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -58,6 +59,18 @@ t.test('started with no settings at all, it prints a command that makes a key wh
     await again.kill()
   })
 
+  await t.test('a service does not start with the management token as its own, nor with none in the file, and says so in a sentence', async (t) => {
+    const same = startMain(t, { cwd, env: { PORT: '0', SERVICE_TOKENS: `svc=${token}` } })
+    t.equal(await same.ended(), 1)
+    t.match(same.stderr, /^navis-keys: SERVICE_TOKENS contains the management token that is in .*management-token\. Give the service another secret, .*\n$/m)
+    writeFileSync(join(cwd, 'data/management-token'), 'short\n')
+    const short = startMain(t, { cwd, env: { PORT: '0' } })
+    t.equal(await short.ended(), 1)
+    t.match(short.stderr, /^navis-keys: .*management-token does not contain a token of 32 characters or more\. Remove the file; .*\n$/m)
+    t.notMatch(same.stderr + short.stderr, /^ +at /m)
+    writeFileSync(join(cwd, 'data/management-token'), `${token}\n`)
+  })
+
   await t.test('killed and started again on its own database, it waits for nobody', async (t) => {
     startMain(t, { cwd, env: { PORT: String(port) } })
     await ready(port)
@@ -74,7 +87,12 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, kept connect
   t.teardown(close)
   const port = await freePort()
   // Without acknowledgements: the revocation then waits for longer than the process may.
-  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, ACKS: 'off', TRUST_WINDOW_MS: '60000' } })
+  const calls: string[] = []
+  // An MCP server that does what it is asked for, and takes longer than the process may.
+  const upstream = createHttpServer((request) => { request.on('data', (piece) => { calls.push(String(piece)) }) }).listen(0, '127.0.0.1')
+  await once(upstream, 'listening')
+  t.teardown(() => { upstream.closeAllConnections(); upstream.close() })
+  const child = startMain(t, { env: { PORT: String(port), DATABASE_URL: databaseUrl, MANAGEMENT_TOKENS: `tests=${secret}`, ACKS: 'off', TRUST_WINDOW_MS: '60000', MCP_UPSTREAM_URL: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}` } })
   await ready(port)
   t.match(await sql`select count(*)::int as count from navis_keys.window_members where dead_at is null`, [{ count: 1 }])
 
@@ -83,6 +101,9 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, kept connect
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
   t.teardown(() => { agent.destroy() })
   const { id } = JSON.parse((await ask(keys, { method: 'POST', body: '{"name":"n","scope":"mcp:read"}' })).body) as { id: string }
+  const writer = JSON.parse((await ask(keys, { method: 'POST', body: '{"name":"w","scope":"mcp:write"}' })).body) as { token: string }
+  const called = ask(`${url}/mcp`, { method: 'POST', body: '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"set"}}', headers: { authorization: `Bearer ${writer.token}`, accept: 'application/json, text/event-stream' } })
+  await until(() => calls.some((text) => text.includes('tools/call')))
   const answers: Asked[] = []
   // As a client does that has connected directly: it goes on with its connection until an answer says that it ends.
   const clients = Array.from({ length: 40 }, async () => {
@@ -116,6 +137,7 @@ t.test('on SIGTERM readiness goes first, requests in flight finish, kept connect
   t.same([...new Set(answers.map(({ status }) => status))], [200])
   t.equal(answers.filter(({ headers }) => headers.connection === 'close').length, 40)
   t.match(await revoked, { status: 503, headers: { 'retry-after': '1' }, body: /"code":"unavailable"/ }, 'a revocation that waits for longer than the process may is to be repeated')
+  t.match(await called, { status: 503, body: /^\{"jsonrpc":"2\.0","id":7,"error":.*"code":"stopping"/ }, 'a call that the server has is not told to be repeated')
   // After the time that it may take it would end with status 1.
   t.equal(await child.ended(), 0, child.stderr)
   t.equal(child.stderr, '')
