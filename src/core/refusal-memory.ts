@@ -8,8 +8,10 @@ interface RefusalMemoryOptions {
   readonly entriesMax: number
 }
 
-interface Refusal {
+export interface Refusal {
   readonly reason: Reason
+  /** Absent: no key has this token. */
+  readonly keyId: string | undefined
   readonly until: number
 }
 
@@ -32,19 +34,19 @@ export class RefusalMemory {
     return this.#refusals.size
   }
 
-  recall (digest: Digest, now: number): Reason | undefined {
+  recall (digest: Digest, now: number): Refusal | undefined {
     const refusal = this.#refusals.get(digest)
     if (refusal === undefined) return undefined
-    if (now < refusal.until) return refusal.reason
+    if (now < refusal.until) return refusal
     this.#refusals.delete(digest)
     return undefined
   }
 
-  remember (digest: Digest, reason: Reason, now: number): void {
+  remember (digest: Digest, { reason, keyId }: Omit<Refusal, 'until'>, now: number): void {
     if (this.#ttlMs <= 0) return
     this.#refusals.delete(digest)
     if (this.#refusals.size >= this.#entriesMax) this.#forgetFirst()
-    this.#refusals.set(digest, { reason, until: now + this.#ttlMs })
+    this.#refusals.set(digest, { reason, keyId, until: now + this.#ttlMs })
   }
 
   drop (target: ChangeTarget): void {

@@ -4,7 +4,7 @@ import type { Digest, KeyRecord } from './key-record.ts'
 import type { ChangeTarget, Entry, MemoryLookup } from './lookup.ts'
 import type { Client, MissBudget } from './miss-budget.ts'
 import type { RateDecision, RateLimiter } from './rate-limiter.ts'
-import type { RefusalMemory } from './refusal-memory.ts'
+import type { Refusal, RefusalMemory } from './refusal-memory.ts'
 import type { Scope } from './scopes.ts'
 import type { TokenFormat } from './token.ts'
 import type { OverBudgetQueue } from './over-budget-queue.ts'
@@ -156,7 +156,7 @@ export class Verifier {
       checked = answer
     }
     const remembered = this.#refusals.recall(digest, now)
-    if (remembered !== undefined) return this.#refuse(remembered)
+    if (remembered !== undefined) return this.#refuseAgain(remembered)
     return this.#inTime(this.#ask(digest, { entry, checked }, presentation))
   }
 
@@ -183,7 +183,7 @@ export class Verifier {
     if (reason === 'address_not_allowed') return this.#refuseKey(entry.record, reason)
     if (!isFresh) return 'doubtful'
     if (reason === 'revoked' && entry.record.revokedAt === null) this.#usage.noteEnded?.(entry.record.digest, now)
-    this.#refusals.remember(entry.record.digest, reason, now)
+    this.#refusals.remember(entry.record.digest, { reason, keyId: entry.record.id }, now)
     return this.#refuseKey(entry.record, reason)
   }
 
@@ -244,7 +244,7 @@ export class Verifier {
   }
 
   #refuseAndRemember (reason: Reason, digest: Digest): Verdict {
-    this.#refusals.remember(digest, reason, this.#clock.monotonicMs())
+    this.#refusals.remember(digest, { reason, keyId: undefined }, this.#clock.monotonicMs())
     return this.#refuse(reason)
   }
 
@@ -285,6 +285,11 @@ export class Verifier {
   #refuseKey (key: KeyRecord, reason: KeyReason, scope?: Scope): Verdict {
     this.noteRefusal(key, reason)
     return refuse(reason, scope)
+  }
+
+  #refuseAgain ({ reason, keyId }: Refusal): Verdict {
+    if (keyId !== undefined) this.#usage.noteRefused?.(keyId, reason as KeyReason)
+    return this.#refuse(reason)
   }
 
   #refuse (reason: Reason, scope?: Scope): Verdict {

@@ -67,3 +67,13 @@ t.test('the use of a token that a rotation has ended is told of once, and a use 
   t.match(await told(), [{ data: { key_id: rotated.id, key: { status: 'active' } } }])
   t.equal((await told()).length, 1)
 })
+
+t.test('the use of an ended token is told of also where its key is revoked before that is written', async (t) => {
+  const { ask, create, app } = await setupApp(t)
+  const stolen = await create()
+  await ask('POST', `/v1/workspaces/acme/keys/${stolen.id}/rotate`)
+  t.equal((await ask('GET', '/forward-auth', { headers: { authorization: `Bearer ${stolen.token}` } })).status, 401)
+  await ask('DELETE', `/v1/workspaces/acme/keys/${stolen.id}`)
+  await app.apiKeys.usage.flush()
+  await until(async () => (await ask('GET', '/v1/events')).body.events.some(({ type }: Event) => type === 'key.ended_token_used'), { timeoutMs: 20_000 })
+})

@@ -37,6 +37,21 @@ t.test('a rate limit holds on forward-auth and verify, says so on each answer, a
   t.equal((await app.inject({ url: `/v1/workspaces/other/keys/${made.id}/usage`, headers })).statusCode, 404)
 })
 
+t.test('each refusal of a key counts, however often the same token comes within a second', async (t) => {
+  const { app } = await setupApp(t)
+  const headers = { authorization: `Bearer ${management}` }
+  const url = '/v1/workspaces/acme/keys'
+  const make = async () => (await app.inject({ method: 'POST', url, headers, payload: { name: 'n', scope: 'mcp:read' } })).json()
+  const [rotated, gone] = [await make(), await make()]
+  await app.inject({ method: 'POST', url: `${url}/${rotated.id}/rotate`, headers })
+  await app.inject({ method: 'DELETE', url: `${url}/${gone.id}`, headers })
+  for (let i = 0; i < 5; i++) {
+    for (const { token } of [rotated, gone]) t.equal((await app.inject({ url: '/forward-auth', headers: { authorization: `Bearer ${token}` } })).statusCode, 401)
+  }
+  await app.apiKeys.usage.flush()
+  for (const { id } of [rotated, gone]) t.match((await app.inject({ url: `${url}/${id}/usage`, headers })).json(), { days: [{ accepted: 0, refused: { revoked: 5 } }] })
+})
+
 t.test('the calls of the gateway are found by key, tool and decision, a page at a time, and as a spreadsheet', async (t) => {
   const { app } = await setupApp(t)
   const headers = { authorization: `Bearer ${management}` }

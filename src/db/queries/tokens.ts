@@ -126,7 +126,7 @@ export async function recordFirstUse (db: Database, { keyId, ageMs }: { readonly
 // How often an event tells of one ended token that goes on being used.
 const endedUseEvery = sql`interval '1 day'`
 
-/** Tells of the use of tokens that had ended before their keys, of each once a day. The key's row is held, as by every change of it, so that its events stay in order. */
+/** Tells of the use of tokens that had ended before their keys, of each once a day. The key's row is held, as by every change of it, so that its events stay in order. The key may have been revoked since, for that very use. */
 export async function recordEndedUse (db: Database, digests: readonly Digest[]): Promise<void> {
   const { keys, tokens } = db.tables
   const given = JSON.stringify(digests.map((digest) => digestToBytes(digest).toString('hex')))
@@ -134,9 +134,9 @@ export async function recordEndedUse (db: Database, digests: readonly Digest[]):
     and tokens.ends_at <= clock_timestamp() and (tokens.ended_use_at is null or tokens.ended_use_at < clock_timestamp() - ${endedUseEvery})`
   await db.execute(sql`
     with target as materialized (
-      select keys.* from ${keys} where keys.id in (select tokens.key_id from ${tokens} where ${isNews}) and keys.revoked_at is null order by keys.id for update
+      select keys.* from ${keys} where keys.id in (select tokens.key_id from ${tokens} where ${isNews}) order by keys.id for update
     ), used as (
-      update ${tokens} set ended_use_at = clock_timestamp() from target where tokens.key_id = target.id and ${isNews} returning tokens.key_id
+      update ${tokens} set ended_use_at = clock_timestamp() from target where tokens.key_id = target.id and ${isNews} and (target.revoked_at is null or tokens.ends_at < target.revoked_at) returning tokens.key_id
     ), shown as (
       select ${managedKeyColumns(db)} from target as keys where keys.id in (select key_id from used)
     )
