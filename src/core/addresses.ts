@@ -16,7 +16,7 @@ export function parseCidr (text: string): ParsedCidr {
   if (isIP(address) === 0 || address.includes('%') || rest.length > 0) return { fault: `Must be an address or a CIDR range, ${example}.` }
   const longest = isIPv4(address) ? 32 : 128
   if (bits !== undefined && (!/^(0|[1-9]\d{0,2})$/.test(bits) || Number(bits) > longest)) return { fault: `Must have 0 to ${longest} bits after the slash.` }
-  const parsed = ipaddr.parse(address)
+  const parsed = ipaddr.parse(written(address))
   const isMapped = parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress()
   const length = (bits === undefined ? longest : Number(bits)) - (isMapped ? 96 : 0)
   if (length < 0) return { fault: 'Must have 96 bits or more after the slash: it is a range of IPv4 addresses written as IPv6.' }
@@ -24,6 +24,11 @@ export function parseCidr (text: string): ParsedCidr {
   const network = networkOf(plain, length)
   if (network !== plain.toString()) return { fault: `Has bits set beyond the first ${length}. Write ${network}/${length}, or a longer prefix.` }
   return { cidr: `${network}/${length}` }
+}
+
+/** The library takes `::192.0.2.1`, an IPv6 address (RFC 4291, section 2.5.5.1, deprecated), for the mapped `::ffff:192.0.2.1`, but not the same address in hexadecimal. */
+function written (address: string): string {
+  return address.replace(/^::(?=\d+\.)/, '0:0:0:0:0:0:').replace(/%.*$/, '')
 }
 
 function networkOf (address: Address, length: number): string {
@@ -38,16 +43,22 @@ export function isAllowed (address: string | undefined, cidrs: readonly string[]
   if (address === undefined || isIP(address) === 0) return false
   let ranges = known.get(cidrs)
   if (ranges === undefined) known.set(cidrs, ranges = cidrs.map((cidr) => ipaddr.parseCIDR(cidr)))
-  const parsed = ipaddr.process(address.replace(/%.*$/, ''))
+  const parsed = ipaddr.process(written(address))
   return ranges.some(([network, length]) => network.kind() === parsed.kind() && parsed.match(network as never, length))
 }
 
 /** Whether an address is public: not loopback, not of a private network, not reserved. */
 export function isPublic (address: string): boolean {
-  return isIP(address) !== 0 && ipaddr.process(address.replace(/%.*$/, '')).range() === 'unicast'
+  return isIP(address) !== 0 && !isCompatible(address) && ipaddr.process(written(address)).range() === 'unicast'
+}
+
+// Of ::/96: what stands in it may lead to the IPv4 address that is its end.
+function isCompatible (address: string): boolean {
+  const parsed = ipaddr.parse(written(address))
+  return parsed instanceof ipaddr.IPv6 && parsed.match(ipaddr.IPv6.parse('::'), 96)
 }
 
 /** Whether an address is loopback. */
 export function isLoopback (address: string): boolean {
-  return isIP(address) !== 0 && ipaddr.process(address.replace(/%.*$/, '')).range() === 'loopback'
+  return isIP(address) !== 0 && ipaddr.process(written(address)).range() === 'loopback'
 }

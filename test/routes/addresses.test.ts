@@ -1,12 +1,13 @@
 import t from 'tap'
-import { isAllowed, parseCidr } from '../../src/core/addresses.ts'
+import { isAllowed, isPublic, parseCidr } from '../../src/core/addresses.ts'
 import { setupApp } from './setup.ts'
 import { verificationApp, serviceToken } from './verification-app.ts'
 
 t.test('ranges are read in one form only, and IPv4 in the clothes of IPv6 is IPv4', async (t) => {
   for (const [text, cidr] of [
     ['192.0.2.7', '192.0.2.7/32'], ['10.0.0.0/8', '10.0.0.0/8'], ['0.0.0.0/0', '0.0.0.0/0'], ['2001:DB8::/32', '2001:db8::/32'],
-    ['2001:db8::1', '2001:db8::1/128'], ['::ffff:10.0.0.0/104', '10.0.0.0/8'], ['::ffff:192.0.2.1', '192.0.2.1/32']
+    ['2001:db8::1', '2001:db8::1/128'], ['::ffff:10.0.0.0/104', '10.0.0.0/8'], ['::ffff:192.0.2.1', '192.0.2.1/32'],
+    ['::10.1.1.1', '::a01:101/128'], ['::10.0.0.0/104', '::a00:0/104']
   ] as const) t.strictSame(parseCidr(text), { cidr }, text)
   for (const text of ['', 'x', '10.0.0.1/8', '10.0.0.0/33', '10.0.0.0/08', '10.0.0.0/', '10.0.0.0/8/8', '010.0.0.0/8', '0x0a.0.0.0/8', '10.1/16', '2001:db8::1/64', '::/129', 'fe80::1%eth0', '::ffff:0:0/90', '10.0.0.0/-1', ' 10.0.0.0/8']) {
     t.match(parseCidr(text), { fault: /./ }, text)
@@ -17,8 +18,10 @@ t.test('ranges are read in one form only, and IPv4 in the clothes of IPv6 is IPv
 t.test('an address is in a range or it is not', async (t) => {
   const cidrs = ['10.0.0.0/8', '192.0.2.7/32', '2001:db8::/33']
   for (const address of ['10.0.0.0', '10.255.255.255', '192.0.2.7', '::ffff:10.1.2.3', '2001:db8:7fff::1']) t.equal(isAllowed(address, cidrs), true, address)
-  for (const address of ['9.255.255.255', '11.0.0.0', '192.0.2.8', '2001:db8:8000::', '::1', '::ffff:11.0.0.0', 'x', '', undefined]) t.equal(isAllowed(address, cidrs), false, String(address))
+  for (const address of ['9.255.255.255', '11.0.0.0', '192.0.2.8', '2001:db8:8000::', '::1', '::ffff:11.0.0.0', '::10.1.1.1', '::a01:101', 'x', '', undefined]) t.equal(isAllowed(address, cidrs), false, String(address))
   t.equal(isAllowed('10.0.0.1', []), false, 'an empty list allows nothing')
+  for (const address of ['::10.1.1.1', '::a01:101']) t.equal(isAllowed(address, ['::a00:0/104']), true, `${address}, one address in two forms`)
+  for (const address of ['::127.0.0.1', '::7f00:1', '::1', '10.0.0.1']) t.equal(isPublic(address), false, address)
 })
 
 t.test('a key with a list of addresses is refused from any other, on every surface, after everything else', async (t) => {
