@@ -39,13 +39,19 @@ export function presentedToken (tokens: TokenShape, header: string = defaultKeyH
   }
 }
 
-const placeholder = /^(?:\$\{[^}]*\}|\$[A-Za-z_]\w*|\{\{?[^}]*\}?\}|<[^>]*>|%\w+%|\S*(?:REPLACE|YOUR[_-]?(?:API[_-]?)?(?:KEY|TOKEN))\S*)$/i
+// Variables of shells, of configuration files and of CI systems, and the texts that documents print in the place of a token.
+const placeholder = /^["']?(?:\S*\$\{\{?[^}]*\}?\}\S*|\$(?:env:)?[A-Za-z_]\w*|\{\{?[^}]*\}?\}|<[^>]*>|%\w+%|\S*(?:REPLACE|YOUR[_-]?(?:API[_-]?)?(?:KEY|TOKEN))\S*|\S+(?:\.\.\.|\u00e2\u0080\u00a6))["']?$/i
 const dollar = 0x24
+const placeholderMax = 200
+
+function isPlaceholder (text: string): boolean {
+  return text.length <= placeholderMax && placeholder.test(text)
+}
 
 // Runs on every request: the expression is tried only on texts that are shorter than a token or begin with `$`.
 function withoutPlaceholder (token: string | Refusal): string | Refusal {
   if (typeof token !== 'string' || (token.length >= 40 && token.charCodeAt(0) > dollar)) return token
-  return placeholder.test(token) ? refusals.placeholder : token
+  return isPlaceholder(token) ? refusals.placeholder : token
 }
 
 /** The token of the one `Authorization: Bearer` header alone. */
@@ -67,6 +73,7 @@ function tokenOfAuthorization (request: RawRequest, tokens: TokenShape, hasOther
 function tokenOfUnusual (header: string, tokens: TokenShape): string | Refusal {
   const [, token] = /^bearer +([^\s,]+) *$/i.exec(header) ?? []
   if (token !== undefined) return token
+  if (isPlaceholder(header.replace(/^bearer +/i, '').trim())) return refusals.placeholder
   if (tokens.foundIn(header) || /^bearer\b/i.test(header)) return refusals.malformedHeader
   return refusals.noToken
 }

@@ -79,6 +79,8 @@ const decisions: Readonly<Record<string, Decision>> = {
   internal: 'unavailable',
   stopping: 'unavailable',
   upstream_refused: 'upstream_refused',
+  // Told only after the server has refused.
+  old_transport: 'upstream_refused',
   upstream_failed: 'upstream_failed',
   upstream_unreachable: 'upstream_failed',
   upstream_timeout: 'upstream_failed'

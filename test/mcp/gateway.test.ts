@@ -364,11 +364,14 @@ test('a key in X-API-Key is as good as in Authorization; two different ones are 
   const two = await post(gateway.url, one.token, rpc('ping'), { 'x-api-key': other.token })
   t.equal(two.status, 401)
   t.match(two.headers.get('www-authenticate'), /two different tokens/)
-  const placeholders = ['${NAVIS_KEY}', '${env:NAVIS_KEY}', '$NAVIS_KEY', '{{NAVIS_KEY}}', '<token>', '%NAVIS_KEY%', 'nops_REPLACE_WITH_YOUR_KEY', 'YOUR_API_KEY'] // eslint-disable-line no-template-curly-in-string
+  const placeholders = ['${NAVIS_KEY}', '${env:NAVIS_KEY}', '$NAVIS_KEY', '{{NAVIS_KEY}}', '<token>', '%NAVIS_KEY%', 'nops_REPLACE_WITH_YOUR_KEY', 'YOUR_API_KEY', // eslint-disable-line no-template-curly-in-string
+    'nops_${KEY}', '"${NAVIS_KEY}"', '$env:NAVIS_KEY', '${{ secrets.NAVIS_KEY }}', '{{ navis_key }}', 'nops_...', 'nops_\u00e2\u0080\u00a6'] // eslint-disable-line no-template-curly-in-string
   for (const placeholder of placeholders) {
     const told = await post(gateway.url, placeholder, rpc('ping'))
     t.equal(told.status, 401, placeholder)
     t.match(told.headers.get('www-authenticate'), /error="invalid_token", error_description="A placeholder was sent/, placeholder)
+    // Where the variable should have held the scheme too.
+    t.match((await post(gateway.url, undefined, rpc('ping'), { authorization: placeholder })).headers.get('www-authenticate'), /A placeholder was sent/, `${placeholder} alone`)
   }
 })
 

@@ -204,4 +204,6 @@ test('a client of the older HTTP+SSE transport is told which to choose', async (
   const answer = await fetch(gateway.url, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' } })
   t.equal(answer.status, 405)
   t.match(await answer.json(), { error: { message: /choose the transport "http" or "streamable-http"/, data: { code: 'old_transport' } } })
+  await until(() => gateway.reports.length > 0)
+  t.match(gateway.reports, [{ method: 'http get', decision: 'upstream_refused', status: 405 }], 'it was the server that refused')
 })

@@ -39,6 +39,14 @@ t.test('leaked tokens are refused when the answer is there, in whatever shape th
   t.match((await ask('GET', `/v1/workspaces/acme/audit?key_id=${one.id}`)).body.entries[0], { action: 'key.leaked', details: { url: 'https://example.com/x', source: 'scanner' } })
 })
 
+t.test('a token that is reported as a line of a file has it is revoked, and one with more around it is not taken for none of ours', async (t) => {
+  const { ask, create } = await setupApp(t)
+  const { token } = await create()
+  for (const more of [`Bearer ${token}`, `${token} ${token}`]) t.match(await ask('POST', '/v1/leaks', { payload: [{ token: more }] }), { status: 400, body: { errors: [{ pointer: '/0/token', detail: /token alone/ }] } })
+  t.match((await ask('POST', '/v1/leaks', { payload: [{ token: ` ${token}\r\n` }] })).body, [{ token_sha256: sha256(token), result: 'true_positive', revoked: true }])
+  t.match((await ask('POST', '/v1/verify', { payload: { token } })).body, { valid: false, reason: 'revoked' })
+})
+
 t.test('a report of what ended long ago writes nothing; of what ended just now it is waited for once more', async (t) => {
   const { ask, create, url } = await setupApp(t)
   const { db, close } = connect({ url })
