@@ -160,7 +160,7 @@ function faultsBetween (config: Config, values: Settings): string[] {
   if (!new RegExp(keyHeader).test(config.apiKeyHeader.toLowerCase())) faults.push(mustBe('API_KEY_HEADER'))
   if (!trustedProxies.every(isNarrowRange)) faults.push(mustBe('TRUSTED_PROXIES'))
   if (databaseUrl !== undefined && partsOf(values.MANAGEMENT_TOKENS).length === 0) {
-    faults.push('MANAGEMENT_TOKENS is needed with DATABASE_URL: set it to name=secret, the secret made by `openssl rand -hex 32`.')
+    faults.push('MANAGEMENT_TOKENS is needed with a database of your own (DATABASE_URL, DATABASE_HOST): set it to name=secret, the secret made by `openssl rand -hex 32`.')
   }
   const { leaksGithubKeys } = config
   if (/^[a-z][a-z0-9+.-]*:/i.test(leaksGithubKeys) && !(URL.canParse(leaksGithubKeys) && isTrustworthy(leaksGithubKeys))) faults.push(mustBe('LEAKS_GITHUB_KEYS'))

@@ -2,7 +2,7 @@ import { Type, type Static } from 'typebox'
 import { schemaName } from '../core/database-address.ts'
 
 /** A header that may carry a key, in lower case. */
-export const keyHeader = '^(?!(?:authorization|proxy-authorization|cookie|host|connection|origin|accept|content-.*|mcp-.*|x-navis-.*|user-agent)$)[A-Za-z][A-Za-z0-9-]{0,63}$|^$'
+export const keyHeader = '^(?!(?:authorization|proxy-authorization|cookie|host|connection|origin|accept|accept-.*|content-.*|date|expect|te|trailer|transfer-encoding|upgrade|via|forwarded|x-forwarded-.*|x-real-ip|x-auth-(?:key-id|workspace-id|owner-id|scopes)|traceparent|tracestate|baggage|idempotency-key|mcp-.*|x-navis-.*|user-agent)$)[A-Za-z][A-Za-z0-9-]{0,63}$|^$'
 
 /*
  * One schema per setting: its check, its default and its description. `advice` completes the sentence

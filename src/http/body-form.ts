@@ -7,17 +7,17 @@ const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 const parameter = new RegExp(`[ \\t]*;[ \\t]*(?:(${token})=(${token}|"(?:[^"\\\\]|\\\\.)*"))?`, 'y')
 const mediaType = new RegExp(`${token}/${token}`, 'y')
 
-/** The refusal for the Content-Type and Content-Encoding of a body; `undefined`: the body can be read. */
-export function formRefusal ({ raw }: FastifyRequest): KeysError | undefined {
+/** The refusal for the Content-Type and Content-Encoding of a body, which says to send `wanted`; `undefined`: the body can be read. */
+export function formRefusal ({ raw }: FastifyRequest, wanted = 'application/json; charset=utf-8'): KeysError | undefined {
   const { headers, rawHeaders } = raw
   if (isRepeated('content-type', rawHeaders)) return unsupported('There is more than one Content-Type header. Send one.')
   if (headers['content-encoding'] !== undefined) return unsupported('Send the body uncompressed, without Content-Encoding.')
-  return namesUtf8(headers['content-type'] ?? '') ? undefined : unsupported('Send the body in UTF-8, with a Content-Type such as application/json; charset=utf-8.')
+  return namesUtf8(headers['content-type'] ?? '') ? undefined : unsupported(`Send the body in UTF-8, with a Content-Type such as ${wanted}.`)
 }
 
 /** Decodes a body. Invalid UTF-8 is refused: decoding would replace bytes, and the result would differ from what the client sent. */
 export function textOf (body: Buffer): string {
-  if (!isUtf8(body)) throw new KeysError('invalid_request', { detail: 'The body is not valid UTF-8.' })
+  if (!isUtf8(body)) throw new KeysError('invalid_request', { detail: 'The body is not valid UTF-8.', faults: [{ pointer: '', detail: 'Must be UTF-8.' }] })
   const text = body.toString('utf8')
   return text.startsWith('\uFEFF') ? text.slice(1) : text
 }

@@ -52,7 +52,12 @@ export function membersIn (value: unknown): number {
   return (Array.isArray(value) ? 0 : values.length) + values.reduce((sum: number, one) => sum + membersIn(one), 0)
 }
 
-/** The refusal for it. */
+/** The refusal of a body as a whole; `detail` says why. */
+export function ofBody (detail: string): KeysError {
+  return new KeysError('invalid_request', { detail, faults: [{ pointer: '', detail }] })
+}
+
+/** The refusal of an object with two members of one name. */
 export function doubled (): KeysError {
-  return new KeysError('invalid_request', { detail: 'An object in the body has the same field twice. Send each field once.' })
+  return ofBody('An object in the body has the same field twice. Send each field once.')
 }

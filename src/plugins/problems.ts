@@ -46,10 +46,11 @@ function toKeysError (error: unknown, request: FastifyRequest): KeysError {
   })
 }
 
-const details: Readonly<Record<string, { code: ErrorCode, detail: string }>> = {
+/** `fault`: what is wrong with the body as a whole. */
+const details: Readonly<Record<string, { code: ErrorCode, detail: string, fault?: string }>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'Unsupported content type. Send the content type that /openapi.json names for this path.' },
-  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid_request', detail: 'The body is empty. Send a JSON object, or omit the Content-Type header.' },
-  FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_request', detail: 'The body is not valid JSON.' },
+  FST_ERR_CTP_EMPTY_JSON_BODY: { code: 'invalid_request', detail: 'The body is empty. Send a JSON object, or omit the Content-Type header.', fault: 'Must be JSON.' },
+  FST_ERR_CTP_INVALID_JSON_BODY: { code: 'invalid_request', detail: 'The body is not valid JSON.', fault: 'Must be JSON.' },
   FST_ERR_BAD_URL: { code: 'invalid_request', detail: 'The path is not a valid URL path. Percent-encode what needs it.' },
   FST_ERR_MAX_PARAM_LENGTH: { code: 'not_found', detail: 'There is no such path: a part of it is too long.' }
 }
@@ -60,7 +61,7 @@ function fromFramework ({ code = '', statusCode = 500, validation, validationCon
   }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new KeysError('body_too_large', { detail: `The body is larger than ${request.routeOptions.bodyLimit / 1024} KiB, the maximum for this path.` })
   const known = details[code]
-  if (known !== undefined) return new KeysError(known.code, { detail: known.detail })
+  if (known !== undefined) return new KeysError(known.code, { detail: known.detail, faults: known.fault === undefined ? [] : [{ pointer: '', detail: known.fault }] })
   if (statusCode >= 400 && statusCode < 500) return new KeysError('invalid_request', { detail: 'The request cannot be read. Check that its body matches its Content-Type and Content-Length.' })
   return undefined
 }

@@ -6,7 +6,7 @@ import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
 import { KeysError } from '../core/errors.ts'
 import { formRefusal, textOf } from '../http/body-form.ts'
-import { doubled, membersIn, outlineOf } from '../http/json-outline.ts'
+import { doubled, membersIn, ofBody, outlineOf } from '../http/json-outline.ts'
 import { isRepeated } from '../http/repeated-header.ts'
 import { isHost } from '../http/request-origin.ts'
 
@@ -33,7 +33,7 @@ export const strictRequests = fp(async (app) => {
     if (text === '' && request.routeOptions.config.bodyMayBeLeftOut === true) done(null, undefined)
     else {
       const { members, refusal } = outlineOf(text)
-      if (refusal !== undefined) return done(new KeysError('invalid_request', { detail: refusal }))
+      if (refusal !== undefined) return done(ofBody(refusal))
       parse(request, text, (error, value) => {
         if (error !== null) done(isJson(text) ? poisoned() : error)
         else if (membersIn(value) !== members) done(doubled())
@@ -135,5 +135,5 @@ function isJson (text: string): boolean {
 }
 
 function poisoned (): KeysError {
-  return new KeysError('invalid_request', { detail: 'The body has a field with the name __proto__, or a field constructor with a prototype in it. Use other names.' })
+  return ofBody('The body has a field with the name __proto__, or a field constructor with a prototype in it. Use other names.')
 }

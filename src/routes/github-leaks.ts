@@ -10,7 +10,7 @@ import { MissBudget } from '../core/miss-budget.ts'
 import type { Leak } from '../core/token-store.ts'
 import { textOf } from '../http/body-form.ts'
 import { GithubKeys } from '../http/github-keys.ts'
-import { doubled, membersIn, outlineOf } from '../http/json-outline.ts'
+import { doubled, membersIn, ofBody, outlineOf } from '../http/json-outline.ts'
 import { isRepeated } from '../http/repeated-header.ts'
 import { problemAnswers } from '../plugins/openapi.ts'
 
@@ -103,7 +103,7 @@ export const githubLeakRoutes: FastifyPluginAsyncTypebox<GithubLeaksOptions> = a
 function reportsOf (body: Buffer): readonly Report[] {
   const text = textOf(body)
   const { members, refusal } = outlineOf(text)
-  if (refusal !== undefined) throw new KeysError('invalid_request', { detail: refusal })
+  if (refusal !== undefined) throw ofBody(refusal)
   let given: unknown
   try {
     given = JSON.parse(text)

@@ -33,7 +33,7 @@ export const introspectRoutes: FastifyPluginAsyncTypebox<IntrospectOptions> = as
   const { verifier } = app.apiKeys
   app.removeAllContentTypeParsers()
   await app.register(formbody)
-  app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request), payload) })
+  app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request, 'application/x-www-form-urlencoded'), payload) })
   app.addHook('onRequest', app.requireServiceClient)
   app.addHook('onRequest', app.refuseQuery)
   app.addHook('preValidation', app.requireServiceClientInBody)

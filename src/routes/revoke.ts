@@ -9,7 +9,7 @@ export const revokeRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { tokenReports, verifier } = app.apiKeys
   app.removeAllContentTypeParsers()
   await app.register(formbody)
-  app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request), payload) })
+  app.addHook('preParsing', (request, _reply, payload, done) => { done(formRefusal(request, 'application/x-www-form-urlencoded'), payload) })
   app.addHook('onRequest', app.refuseQuery)
 
   app.post('/v1/revoke', {

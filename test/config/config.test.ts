@@ -78,6 +78,10 @@ t.test('traces are made where an endpoint is named, and not where the standard v
   }
 })
 
+t.test('a second header may have any name that means nothing else', async (t) => {
+  for (const name of ['X-Auth-Token', 'x-accept', 'api-key', 'Update']) t.equal(readConfig({ API_KEY_HEADER: name }).apiKeyHeader, name)
+})
+
 t.test('an empty setting counts as unset, unless empty is a value of it', async (t) => {
   const { apiKeyHeader, ...others } = readConfig(Object.fromEntries(settingNames.map((name) => [name, ''])))
   const { apiKeyHeader: unset, ...defaults } = readConfig({})
@@ -126,14 +130,14 @@ const refused = [
   { when: 'the database is no Postgres', env: { DATABASE_URL: 'mysql://hush-hush@x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL cannot be used: it is not a URL such as postgres:/ },
   { when: 'the database URL cannot be parsed', env: { DATABASE_URL: 'postgres://hush-hush@:x/y', MANAGEMENT_TOKENS: `a=${secret}` }, fault: /^DATABASE_URL cannot be used: a host in it/ },
   { when: 'the Redis URL cannot be parsed', env: { REDIS_URL: 'redis://hush-hush@:x' }, fault: /^REDIS_URL has a host that is not host:port/ },
-  { when: 'there is a database and no management token', env: { DATABASE_URL: database }, fault: /^MANAGEMENT_TOKENS is needed with DATABASE_URL: .*openssl/ },
+  { when: 'there is a database and no management token', env: { DATABASE_URL: database }, fault: /^MANAGEMENT_TOKENS is needed with a database of your own .*openssl/ },
   { when: 'a secret has 31 characters', env: { MANAGEMENT_TOKENS: `a=${'k'.repeat(31)}` }, fault: /^MANAGEMENT_TOKENS: entry 1 has a secret that is too short.*openssl/ },
   { when: 'a secret has a quote', env: { SERVICE_TOKENS: `a=${secret}"` }, fault: /^SERVICE_TOKENS: entry 1 .*quote/ },
   { when: 'a secret has a backslash', env: { SERVICE_TOKENS: `a=${secret}\\` }, fault: /^SERVICE_TOKENS: entry 1 .*backslash/ },
   { when: 'a secret has a space', env: { SERVICE_TOKENS: `a=${secret} k` }, fault: /^SERVICE_TOKENS: entry 1 .*space/ },
   { when: 'a secret has a letter beyond ASCII', env: { SERVICE_TOKENS: `a=${secret}é` }, fault: /^SERVICE_TOKENS: entry 1 .*ASCII/ },
   { when: 'a secret has no name', env: { MANAGEMENT_TOKENS: 'hush-hush'.repeat(5) }, fault: /^MANAGEMENT_TOKENS: entry 1 is not of the form name=secret/ },
-  { when: 'there is a database and a list of management tokens without an entry', env: { DATABASE_URL: database, MANAGEMENT_TOKENS: ',\n' }, fault: /^MANAGEMENT_TOKENS is needed with DATABASE_URL/ },
+  { when: 'there is a database and a list of management tokens without an entry', env: { DATABASE_URL: database, MANAGEMENT_TOKENS: ',\n' }, fault: /^MANAGEMENT_TOKENS is needed with a database of your own/ },
   { when: 'a name comes twice', env: { MANAGEMENT_TOKENS: `a=${secret},a=${otherSecret}` }, fault: /^MANAGEMENT_TOKENS: entry 2 has the same name as an earlier entry/ },
   { when: 'a secret comes twice', env: { MANAGEMENT_TOKENS: `a=${secret}`, SERVICE_TOKENS: `b=${secret}` }, fault: /a secret occurs twice/ },
   { when: 'a secret looks like a key', env: { MANAGEMENT_TOKENS: `a=nops_${secret}` }, fault: /^MANAGEMENT_TOKENS: entry 1 .*keys never manage keys/ },
@@ -144,6 +148,8 @@ const refused = [
   { when: 'the token prefix has no underscore', env: { TOKEN_PREFIX: 'nops' }, fault: /^TOKEN_PREFIX must be/ },
   { when: 'the second header has a meaning of its own', env: { API_KEY_HEADER: 'cookie' }, fault: /^API_KEY_HEADER must be/ },
   { when: 'the second header has a meaning of its own, in another case', env: { API_KEY_HEADER: 'Cookie' }, fault: /^API_KEY_HEADER must be/ },
+  { when: 'the second header is one that a proxy writes', env: { API_KEY_HEADER: 'X-Forwarded-For' }, fault: /^API_KEY_HEADER must be/ },
+  { when: 'the second header is one that we answer with', env: { API_KEY_HEADER: 'x-auth-key-id' }, fault: /^API_KEY_HEADER must be/ },
   { when: 'a trusted proxy is no address', env: { TRUSTED_PROXIES: '10.0.0.1,hush-hush' }, fault: /^TRUSTED_PROXIES must be/ },
   { when: 'every address is a trusted proxy', env: { TRUSTED_PROXIES: '0.0.0.0/0' }, fault: /^TRUSTED_PROXIES must be/ },
   { when: 'a CIDR range is too narrow for its family', env: { TRUSTED_PROXIES: '10.0.0.0/33' }, fault: /^TRUSTED_PROXIES must be/ }
