@@ -22,13 +22,14 @@ const details = Type.Object({
   default_lifetime_days: Type.Optional(nullableInteger('null: no rule.')),
   unused_days: Type.Optional(nullableInteger('null: no rule.')),
   url: Type.Optional(Type.String({ description: 'Where the leaked token was found.' })),
-  source: Type.Optional(Type.String({ description: 'Who found the token.' }))
+  source: Type.Optional(Type.String({ description: 'Who found the token.' })),
+  part_of: Type.Optional(Type.String({ description: 'The change of many keys of which this was one: `owner.revoked`, `workspace.revoked` or `policy.applied`. It has an entry of its own, without a key.' }))
 }, { description: 'What was changed; which fields it has depends on `action`.' })
 
 const entrySchema = Type.Object({
   id: Type.String({ format: 'uuid', description: 'The id of the entry.' }),
   workspace_id: Type.String({ description: 'The workspace of the key.' }),
-  key_id: Type.Union([Type.String({ format: 'uuid' }), Type.Null()], { description: 'null: several keys, or the whole workspace.' }),
+  key_id: Type.Union([Type.String({ format: 'uuid' }), Type.Null()], { description: 'null: the entry is about several keys, or the whole workspace. Each key of them that was changed has an entry too.' }),
   action: Type.String({ description: '`key.created`, `key.changed`, `key.rotated`, `key.revoked`, `key.revoked_again`, `key.leaked`, `key.token_ended`, `key.imported`, `owner.revoked`, `owner.erased`, `workspace.revoked`, `policy.changed` or `policy.applied`.' }),
   actor: Type.String({ description: 'Who made the change: the name of a management token, a person (`user:` and the owner id), `cli`, `policy` or `token`.' }),
   at: Type.String({ format: 'date-time', description: 'When the change was made.' }),

@@ -89,6 +89,9 @@ t.test('all keys of a workspace are revoked at once, and those made later live',
   for (const { token } of before) t.equal(await isValid(token), false)
   t.equal(await isValid(other.token), true)
   t.equal(await isValid((await create()).token), true)
+  const trail = async (query: string) => (await ask('GET', `/v1/workspaces/acme/audit?${query}`)).body.entries
+  for (const { id } of before) t.match((await trail(`key_id=${id}`))[0], { action: 'key.revoked', actor: 'ops', details: { reason: 'left', part_of: 'workspace.revoked' } }, 'the trail of each key says who revoked it')
+  t.match((await trail('limit=4')).slice(1).map(({ action }: { action: string }) => action), ['workspace.revoked', 'key.revoked', 'key.revoked'])
 })
 
 t.test('a list is read page by page, newest first, by status; each cursor is good for its own list only', async (t) => {

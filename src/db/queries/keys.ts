@@ -205,6 +205,7 @@ export async function revokeWorkspace (db: Database, { workspaceId, ownerId, act
   const { keys, audit } = db.tables
   const owned = ownerId === undefined ? sql`true` : sql`keys.owner_id = ${ownerId}`
   const details = JSON.stringify({ reason: reason ?? null, ...ownerId !== undefined && { owner_id: ownerId } })
+  const action = ownerId === undefined ? 'workspace.revoked' : 'owner.revoked'
   const row = await provenChange<RevokedRow>(db, (proof) => sql`
     with target as materialized (
       select id from ${keys} where workspace_id = ${workspaceId} and ${owned} and ended < 2 order by id for update
@@ -222,10 +223,16 @@ export async function revokeWorkspace (db: Database, { workspaceId, ownerId, act
       select ${managedKeyColumns(db)} from revoked as keys
     ), emitted as (
       ${emit(db, 'key.revoked', sql`shown`)}
-    ), audited as (
+    ), each as (
       insert into ${audit} (id, workspace_id, key_id, action, actor, details)
-      select ${uuidv7()}::uuid, ${workspaceId}, null, ${ownerId === undefined ? 'workspace.revoked' : 'owner.revoked'}, ${actor},
-        ${details}::jsonb || jsonb_build_object('revoked', counted.keys) from tick, counted
+      select gen_random_uuid(), workspace_id, id, 'key.revoked', ${actor}, jsonb_build_object('reason', revoke_reason, 'part_of', ${action}::text) from revoked
+      returning 1
+    ), audited as (
+      insert into ${audit} (id, workspace_id, key_id, action, actor, details, at)
+      select ${uuidv7()}::uuid, ${workspaceId}, null, ${action}, ${actor}, ${details}::jsonb || jsonb_build_object('revoked', counted.keys),
+        -- Above the rows of the keys, in a list that begins with the newest.
+        clock_timestamp() + interval '1 millisecond'
+      from tick, counted, (select count(*) from each) as before
     )
     select ${proof}, counted.keys as revoked, ${positionColumns()} from tick, counted`)
   return { revoked: asWhole(row.revoked, 'revoked'), logged: asPosition(row) }
