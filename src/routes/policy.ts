@@ -49,7 +49,7 @@ export const policyRoutes: FastifyPluginAsyncTypebox = async (app) => {
         max_lifetime_days: days('Maximum lifetime of a key, from the creation of its newest token.'),
         default_lifetime_days: days('Lifetime of a key that is created without an expiry.'),
         unused_days: days('A key that is not used for this long is revoked, 7 days after an event has announced it.'),
-        apply: Type.Optional(Type.Enum(['new', 'all'], { default: 'new', description: '`all`: also shorten the existing keys.' }))
+        apply: Type.Optional(Type.Enum(['new', 'all'], { default: 'new', description: '`all`: also shorten the existing keys that have not ended. A key that is older than the maximum expires at the moment of the call.' }))
       }, strict),
       response: { 200: policySchema, ...problemAnswers(400, 401, 403, 413, 415, 503) }
     }

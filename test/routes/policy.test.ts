@@ -1,4 +1,10 @@
+import { createHash } from 'node:crypto'
+import { sql } from 'drizzle-orm'
 import t, { type Test } from 'tap'
+import { TokenFormat } from '../../src/core/token.ts'
+import { connect } from '../../src/db/connect.ts'
+import { markExpired } from '../../src/db/queries/expiry.ts'
+import { countLongerThan } from '../../src/db/queries/overview.ts'
 import { setupApp } from './setup.ts'
 
 const dayMs = 86_400_000
@@ -67,6 +73,41 @@ t.test('apply: all shortens what exists, in force when it returns, tells of each
   const told = (await ask('GET', '/v1/events')).body.events.filter(({ type }: { type: string }) => type === 'key.updated')
   t.strictSame(told.map(({ data }: any) => data.key_id).sort(), [endless.id, long.id].sort())
   t.match((await ask('GET', '/v1/workspaces/acme/audit')).body.entries[0], { action: 'policy.applied', details: { shortened: 2 } })
+})
+
+t.test('apply: all ends a key that is older than the maximum at the moment of the call, and leaves keys that had expired as they were', async (t) => {
+  const { ask, create, set, url } = await setup(t)
+  const { db, close } = connect({ url })
+  t.teardown(() => close())
+  const imported = new TokenFormat().mint().token
+  await ask('POST', `${keys}/import`, { payload: { keys: [{ token_sha256: createHash('sha256').update(imported).digest('hex'), name: 'old', scope: 'mcp:read', created_at: inDays(-100) }] } })
+  const [told, untold] = [await create(), await create()]
+  const expire = async (id: string) => await db.execute(sql`update ${db.tables.keys} set created_at = clock_timestamp() - interval '60 days', expires_at = date_trunc('second', clock_timestamp()) - interval '2 days' where id = ${id}::uuid`)
+  await expire(told.id)
+  t.equal(await markExpired(db, 10), 1)
+  await expire(untold.id)
+  const shown = async () => (await ask('GET', `${keys}?status=all`)).body.keys as Array<{ id: string, name: string, status: string, expires_at: string }>
+  const before = await shown()
+  t.strictSame(await countLongerThan(db, { workspaceId: 'acme', days: 30 }), { count: 1, isExact: true }, 'what the page of the policy foretells')
+
+  const askedAt = Date.now()
+  t.equal((await set({ max_lifetime_days: 30, apply: 'all' })).status, 200)
+  t.match((await ask('POST', '/v1/verify', { payload: { token: imported } })).body, { valid: false, reason: 'expired' })
+  t.match((await ask('GET', '/v1/workspaces/acme/audit')).body.entries[0], { action: 'policy.applied', details: { shortened: 1 } })
+  const after = await shown()
+  const old = after.find(({ name }) => name === 'old')!
+  t.equal(old.status, 'expired')
+  t.ok(Math.abs(Date.parse(old.expires_at) - askedAt) < 60_000, old.expires_at)
+  t.strictSame(after.filter(({ name }) => name !== 'old'), before.filter(({ name }) => name !== 'old'))
+
+  await set({ max_lifetime_days: 20, apply: 'all' })
+  t.match((await ask('GET', '/v1/workspaces/acme/audit')).body.entries[0], { action: 'policy.applied', details: { shortened: 0 } }, 'it is not ended again')
+  t.equal((await shown()).find(({ name }) => name === 'old')!.expires_at, old.expires_at)
+  t.equal(await markExpired(db, 10), 2)
+  const events = (await ask('GET', '/v1/events')).body.events as Array<{ type: string, data: { key_id: string } }>
+  const of = (type: string) => events.filter((event) => event.type === type).map(({ data }) => data.key_id).sort()
+  t.strictSame(of('key.updated'), [old.id])
+  t.strictSame(of('key.expired'), [told.id, untold.id, old.id].sort())
 })
 
 t.test('a policy that is none is refused with its pointer and what to do', async (t) => {

@@ -51,8 +51,8 @@ export async function findOwner (db: Database, { workspaceId, ownerId }: { reado
 export async function countLongerThan (db: Database, { workspaceId, days }: { readonly workspaceId: string, readonly days: number }): Promise<{ count: number, isExact: boolean }> {
   const [row] = await db.execute<{ count: number, [column: string]: unknown }>(sql`
     select count(*)::int as count from (
-      select 1 from ${db.tables.keys} where keys.workspace_id = ${workspaceId} and keys.ended < 2
-        and (keys.expires_at is null or keys.expires_at > coalesce(keys.rotated_at, keys.created_at) + ${days}::int * interval '1 day')
+      select 1 from ${db.tables.keys} where keys.workspace_id = ${workspaceId} and keys.ended = 0 and (keys.expires_at is null
+          or (keys.expires_at > coalesce(keys.rotated_at, keys.created_at) + ${days}::int * interval '1 day' and keys.expires_at > statement_timestamp()))
       limit ${keysCountedMax + 1}) as longer`)
   const { count = 0 } = row ?? {}
   return { count: Math.min(count, keysCountedMax), isExact: count <= keysCountedMax }

@@ -77,26 +77,26 @@ interface ShortenedRow {
 }
 
 /**
- * Ends every key of the workspace that lives longer than the policy allows when the policy has it: one statement, one place in the log,
- * logged as a change of the workspace. A statement of its own after the one that wrote the policy, so that it sees the keys that were made meanwhile.
+ * Ends every living key of the workspace that lives longer than the policy allows when the policy has it, or now if that is in the past: one statement,
+ * one place in the log, logged as a change of the workspace. A statement of its own after the one that wrote the policy, so that it sees the keys that were made meanwhile.
  */
 export async function applyPolicy (db: Database, { workspaceId, actor, settings }: { readonly workspaceId: string, readonly actor: string, readonly settings: Policy }): Promise<{ shortened: number, logged: LogPosition }> {
   const bound = sql`coalesce(keys.rotated_at, keys.created_at) + policy.max_days * interval '1 day'`
+  const isTooLong = sql`(keys.expires_at is null or (keys.expires_at > ${bound} and keys.expires_at > clock_timestamp()))`
   const row = await provenChange<ShortenedRow>(db, (proof) => sql`
     with ${policyPart(db, workspaceId, settings)}, target as materialized (
       select keys.id from ${db.tables.keys}, policy
-      where keys.workspace_id = ${workspaceId} and keys.revoked_at is null and policy.max_days is not null
-        and (keys.expires_at is null or keys.expires_at > ${bound})
+      where keys.workspace_id = ${workspaceId} and keys.revoked_at is null and policy.max_days is not null and ${isTooLong}
       order by keys.id for update of keys
     ), counted as materialized (
-      select count(*)::int as keys from target
+      select count(*)::int as keys, date_trunc('milliseconds', clock_timestamp()) as now from target
     ), tick as (
       update ${db.tables.revocationClock} set seq = seq + 1 from counted where revocation_clock.id = 1 returning seq, window_ms
     ), logged as (
       insert into ${db.tables.revocationLog} (seq, action, workspace_id) select tick.seq, 'change', ${workspaceId} from tick
     ), shortened as (
-      update ${db.tables.keys} set expires_at = ${bound}, expiry_notice = null
-      from tick, target, policy where keys.id = target.id and (keys.expires_at is null or keys.expires_at > ${bound})
+      update ${db.tables.keys} set expires_at = least(keys.expires_at, greatest(${bound}, counted.now)), expiry_notice = null
+      from tick, target, policy, counted where keys.id = target.id
       returning keys.*
     ), shown as (
       select ${managedKeyColumns(db)} from shortened as keys
