@@ -119,11 +119,13 @@ export async function buildOperationsApp ({ app, config }: { readonly app: Fasti
 
 /** Records calls of the gateway. */
 function callRecorder ({ calls, usage }: Keys): (call: GatewayCall) => void {
-  return ({ key, upstream, method, tool, decision, status, ms, isUse, clientInfo }) => {
+  return ({ key, upstream, method, tool, decision, status, ms, usedAt, clientInfo, address }) => {
     const now = performance.now()
     calls.note({ id: uuidv7(), workspaceId: key.workspaceId, keyId: key.id, upstream, method, tool: tool ?? null, decision, status, ms }, now)
     if (tool !== undefined) usage.noteCall(key.id, tool, decision)
-    if (isUse && clientInfo !== undefined) usage.noteClient(key.id, clientInfo.version === undefined ? clientInfo.name : `${clientInfo.name}/${clientInfo.version}`, now)
+    if (usedAt === undefined || clientInfo === undefined) return
+    const { name, version } = clientInfo
+    usage.noteClient(key.id, { address, client: version === undefined ? name : `${name}/${version}` }, usedAt)
   }
 }
 

@@ -16,7 +16,7 @@ interface Sender {
   readonly headers?: { readonly 'user-agent'?: string | undefined } | undefined
 }
 
-/** The last user of a key, as far as the settings allow to record it. */
+/** The last user of a key, as far as the settings allow to record it: address and client of one use. */
 export interface User {
   readonly address: string | undefined
   /** A product and its version, such as `claude-code/2.1.4`. */
@@ -30,6 +30,7 @@ export interface KeyUse {
   readonly ageMs: number | null
   readonly accepted: number
   readonly refused: Readonly<Partial<Record<CountedRefusal, number>>>
+  /** Of the last use, or of another one within the second before it. */
   readonly user: User | undefined
   readonly tools: ReadonlyArray<{ readonly tool: string, readonly calls: number, readonly denied: number, readonly failed: number }>
 }
@@ -92,6 +93,7 @@ interface Use extends Noted {
   accepted: number
   refused: Partial<Record<CountedRefusal, number>> | undefined
   user: User | undefined
+  /** When the use was that `user` belongs to. */
   userAt: number
   tools: Map<string, { calls: number, denied: number, failed: number }> | undefined
 }
@@ -201,10 +203,12 @@ export class UsageBatcher {
     if (decision !== 'passed') counts[decision]++
   }
 
-  /** Notes the name that an MCP client gives itself, which is more precise than its user agent. For a use that was noted and is not written yet. */
-  noteClient (keyId: string, client: string, now: number): void {
+  /** Notes the name that an MCP client gives itself, which is more precise than its user agent. For a use at the monotonic time `usedAt` that was noted and is not written yet. */
+  noteClient (keyId: string, user: User, usedAt: number): void {
     const use = this.#uses.get(keyId)
-    if (use !== undefined && use.accepted > 0) this.#look(use, { address: use.user?.address, client }, now)
+    // A call may end long after it was let through: others may have used the key since.
+    if (use === undefined || use.usedAt - usedAt >= lookEveryMs || this.#cleaned(user.client) === undefined) return
+    if (use.accepted > 0) this.#look(use, user, usedAt)
   }
 
   /** Notes a use of a key's newest token while its first use is awaited. */
@@ -259,9 +263,9 @@ export class UsageBatcher {
     return use
   }
 
-  #look (use: Use, { address, client }: User, now: number): void {
-    use.userAt = now
-    use.user = { address: address === undefined ? undefined : keptOf(address, this.#addresses), client: this.#cleaned(client) ?? use.user?.client }
+  #look (use: Use, { address, client }: User, usedAt: number): void {
+    use.userAt = usedAt
+    use.user = { address: address === undefined ? undefined : keptOf(address, this.#addresses), client: this.#cleaned(client) }
   }
 
   // The caller chooses the text: it is stored only if it is short, printable and contains no token.
@@ -353,7 +357,8 @@ function keyUse (keyId: string, use: Use, now: number): KeyUse {
     ageMs: use.usedAt === -Infinity ? null : Math.max(0, now - use.usedAt),
     accepted: use.accepted,
     refused: use.refused ?? {},
-    user: use.user,
+    // Uses without a sender may have followed: theirs is not known.
+    user: use.usedAt - use.userAt < lookEveryMs ? use.user : undefined,
     tools: use.tools === undefined ? [] : [...use.tools].map(([tool, counts]) => ({ tool, ...counts }))
   }
 }

@@ -9,6 +9,8 @@ export type Decision = 'passed' | 'unauthenticated' | 'insufficient_scope' | 're
 
 /** A call that was passed on, as far as a report needs it. */
 export interface ReportedCall {
+  /** The monotonic time at which it was let through. */
+  readonly usedAt: number
   readonly decision: Decision
   /** Why the upstream failed. */
   readonly failure: { readonly cause: CallReport['cause'], readonly code: string | undefined } | undefined
@@ -41,8 +43,8 @@ export interface GatewayCall {
   readonly decision: 'passed' | 'denied' | 'failed'
   readonly status: number
   readonly ms: number
-  /** Whether it was let through, and so counts as a use of the key. */
-  readonly isUse: boolean
+  /** The monotonic time at which it was let through, and so counted as a use of the key; undefined: it was not. */
+  readonly usedAt: number | undefined
   /** The `clientInfo` of MCP, if this replica received it. */
   readonly clientInfo: ClientInfo | undefined
   readonly userAgent: string | undefined

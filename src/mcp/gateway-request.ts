@@ -143,7 +143,7 @@ export class GatewayRequest {
       decision: outcomeOf(decision, status),
       status,
       ms,
-      isUse: this.call !== undefined,
+      usedAt: this.call?.usedAt,
       clientInfo: this.clientInfo ?? gateway.clientOfSession(request.headers['mcp-session-id']),
       userAgent: request.headers['user-agent'],
       address: request.ip

@@ -38,6 +38,7 @@ const longestTimerMs = 0x7fffffff
 export class McpCall implements OpenCall {
   readonly digest
   readonly workspaceId
+  readonly usedAt
   readonly #options: McpCallOptions
   #guard: CallGuard | undefined
   #refusal: McpRefusal | undefined
@@ -49,10 +50,11 @@ export class McpCall implements OpenCall {
   failure: Failure | undefined
 
   constructor (options: McpCallOptions) {
-    const { key, request, reply } = options.request
+    const { gateway, key, request, reply } = options.request
     this.#options = options
     this.digest = key.digest
     this.workspaceId = key.workspaceId
+    this.usedAt = gateway.clock.monotonicMs()
     this.#watchExpiry(key)
     // The request has been received: from now on the time limits are those for upstreams.
     request.raw.socket.setTimeout(0)

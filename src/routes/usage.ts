@@ -21,12 +21,12 @@ const usageSchema = Type.Object({
   }), { description: 'Tools that the key called through the gateway, the most used first.' }),
   last: Type.Unsafe<{ at: string, address: string | null, client: string | null } | null>({
     type: ['object', 'null'],
-    description: 'The last accepted use; null: never used.',
+    description: 'The last accepted use; null: never used. Address and client belong to that use, or to one within the second before it.',
     required: ['at', 'address', 'client'],
     properties: {
       at: { type: 'string', format: 'date-time', description: 'When.' },
-      address: { type: ['string', 'null'], description: 'As much of it as USAGE_ADDRESSES stores.' },
-      client: { type: ['string', 'null'], description: 'The name that the client gives itself.' }
+      address: { type: ['string', 'null'], description: 'As much of it as USAGE_ADDRESSES stores; null: not known for this use.' },
+      client: { type: ['string', 'null'], description: 'The name that the client gives itself; null: not known for this use.' }
     }
   })
 }, { title: 'Usage', description: 'The usage of a key.' })

@@ -185,6 +185,47 @@ t.test('who uses a key is looked at once a second, and nothing is kept that may 
   writes[0]!.succeed()
 })
 
+t.test('address and client are those of one use, at most a second older than the last: what is not known of it is not taken from an older one', async (t) => {
+  const { batcher, writes } = setup()
+  const sender = (ip: string, client?: string) => ({ ip, headers: { 'user-agent': client } })
+  batcher.note('other sender', 0, sender('192.0.2.1', 'curl/8'))
+  batcher.note('other sender', 1000, sender('192.0.2.2'))
+  batcher.note('no sender', 0, sender('192.0.2.1', 'curl/8'))
+  batcher.note('no sender', 1000)
+  batcher.note('same second', 0, sender('192.0.2.1', 'curl/8'))
+  batcher.note('same second', 999)
+  batcher.note('never a sender', 0)
+  batcher.flush()
+  t.strictSame(Object.fromEntries(writes[0]!.batch.uses.map(({ keyId, user }) => [keyId, user])), {
+    'other sender': { address: '192.0.2.2', client: undefined },
+    'no sender': undefined,
+    'same second': { address: '192.0.2.1', client: 'curl/8' },
+    'never a sender': undefined
+  })
+  writes[0]!.succeed()
+})
+
+t.test('the name that an MCP client gives itself wins over its user agent, with the address of its own use, unless the key was used by others since', async (t) => {
+  const { batcher, writes } = setup({ addresses: 'prefix', holdsToken: (text) => text.includes('nops_') })
+  const agent = (ip: string) => ({ ip, headers: { 'user-agent': 'node' } })
+  for (const key of ['named', 'long call', 'secret name']) batcher.note(key, 0, agent('192.0.2.1'))
+  batcher.noteClient('named', { address: '192.0.2.1', client: 'claude-code/2.1' }, 0)
+  batcher.note('named', 500, agent('192.0.2.1'))
+  batcher.note('long call', 2000, agent('198.51.100.7'))
+  batcher.noteClient('long call', { address: '192.0.2.1', client: 'claude-code/2.1' }, 0)
+  batcher.noteClient('secret name', { address: '192.0.2.1', client: 'nops_secret' }, 0)
+  batcher.noteRefused('refused', 'expired')
+  batcher.noteClient('refused', { address: '192.0.2.1', client: 'claude-code/2.1' }, 0)
+  batcher.flush()
+  t.strictSame(Object.fromEntries(writes[0]!.batch.uses.map(({ keyId, user }) => [keyId, user])), {
+    named: { address: '192.0.2.0/24', client: 'claude-code/2.1' },
+    'long call': { address: '198.51.100.0/24', client: 'node' },
+    'secret name': { address: '192.0.2.0/24', client: 'node' },
+    refused: undefined
+  })
+  writes[0]!.succeed()
+})
+
 for (const { addresses, given, kept } of [
   { addresses: 'full', given: '203.0.113.9', kept: '203.0.113.9' },
   { addresses: 'prefix', given: '203.0.113.9', kept: '203.0.113.0/24' },

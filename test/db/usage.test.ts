@@ -52,6 +52,10 @@ t.test('the last use never moves back, and says from where and with what', async
   t.same(await last(), first)
   await recordUsage(db, { id: randomUUID(), uses: [use(keyId, { ageMs: null, accepted: 0, refused: { revoked: 1 } })] })
   t.same(await last(), first, 'a refusal is no use')
+  await recordUsage(db, { id: randomUUID(), uses: [use(keyId, { ageMs: 3000, user: { address: '192.0.2.1', client: undefined } })] })
+  t.match(await last(), { address: '192.0.2.1', client: null }, 'a client belongs to its own use')
+  await recordUsage(db, { id: randomUUID(), uses: [use(keyId, { ageMs: 0 })] })
+  t.match(await last(), { address: null, client: null }, 'what is not known of the last use is not taken from an older one')
   t.equal(await readUsage(db, { workspaceId: 'other', keyId, ...days }), undefined, 'another workspace has no such key')
 })
 

@@ -386,8 +386,8 @@ test('each call of a key is told to whoever counts, with the client that made it
   await until(() => gateway.reports.length === 3)
   const client = { name: 'claude-code', version: '2.1' }
   t.match(calls, [
-    { key: { id: key.id }, upstream: 'default', method: 'initialize', decision: 'passed', status: 200, ms: Number, clientInfo: client, address: '127.0.0.1' },
-    { method: 'tools/call', tool: 'set', decision: 'denied', status: 403, clientInfo: client }
+    { key: { id: key.id }, upstream: 'default', method: 'initialize', decision: 'passed', status: 200, ms: Number, usedAt: Number, clientInfo: client, address: '127.0.0.1' },
+    { method: 'tools/call', tool: 'set', decision: 'denied', status: 403, usedAt: undefined, clientInfo: client }
   ])
   t.equal(calls.length, 2, 'a request without a key is no call of a key')
 })

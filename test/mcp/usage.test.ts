@@ -103,6 +103,15 @@ test('a request that the gateway lets through counts once, whatever is in it', a
   }
 })
 
+test('the last use through the gateway has the address of the request and the name that the client gives itself; a use without them has neither', async (t) => {
+  const { send, rotated, told, ask } = await replica(t)
+  const { id, token } = await rotated({ scope: 'mcp:read' })
+  await send(token, { body: rpc('initialize', { clientInfo: { name: 'claude-code', version: '2.1' } }) })
+  t.match((await told(id)).last, { address: '198.51.100.7', client: 'claude-code/2.1' })
+  t.match(await ask('POST', '/v1/verify', { payload: { token } }), { body: { valid: true } })
+  t.match((await told(id)).last, { at: String, address: null, client: null })
+})
+
 test('the counts of all replicas add up to the requests', async (t) => {
   const databaseUrl = await freshDatabase(t)
   const replicas = [await replica(t, databaseUrl), await replica(t, databaseUrl)] as const

@@ -27,8 +27,8 @@ export async function recordUsage (db: Database, { id, uses }: UsageBatch): Prom
       from given join ${keys} on keys.id = given.key_id where given.age is not null order by given.key_id
       on conflict (key_id) do update set
         last_used_at = greatest(stored.last_used_at, excluded.last_used_at),
-        address = coalesce(excluded.address, stored.address),
-        client = coalesce(excluded.client, stored.client)
+        address = excluded.address,
+        client = excluded.client
       where stored.last_used_at is null or stored.last_used_at < excluded.last_used_at
     ), days as (
       insert into ${usageDays} as stored (key_id, day, accepted, revoked, expired, insufficient_scope, address_not_allowed, rate_limited)
