@@ -135,7 +135,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     })
 
   const usage = keyCommand('usage', 'Show the usage of a key.')
-    .option('--from <day>', 'the first day, such as 2027-01-31 (UTC); default: 30 days before the last')
+    .option('--from <day>', 'the first day, such as 2027-01-31 (UTC); default: 29 days before the last')
     .option('--to <day>', 'the last day; default: today')
     .addOption(csv())
     .action(async (keyId: string, flags: UsageFlags) => {

@@ -61,7 +61,7 @@ export class UsageReports {
     const last = dayOf(to ?? new Date(this.#today()).toISOString().slice(0, 10), '/to')
     const first = from === undefined ? last - (defaultDays - 1) * dayMs : dayOf(from, '/from')
     if (first > last) throw invalidDay('/from', 'Must not be after "to".')
-    if (last - first >= daysMax * dayMs) throw invalidDay('/from', `Must be at most ${daysMax} days before "to".`)
+    if (last - first > daysMax * dayMs) throw invalidDay('/from', `Must be at most ${daysMax} days before "to".`)
     // Postgres has no year 0, and no use is older than 1970.
     const usage = isUuid(keyId) ? await this.#store.usage({ workspaceId, keyId, from: textOf(Math.max(first, 0)), to: textOf(Math.max(last, 0)) }) : undefined
     if (usage === undefined) throw noSuchKey()

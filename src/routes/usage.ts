@@ -56,7 +56,7 @@ export const usageRoutes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Show the usage of a key, by day and by tool, and its last use',
       params: keyParams,
       querystring: Type.Object({
-        from: day('The first day (UTC), such as 2027-01-31. Default: 30 days before `to`.'),
+        from: day('The first day (UTC), such as 2027-01-31. At most 400 days before `to`. Default: 29 days before `to`, which makes 30 days.'),
         to: day('The last day (UTC). Default: today.')
       }, { additionalProperties: false }),
       response: { 200: usageSchema, ...problemAnswers(400, 401, 403, 404, 503) }

@@ -35,6 +35,13 @@ t.test('a rate limit holds on forward-auth and verify, says so on each answer, a
     t.match((await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage?${query}`, headers })).json(), { status: 400, errors: [{ pointer }] }, query)
   }
   t.equal((await app.inject({ url: `/v1/workspaces/other/keys/${made.id}/usage`, headers })).statusCode, 404)
+
+  const between = async (query: string) => (await app.inject({ url: `/v1/workspaces/acme/keys/${made.id}/usage?${query}`, headers })).json()
+  t.match(await between('from=2026-01-01&to=2027-02-05'), { days: [] }, '400 days before')
+  t.match(await between('from=2025-12-31&to=2027-02-05'), { status: 400, errors: [{ pointer: '/from', detail: 'Must be at most 400 days before "to".' }] })
+  const inDays = (count: number) => new Date(Date.parse(written.days[0].day) + count * 86_400_000).toISOString().slice(0, 10)
+  t.match((await between(`to=${inDays(29)}`)).days, [{ accepted: 3 }], 'the first of 30 days')
+  t.strictSame((await between(`to=${inDays(30)}`)).days, [])
 })
 
 t.test('each refusal of a key counts, however often the same token comes within a second', async (t) => {
