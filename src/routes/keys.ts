@@ -114,8 +114,15 @@ export const keyRoutes: FastifyPluginAsyncTypebox = async (app) => {
       }
     }
   }, async function importKeys (request, reply) {
-    const keys = request.body.keys.map(({ token_sha256: digest, name, scope, hint, owner_id: ownerId, expires_at: expires, created_at: created, metadata }) => ({
-      digest: digestFromText(digest), name, scope, hint, ownerId, expiresAt: fromWireTime(expires), createdAt: fromWireTime(created) ?? undefined, metadata
+    const keys = request.body.keys.map(({ token_sha256: digest, name, scope, hint, owner_id: ownerId, expires_at: expires, created_at: created, metadata }, place) => ({
+      digest: digestFromText(digest),
+      name,
+      scope,
+      hint,
+      ownerId,
+      expiresAt: fromWireTime(expires, `/keys/${place}/expires_at`),
+      createdAt: fromWireTime(created, `/keys/${place}/created_at`),
+      metadata
     }))
     const { imported, alreadyThere } = await imports.import({ workspaceId: request.params.workspace_id, actor: request.actor, keys })
     reply.code(201)

@@ -83,6 +83,8 @@ t.test('each fault is told with its pointer, and nothing is imported', async (t)
     [{ expires_at: 'soon' }, 'expires_at'],
     [{ created_at: daysAgo(-1) }, 'created_at'],
     [{ created_at: null }, 'created_at'],
+    [{ expires_at: '2099-12-31T23:59:60Z' }, 'expires_at'],
+    [{ created_at: '2016-12-31T23:59:60Z' }, 'created_at'],
     [{ metadata: { a: 1 } }, 'metadata/a'],
     [{ metadata: { a: 'x'.repeat(2049) } }, 'metadata'],
     [{ token: 'x' }, 'token']
