@@ -20,18 +20,15 @@ function isOfOtherBranch ({ keyword, params }: FastifySchemaValidationError): bo
 }
 
 function faultsOf ({ keyword, instancePath, params, message = 'is not valid' }: FastifySchemaValidationError, members: readonly string[]): Fault[] {
-  const at = pointerTo(instancePath)
-  if (keyword === 'required') return names(params['requiredProperties']).map((name) => ({ pointer: `${at}/${name}`, detail: 'Required.' }))
+  if (keyword === 'required') return names(params['requiredProperties']).map((name) => faultAt(`${instancePath}/${name}`, 'Required.'))
   if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties') {
-    return names(params['additionalProperties'] ?? params['unevaluatedProperties']).map((name) => ({
-      pointer: pointerTo(`${instancePath}/${name}`), detail: 'Unknown field. Remove it.'
-    }))
+    return names(params['additionalProperties'] ?? params['unevaluatedProperties']).map((name) => faultAt(`${instancePath}/${escaped(name)}`, 'Unknown field. Remove it.'))
   }
   if (keyword === 'boolean') return []
-  if (keyword === 'enum') return [{ pointer: at, detail: `Must be one of ${names(params['allowedValues']).join(', ')}.` }]
-  if (keyword === 'minProperties') return [{ pointer: at, detail: `Must have at least one of the fields ${members.join(', ')}.` }]
+  if (keyword === 'enum') return [faultAt(instancePath, `Must be one of ${names(params['allowedValues']).join(', ')}.`)]
+  if (keyword === 'minProperties') return [faultAt(instancePath, `Must have at least one of the fields ${members.join(', ')}.`)]
   const said = saidByPattern.get(String(params['pattern'] ?? ''))
-  return [{ pointer: at, detail: said === undefined ? sentences[keyword]?.(params) ?? `${capitalized(message)}.` : `Must be ${said}.` }]
+  return [faultAt(instancePath, said === undefined ? sentences[keyword]?.(params) ?? `${capitalized(message)}.` : `Must be ${said}.`)]
 }
 
 const typeNames: Readonly<Record<string, string>> = {
@@ -67,11 +64,14 @@ function capitalized (message: string): string {
 }
 
 // Anyone can put a token into the name of a field: a name is repeated only if it is short and plain, else its parent is pointed at.
-function pointerTo (path: string): string {
-  const shown: string[] = []
-  for (const part of path.split('/').slice(1)) {
-    if (!/^[A-Za-z0-9_.-]{1,31}$/.test(part)) break
-    shown.push(part)
-  }
-  return shown.map((part) => `/${part}`).join('')
+function faultAt (pointer: string, detail: string): Fault {
+  const parts = pointer.split('/').slice(1)
+  const hidden = parts.findIndex((part) => !/^(?:[A-Za-z0-9_.-]|~[01]){1,31}$/.test(part))
+  if (hidden === -1) return { pointer, detail }
+  return { pointer: parts.slice(0, hidden).map((part) => `/${part}`).join(''), detail: `In a field whose name is not repeated here: ${detail}` }
+}
+
+// RFC 6901, section 3. The paths of the validator are escaped already, the names of fields are not.
+function escaped (name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }

@@ -211,6 +211,9 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
     { when: 'a grace of more than 30 days', path: `${keys}/${id}/rotate`, body: { grace_seconds: 2_592_001 }, pointer: '/grace_seconds' },
     { when: 'a grace that starts never', path: `${keys}/${id}/rotate`, body: { grace_starts: 'never' }, pointer: '/grace_starts' },
     { when: 'nested metadata', body: { ...fields, metadata: { a: { b: 'c' } } }, pointer: '/metadata/a' },
+    { when: 'an unknown field with a slash in its name', body: { ...fields, 'team/lead~1': 1 }, pointer: '/team~1lead~01' },
+    { when: 'nested metadata with a slash in its name', body: { ...fields, metadata: { 'team/lead~1': {} } }, pointer: '/metadata/team~1lead~01' },
+    { when: 'nested metadata whose name is not repeated', body: { ...fields, metadata: { [token]: {} } }, pointer: '/metadata' },
     { when: 'metadata of more than 2 KiB', body: { ...fields, metadata: { a: 'x'.repeat(2048) } }, pointer: '/metadata' },
     { when: 'metadata with a NUL', body: { ...fields, metadata: { a: '\u0000' } }, pointer: '/metadata' },
     { when: 'metadata with a token in a name', body: { ...fields, metadata: { [token]: 'x' } }, pointer: '/metadata' },
@@ -228,6 +231,8 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
     t.ok(answer.body.errors?.some((fault: { pointer: string }) => fault.pointer === pointer), `${when}: ${JSON.stringify(answer.body.errors)}`)
     t.notOk(JSON.stringify(answer.body).includes(token), when)
   }
+  const hidden = await ask('POST', keys, { payload: { ...fields, metadata: { 'a name with spaces': {} } } })
+  t.strictSame(hidden.body.errors, [{ pointer: '/metadata', detail: 'In a field whose name is not repeated here: Must be a string.' }])
   for (const query of ['limit=0', 'limit=201', 'limit=x', 'limit=2.5', 'limit=0x10', 'limit=1e2', 'limit=%201', 'limit=', 'limit=1&limit=2', 'status=dead', 'offset=3', `cursor=${'a'.repeat(300)}`]) {
     t.match(await ask('GET', `${keys}?${query}`), { status: 400, body: { code: 'invalid_request' } }, query)
   }
