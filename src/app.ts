@@ -74,7 +74,7 @@ export async function buildApp ({ config, keys, telemetry, logDestination }: App
   await app.register(strictRequests)
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber })
-  await app.register(staticAuth, { managementTokens, serviceTokens, tokenPrefixes: [tokenPrefix, ...tokenPrefixesAccepted] })
+  await app.register(staticAuth, { managementTokens, serviceTokens, tokenPrefixes: [tokenPrefix, ...tokenPrefixesAccepted], apiKeyHeader: config.apiKeyHeader })
   await app.register(apiKeys, { ...(keys === undefined ? { ...keysOptionsOf(config), tracing: telemetry?.tracing } : { keys }), apiKeyHeader: config.apiKeyHeader })
   await app.register(starting)
   await app.register(metrics, { version })

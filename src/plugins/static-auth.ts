@@ -35,6 +35,8 @@ interface StaticAuthOptions {
   readonly serviceTokens: readonly NamedSecret[]
   /** The prefix of API keys. */
   readonly tokenPrefixes: readonly string[]
+  /** The header other than `Authorization` that may have an API key; empty: none. */
+  readonly apiKeyHeader: string
 }
 
 interface Holder {
@@ -44,11 +46,13 @@ interface Holder {
 }
 
 /** The static credentials of people and services that manage or verify keys. An API key is not accepted as such a credential. */
-export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, serviceTokens, tokenPrefixes }) => {
+export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, serviceTokens, tokenPrefixes, apiKeyHeader }) => {
   const holders: Holder[] = [
     ...managementTokens.map(({ name, secret }) => ({ name, manages: true, digest: digestOf(secret) })),
     ...serviceTokens.map(({ name, secret }) => ({ name, manages: false, digest: digestOf(secret) }))
   ]
+  const keyHeader = apiKeyHeader.toLowerCase()
+  const isKey = (presented: string) => tokenPrefixes.some((prefix) => presented.startsWith(prefix))
   app.decorateRequest('actor', '')
   await app.register(bearerAuth, { addHook: false, keys: new Set<string>() })
 
@@ -60,7 +64,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
       verifyErrorLogLevel: 'trace',
       auth: (presented: string, request: FastifyRequest) => {
         const holder = holderOf(presented, holders)
-        if (holder === undefined && tokenPrefixes.some((prefix) => presented.startsWith(prefix))) throw keysManageNothing()
+        if (holder === undefined && isKey(presented)) throw keysManageNothing()
         if (holder === undefined) return false
         if (mustManage && !holder.manages) throw servicesManageNothing()
         request.actor = holder.name
@@ -76,6 +80,7 @@ export const staticAuth = fp<StaticAuthOptions>(async (app, { managementTokens, 
         request.actor = holder.name
         return done()
       }
+      if (authorization === '' && isKey(String(request.headers[keyHeader] ?? '').replace(/^bearer +/i, ''))) return done(keysManageNothing())
       verify(request, reply, (error?: Error) => done(error === undefined || error instanceof KeysError ? error : noCredential()))
     }
   }

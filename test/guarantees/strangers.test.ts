@@ -29,6 +29,7 @@ t.test('every route refuses strangers, and all but verification refuse services 
     t.equal(await asked(`Bearer ${'x'.repeat(43)}`), 401, `${method} ${pattern} with a wrong one`)
     if (pattern.startsWith('/forward-auth')) continue
     t.equal(await asked(`Bearer ${token}`), 403, `${method} ${pattern} with a key`)
+    t.equal((await app.inject({ method: method as 'GET', url, headers: { 'x-api-key': token } })).statusCode, 403, `${method} ${pattern} with a key in X-API-Key`)
     if (!forServices.has(pattern)) t.equal(await asked(`Bearer ${service}`), 403, `${method} ${pattern} with a service token`)
   }
 })

@@ -340,10 +340,30 @@ t.test('only a management token manages, whatever shape the header has', async (
     if (code !== undefined) t.equal(answer.json().code, code, when)
     t.equal(answer.headers['www-authenticate'], status === 401 ? 'Bearer realm="navis-keys"' : undefined, when)
   }
+  for (const { when, headers, status } of [
+    { when: 'a key in X-API-Key', headers: { 'x-api-key': token }, status: 403 },
+    { when: 'a key with a scheme in X-API-Key', headers: { 'x-api-key': `Bearer ${token}` }, status: 403 },
+    { when: 'a key in X-API-Key, and an empty header', headers: { 'x-api-key': token, authorization: '' }, status: 403 },
+    { when: 'another text in X-API-Key', headers: { 'x-api-key': 'x' }, status: 401 },
+    { when: 'a management token in X-API-Key', headers: { 'x-api-key': management }, status: 401 },
+    { when: 'a key in X-API-Key, and a management token', headers: { 'x-api-key': token, authorization: `Bearer ${management}` }, status: 200 }
+  ]) {
+    const answer = await app.inject({ method: 'GET', url: keys, headers })
+    t.equal(answer.statusCode, status, when)
+    if (status === 403) t.match(answer.json(), { code: 'forbidden', detail: /An API key cannot manage/ }, when)
+  }
   for (const query of [`access_token=${token}`, `x=${token}`, `x=${token.replace('_', '%5F')}`, `x=${management}`]) {
     const answer = await app.inject({ method: 'GET', url: `${keys}?${query}`, headers: { authorization: `Bearer ${management}` } })
     t.equal(answer.statusCode, 400, query.slice(0, 12))
     t.notOk(answer.body.includes(token) || answer.body.includes(management))
+  }
+})
+
+t.test('a key is found in the header that API_KEY_HEADER names, and in no other', async (t) => {
+  for (const { named, status } of [{ named: 'X-Other', status: 401 }, { named: '', status: 401 }, { named: 'X-Key', status: 403 }]) {
+    const { app, create } = await setupApp(t, { environment: { API_KEY_HEADER: named } })
+    const { token } = await create()
+    t.equal((await app.inject({ method: 'GET', url: keys, headers: { 'x-key': token, 'x-api-key': token } })).statusCode, status, named)
   }
 })
 

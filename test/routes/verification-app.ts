@@ -26,7 +26,7 @@ export async function verificationApp (t: Teardowns, { unknownTokensPerMinute }:
   await app.register(strictRequests)
   await app.register(openapi)
   await app.register(secretRefusal, { scrubber: new Scrubber({ tokenPrefix: 'nops_', secrets: [serviceToken], urls: [] }) })
-  await app.register(staticAuth, { managementTokens: [], serviceTokens: secrets, tokenPrefixes: ['nops_'] })
+  await app.register(staticAuth, { managementTokens: [], serviceTokens: secrets, tokenPrefixes: ['nops_'], apiKeyHeader: 'x-api-key' })
   await app.register(apiKeys, { keys })
   await app.register(verifyRoutes)
   await app.register(introspectRoutes)
