@@ -12,7 +12,7 @@ const time = (description: string) => Type.String({ format: 'date-time', descrip
 export const nullable = <T extends TString>(schema: T) => Type.Unsafe<string | null>({ ...schema, type: ['string', 'null'] })
 
 export const scopeSchema = Type.Enum(['mcp:read', 'mcp:write'], { description: '`mcp:write` implies `mcp:read`.' })
-export const metadataSchema = Type.Record(Type.String(), Type.String(), { description: 'A flat object of strings, at most 2 KiB as JSON. Not secret.' })
+export const metadataSchema = Type.Record(Type.String(), Type.String(), { description: `A flat object of strings, at most 2 KiB as JSON. Names and values are ${rules.text.says}: no line breaks, no tabs. Not secret.` })
 
 export const rateLimitSchema = Type.Object({
   requests: Type.Integer({ minimum: 1, maximum: rules.rateRequestsMax, description: 'How many requests are allowed per window; also the largest burst.' }),

@@ -216,6 +216,7 @@ t.test('bad input is refused with a pointer to what is wrong', async (t) => {
     { when: 'nested metadata whose name is not repeated', body: { ...fields, metadata: { [token]: {} } }, pointer: '/metadata' },
     { when: 'metadata of more than 2 KiB', body: { ...fields, metadata: { a: 'x'.repeat(2048) } }, pointer: '/metadata' },
     { when: 'metadata with a NUL', body: { ...fields, metadata: { a: '\u0000' } }, pointer: '/metadata' },
+    { when: 'metadata with a line break', body: { ...fields, metadata: { a: 'one\ntwo' } }, pointer: '/metadata' },
     { when: 'metadata with a token in a name', body: { ...fields, metadata: { [token]: 'x' } }, pointer: '/metadata' },
     { when: 'nothing to change', method: 'PATCH', path: `${keys}/${id}`, body: {}, pointer: '' },
     { when: 'an expiry that is moved into the past', method: 'PATCH', path: `${keys}/${id}`, body: { expires_at: '2020-01-01T00:00:00Z' }, pointer: '/expires_at' },
