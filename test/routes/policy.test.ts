@@ -73,6 +73,8 @@ t.test('apply: all shortens what exists, in force when it returns, tells of each
   const told = (await ask('GET', '/v1/events')).body.events.filter(({ type }: { type: string }) => type === 'key.updated')
   t.strictSame(told.map(({ data }: any) => data.key_id).sort(), [endless.id, long.id].sort())
   t.match((await ask('GET', '/v1/workspaces/acme/audit')).body.entries[0], { action: 'policy.applied', details: { shortened: 2 } })
+  const { expires_at: expiresAt } = (await ask('GET', `/v1/workspaces/acme/keys/${long.id}`)).body
+  t.match((await ask('GET', `/v1/workspaces/acme/audit?key_id=${long.id}`)).body.entries[0], { action: 'key.changed', actor: 'ops', details: { expires_at: expiresAt, part_of: 'policy.applied' } })
 })
 
 t.test('apply: all ends a key that is older than the maximum at the moment of the call, and leaves keys that had expired as they were', async (t) => {

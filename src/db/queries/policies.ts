@@ -102,9 +102,17 @@ export async function applyPolicy (db: Database, { workspaceId, actor, settings 
       select ${managedKeyColumns(db)} from shortened as keys
     ), emitted as (
       ${emit(db, 'key.updated', sql`shown`)}
-    ), audited as (
+    ), each as (
       insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details)
-      select gen_random_uuid(), ${workspaceId}, null, 'policy.applied', ${actor}, jsonb_build_object('shortened', counted.keys) from tick, counted
+      select gen_random_uuid(), workspace_id, id, 'key.changed', ${actor},
+        jsonb_build_object('expires_at', to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'part_of', 'policy.applied') from shortened
+      returning 1
+    ), audited as (
+      insert into ${db.tables.audit} (id, workspace_id, key_id, action, actor, details, at)
+      select gen_random_uuid(), ${workspaceId}, null, 'policy.applied', ${actor}, jsonb_build_object('shortened', counted.keys),
+        -- Above the rows of the keys, in a list that begins with the newest.
+        clock_timestamp() + interval '1 millisecond'
+      from tick, counted, (select count(*) from each) as before
     )
     select ${proof}, counted.keys as shortened, ${positionColumns()} from tick, counted`)
   return { shortened: asWhole(row.shortened, 'shortened'), logged: asPosition(row) }
