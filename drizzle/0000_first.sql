@@ -256,9 +256,10 @@ CREATE INDEX "keys_list_name" ON "navis_keys"."keys" USING gin ("navis_keys"."na
 CREATE INDEX "keys_list_by_name" ON "navis_keys"."keys" ("workspace_id", "ended", (lower("name") COLLATE "C") DESC NULLS LAST, "id" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "keys_list_by_expiry" ON "navis_keys"."keys" ("workspace_id", "ended", (coalesce("expires_at", 'infinity'::timestamptz)) DESC NULLS LAST, "id" DESC NULLS LAST);--> statement-breakpoint
 -- One element for each digest, in their order: null where there is no such key. A function of PL/pgSQL keeps its plan for as long as the session, where a statement that
--- the server has not prepared is planned each time, which takes longer than all the rest (docs/decisions/0347). STABLE: it sees what the statement sees that
--- calls it. The settings are for its plan, which must not depend on how many keys there are when a session plans it.
-CREATE FUNCTION "navis_keys"."find_keys" (wanted bytea[]) RETURNS json LANGUAGE plpgsql STABLE
+-- the server has not prepared is planned each time, which takes longer than all the rest (docs/decisions/0347). VOLATILE: a snapshot is taken once the tables are locked. With
+-- the one of the calling statement a table that is being rewritten (ALTER TABLE) would seem empty, and each key unknown. The settings are for the plan, which must not depend
+-- on how many keys there are when a session makes it.
+CREATE FUNCTION "navis_keys"."find_keys" (wanted bytea[]) RETURNS json LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 BEGIN

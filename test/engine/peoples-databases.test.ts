@@ -154,6 +154,24 @@ t.test('so is a function', async (t) => {
   await t.rejects(migrate(url), { name: 'UnfitDatabase', message: /function "find_keys\(bytea\[\]\)" is missing in the schema "navis_keys"/ })
 })
 
+t.test('a key is found by a lookup that waited while its table was written anew', async (t) => {
+  const url = await freshDatabase(t)
+  const keys = await open(t, { databaseUrl: url, cache: false })
+  const { token } = await create(keys)
+  await until(async () => (await keys.verifier.verify(token, { scope: 'mcp:read' } as never)).valid)
+  const sql = admin(t, url)
+  for (const [table, column] of [['tokens', 'hint'], ['keys', 'name']] as const) {
+    const change = await sql.reserve()
+    await change`begin`
+    await change.unsafe(`alter table navis_keys.${table} alter column ${column} type varchar(300)`)
+    const verdict = keys.verifier.verify(token, { scope: 'mcp:read' } as never)
+    await until(async () => (await sql`select 1 from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`).length > 0)
+    await change`commit`
+    change.release()
+    t.match(await verdict, { valid: true }, table)
+  }
+})
+
 // A session keeps the plan of the function: made while there were few keys, it must not read the whole table when there are many.
 t.test('however many keys there were when a session planned its lookups, it reads those that are asked for by their index', async (t) => {
   const url = await freshDatabase(t)

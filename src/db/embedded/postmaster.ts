@@ -27,6 +27,8 @@ const serverSettings = {
 
 export const socketName = '.s.PGSQL.5432'
 const readyTimeoutMs = 60_000
+// How long processes of a killed server may take to notice that it has ended.
+const survivorsMs = 10_000
 const pollMs = 10
 // While other processes still use the database, such as a command that makes a key.
 const smartStopMs = 2000
@@ -110,7 +112,20 @@ export class Postmaster {
   }
 
   /** Resolves when it takes connections; rejects with what it said last. */
-  static async start ({ programs, place, user, socketFolder }: PostmasterOptions): Promise<Postmaster> {
+  static async start (options: PostmasterOptions): Promise<Postmaster> {
+    const end = performance.now() + survivorsMs
+    for (;;) {
+      try {
+        return await Postmaster.#begin(options)
+      } catch (error) {
+        // The processes of a server that was killed (kill -9) end by themselves, once they notice.
+        if (!(error instanceof UnfitDataFolder) || !/shared memory block/.test(error.message) || performance.now() > end) throw error
+        await sleep(pollMs * 5)
+      }
+    }
+  }
+
+  static async #begin ({ programs, place, user, socketFolder }: PostmasterOptions): Promise<Postmaster> {
     const settings = Object.entries({ ...serverSettings, unix_socket_directories: socketFolder === place ? '.' : socketFolder })
     const log = openSync(join(place, 'log'), 'w')
     let child: ChildProcess

@@ -15,9 +15,9 @@ interface Found {
 }
 
 /**
- * Reads keys by their digests, the position of the revocation clock, and which history the database is of, in one statement: one snapshot, also for the
- * function `find_keys` of our schema, so the rows show every change up to that position (R5). A key that is not there is a row that says so: an answer with a row less
- * is refused, and never reads as "no such key" (R10).
+ * Reads keys by their digests, the position of the revocation clock, and which history the database is of, in one statement. The function `find_keys` of our
+ * schema takes its snapshot after the statement has, so the rows show every change up to that position (R5), or more. A key that is not there is a row that
+ * says so: an answer with a row less is refused, and never reads as "no such key" (R10).
  */
 export function prepareFindKeys (db: Database, historyOf: () => HistoryStrategy = () => standardHistory): (digests: readonly Digest[]) => Promise<Found> {
   const { schema } = getTableConfig(db.tables.revocationClock)

@@ -159,6 +159,22 @@ t.test('a process that is killed with its Postgres loses nothing that was confir
   t.same(readdirSync(dataDir), ['postgres'], 'no locks and sockets are left')
 })
 
+t.test('a start waits for what is left of a server that was killed', async (t) => {
+  const dataDir = usedFolder(t)
+  const child = new Child(t, { file: writer, args: [dataDir, '--idle'] })
+  const postmaster = await postmasterOf(child)
+  const [survivor, ...others] = childrenOf(postmaster) as [number, ...number[]]
+  process.kill(survivor, 'SIGSTOP')
+  for (const pid of [postmaster, ...others]) process.kill(pid, 'SIGKILL')
+  await child.kill()
+  const started = startEmbedded({ dataDir })
+  await new Promise((resolve) => { setTimeout(resolve, 1000) })
+  process.kill(survivor, 'SIGKILL')
+  const embedded = await started
+  t.match(await pool(t, embedded.url)`select count(*)::int as count from public.numbers`, [{ count: 0 }])
+  await embedded.stop()
+})
+
 t.test('a process that is killed takes its Postgres with it', async (t) => {
   const child = new Child(t, { file: writer, args: [usedFolder(t), '--idle'] })
   const postmaster = await postmasterOf(child)
