@@ -83,6 +83,7 @@ CREATE TABLE "navis_keys"."keys" (
 	"revoked_at" timestamp (3) with time zone,
 	"revoked_by" text,
 	"revoke_reason" text,
+	"erased" boolean DEFAULT false NOT NULL,
 	"expiry_notice" smallint,
 	"unused_notice_at" timestamp (3) with time zone,
 	"ended" smallint GENERATED ALWAYS AS (case when revoked_at is not null then 2 when expiry_notice = 0 then 1 else 0 end) STORED NOT NULL,

@@ -51,6 +51,8 @@ function makeTables (schemaName: string) {
     revokedAt: time('revoked_at'),
     revokedBy: text('revoked_by'),
     revokeReason: text('revoke_reason'),
+    /** Its owner was erased: what is told of its use afterwards is kept without a person. */
+    erased: boolean('erased').notNull().default(false),
     /** The days before the expiry that the newest notice spoke of: 7, 1, or 0 for the expiry itself. Null again when the expiry moves. */
     expiryNotice: smallint('expiry_notice'),
     /** When an event said that the key will be revoked because it is not used. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
 import { openKeys } from '../../src/engine/open-keys.ts'
@@ -47,4 +48,17 @@ t.test('a person who is erased stands in no row of any table any more; other peo
   const { entries } = await service.audit({ workspaceId: 'acme', limit: 50 })
   t.match(entries[0], { action: 'owner.erased', actor: 'cli', details: { erased: 2 } })
   t.match((await keys.events.list({ after: undefined, limit: 50 })).events.filter(({ keyId }) => keyId === laptop), [{ key: { ownerId: null, name: 'erased', metadata: {} } }, { type: 'key.updated' }])
+
+  // What a replica still had in memory.
+  keys.usage.note(laptop, performance.now(), { ip: '192.0.2.7', headers: { 'user-agent': 'adele-client/2' } })
+  keys.usage.noteCall(laptop, 'adele-diary', 'passed')
+  keys.calls.note({ id: randomUUID(), workspaceId: 'acme', keyId: laptop, upstream: 'default', method: 'tools/call', tool: 'adele-diary', decision: 'passed', status: 200, ms: 1 }, performance.now())
+  await Promise.all([keys.usage.flush(), keys.calls.flush()])
+  t.same(await naming('adele-'), [])
+  t.match(await keys.reports.usage({ workspaceId: 'acme', keyId: laptop }), { days: [{ accepted: 6 }], tools: [], last: { address: null, client: null } })
+  // What was being written at the very moment of the erasure.
+  await sql`update navis_keys.key_usage set address = '192.0.2.7', client = 'adele-client/3' where key_id = ${laptop}`
+  await sql`insert into navis_keys.usage_tools (key_id, day, tool, calls, denied, failed) values (${laptop}, current_date, 'adele-diary', 1, 0, 0)`
+  t.same(await service.eraseOwner({ workspaceId: 'acme', ownerId, actor: 'cli' }), { revoked: 0, erased: 0 })
+  t.same(await naming('adele-'), [], 'is gone when the erasure is repeated')
 })

@@ -14,6 +14,7 @@ export async function insertCalls (db: Database, calls: readonly AgedCall[]): Pr
     select id, clock_timestamp() - age * interval '1 millisecond', workspace_id, key_id, upstream, method, tool, decision, status, ms
     from jsonb_to_recordset(${given}::text::jsonb) as call (
       id uuid, age float8, workspace_id text, key_id uuid, upstream text, method text, tool text, decision text, status int, ms int)
+    where not exists (select from ${db.tables.keys} where keys.id = call.key_id and keys.erased)
     on conflict (id) do nothing`)
 }
 

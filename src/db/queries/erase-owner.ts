@@ -18,7 +18,7 @@ interface Erasure {
 
 /**
  * Takes a person out of what is recorded of keys that have ended, in one transaction: owner, names, metadata, addresses, client, calls, events, sessions, and the actor of changes. Ids, days and counts stay,
- * without the person. Living keys are left: without their owner nobody could find them any more.
+ * without the person. Living keys are left: without their owner nobody could find them any more. What a replica still had in memory at an earlier time goes too.
  */
 export async function eraseOwner (db: Database, { workspaceId, ownerId, actor }: Erasure): Promise<{ erased: number, living: number }> {
   const { keys, keyUsage, usageTools, calls, audit, events, sessions, policies } = db.tables
@@ -26,6 +26,8 @@ export async function eraseOwner (db: Database, { workspaceId, ownerId, actor }:
   const row = await provenChange<ErasedRow>(db, (proof) => sql`
     with ended as materialized (
       select id from ${keys} where workspace_id = ${workspaceId} and owner_id = ${ownerId} and revoked_at is not null order by id for update
+    ), erased as materialized (
+      select id from ended union select id from ${keys} where workspace_id = ${workspaceId} and erased
     ), left_over as materialized (
       select count(*)::int as living from ${keys} where workspace_id = ${workspaceId} and owner_id = ${ownerId} and revoked_at is null
     ), acted as materialized (
@@ -33,18 +35,18 @@ export async function eraseOwner (db: Database, { workspaceId, ownerId, actor }:
     ), touched as materialized (
       select id, true as is_theirs from ended union all (select id, false from acted where id not in (select id from ended))
     ), nameless as (
-      update ${keys} set owner_id = null, name = ${erasedActor}, metadata = '{}'::jsonb,
+      update ${keys} set erased = true, owner_id = null, name = ${erasedActor}, metadata = '{}'::jsonb,
         created_by = case when created_by = ${theirActor} then ${erasedActor} else created_by end, revoked_by = case when revoked_by = ${theirActor} then ${erasedActor} else revoked_by end, revoke_reason = null
       from ended where keys.id = ended.id
     ), unsigned as (
       update ${keys} set created_by = case when created_by = ${theirActor} then ${erasedActor} else created_by end, revoked_by = case when revoked_by = ${theirActor} then ${erasedActor} else revoked_by end
       where keys.id in (select id from touched where not is_theirs) and (created_by = ${theirActor} or revoked_by = ${theirActor})
     ), uses as (
-      update ${keyUsage} as usage set address = null, client = null from ended where usage.key_id = ended.id
+      update ${keyUsage} as usage set address = null, client = null from erased where usage.key_id = erased.id and (usage.address is not null or usage.client is not null)
     ), tools as (
-      delete from ${usageTools} as usage using ended where usage.key_id = ended.id
+      delete from ${usageTools} as usage using erased where usage.key_id = erased.id
     ), called as (
-      delete from ${calls} as calls using ended where calls.key_id = ended.id
+      delete from ${calls} as calls using erased where calls.key_id = erased.id
     ), told as (
       update ${events} set data = events.data || jsonb_build_object('key', (events.data->'key')
         || case when touched.is_theirs then ${JSON.stringify({ owner_id: null, name: erasedActor, metadata: {}, revoke_reason: null })}::jsonb else '{}'::jsonb end

@@ -23,7 +23,8 @@ export async function recordUsage (db: Database, { id, uses }: UsageBatch): Prom
         address text, client text, tools jsonb)
     ), last as (
       insert into ${keyUsage} as stored (key_id, workspace_id, last_used_at, address, client)
-      select given.key_id, keys.workspace_id, clock_timestamp() - given.age * interval '1 millisecond', given.address, given.client
+      select given.key_id, keys.workspace_id, clock_timestamp() - given.age * interval '1 millisecond',
+        case when not keys.erased then given.address end, case when not keys.erased then given.client end
       from given join ${keys} on keys.id = given.key_id where given.age is not null order by given.key_id
       on conflict (key_id) do update set
         last_used_at = greatest(stored.last_used_at, excluded.last_used_at),
@@ -44,7 +45,8 @@ export async function recordUsage (db: Database, { id, uses }: UsageBatch): Prom
     ), tools as (
       insert into ${usageTools} as stored (key_id, day, tool, calls, denied, failed)
       select key_id, ${today}, one.tool, one.calls, one.denied, one.failed
-      from given, jsonb_to_recordset(given.tools) as one (tool text, calls bigint, denied bigint, failed bigint) order by key_id, one.tool
+      from given, jsonb_to_recordset(given.tools) as one (tool text, calls bigint, denied bigint, failed bigint)
+      where not exists (select from ${keys} where keys.id = given.key_id and keys.erased) order by key_id, one.tool
       on conflict (key_id, day, tool) do update set
         calls = stored.calls + excluded.calls, denied = stored.denied + excluded.denied, failed = stored.failed + excluded.failed
     )
