@@ -66,6 +66,9 @@ async function onServer (database: string | Sql, schema: string, act: (connectio
     }
     const refusal = tlsRefusalIn(error)
     if (refusal !== undefined) throw new UnfitDatabase(refusal.message)
+    if (hasCode(error, '28P01')) throw new UnfitDatabase('Postgres refuses the user or the password in DATABASE_URL (the plugin: `databaseUrl`). Check both.')
+    if (hasCode(error, '28000')) throw new UnfitDatabase('Postgres does not allow the user in DATABASE_URL (the plugin: `databaseUrl`) to connect. Check the user, and pg_hba.conf on the server.')
+    if (hasCode(error, '3D000')) throw new UnfitDatabase('The database that DATABASE_URL (the plugin: `databaseUrl`) names does not exist. Create it, for example with createdb.')
     if (hasCode(error, '42501')) throw new UnfitDatabase(`The role may not create or use what is needed in the schema "${schema}". Run \`navis-keys migrate\` under a role that may create it, and give this one the rights that docs/postgres.md lists.`)
     if (isWithoutSettings || typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
     await onServer(database, schema, act, { hostsTried, isWithoutSettings: true })
@@ -86,7 +89,8 @@ async function assertWhole (client: Sql, schema: string): Promise<void> {
   const names = Object.values(tablesIn(schema)).flatMap((table) => typeof table === 'string' ? [] : [getTableConfig(table).name])
   const found = await client.unsafe<Array<{ name: string, exists: boolean, usable: boolean | null }>>(`
     select name, to_regclass('"${schema}".' || quote_ident(name)) is not null as exists,
-      has_table_privilege(to_regclass('"${schema}".' || quote_ident(name))::oid, 'select, insert, update, delete') as usable
+      -- A list of rights asks for any of them.
+      (select bool_and(has_table_privilege(to_regclass('"${schema}".' || quote_ident(name))::oid, needed)) from unnest(array['select', 'insert', 'update', 'delete']) needed) as usable
     from unnest(array[${names.map(text).join(', ')}]) name`)
   for (const { name, exists, usable } of found) {
     if (!exists) throw new UnfitDatabase(`The table "${name}" is missing in the schema "${schema}", although its migrations are noted as applied. Restore it, or set DATABASE_SCHEMA to another schema.`)

@@ -32,6 +32,8 @@ export class PostgresWebhookStore implements WebhookStore {
   async queue (receivers: readonly string[]): Promise<QueuedWork> {
     const now = this.#clock.monotonicMs()
     if (now - this.#namedAt >= nameEveryMs) {
+      // A new receiver gets what happens from now on: what happened before must have its place by then.
+      while (await this.#ask((db) => placeEvents(db, rowsMax)) === rowsMax);
       await this.#ask((db) => nameReceivers(db, receivers))
       this.#namedAt = now
     }

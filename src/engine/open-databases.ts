@@ -92,6 +92,10 @@ function ownDatabases ({ url, schema, connectionsMax, log }: OwnOptions): Databa
 function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }: { readonly schema: string | undefined, readonly log: Logger }): Databases {
   const client: Partial<Sql> | undefined = host.$client
   if (typeof client?.unsafe !== 'function') throw new TypeError('`db` is not a Drizzle database on postgres.js. Give `databaseUrl` instead: navis-keys then opens its own connections.')
+  const { column, value, row } = client.options?.transform ?? {}
+  if ([column, value, row].some((one) => one?.from !== undefined || one?.to !== undefined)) {
+    throw new TypeError('The client of `db` has the option `transform`, which renames columns of our statements too. Hand in a client without it, or give `databaseUrl`.')
+  }
   const db = borrow(host.$client, schema)
   const history = new HistoryChoice(log)
   const chooseHistory = async () => { await history.choose(db) }

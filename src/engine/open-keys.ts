@@ -126,8 +126,16 @@ export async function openKeys (options: KeysOptions): Promise<Keys> {
   }
 }
 
-/** Creates the engine. No store is asked before `start`. */
+// What these are multiplied with or compared to would make no key valid, without a word.
+function assertNumbers ({ trustWindowMs, lastUsedFlushMs, memoryEntriesMax, unknownTokensPerMinute, policy, retention }: KeysOptions): void {
+  for (const [name, value] of Object.entries({ trustWindowMs, lastUsedFlushMs, memoryEntriesMax, unknownTokensPerMinute, ...policy, ...retention })) {
+    if (value !== undefined && value !== null && !(Number.isSafeInteger(value) && value > 0)) throw new TypeError(`\`${name}\` must be a whole number above 0.`)
+  }
+}
+
+/** Creates the engine. No store is asked before `start`. Throws `TypeError` for an option that is none. */
 export function createKeys (options: KeysOptions): UnstartedKeys {
+  assertNumbers(options)
   keepShapes()
   const { clock = systemClock, log = silentLogger, cache = true, tracing } = options
   const tokens = new TokenFormat(options.tokenPrefix, options.tokenPrefixesAccepted)

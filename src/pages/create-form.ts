@@ -63,7 +63,7 @@ export interface ReadEdit {
 
 export function readEditForm (body: Readonly<Record<string, unknown>>, { terms, now, faultsIn }: Reading): ReadEdit {
   const form: EditForm = { name: textOf(body['name']).trim(), expiry: textOf(body['expiry']), expiryDate: textOf(body['expiry_date']), limits: limitsFormOf(body) }
-  const was = { addresses: textOf(body['was_addresses']), rate: textOf(body['was_rate']) }
+  const was = { name: textOf(body['was_name']), addresses: textOf(body['was_addresses']), rate: textOf(body['was_rate']) }
   const kept = form.expiry === 'keep'
   const expiresAt = kept ? null : expiryOf(form, terms, now)
   const faults: FormFaults = {
@@ -77,9 +77,10 @@ export function readEditForm (body: Readonly<Record<string, unknown>>, { terms, 
     form,
     faults,
     change: {
-      name: form.name,
+      // Compare with what the form showed, not with the key: if the form is sent again, the repeat must wait for the replicas as well. What was not
+      // changed here may have been changed in another tab.
+      ...(form.name !== was.name && { name: form.name }),
       ...(!kept && { expiresAt }),
-      // Compare with what the form showed, not with the key: if the form is sent again, the repeat must wait for the replicas as well.
       ...(listed(form.limits.addresses).join(' ') !== listed(was.addresses).join(' ') && { allowedCidrs: cidrsOf(form.limits) }),
       ...(rateTextOf(form.limits) !== rateTextOf(wasRate(was.rate)) && { rateLimit: rateLimitOf(form.limits) })
     }

@@ -8,6 +8,9 @@ import { listEvents, placeEvents, pruneEvents } from '../../src/db/queries/event
 import { editKey, revokeWorkspace } from '../../src/db/queries/keys.ts'
 import { claimDeliveries, finishDelivery, forgetReceivers, nameReceivers, postponeDelivery, queueDeliveries } from '../../src/db/queries/webhooks.ts'
 import { noPolicy } from '../../src/core/policy.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { borrowedPool } from '../../src/db/replaceable-pool.ts'
+import { PostgresWebhookStore } from '../../src/db/webhook-store.ts'
 import { freshDatabase } from '../support/servers.ts'
 import { until } from '../support/until.ts'
 
@@ -45,6 +48,17 @@ async function finish (db: Database, delivery: Delivery): Promise<void> {
 }
 
 const ids = (deliveries: readonly Delivery[]) => deliveries.map(({ event }) => event.id)
+
+t.test('a receiver is not given what happened before a replica named it, also where nobody has asked for events yet', async (t) => {
+  const { db, newKey, emitFor, receiver } = await setup(t)
+  const ada = await newKey()
+  await emitFor(ada)
+  const store = new PostgresWebhookStore({ pool: borrowedPool(db, (one) => one), clock: systemClock })
+  t.match(await store.queue([receiver]), { due: [] })
+  const later = await emitFor(ada)
+  t.match(await store.queue([receiver]), { due: [receiver] })
+  t.strictSame(ids(await store.claim({ receiver, rowsMax: 10, leaseMs })), [later])
+})
 
 t.test('a receiver is given what happens from its beginning on, and of each key one event at a time, in order', async (t) => {
   const { db, newKey, emitFor, receiver, queue, claim } = await setup(t)

@@ -114,6 +114,11 @@ t.test('a role that only uses the tables runs the service, which migrates nothin
   await t.rejects(assertMigrated(asRole), 'without rights')
   await sql.unsafe(`grant usage on schema navis_keys to ${role}; grant select, insert, update, delete on all tables in schema navis_keys to ${role}`).simple()
   await assertMigrated(asRole)
+  for (const [right, table] of [['update', 'keys'], ['insert', 'audit'], ['delete', 'events'], ['select', 'calls']] as const) {
+    await sql.unsafe(`revoke ${right} on navis_keys.${table} from ${role}`)
+    await t.rejects(assertMigrated(asRole), { name: 'UnfitDatabase', message: new RegExp(`may not read and write the table "${table}"`) }, `without ${right}`)
+    await sql.unsafe(`grant ${right} on navis_keys.${table} to ${role}`)
+  }
   await sql.unsafe('revoke execute on function navis_keys.find_keys from public')
   await t.rejects(assertMigrated(asRole), { name: 'UnfitDatabase', message: /may not call the function "find_keys\(bytea\[\]\)".*docs\/postgres\.md/ })
   await sql.unsafe(`grant execute on all functions in schema navis_keys to ${role}`)
@@ -146,6 +151,13 @@ t.test('a table that is missing although its migration is noted is told by its n
   const url = await freshDatabase(t)
   await admin(t, url)`drop table navis_keys.policies`
   await t.rejects(migrate(url), { name: 'UnfitDatabase', message: /"policies" is missing in the schema "navis_keys"/ })
+})
+
+t.test('a user, a password or a database that is refused is told in a sentence', async (t) => {
+  const url = await freshDatabase(t)
+  const nobody = Object.assign(new URL(url), { username: 'nobody_at_all' }).href
+  await t.rejects(openKeys({ databaseUrl: nobody }), { name: 'UnfitDatabase', message: /does not allow the user in DATABASE_URL/ })
+  await t.rejects(openKeys({ databaseUrl: Object.assign(new URL(url), { pathname: '/no_such_database' }).href }), { name: 'UnfitDatabase', message: /does not exist\. Create it/ })
 })
 
 t.test('so is a function', async (t) => {

@@ -308,13 +308,15 @@ t.test('limits are set when a key is made, changed on its page, and only what a 
   const own = `/settings/connected-apps/${made!.id}`
   const { body } = await get(own, { cookie })
   t.match(body, /600 requests per hour/)
-  const shown = { form_token: formTokenIn(body), name: 'limited', expiry: 'keep', addresses: '192.0.2.7/32\r\n2001:db8::/32', was_addresses: '192.0.2.7/32 2001:db8::/32', rate_requests: '600', rate_window: '3600', was_rate: '600/3600' }
+  const shown = { form_token: formTokenIn(body), name: 'limited', expiry: 'keep', addresses: '192.0.2.7/32\r\n2001:db8::/32', was_addresses: '192.0.2.7/32 2001:db8::/32', rate_requests: '600', rate_window: '3600', was_rate: '600/3600', was_name: 'limited' }
+  t.match(body, 'name="was_name" value="limited"')
+  t.equal((await post(own, shown, { cookie })).statusCode, 303, 'nothing was changed')
   t.match(body, `name="was_addresses" value="${shown.was_addresses}"`)
   t.match(body, 'name="was_rate" value="600/3600"')
   // Meanwhile someone else changes a field that this form does not change.
-  await service.update({ workspaceId, keyId: made!.id, actor: 'test', rateLimit: { requests: 1, windowSeconds: 1 } })
+  await service.update({ workspaceId, keyId: made!.id, actor: 'test', name: 'renamed', rateLimit: { requests: 1, windowSeconds: 1 } })
   t.equal((await post(own, { ...shown, addresses: '' }, { cookie })).statusCode, 303)
-  t.match(await service.get({ workspaceId, keyId: made!.id }), { allowedCidrs: null, rateLimit: { requests: 1, windowSeconds: 1 } })
+  t.match(await service.get({ workspaceId, keyId: made!.id }), { name: 'renamed', allowedCidrs: null, rateLimit: { requests: 1, windowSeconds: 1 } })
   t.equal((await post(own, { ...shown, rate_requests: '' }, { cookie })).statusCode, 303)
   t.match(await service.get({ workspaceId, keyId: made!.id }), { allowedCidrs: null, rateLimit: null })
   t.match(await post(own, { ...shown, addresses: 'home' }, { cookie }), { statusCode: 422, body: /Address 1 must be an address/ })

@@ -133,6 +133,11 @@ t.test('Redis away at the start is tolerated; Postgres away is told so', async (
   t.match(keys.health(), { redis: 'down', postgres: 'up' })
   await t.rejects(openKeys({ databaseUrl: 'postgres://127.0.0.1:1/x' }), { code: 'unavailable' })
   await t.rejects(openKeys({}), /databaseUrl/)
+  for (const [option, name] of [[{ trustWindowMs: -1 }, 'trustWindowMs'], [{ memoryEntriesMax: 0 }, 'memoryEntriesMax'], [{ lastUsedFlushMs: NaN }, 'lastUsedFlushMs'], [{ policy: { maxLifetimeDays: -1, defaultLifetimeDays: null, unusedDays: null } }, 'maxLifetimeDays']] as const) {
+    await t.rejects(openKeys({ databaseUrl: 'postgres://127.0.0.1:1/x', ...option }), { name: 'TypeError', message: `\`${name}\` must be a whole number above 0.` })
+  }
+  const renaming = postgres('postgres://127.0.0.1:1/x', { transform: postgres.camel })
+  await t.rejects(openKeys({ db: drizzle(renaming) }), { name: 'TypeError', message: /option `transform`/ })
 })
 
 t.test('an empty database is made ready; two replicas share it; CACHE=off answers the same', async (t) => {

@@ -102,6 +102,7 @@ function changeForm (view: KeyPageView): Html {
   return html`<form class="card padded stack" method="post" action="${view.site.paths.key(view.key.id)}" novalidate>
       <h2>Edit</h2>
       ${nameField(view, false)}
+      <input type="hidden" name="was_name" value="${view.key.name}">
       ${expiryField(view)}
       ${limitsField(view.form.limits, view.faults, limitsOf(view.key))}
       <div class="actions">

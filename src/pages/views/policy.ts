@@ -32,7 +32,7 @@ export interface PolicyView {
 
 const fields: ReadonlyArray<{ readonly name: keyof PolicyForm, readonly label: string, readonly help: string }> = [
   { name: 'maxLifetimeDays', label: 'Maximum lifetime, in days', help: 'Counted from the creation of a key’s newest token. Binds keys when they are created, changed or rotated. Empty: no maximum.' },
-  { name: 'defaultLifetimeDays', label: 'Default lifetime, in days', help: 'The expiration that is preselected for a new key. Empty: 90 days on this page, and no expiration through the API.' },
+  { name: 'defaultLifetimeDays', label: 'Default lifetime, in days', help: 'The expiration that is preselected for a new key. Empty: the maximum; where there is none, 90 days on this page and no expiration through the API.' },
   { name: 'unusedDays', label: 'Maximum time without use, in days', help: 'Keys that are not used for this long are revoked, 7 days after an event has announced it. Binds all keys. Empty: never.' }
 ]
 
