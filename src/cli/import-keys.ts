@@ -2,10 +2,12 @@ import { hash } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { counted } from '../core/counted.ts'
 import { KeysError, type Fault } from '../core/errors.ts'
-import { digestFromBytes, digestFromText } from '../core/key-record.ts'
-import type { KeyToImport } from '../core/key-imports.ts'
+import { digestFromBytes, digestFromText, type Digest } from '../core/key-record.ts'
+import { KeyImports, type KeyToImport } from '../core/key-imports.ts'
 import { rules } from '../core/key-rules.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
+import { TokenFormat } from '../core/token.ts'
+import { slackSeconds } from '../db/queries/policies.ts'
 import { csvRecords } from './csv-records.ts'
 import { readInput } from './read-input.ts'
 import { printJson, type Terminal } from './terminal.ts'
@@ -27,27 +29,25 @@ interface Line {
 
 const known = ['token_sha256', 'token', 'name', 'scope', 'hint', 'owner_id', 'expires_at', 'created_at', 'metadata']
 const faultsShown = 20
-const digest = new RegExp(rules.digest.pattern)
+const digestPattern = new RegExp(rules.digest.pattern)
+// As much as the database allows for clocks that differ.
+const slackMs = slackSeconds * 1000
 const barWidth = 30
 
 /**
- * Imports keys from JSON lines or CSV, 1,000 at a time: all of a thousand, or none. The whole file is checked before the first key is sent. After an interruption, repeat the
- * import: keys that already exist are not changed.
+ * Imports keys from JSON lines or CSV, 1,000 at a time: all of a thousand, or none. Everything that needs no database is checked for the whole file before the database is opened.
+ * After an interruption, repeat the import: keys that already exist are not changed.
  */
 export async function importKeys (config: Config, file: string, { workspace, format, scope, json }: ImportFlags, terminal: Terminal): Promise<void> {
   const text = await readInput(file, terminal)
   const isCsv = format === undefined ? !/^\s*\{/.test(text) : format === 'csv'
   const lines = isCsv ? linesOfCsv(text) : linesOfJson(text)
   if (lines.length === 0) throw wrongCall('There is no key in the input.')
-  const faults: string[] = []
-  const keys = lines.map((line) => keyOf(line, scope, faults))
-  if (faults.length > 0) throw refusal(faults, 'Nothing was imported.')
+  const keys = keysOf(lines, { workspace, scope, tokens: new TokenFormat(config.tokenPrefix, config.tokenPrefixesAccepted) })
   const counts = { imported: 0, already_there: 0 }
-  const parts = Array.from({ length: Math.ceil(keys.length / rules.importKeysMax) }, (_, i) => ({ from: i * rules.importKeysMax, part: keys.slice(i * rules.importKeysMax, (i + 1) * rules.importKeysMax) as readonly KeyToImport[] }))
   await withKeys(config, { mayBeNew: false }, async ({ imports }) => {
-    const wrong = parts.flatMap(({ from, part }) => imports.faultsOf({ workspaceId: workspace, keys: part }).map((fault) => toldOf(fault, lines.slice(from, from + part.length))))
-    if (wrong.length > 0) throw refusal(wrong, 'Nothing was imported.')
-    for (const { from, part } of parts) {
+    for (let from = 0; from < keys.length; from += rules.importKeysMax) {
+      const part = keys.slice(from, from + rules.importKeysMax)
       try {
         const { imported, alreadyThere } = await imports.import({ workspaceId: workspace, actor: 'cli', keys: part })
         counts.imported += imported
@@ -95,22 +95,50 @@ function jsonOr (text: string): unknown {
   }
 }
 
-function keyOf ({ number, members }: Line, defaultScope: Scope | undefined, faults: string[]): KeyToImport | undefined {
+interface Checks {
+  readonly workspace: string
+  /** The scope of keys that have none in the file. */
+  readonly scope: Scope | undefined
+  readonly tokens: TokenFormat
+}
+
+/** The keys of all lines. Throws if one of them has a fault that can be told without the database. */
+function keysOf (lines: readonly Line[], { workspace, scope, tokens }: Checks): readonly KeyToImport[] {
+  const imports = new KeyImports({ store: { import: async () => { throw new Error('Only checks.') } }, tokens, onImported: () => {} })
+  const now = Date.now()
+  const faults: string[] = []
+  const firstLines = new Map<Digest, number>()
+  const keys = lines.flatMap((line) => {
+    const { key, faults: wrong } = keyOf(line, scope)
+    const found = key === undefined ? wrong : [...imports.faultsOf({ workspaceId: workspace, keys: [key] }).map(({ pointer, detail }) => ({ pointer: pointer.replace('/keys/0', ''), detail })), ...faultsOfTimes(key, now)]
+    const digest = digestOf(line)
+    const first = digest === undefined ? undefined : firstLines.get(digest)
+    faults.push(...found.map(({ pointer, detail }) => `line ${line.number}: ${pointer.slice(1)}: ${detail}`))
+    if (first !== undefined) faults.push(`line ${line.number}: ${isGiven(line.members['token']) ? 'token' : 'token_sha256'}: Same token as line ${first}. Give each token once.`)
+    else if (digest !== undefined) firstLines.set(digest, line.number)
+    return key === undefined ? [] : [key]
+  })
+  if (faults.length > 0) throw refusal(faults, 'Nothing was imported.')
+  return keys
+}
+
+function keyOf ({ members }: Line, defaultScope: Scope | undefined): { key?: KeyToImport, faults: readonly Fault[] } {
   const { token_sha256: sha256, token, name, scope = defaultScope, hint, owner_id: ownerId, expires_at: expiresAt, created_at: createdAt, metadata } = members
-  const wrong = (member: string, detail: string): undefined => { faults.push(`line ${number}: ${member}: ${detail}`) }
-  const before = faults.length
+  const faults: Fault[] = []
+  const wrong = (member: string, detail: string): void => { faults.push({ pointer: `/${member}`, detail }) }
   for (const member of Object.keys(members)) if (!known.includes(member)) wrong(member, 'Unknown field. Remove it.')
-  if ((typeof sha256 === 'string') === (typeof token === 'string')) wrong('token_sha256', 'Give either token_sha256 or token.')
-  else if (typeof sha256 === 'string' && !digest.test(sha256)) wrong('token_sha256', `Must be ${rules.digest.says}.`)
+  if (isGiven(sha256) === isGiven(token)) wrong('token_sha256', 'Give either token_sha256 or token.')
+  else if (isGiven(sha256) && !digestPattern.test(sha256)) wrong('token_sha256', `Must be ${rules.digest.says}.`)
   if (typeof name !== 'string') wrong('name', 'Required.')
   if (!isScope(String(scope))) wrong('scope', 'Must be mcp:read or mcp:write; --scope sets it for keys without a scope.')
   for (const [member, value] of Object.entries({ hint, owner_id: ownerId })) if (value !== undefined && value !== null && typeof value !== 'string') wrong(member, 'Must be a string.')
   if (metadata !== undefined && (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))) wrong('metadata', 'Must be a flat object of strings.')
   const times = { expires_at: timeOf(expiresAt), created_at: timeOf(createdAt) }
   for (const [member, ms] of Object.entries(times)) if (Number.isNaN(ms)) wrong(member, 'Must be a time such as 2027-01-31T12:00:00Z.')
-  if (faults.length > before) return undefined
-  return {
-    digest: typeof token === 'string' ? digestFromBytes(hash('sha256', token, 'buffer')) : digestFromText(sha256 as string),
+  const digest = digestOf({ members })
+  if (faults.length > 0 || digest === undefined) return { faults }
+  const key = {
+    digest,
     name: name as string,
     scope: scope as Scope,
     hint: (hint as string | undefined) ?? undefined,
@@ -119,6 +147,26 @@ function keyOf ({ number, members }: Line, defaultScope: Scope | undefined, faul
     createdAt: times.created_at,
     metadata: metadata as Record<string, string> | undefined
   }
+  return { key, faults }
+}
+
+function isGiven (value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+/** `undefined`: the line does not say what the token is. */
+function digestOf ({ members: { token_sha256: sha256, token } }: Pick<Line, 'members'>): Digest | undefined {
+  if (isGiven(sha256) === isGiven(token)) return undefined
+  if (isGiven(token)) return digestFromBytes(hash('sha256', token, 'buffer'))
+  return isGiven(sha256) && digestPattern.test(sha256) ? digestFromText(sha256) : undefined
+}
+
+/** The database decides by its own clock. What is wrong by this one too is told before anything is imported. */
+function faultsOfTimes ({ expiresAt, createdAt }: KeyToImport, now: number): readonly Fault[] {
+  return [
+    ...typeof expiresAt === 'number' && expiresAt <= now ? [{ pointer: '/expires_at', detail: 'Must be in the future. Remove expired keys from the import.' }] : [],
+    ...createdAt !== undefined && createdAt > now + slackMs ? [{ pointer: '/created_at', detail: 'Must not be in the future.' }] : []
+  ]
 }
 
 function timeOf (value: unknown): number | undefined {

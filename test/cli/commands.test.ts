@@ -177,9 +177,11 @@ t.test('an import says which line is wrong, sends nothing of a file with a fault
     t.match(await cli(['keys', 'import', file(name, text), ...acme]), { code: 2, stderr: says })
   }
   const many = Array.from({ length: 2500 }, () => line({}))
-  many[2100] = line({ expires_at: '2001-01-01T00:00:00Z' })
+  const taken = line({})
+  await json(['keys', 'import', file('taken.jsonl', taken), '--workspace', 'other'])
+  many[2100] = taken
   const broken = await cli(['keys', 'import', file('many.jsonl', many.join('\n')), ...acme], { isInteractive: true })
-  t.match(broken, { code: 2, stderr: /line 2101: expires_at: Must be in the future/ })
+  t.match(broken, { code: 1, stderr: /line 2101: token_sha256: Another workspace already has this token/ })
   t.match(broken.stderr, /2000 keys of earlier lines were imported/)
   t.match(broken.stderr, /\r\[#{12} {18}\] 1000 of 2500\r\[#{24} {6}\] 2000 of 2500/)
   const [twice, badName] = [many.map((one, i) => i === 2400 ? many[2300]! : one), many.map((one, i) => i === 2400 ? line({ name: ' ' }) : one)]
@@ -187,6 +189,19 @@ t.test('an import says which line is wrong, sends nothing of a file with a fault
   t.match(await cli(['keys', 'import', file('name.jsonl', badName.join('\n')), ...acme]), { code: 2, stderr: /Nothing was imported[^]*line 2401: name: / })
   many.splice(2100, 1)
   t.strictSame(await json(['keys', 'import', file('mended.jsonl', many.join('\n')), ...acme]), { imported: 499, already_there: 2000 })
+})
+
+t.test('an import checks all rows for what needs no database before it opens the database', async (t) => {
+  const env = { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }
+  const rows = Array.from({ length: 1000 }, (_, i) => `${sha256(`some token ${i}`)},n,mcp:read,,`)
+  const last = (row: string) => ['token_sha256,name,scope,expires_at,created_at', ...rows, row].join('\n')
+  const cases: ReadonlyArray<readonly [row: string, says: RegExp]> = [
+    [`${sha256('x')},n,mcp:read,2001-01-01T00:00:00Z,`, /Nothing was imported\.\n {2}line 1002: expires_at: Must be in the future/],
+    [`${sha256('x')},n,mcp:read,,2999-01-01T00:00:00Z`, /Nothing was imported\.\n {2}line 1002: created_at: Must not be in the future/],
+    [`${sha256('some token 0', 'base64')},n,mcp:read,,`, /Nothing was imported\.\n {2}line 1002: token_sha256: Same token as line 2\. /],
+    [`${sha256('some token 0')}, ,mcp:read,2001-01-01T00:00:00Z,`, /line 1002: name: .*\n {2}line 1002: expires_at: .*\n {2}line 1002: token_sha256: Same token as line 2\./]
+  ]
+  for (const [row, says] of cases) t.match(await runCli(['keys', 'import', '-', ...acme], env, { input: last(row) }), { code: 2, stdout: '', stderr: says }, row)
 })
 
 t.test('a wrong call ends with 2 and one sentence, also as JSON', async (t) => {
