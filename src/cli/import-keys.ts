@@ -109,7 +109,7 @@ function keysOf (lines: readonly Line[], { workspace, scope, tokens }: Checks): 
   const faults: string[] = []
   const firstLines = new Map<Digest, number>()
   const keys = lines.flatMap((line) => {
-    const { key, faults: wrong } = keyOf(line, scope)
+    const { key, faults: wrong } = keyOf(line, scope, tokens)
     const found = key === undefined ? wrong : [...imports.faultsOf({ workspaceId: workspace, keys: [key] }).map(({ pointer, detail }) => ({ pointer: pointer.replace('/keys/0', ''), detail })), ...faultsOfTimes(key, now)]
     const digest = digestOf(line)
     const first = digest === undefined ? undefined : firstLines.get(digest)
@@ -122,13 +122,14 @@ function keysOf (lines: readonly Line[], { workspace, scope, tokens }: Checks): 
   return keys
 }
 
-function keyOf ({ members }: Line, defaultScope: Scope | undefined): { key?: KeyToImport, faults: readonly Fault[] } {
+function keyOf ({ members }: Line, defaultScope: Scope | undefined, tokens: TokenFormat): { key?: KeyToImport, faults: readonly Fault[] } {
   const { token_sha256: sha256, token, name, scope = defaultScope, hint, owner_id: ownerId, expires_at: expiresAt, created_at: createdAt, metadata } = members
   const faults: Fault[] = []
   const wrong = (member: string, detail: string): void => { faults.push({ pointer: `/${member}`, detail }) }
   for (const member of Object.keys(members)) if (!known.includes(member)) wrong(member, 'Unknown field. Remove it.')
   if (isGiven(sha256) === isGiven(token)) wrong('token_sha256', 'Give either token_sha256 or token.')
   else if (isGiven(sha256) && !digestPattern.test(sha256)) wrong('token_sha256', `Must be ${rules.digest.says}.`)
+  else if (isGiven(token) && !tokens.isWellFormed(token)) wrong('token', whyMalformed(token, tokens))
   if (typeof name !== 'string') wrong('name', 'Required.')
   if (!isScope(String(scope))) wrong('scope', 'Must be mcp:read or mcp:write; --scope sets it for keys without a scope.')
   for (const [member, value] of Object.entries({ hint, owner_id: ownerId })) if (value !== undefined && value !== null && typeof value !== 'string') wrong(member, 'Must be a string.')
@@ -148,6 +149,13 @@ function keyOf ({ members }: Line, defaultScope: Scope | undefined): { key?: Key
     metadata: metadata as Record<string, string> | undefined
   }
   return { key, faults }
+}
+
+/** Why no request with this text could ever be accepted. Never says what the text is. */
+function whyMalformed (token: string, { prefix, accepted }: TokenFormat): string {
+  if (accepted.some((beginning) => token.startsWith(beginning))) return 'Must be 16 to 512 of the characters A-Z a-z 0-9 . _ ~ + / -, and then only = may follow.'
+  if (!token.startsWith(prefix)) return `Must begin with ${[prefix, ...accepted].join(' or ')}. To accept other tokens, set TOKEN_PREFIXES_ACCEPTED to how they begin, for the service and for this command.`
+  return `Must be ${prefix} and 38 letters and digits, of which the last 6 are the checksum: it was cut or changed.`
 }
 
 function isGiven (value: unknown): value is string {

@@ -204,6 +204,24 @@ t.test('an import checks all rows for what needs no database before it opens the
   for (const [row, says] of cases) t.match(await runCli(['keys', 'import', '-', ...acme], env, { input: last(row) }), { code: 2, stdout: '', stderr: says }, row)
 })
 
+t.test('an import refuses the text of a token that no request could ever be accepted with, and does not repeat it', async (t) => {
+  const { env, file } = await setup(t)
+  const accepting = { ...env, TOKEN_PREFIXES_ACCEPTED: 'sk_live_' }
+  const load = async (tokens: readonly string[], settings: Readonly<Record<string, string>> = accepting) => await runCli(['keys', 'import', file('keys.csv', ['token,name,scope', ...tokens.map((token) => `${token},n,mcp:read`)].join('\n')), ...acme], settings)
+  const own = new TokenFormat().mint().token
+  const foreign = `sk_live_${'aB3._~+/-'.repeat(2)}==`
+  const changed = own.slice(0, -1) + (own.endsWith('a') ? 'b' : 'a')
+  const wrong = ['short', `other_${'x'.repeat(40)}`, changed, own.slice(0, -1), 'sk_live_1234567', `sk_live_${'x'.repeat(505)}`, 'sk_live_12345 6789']
+  const refused = await load([own, ...wrong, foreign])
+  t.match(refused, { code: 2, stderr: /Nothing was imported/ })
+  const says = [/line 3: token: Must begin with nops_ or sk_live_\./, /line 4: token: Must begin/, /line 5: token: .*checksum/, /line 6: token: .*38 letters/, /line 7: token: Must be 16 to 512/, /line 8: token: Must be 16/, /line 9: token: Must be 16/]
+  for (const [i, line] of refused.stderr.trim().split('\n').slice(1).entries()) t.match(line, says[i]!)
+  for (const token of wrong) t.notOk(refused.stderr.includes(token), token)
+  t.match(await load([foreign], env), { code: 2, stderr: /line 2: token: Must begin with nops_\. .*TOKEN_PREFIXES_ACCEPTED/ })
+  t.match(await load([own, foreign]), { code: 0, stderr: /Imported 2 keys/ })
+  for (const token of [own, foreign]) t.match(await runCli(['verify'], accepting, { input: token }), { code: 0 })
+})
+
 t.test('a wrong call ends with 2 and one sentence, also as JSON', async (t) => {
   const env = { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }
   for (const args of [[], ['keys'], ['keys', 'edit', 'x', ...acme], ['keys', 'get'], ['keys', 'rotate', 'x', ...acme, '--grace-seconds', '-1'], ['keys', 'edit', 'x', ...acme, '--rate-limit', '5'], ['policy'], ['completion', 'tcsh'], ['verify', '--scope', 'all'], ['verify', '--address', 'localhost'], ['audit', ...acme, '--from', 'x'], ['nonsense']]) {
