@@ -8,6 +8,7 @@ import { rules } from '../core/key-rules.ts'
 import { isScope, type Scope } from '../core/scopes.ts'
 import { TokenFormat } from '../core/token.ts'
 import { slackSeconds } from '../db/queries/policies.ts'
+import { membersIn, outlineOf } from '../http/json-outline.ts'
 import { csvRecords } from './csv-records.ts'
 import { readInput } from './read-input.ts'
 import { printJson, type Terminal } from './terminal.ts'
@@ -71,6 +72,7 @@ function linesOfJson (text: string): readonly Line[] {
       members = JSON.parse(line)
     } catch { /* told below */ }
     if (typeof members !== 'object' || members === null || Array.isArray(members)) throw wrongCall(`Line ${i + 1} is not a JSON object: give one key per line.`)
+    if (hasDoubled(line, members)) throw wrongCall(`Line ${i + 1} has a field twice, or far more fields than a key has. Give each field once.`)
     return [{ number: i + 1, members: members as Record<string, unknown> }]
   })
 }
@@ -81,18 +83,31 @@ function linesOfCsv (text: string): readonly Line[] {
   const names = head.fields.map((name) => name.trim())
   const unknown = names.find((name) => !known.includes(name))
   if (unknown !== undefined || !names.some((name) => name.startsWith('token'))) throw wrongCall(`The first line must name the columns, each one of ${known.join(', ')}${unknown === undefined ? ', and token_sha256 or token among them' : ''}.`)
+  const doubled = names.find((name, i) => names.indexOf(name) !== i)
+  if (doubled !== undefined) throw wrongCall(`The first line names the column ${doubled} twice. Give each column once.`)
   return records.map(({ line, fields }) => {
     if (fields.length !== names.length) throw wrongCall(`Line ${line} has ${counted(fields.length, 'field')}, but the first line has ${names.length}.`)
-    return { number: line, members: Object.fromEntries(fields.flatMap((field, i) => field === '' ? [] : [[names[i]!, names[i] === 'metadata' ? jsonOr(field) : field]])) }
+    const given = fields.flatMap((field, i) => field === '' ? [] : [[names[i]!, names[i] === 'metadata' ? metadataOf(field, line) : field]])
+    return { number: line, members: Object.fromEntries(given) as Record<string, unknown> }
   })
 }
 
-function jsonOr (text: string): unknown {
+/** JSON, or the text itself, which is refused later. */
+function metadataOf (text: string, line: number): unknown {
+  let value: unknown
   try {
-    return JSON.parse(text)
+    value = JSON.parse(text)
   } catch {
     return text
   }
+  if (hasDoubled(text, value)) throw wrongCall(`Line ${line} has a field of metadata twice, or too many of them. Give each field once.`)
+  return value
+}
+
+/** Whether JSON.parse has dropped a member. Text that has too much for a key counts as well: its members are not counted to the end. */
+function hasDoubled (text: string, parsed: unknown): boolean {
+  const { members, refusal } = outlineOf(text)
+  return refusal !== undefined || members !== membersIn(parsed)
 }
 
 interface Checks {

@@ -27,6 +27,7 @@ export function metadata (text: string, before: Readonly<Record<string, string>>
   const [name = '', ...rest] = text.split('=')
   if (name === '__proto__') throw new InvalidArgumentError('__proto__ is not allowed as a name.')
   if (name === '' || rest.length === 0) throw new InvalidArgumentError('Give name=value.')
+  if (before !== undefined && Object.hasOwn(before, name)) throw new InvalidArgumentError('This name was given before. Give each name once.')
   return Object.fromEntries([...Object.entries(before ?? {}), [name, rest.join('=')]])
 }
 

@@ -222,6 +222,20 @@ t.test('an import refuses the text of a token that no request could ever be acce
   for (const token of [own, foreign]) t.match(await runCli(['verify'], accepting, { input: token }), { code: 0 })
 })
 
+t.test('what an import is given twice is refused, as one of both would be dropped', async (t) => {
+  const env = { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }
+  const row = `"token_sha256":"${sha256('x')}","scope":"mcp:read"`
+  const cases: ReadonlyArray<readonly [input: string, says: RegExp]> = [
+    [`{${row},"name":"a"}\n{${row},"name":"a","name":"b"}`, /Line 2 has a field twice/],
+    [`{${row},"name":"a","n\\u0061me":"b"}`, /Line 1 has a field twice/],
+    [`{${row},"name":"a","metadata":{"a":"1","a":"2"}}`, /Line 1 has a field twice/],
+    [`{${row}${',"name":"a"'.repeat(400)}}`, /Line 1 has a field twice/],
+    [`token_sha256,name,scope,name\n${sha256('x')},a,mcp:read,b`, /The first line names the column name twice/],
+    [`token_sha256,name,scope,metadata\n${sha256('x')},a,mcp:read,"{""a"":""1"",""a"":""2""}"`, /Line 2 has a field of metadata twice/]
+  ]
+  for (const [input, says] of cases) t.match(await runCli(['keys', 'import', '-', ...acme], env, { input }), { code: 2, stdout: '', stderr: says }, input.slice(0, 200))
+})
+
 t.test('a wrong call ends with 2 and one sentence, also as JSON', async (t) => {
   const env = { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }
   for (const args of [[], ['keys'], ['keys', 'edit', 'x', ...acme], ['keys', 'get'], ['keys', 'rotate', 'x', ...acme, '--grace-seconds', '-1'], ['keys', 'edit', 'x', ...acme, '--rate-limit', '5'], ['policy'], ['completion', 'tcsh'], ['verify', '--scope', 'all'], ['verify', '--address', 'localhost'], ['audit', ...acme, '--from', 'x'], ['nonsense']]) {

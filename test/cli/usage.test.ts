@@ -15,3 +15,9 @@ t.test('what no key can have is a mistake of the command line, not of the databa
     t.notMatch(stderr, /DATABASE_URL/)
   }
 })
+
+t.test('a name of metadata that is given twice is refused, as one of both values would be dropped', async (t) => {
+  for (const flags of [['--metadata', 'a=1', 'a=2'], ['--metadata', 'a=1', '--metadata', 'a=1']]) {
+    t.match(await runCli([...create, ...flags], { DATABASE_URL: 'postgres://someone@127.0.0.1:1/nowhere' }), { code: 2, stdout: '', stderr: /This name was given before/ }, flags.join(' '))
+  }
+})
