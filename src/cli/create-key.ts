@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { RateLimit } from '../core/key-record.ts'
 import type { Scope } from '../core/scopes.ts'
 import { toWireKey } from '../http/wire.ts'
-import type { Terminal } from './terminal.ts'
+import { printJson, type Terminal } from './terminal.ts'
 import { given } from './values.ts'
 import { withKeys } from './with-keys.ts'
 
@@ -31,11 +31,9 @@ export async function createKey (config: Config, { workspace, name, scope, owner
     allowedCidrs: given(allowedCidrs),
     rateLimit: given(rateLimit)
   }))
-  if (json) {
-    terminal.writeOut(`${JSON.stringify({ ...toWireKey(key), token }, null, 2)}\n`)
-    return
-  }
+  const lost = `The key ${key.id} was created, and its token is lost: rotate or revoke the key.`
+  if (json) return printJson(terminal, { ...toWireKey(key), token }, lost)
   const end = key.expiresAt === null ? 'never expires' : `expires ${new Date(key.expiresAt).toISOString()}`
   terminal.writeError(`Created "${key.name}" (${key.hint}) in workspace ${key.workspaceId}: ${key.scope}, ${end}, id ${key.id}. This token is shown only once:\n`)
-  terminal.writeOut(`${token}\n`)
+  terminal.writeOut(`${token}\n`, lost)
 }

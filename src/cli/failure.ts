@@ -9,6 +9,14 @@ interface Problem {
   readonly errors?: readonly Fault[]
 }
 
+/** Standard output does not take what a command prints. */
+export class Unwritten extends Error {
+  constructor (code: string, lost?: string) {
+    super(`The output cannot be written (${code}).${lost === undefined ? '' : ` ${lost}`}`)
+    this.name = 'Unwritten'
+  }
+}
+
 /** 2 for an invalid command line or input, whoever finds the fault; 0 for `--help` and `--version`; 1 for every other failure. */
 export function exitCodeOf (error: unknown): number {
   if (error instanceof CommanderError) return isHelp(error) ? 0 : 2
@@ -21,7 +29,7 @@ export function isHelp (error: unknown): boolean {
 }
 
 /** The failure as an RFC 9457 document, without `status`: there was no HTTP response. */
-export function problemOf (error: unknown): Problem {
+function problemOf (error: unknown): Problem {
   if (error instanceof CommanderError) {
     const detail = error.code === 'commander.help' ? 'A command is missing.' : error.message.replace(/^error: /, '')
     return { type: 'about:blank', title: 'Usage', code: 'invalid_request', detail: `${detail} (navis-keys --help)` }
@@ -34,8 +42,17 @@ export function problemOf (error: unknown): Problem {
   return { type: 'about:blank', title: 'Failed', code: 'internal', detail: detailOf(error) }
 }
 
+/** The failure as it is written to standard error. */
+export function toldOf (error: unknown, asJson: boolean): string {
+  return `${asJson ? JSON.stringify(problemOf(error)) : sentenceOf(error)}\n`
+}
+
+export function wantsJson (args: readonly string[]): boolean {
+  return args.includes('--json')
+}
+
 /** The same as text, on one line or a few. */
-export function sentenceOf (error: unknown): string {
+function sentenceOf (error: unknown): string {
   const { detail, errors = [] } = problemOf(error)
   return ['navis-keys: ' + detail, ...errors.map(({ pointer, detail }) => `  ${pointer}: ${detail}`)].join('\n')
 }
@@ -44,7 +61,7 @@ export function sentenceOf (error: unknown): string {
 // Only error codes are printed, and the messages of our own errors, which are written for users.
 function detailOf (error: unknown): string {
   if (!(error instanceof Error)) return 'Unexpected failure.'
-  if (['ConfigError', 'UnfitDatabase', 'DataFolderInUse', 'UnfitDataFolder', 'NoData'].includes(error.name)) return error.message
+  if (['ConfigError', 'UnfitDatabase', 'DataFolderInUse', 'UnfitDataFolder', 'NoData', 'Unwritten'].includes(error.name)) return error.message
   return codeIn(error) === undefined
     ? `Unexpected failure (${error.name}).`
     : `The database cannot be used. ${whichDatabase(error)}`

@@ -7,7 +7,7 @@ import { policyDaysMax } from '../core/policies.ts'
 import { scopes } from '../core/scopes.ts'
 import { completionFor, shells, type Shell } from './completion.ts'
 import type { CreateFlags } from './create-key.ts'
-import { exitCodeOf, isHelp, problemOf, sentenceOf } from './failure.ts'
+import { exitCodeOf, isHelp, toldOf, wantsJson } from './failure.ts'
 import type { EditFlags } from './edit-key.ts'
 import type { EraseFlags } from './erase-owner.ts'
 import type { AuditFlags, CallFlags, UsageFlags } from './history.ts'
@@ -30,13 +30,13 @@ Exit status: 0 success, 1 failure, 2 invalid command line or input.`
 
 /** Runs one command line. Resolves to the exit status. A failure is written to `terminal`, as JSON if `--json` is given. */
 export async function runProgram (args: readonly string[], terminal: Terminal): Promise<number> {
-  const asJson = args.includes('--json')
+  const asJson = wantsJson(args)
   try {
     const { program, wasRefused } = programFor(terminal, asJson)
     await program.parseAsync([...args], { from: 'user' })
     return wasRefused() ? 1 : 0
   } catch (error) {
-    if (!isHelp(error)) terminal.writeError(asJson ? `${JSON.stringify(problemOf(error))}\n` : `${sentenceOf(error)}\n`)
+    if (!isHelp(error)) terminal.writeError(toldOf(error, asJson))
     return exitCodeOf(error)
   }
 }

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { TokenFormat } from '../../src/core/token.ts'
@@ -287,5 +287,22 @@ t.test('the scripts of zsh and fish name every command and option', async (t) =>
 })
 
 t.test('who reads its output may close the pipe before the end', async (t) => {
-  t.strictSame(await runCliProcess(['--help'], {}, { closesOutput: true }), { code: 0, stdout: '', stderr: '' })
+  t.strictSame(await runCliProcess(['--help'], {}, { closesOutput: true }), { code: 1, stdout: '', stderr: '' })
+})
+
+t.test('output that cannot be written is told in a sentence, with what is lost with it', { skip: !existsSync('/dev/full') && 'there is no /dev/full' }, async (t) => {
+  const { env, json, create } = await setup(t)
+  const full = async (...args: string[]) => await runCliProcess([...args, ...acme], env, { output: '/dev/full' })
+  t.strictSame(await runCliProcess(['--help'], {}, { output: '/dev/full' }), { code: 1, stdout: '', stderr: 'navis-keys: The output cannot be written (ENOSPC).\n' })
+  const made = await full('keys', 'create', '--name', 'laptop', '--scope', 'mcp:read')
+  const { keys: [{ id }] } = await json(['keys', 'list', ...acme])
+  const lost = `navis-keys: The output cannot be written (ENOSPC). The key ${id} was created, and its token is lost: rotate or revoke the key.\n`
+  t.equal(made.code, 1)
+  t.ok(made.stderr.endsWith(`This token is shown only once:\n${lost}`), made.stderr)
+  const rotated = await full('keys', 'rotate', id, '--json')
+  t.equal(rotated.code, 1)
+  t.match(JSON.parse(rotated.stderr), { code: 'internal', detail: `The output cannot be written (ENOSPC). The key ${id} was rotated, and its new token is lost: rotate it again or revoke it.` })
+  t.strictSame(await full('keys', 'list'), { code: 1, stdout: '', stderr: 'navis-keys: The output cannot be written (ENOSPC).\n' })
+  const other = await create()
+  t.match(await runCliProcess(['keys', 'rotate', other.id, ...acme], env, { closesOutput: true }), { code: 1, stderr: new RegExp(`\\(EPIPE\\)\\. The key ${other.id} was rotated, and its new token is lost`) })
 })
