@@ -202,7 +202,7 @@ function programFor (terminal: Terminal, asJson: boolean): { program: Command, w
     })
 
   const verify = command('verify')
-    .description('Verify the token on standard input, as the service does. Exit status 1: the token is refused.')
+    .description('Verify the token on standard input, as the service does. Not a use of the key; a refusal counts in its usage. Exit status 1: the token is refused.')
     .addOption(scopeOption('the scope that is needed'))
     .addOption(new Option('--address <address>', 'the address of the client').argParser(address))
     .addOption(json())

@@ -11,7 +11,7 @@ export interface VerifyFlags {
   readonly json?: true
 }
 
-/** Verifies a token, without counting a use. Resolves to whether it is valid. */
+/** Verifies a token, without counting a use; a refusal counts, as everywhere. Resolves to whether it is valid. */
 export async function verifyToken (config: Config, { scope, address, json }: VerifyFlags, terminal: Terminal): Promise<boolean> {
   const token = (await terminal.readIn()).trim()
   if (token === '') throw wrongCall('Give the token on standard input, so that no shell history and no list of processes shows it: navis-keys verify < token.txt')
