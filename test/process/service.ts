@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { request as httpRequest, type Agent, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Child } from '../support/child.ts'
+import { removeFolder } from '../support/remove-folder.ts'
 import { until, type Teardowns } from '../support/servers.ts'
 
 export const secret = 'process-tests-management-secret-0123456789'
@@ -10,7 +11,7 @@ export const startMs = 60_000
 
 export function freshFolder (t: Teardowns): string {
   const folder = mkdtempSync(join(tmpdir(), 'navis-process-'))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true, maxRetries: 5 }) })
+  t.teardown(async () => { await removeFolder(folder) })
   return folder
 }
 

@@ -9,6 +9,7 @@ import { runningEmbeddedUrl, startEmbedded, type EmbeddedPostgres } from '../../
 import { migrate } from '../../../src/db/migrate.ts'
 import { managementTokenPath, openManagementToken } from '../../../src/config/management-token.ts'
 import { Child } from '../../support/child.ts'
+import { removeFolder } from '../../support/remove-folder.ts'
 import { until, type Teardowns } from '../../support/servers.ts'
 
 t.setTimeout(240_000)
@@ -19,7 +20,7 @@ const seconds = { timeoutMs: 60_000 }
 
 function freshFolder (t: Teardowns): string {
   const folder = mkdtempSync(join(tmpdir(), 'navis-data-'))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true, maxRetries: 5 }) })
+  t.teardown(async () => { await removeFolder(folder) })
   return folder
 }
 
