@@ -262,7 +262,7 @@ export class Verifier {
   }
 
   /** Counts a refusal of a key, for a reason that no verification found. */
-  noteRefusal (key: KeyRecord, reason: KeyReason): void {
+  noteRefusal (key: Pick<KeyRecord, 'id'>, reason: KeyReason): void {
     this.#counts.refused[reason]++
     this.#usage.noteRefused?.(key.id, reason)
   }
@@ -282,14 +282,13 @@ export class Verifier {
     return rate === undefined ? { valid: true, key: record } : { valid: true, key: record, rate }
   }
 
-  #refuseKey (key: KeyRecord, reason: KeyReason, scope?: Scope): Verdict {
+  #refuseKey (key: Pick<KeyRecord, 'id'>, reason: KeyReason, scope?: Scope): Verdict {
     this.noteRefusal(key, reason)
     return refuse(reason, scope)
   }
 
   #refuseAgain ({ reason, keyId }: Refusal): Verdict {
-    if (keyId !== undefined) this.#usage.noteRefused?.(keyId, reason as KeyReason)
-    return this.#refuse(reason)
+    return keyId === undefined ? this.#refuse(reason) : this.#refuseKey({ id: keyId }, reason as KeyReason)
   }
 
   #refuse (reason: Reason, scope?: Scope): Verdict {

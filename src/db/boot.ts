@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { KeysError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { isOutage } from './outage.ts'
-import { UnfitDatabase } from './unfit-database.ts'
+import { refusedConnection, UnfitDatabase } from './unfit-database.ts'
 
 interface BootOptions<T> {
   /** Brings the database to the newest schema; repeated with `open` until both are done. */
@@ -16,13 +16,7 @@ interface BootOptions<T> {
 const retryMs = 1000
 const repeatEveryMs = 60_000
 
-// Errors that waiting does not resolve, by SQLSTATE, and what the operator must do.
-const advice: Readonly<Record<string, string>> = {
-  '28P01': 'Postgres refuses the user or the password in DATABASE_URL. Check both.',
-  28000: 'Postgres does not allow the user in DATABASE_URL to connect. Check the user, and pg_hba.conf on the server.',
-  '3D000': 'The database that DATABASE_URL names does not exist. Create it, for example with createdb.',
-  42501: 'The user in DATABASE_URL may not create what the service needs. docs/postgres.md lists the rights that it needs.'
-}
+const withoutRights = 'The user in DATABASE_URL may not create what the service needs. docs/postgres.md lists the rights that it needs.'
 
 const reasons: Readonly<Record<string, string>> = {
   53300: 'Postgres has no free connection: raise max_connections on the server (or the role’s CONNECTION LIMIT), or lower DATABASE_CONNECTIONS_MAX or the number of replicas',
@@ -42,7 +36,7 @@ export async function bootDatabase<T> ({ migrate, open, log, signal }: BootOptio
     } catch (error) {
       signal.throwIfAborted()
       const code = codeOf(error) ?? 'no answer'
-      if (!isAway(error)) throw code in advice ? new UnfitDatabase(advice[code] as string) : error
+      if (!isAway(error)) throw refusedConnection(error) ?? (code === '42501' ? new UnfitDatabase(withoutRights) : error)
       // Once for each cause, and then once a minute: the retries are not news.
       if (told?.code !== code || performance.now() >= told.at + repeatEveryMs) {
         log.warn({ code }, `${reasons[code] ?? 'Postgres cannot be reached'}; trying again every second`)

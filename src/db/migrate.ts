@@ -7,7 +7,7 @@ import { borrow, connect, hostsOf, noteRefusedSettings, type Connection, type Da
 import { inOneTransaction, text } from './one-transaction.ts'
 import { hasCode, isWrongServer, tlsRefusalIn } from './outage.ts'
 import { defaultSchema, tablesIn } from './schema.ts'
-import { UnfitDatabase } from './unfit-database.ts'
+import { refusedConnection, UnfitDatabase } from './unfit-database.ts'
 
 const folder = fileURLToPath(new URL('../../drizzle', import.meta.url))
 const oldestVersion = 15
@@ -66,9 +66,8 @@ async function onServer (database: string | Sql, schema: string, act: (connectio
     }
     const refusal = tlsRefusalIn(error)
     if (refusal !== undefined) throw new UnfitDatabase(refusal.message)
-    if (hasCode(error, '28P01')) throw new UnfitDatabase('Postgres refuses the user or the password in DATABASE_URL (the plugin: `databaseUrl`). Check both.')
-    if (hasCode(error, '28000')) throw new UnfitDatabase('Postgres does not allow the user in DATABASE_URL (the plugin: `databaseUrl`) to connect. Check the user, and pg_hba.conf on the server.')
-    if (hasCode(error, '3D000')) throw new UnfitDatabase('The database that DATABASE_URL (the plugin: `databaseUrl`) names does not exist. Create it, for example with createdb.')
+    const refused = refusedConnection(error)
+    if (refused !== undefined) throw refused
     if (hasCode(error, '42501')) throw new UnfitDatabase(`The role may not create or use what is needed in the schema "${schema}". Run \`navis-keys migrate\` under a role that may create it, and give this one the rights that docs/postgres.md lists.`)
     if (isWithoutSettings || typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
     await onServer(database, schema, act, { hostsTried, isWithoutSettings: true })
