@@ -215,10 +215,10 @@ test('the official clients, those of the AI SDK and LangChain, inspector and mcp
     // Laid out as in the package @modelcontextprotocol/inspector, whose command line this is.
     const inspector = t.testdir({ 'package.json': '{"name":"inspector","version":"1.0.3","type":"module"}' })
     cpSync(`${packages}/@modelcontextprotocol/inspector-cli/build`, `${inspector}/cli/build`, { recursive: true })
-    // `cli.js` starts the other with the same arguments, in a process of its own.
+    // `cli.js` starts the other with the same arguments, in a process of its own. It looks for `../package.json` from where it was started, too.
     const inspect = async (program: 'cli.js' | 'index.js', token: string, ...args: string[]) => JSON.parse((await run(process.execPath, [
       `${inspector}/cli/build/${program}`, everythingUrl, ...program === 'cli.js' ? ['--cli'] : [], '--transport', 'http', '--header', `Authorization: Bearer ${token}`, ...args
-    ])).stdout)
+    ], { cwd: inspector })).stdout)
     t.strictSame(names(await inspect('cli.js', read.token, '--method', 'tools/list')), readable)
     t.match(await inspect('index.js', read.token, '--method', 'tools/call', '--tool-name', 'echo', '--tool-arg', 'message=hi'), { content: [{ text: 'Echo: hi' }] })
     const refused = await inspect('index.js', read.token, '--method', 'tools/call', '--tool-name', 'toggle-simulated-logging').then(() => '', (error: { stderr: string }) => error.stderr)
