@@ -4,8 +4,8 @@ import type { RateLimit } from './key-record.ts'
 /** The buckets that the replicas share. */
 export interface SharedRates {
   /**
-   * For each request: adds `debt` uses that were let through since `debtAgeMs` ago, takes up to `want` more or gives `-want` back. Rejects when the outcome is not
-   * known.
+   * For each request: adds `debt` uses that were let through since `debtAgeMs` ago, takes up to `want` more or gives `-want` back. May resolve late. Rejects when the
+   * outcome is not known, and will not be.
    */
   settle (requests: readonly Settlement[]): Promise<readonly Settled[]>
 }
@@ -100,11 +100,13 @@ interface Wanted {
 const unusedMs = 1000
 // The shortest time between two requests to the shared bucket for a key that is being refused.
 const askEveryMs = 20
+// A settlement that has taken so long is one that Redis does not answer. It still counts if its answer comes.
+const lateMs = 75
 // While Redis does not answer, one report is sent this often by those that are used, to find out whether it is back.
 const probeEveryMs = 200
 // How often debts of less than a chunk are reported, and grants that were not used recently are given back. While Redis does not answer: how often it is asked, also when no key is used.
 const settleEveryMs = 500
-// A debt is older than that only after the event loop stood still. It is then counted as one of this age.
+// A debt is older than that only after the event loop stood still, which counts it as one of this age, or while Redis is away, which drops it.
 const debtAgeMaxMs = 1000
 // The time at which a bucket is full is not exactly the same here and in Redis: it differs by the time that messages take. A difference of this size refuses nothing.
 const inexactMs = 50
@@ -121,9 +123,9 @@ export class RateShares {
   /** Shares with a debt that is reported with the next timer. */
   #owing: RateShare[] = []
   #queue: RateShare[] = []
-  /** The last request to Redis failed. Until one succeeds, this replica decides alone. */
+  /** Redis has not answered in time. Until it answers, this replica decides alone. */
   #isAway = false
-  /** One of those whose settlement failed last. */
+  /** One of those that it did not answer last. */
   #unsettled: RateShare | undefined
   #probeAt = -Infinity
   #settlements = 0
@@ -141,15 +143,21 @@ export class RateShares {
 
   /** Takes one use from those that the shared bucket granted, or on credit. `false`: there is neither. */
   spend (share: RateShare, now: number): boolean {
-    if (this.#isAway) {
-      this.#probe(share, now)
-      return true
-    }
     const replicas = this.#replicas()
     const { own, chunk } = partsOf(share.limit, replicas)
     const costMs = replicas * intervalMsOf(share.limit)
     const ownFullAt = Math.max(share.ownFullAt, now) + costMs
     const isWithin = ownFullAt - now <= own * costMs + 1e-6
+    if (this.#isAway) {
+      // Within the share it is owed, and reported as soon as Redis answers: most often that is in a moment.
+      if (isWithin) {
+        share.owe(now)
+        share.ownFullAt = ownFullAt
+        this.#owe(share)
+      }
+      this.#probe(share, now)
+      return true
+    }
     const creditMax = isWithin && share.contestedUntil <= now ? own : chunk
     share.usedAt = now
     share.isBeyond = !isWithin
@@ -190,13 +198,19 @@ export class RateShares {
 
   #probe (share: RateShare, now: number): void {
     if (now < this.#probeAt) return
-    share.owe(now)
+    if (share.debt === 0) share.owe(now)
     this.#report(share, now)
   }
 
   // After one answer that was late, the first uses much later would otherwise be let through without a look at what others have left.
   #lookAgain (): void {
     const now = this.#clock.monotonicMs()
+    for (const share of this.#owing) {
+      if (now - share.debtSince <= debtAgeMaxMs) continue
+      share.debt = 0
+      share.isOwing = false
+    }
+    this.#owing = this.#owing.filter(({ isOwing }) => isOwing)
     if (this.#unsettled !== undefined && now >= this.#probeAt) this.#report(this.#unsettled, now)
   }
 
@@ -255,18 +269,26 @@ export class RateShares {
       if (want < 0) share.grant = 0
     }
     this.#settlements++
+    let state: 'waiting' | 'late' | 'over' = 'waiting'
+    const late = setTimeout(() => {
+      // What arrived while the event loop stood still is read first.
+      setImmediate(() => {
+        if (state !== 'waiting') return
+        state = 'late'
+        this.#decideAlone(wanted)
+      })
+    }, lateMs).unref()
     try {
-      const settled = await this.#rates.settle(requests)
+      const answers = await this.#rates.settle(requests)
       const now = this.#clock.monotonicMs()
+      const wasAway = this.#isAway
       this.#isAway = false
       this.#unsettled = undefined
-      for (const [i, { granted, backlogMs }] of settled.entries()) this.#apply(wanted[i]!.share, requests[i]!, { granted, backlogMs, sentAt, now })
+      for (const [i, { granted, backlogMs }] of answers.entries()) this.#apply(wanted[i]!.share, requests[i]!, { granted, backlogMs, sentAt, now })
+      if (wasAway) this.#settleAll(unusedMs)
     } catch {
       // It is not known whether the debt was recorded. Drop it: more uses may pass, and none is refused because of it.
-      this.#failures++
-      this.#isAway = true
-      this.#unsettled = wanted[0]?.share
-      this.#probeAt = this.#clock.monotonicMs() + probeEveryMs
+      if (state === 'waiting') this.#decideAlone(wanted)
       for (const { share } of wanted) {
         share.isSettling = false
         share.reported = 0
@@ -274,7 +296,17 @@ export class RateShares {
         share.heardAt = share.contestedUntil = -Infinity
         this.#holders.delete(share)
       }
+    } finally {
+      clearTimeout(late)
+      state = 'over'
     }
+  }
+
+  #decideAlone (wanted: readonly Wanted[]): void {
+    this.#failures++
+    this.#isAway = true
+    this.#unsettled = wanted[0]?.share
+    this.#probeAt = this.#clock.monotonicMs() + probeEveryMs
   }
 
   #apply (share: RateShare, { limit, want }: Settlement, { granted, backlogMs, sentAt, now }: Settled & { readonly sentAt: number, readonly now: number }): void {

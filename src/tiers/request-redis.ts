@@ -5,6 +5,9 @@ import type { RedisSource } from './redis-source.ts'
 
 const probeKey = 'navis-keys:probe'
 const probeEveryMs = 5000
+const commandTimeoutMs = 75
+/** Of a script: what it answers late still counts (core/rate-shares.ts). */
+const scriptTimeoutMs = 1000
 
 /**
  * A connection of its own for the way of a request. It queues nothing and resends
@@ -18,7 +21,7 @@ export function requestRedis (source: Pick<RedisSource, 'duplicate'>, log: Logge
     autoResendUnfulfilledCommands: false,
     enableAutoPipelining: false,
     keyPrefix: '',
-    commandTimeout: 75,
+    commandTimeout: commandTimeoutMs,
     connectTimeout: 1000,
     // A connection that was cut without a word: given up after this much silence with a command under way.
     socketTimeout: 1000,
@@ -57,6 +60,7 @@ function writeTogether (redis: Redis): void {
   const send = redis.sendCommand.bind(redis)
   let isGathering = false
   redis.sendCommand = (command, stream) => {
+    if (command.name.startsWith('eval')) command.setTimeout(scriptTimeoutMs)
     const { stream: socket } = redis
     if (!isGathering && socket !== undefined) {
       isGathering = true

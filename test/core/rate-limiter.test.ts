@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { mock } from 'node:test'
 import fc from 'fast-check'
 import t from 'tap'
@@ -386,6 +387,69 @@ t.test('a store that does not answer, or fails, costs nobody a wait and refuses 
   for (let i = 0; i < 4; i++) t.ok(take(0, minute))
   await turn()
   t.ok(shared.fullAt > time.now, 'once it is back, it is settled with again')
+})
+
+/** Replicas of which one settles with a store that answers late, when `answer` is called. */
+function oneLateReplica () {
+  const { shared, ...others } = replicas(2)
+  const late = { answer: () => {} }
+  shared.answer = async (settled) => {
+    await new Promise<void>((resolve) => { late.answer = resolve })
+    return settled
+  }
+  return { ...others, shared, late }
+}
+
+t.test('an answer that is late counts, and from then on the limit is shared again', async (t) => {
+  const limit = { requests: 100, windowSeconds: 86_400 }
+  const { take, shared, limiters, late } = oneLateReplica()
+  t.ok(take(0, limit), 'reported at once')
+  await turn()
+  const passed = { before: 1, late: 0, after: 0 }
+  for (let i = 0; i < 80; i++) if (take(0, limit)) passed.before++
+  t.equal(passed.before, 50, 'its share')
+  await until(() => limiters[0]!.stats().failures > 0)
+  for (let i = 0; i < 20; i++) if (take(0, limit)) passed.late++
+  t.equal(passed.late, 20, 'beyond its share too: it decides alone')
+  shared.answer = async (settled) => settled
+  late.answer()
+  await turn()
+  t.equal(limiters[0]!.stats().failures, 1)
+  t.equal(Math.round(shared.fullAt / 864_000), 50, 'what it had let through within its share is reported at once')
+  for (let i = 0; i < 200; i++) {
+    if (take(i % 2, limit)) passed.after++
+    await turn()
+  }
+  const { before, after } = passed
+  t.ok(before + after >= 95 && before + after <= 110, `${before} and ${after} passed of 100, beside those while it was alone`)
+})
+
+t.test('uses that were let through long ago, while the store was away, are not reported', async (t) => {
+  const limit = { requests: 100, windowSeconds: 86_400 }
+  const { take, time, limiters, shared, late } = oneLateReplica()
+  t.ok(take(0, limit))
+  await turn()
+  await until(() => limiters[0]!.stats().failures > 0)
+  for (let i = 0; i < 20; i++) t.ok(take(0, limit))
+  time.now += 1001
+  // It looks again twice a second.
+  await new Promise((resolve) => { setTimeout(resolve, 600) })
+  shared.answer = async (settled) => settled
+  late.answer()
+  await turn()
+  t.equal(Math.round(shared.fullAt / 864_000), 1, 'only the first one')
+})
+
+t.test('what has arrived while the event loop stood still is not late', async (t) => {
+  const { take, shared, limiters } = replicas(1)
+  // It arrives as what a socket brings does.
+  shared.answer = async (settled) => { await stat(import.meta.filename); return settled }
+  t.ok(take(0, minute))
+  await turn()
+  const standsStillUntil = performance.now() + 150
+  while (performance.now() < standsStillUntil);
+  await new Promise((resolve) => { setTimeout(resolve, 100) })
+  t.match(limiters[0]!.stats(), { settlements: 1, failures: 0 })
 })
 
 t.test('a replica whose store failed once finds out by itself that it is back, before its keys are used again', async (t) => {
