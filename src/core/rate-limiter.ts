@@ -121,8 +121,8 @@ export class RateLimiter {
       isAllowed: waitMs === 0,
       limit,
       remaining: waitMs === 0 ? Math.max(0, Math.floor(limit.requests - backlogMs / intervalMsOf(limit) + 1e-6)) : 0,
-      resetS: Math.ceil(backlogMs / 1000),
-      retryAfterS: waitMs === 0 ? 0 : Math.max(1, Math.ceil(waitMs / 1000))
+      resetS: wholeSeconds(backlogMs),
+      retryAfterS: waitMs === 0 ? 0 : Math.max(1, wholeSeconds(waitMs))
     }
   }
 
@@ -191,6 +191,11 @@ export class RateLimiter {
     this.#shareAt.delete(place)
     this.#free.push(place)
   }
+}
+
+// Times are sums of parts of seconds: 12 s may be some nanoseconds more.
+function wholeSeconds (ms: number): number {
+  return Math.ceil(ms / 1000 - 1e-6)
 }
 
 // For a key that another replica announced before it was used here.

@@ -110,6 +110,20 @@ t.test('one replica: exactly the limit at once, then one use for each part of th
   t.notOk(take().isAllowed)
 })
 
+t.test('the seconds that it says are not one more by the rounding of parts of seconds', (t) => {
+  for (let requests = 1; requests <= 60; requests++) {
+    for (let windowSeconds = 1; windowSeconds <= 60; windowSeconds++) {
+      const now = 12_345.678
+      const limiter = new RateLimiter({ clock: { monotonicMs: () => now } })
+      const decisions = Array.from({ length: requests + 1 }, () => limiter.take('k', { requests, windowSeconds }, now))
+      const [last, refused] = decisions.slice(-2)
+      if (last?.resetS !== windowSeconds || last.remaining !== 0 || refused?.isAllowed !== false || refused.retryAfterS !== Math.ceil(windowSeconds / requests)) t.fail(`${requests} in ${windowSeconds} s`, { last, refused })
+    }
+  }
+  t.pass('3,600 limits')
+  t.end()
+})
+
 t.test('in any stretch of time no more passes than the limit of that stretch and a bucket', (t) => {
   fc.assert(fc.property(
     fc.record({ requests: fc.integer({ min: 1, max: 50 }), windowSeconds: fc.integer({ min: 1, max: 100 }) }),
