@@ -29,7 +29,7 @@ const alone = ['test/torture/torture.test.ts']
  * leave. They start no servers and no groups of processes, which would have a priority of their own.
  */
 const besides = [
-  'test/package/packed.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts', 'test/support/joined-packages.test.ts', 'test/package/joined.test.ts', 'test/mcp/protocol/strict-json.test.ts', 'test/simulation/simulation.test.ts', 'test/tiers/row-mac.test.ts'
+  'test/package/packed.test.ts', 'test/engine/kept-shapes.test.ts', 'test/deploy/chart.test.ts', 'test/simulation/mutation.test.ts', 'test/core/token-memo.test.ts', 'test/support/joined-packages.test.ts', 'test/package/joined.test.ts', 'test/mcp/protocol/strict-json.test.ts', 'test/simulation/simulation.test.ts', 'test/core/token.test.ts', 'test/tiers/row-mac.test.ts'
 ]
 const lowest = 19
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
 // XLogLongPageHeaderData: the identifier stands behind a common header of 20 bytes, aligned to 8.
@@ -20,10 +20,9 @@ export function makeAnother (data: string): void {
   control.writeUInt32LE(crc32c(control.subarray(0, end)), end)
   writeFileSync(controlPath, control)
   for (const name of readdirSync(join(data, 'pg_wal')).filter((name) => /^[0-9A-F]{24}$/.test(name))) {
-    const path = join(data, 'pg_wal', name)
-    const segment = readFileSync(path)
-    identifier.copy(segment, placeInLog)
-    writeFileSync(path, segment)
+    const segment = openSync(join(data, 'pg_wal', name), 'r+')
+    writeSync(segment, identifier, 0, identifier.length, placeInLog)
+    closeSync(segment)
   }
 }
 
