@@ -32,7 +32,7 @@ import { readServer, ServerWatch } from '../db/standbys.ts'
 import { inTime } from '../core/in-time.ts'
 import type { KeysOptions } from './keys-options.ts'
 import { makeReady, openDatabases } from './open-databases.ts'
-import { openTiers, sealOf, type TiersStats } from './open-tiers.ts'
+import { openTiers, prefixOf, type TiersStats } from './open-tiers.ts'
 import { keepShapes } from './kept-shapes.ts'
 import { RedisAnnouncements, type AnnouncementCounts } from '../tiers/redis-announcements.ts'
 import { RedisSource } from '../tiers/redis-source.ts'
@@ -154,7 +154,7 @@ export function createKeys (options: KeysOptions): UnstartedKeys {
     acks: options.acks,
     log
   })
-  const shared = redis && new RedisSharedRates({ redis, prefix: () => sealOf(window)?.key.prefix })
+  const shared = redis && new RedisSharedRates({ redis, prefix: () => prefixOf(window) })
   const rates = new RateLimiter({ clock, shared, replicas: () => window.members })
   const tiers = openTiers({ lookups: databases.lookups, redis, window, clock, cache, entriesMax: options.memoryEntriesMax ?? 100_000, onNotPrimary: () => { windowStore.distrust() }, tracing })
   const keyStore = new PostgresKeyStore({ pool: databases.management, policy: options.policy, concurrency: databases.managementConnections, requireSynchronous: options.requireSynchronous, onFailure: databases.noteFailure })

@@ -73,8 +73,18 @@ export function openTiers ({ lookups, redis, window, clock, cache, entriesMax, o
 let known: { readonly of: Seal, readonly seal: RowSeal } | undefined
 
 /** The lineage that signs and names rows in Redis; `undefined` while this replica must not use Redis rows. */
-export function sealOf ({ seal: of }: TrustWindow): RowSeal | undefined {
+function sealOf ({ seal: of }: TrustWindow): RowSeal | undefined {
   if (of === undefined) return undefined
   if (known?.of !== of) known = { of, seal: { key: new LineageKey(of.rowSecret, of.lineage), label: of.label } }
   return known.seal
+}
+
+let named: { readonly rowSecret: Uint8Array, readonly lineage: string, readonly prefix: string } | undefined
+
+/** What the names of the shared buckets in Redis begin with; `undefined` until the database has been reached. */
+export function prefixOf ({ name }: TrustWindow): string | undefined {
+  if (name === undefined) return undefined
+  const { rowSecret, lineage } = name
+  if (named?.rowSecret !== rowSecret || named.lineage !== lineage) named = { rowSecret, lineage, prefix: new LineageKey(rowSecret, lineage).prefix }
+  return named.prefix
 }

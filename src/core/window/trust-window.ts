@@ -230,6 +230,15 @@ export class TrustWindow implements Trust, Force {
 
   #seal: Seal | undefined
 
+  /**
+   * What names in Redis are made of where nothing is believed because of it: known from the first renewal on, a second before there is a `seal`. A copy of the
+   * database has the same until it gets a lineage of its own.
+   */
+  get name (): { readonly rowSecret: Uint8Array, readonly lineage: string } | undefined {
+    const { history } = this.#state
+    return history === undefined || this.#rowSecret === undefined ? undefined : { rowSecret: this.#rowSecret, lineage: history.lineage }
+  }
+
   /** To be taken before a read is sent (R5). */
   get position (): ReadPosition {
     return { applied: this.#state.applied, place: placeIn(this.#state) }
