@@ -19,7 +19,7 @@ export interface LetThrough {
   readonly passed: number
   /** Beside what the limit allows in the time: a bucket, and what flows into it. */
   readonly ofAllowed: number
-  /** From the first refusal on, when the bucket was empty: the most and the fewest that passed in any window. */
+  /** From when the bucket was empty for the first time: the most and the fewest that passed in any window. */
   readonly mostInWindow: number
   readonly fewestInWindow: number
   /** Settlements that Redis did not answer in time. After one a replica allows the whole limit by itself, until Redis answers again. */
@@ -66,7 +66,7 @@ function summaryOf (sent: readonly Sent[], { requests, windowSeconds }: RateLimi
   const windowMs = windowSeconds * 1000
   const perMs = requests / windowMs
   const passed = sent.filter(({ status }) => status === 200).map(({ at }) => at)
-  const emptyAt = sent.find(({ status }) => status === 429)?.at
+  const emptyAt = emptyIn(passed, requests, perMs)
   const [first, last] = [sent[0]?.at, sent.at(-1)?.at]
   if (emptyAt === undefined || first === undefined || last === undefined) throw new Error('The limit was never reached.')
   const inWindows = passed.filter((at) => at >= emptyAt && at + windowMs <= last).map((from) => passed.filter((at) => at >= from && at < from + windowMs).length)
@@ -78,6 +78,16 @@ function summaryOf (sent: readonly Sent[], { requests, windowSeconds }: RateLimi
     fewestInWindow: Math.min(...inWindows),
     bucketNeeded: bucketOf(passed, perMs)
   }
+}
+
+/** When a bucket of this size would have been empty for the first time. A refusal does not say so: a replica that goes beyond its share is refused while it asks for more. */
+function emptyIn (passed: readonly number[], requests: number, perMs: number): number | undefined {
+  let [left, last] = [requests, passed[0] ?? 0]
+  return passed.find((at) => {
+    left = Math.min(requests, left + (at - last) * perMs) - 1
+    last = at
+    return left < 1
+  })
 }
 
 /** The most that passed in any stretch of time, less what flowed into the bucket in it. */
