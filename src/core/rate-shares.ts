@@ -39,6 +39,8 @@ export class RateShare {
   debtSince = 0
   /** Uses in the report that is under way: the shared bucket may know of them or not. */
   reported = 0
+  /** Uses beyond the share that were let through on credit, as far as the shared bucket may not know of them. */
+  beyond = 0
   /** When this replica's share is full again, monotonic: a bucket of its own that fills at the share's pace. */
   ownFullAt: number
   /** Whether the newest use was beyond the share. */
@@ -163,8 +165,9 @@ export class RateShares {
     share.isBeyond = !isWithin
     if (share.grant > 0) {
       share.grant--
-    } else if (share.debt + share.reported < credit(share, creditMax, now)) {
+    } else if (share.debt + share.reported < credit(share, creditMax, now) && (isWithin || share.beyond < Math.ceil(chunk / 2))) {
       share.owe(now)
+      if (!isWithin) share.beyond++
     } else {
       if (now - share.askedAt >= askEveryMs) this.#enqueue(share)
       return false
@@ -291,7 +294,7 @@ export class RateShares {
       if (state === 'waiting') this.#decideAlone(wanted)
       for (const { share } of wanted) {
         share.isSettling = false
-        share.reported = 0
+        share.reported = share.beyond = 0
         share.grant = 0
         share.heardAt = share.contestedUntil = -Infinity
         this.#holders.delete(share)
@@ -312,6 +315,7 @@ export class RateShares {
   #apply (share: RateShare, { limit, want }: Settlement, { granted, backlogMs, sentAt, now }: Settled & { readonly sentAt: number, readonly now: number }): void {
     share.isSettling = false
     share.reported = 0
+    share.beyond = Math.min(share.beyond, share.debt)
     // No bucket takes longer to fill than this, whatever Redis says.
     const fullAt = sentAt + Math.min(Math.max(0, backlogMs), 2 * limit.windowSeconds * 1000)
     // An announcement that overtook this answer may be the newer one.
