@@ -99,14 +99,15 @@ for (const count of [2, 3]) {
     await new Promise((resolve) => { setTimeout(resolve, 1500) })
     let excused = await failures()
     const passedOf = async (turns: readonly number[], asked: number, least: number): Promise<number> => {
-      for (let tries = 1; ; tries++) {
+      // Where Redis gets no processor time for less than that, nothing tells of it: a fault of ours is there at the third try as well. What late answers may do is held by test/core/rate-limiter.test.ts.
+      for (let [tries, unexcused] = [1, 0]; ; tries++) {
         const passed = await usesOf(turns, asked, await create(), least)
         if (passed <= bound || tries === 10) return passed
         // A scrape may be a second old; and a replica that passes Redis by looks for it twice a second.
         await new Promise((resolve) => { setTimeout(resolve, 1500) })
         const before = excused
         excused = await failures()
-        if (excused === before) return passed
+        if (excused === before && ++unexcused === 3) return passed
       }
     }
     const evenly = Array.from({ length: count }, (_, i) => i)
