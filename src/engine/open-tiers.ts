@@ -75,16 +75,18 @@ let known: { readonly of: Seal, readonly seal: RowSeal } | undefined
 /** The lineage that signs and names rows in Redis; `undefined` while this replica must not use Redis rows. */
 function sealOf ({ seal: of }: TrustWindow): RowSeal | undefined {
   if (of === undefined) return undefined
-  if (known?.of !== of) known = { of, seal: { key: new LineageKey(of.rowSecret, of.lineage), label: of.label } }
+  if (known?.of !== of) known = { of, seal: { key: keyOf(of), label: of.label } }
   return known.seal
 }
 
-let named: { readonly rowSecret: Uint8Array, readonly lineage: string, readonly prefix: string } | undefined
+let key: { readonly rowSecret: Uint8Array, readonly lineage: string, readonly is: LineageKey } | undefined
+
+function keyOf ({ rowSecret, lineage }: Pick<Seal, 'rowSecret' | 'lineage'>): LineageKey {
+  if (key?.rowSecret !== rowSecret || key.lineage !== lineage) key = { rowSecret, lineage, is: new LineageKey(rowSecret, lineage) }
+  return key.is
+}
 
 /** What the names of the shared buckets in Redis begin with; `undefined` until the database has been reached. */
 export function prefixOf ({ name }: TrustWindow): string | undefined {
-  if (name === undefined) return undefined
-  const { rowSecret, lineage } = name
-  if (named?.rowSecret !== rowSecret || named.lineage !== lineage) named = { rowSecret, lineage, prefix: new LineageKey(rowSecret, lineage).prefix }
-  return named.prefix
+  return name && keyOf(name).prefix
 }

@@ -24,6 +24,14 @@ t.test('in small it runs to its end: a real process, real requests, a table, and
   t.notMatch(child.stdout, /NaN|undefined/)
 })
 
+t.test('so does one that loads both processors', { skip: isLong ? false : 'npm run test:long', timeout: 240_000 }, async (t) => {
+  const child = new Child(t, { file: 'bench/run.ts', args: ['--only', 'many-keys', '--shrink', '200', '--generations', '1', '--rounds', '1', '--seconds', '1', '--warm-up', '0', '--this-node'] })
+  t.equal(await child.ended(), 0, child.stderr)
+  t.match(child.stdout, /^### .*\n/)
+  for (const row of [/^\| bare Fastify.* \| \d[\d,.]* /m, /plugin\*{0,2}.* \| \d[\d,.]* /, /forward-auth.* \| \d[\d,.]* /]) t.match(child.stdout, row)
+  t.notMatch(child.stdout, /NaN|undefined/)
+})
+
 t.test('so does each scenario', { skip: isLong ? false : 'npm run test:long', timeout: 1_800_000 }, async (t) => {
   for (const name of Object.keys(scenarios)) {
     const child = new Child(t, { file: 'bench/run.ts', args: ['--only', name, '--shrink', '1000', '--generations', '1', '--rounds', '1', '--seconds', '1', '--warm-up', '0', '--this-node'] })
