@@ -65,8 +65,7 @@ async function usesOf (turns: readonly number[], uses: number, key: Made, least 
 
 /** What one replica takes of the shared limit at a time when its own share of it is used up. */
 const chunkOf = (count: number) => Math.max(1, Math.floor(Math.ceil(limit.requests / count) / 10))
-/** A tenth above it, and a chunk or one use for each replica: a limit of 60 has no smaller parts. */
-const boundOf = (count: number) => Math.floor(1.1 * limit.requests) + Math.max(chunkOf(count), count)
+const boundOf = (count: number) => Math.floor(1.1 * limit.requests) + chunkOf(count)
 
 /** Every answer is one of these: a wait for Redis would be a 503. */
 function assertDecided (t: Test): void {
