@@ -18,9 +18,10 @@ COPY package.json package-lock.json .npmrc ./
 # With the optional ones: the embedded Postgres is among them.
 RUN npm ci --omit=dev --ignore-scripts
 # `npm sbom --omit=dev` leaves out every package that a dev dependency needs as well, fastify among them: so these are taken out of
-# package.json first. Then what no program reads goes: half of the packages' bytes are types, maps and pages, or libraries to link with.
+# package.json first. Addresses of packages name the registry that they came from (decision 0350). Then what no program reads goes: half of the packages' bytes are types, maps and pages, or libraries to link with.
 RUN npm pkg delete devDependencies \
  && npm sbom --sbom-format=cyclonedx > sbom.cdx.json \
+ && sed -i "s|https://registry\.invalid/|$(npm config get registry)|" sbom.cdx.json \
  && find node_modules -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' -o -name '*.a' \) ! -iname 'license*' -delete \
  && mkdir /data
 COPY --from=builder /app/dist ./dist

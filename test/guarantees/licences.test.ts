@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { licencesPage } from '../support/licences-page.ts'
+import { lockfileWithAddresses } from '../support/lockfile.ts'
 
 // All of them allow use in any product, and ask for nothing but their text.
 const permissive = new Set(['MIT', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'BlueOak-1.0.0', 'Unlicense', '0BSD', 'CC0-1.0', 'PostgreSQL'])
@@ -21,4 +22,11 @@ t.test('no package runs an install script, and npm asks about none', async (t) =
   const withScripts = Object.entries(lock.packages).filter(([path, { hasInstallScript }]) => path !== '' && hasInstallScript === true).map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length))
   t.ok(withScripts.length > 0)
   for (const name of new Set(withScripts)) t.equal(allowScripts[name], false, `${name} (docs/decisions/0195)`)
+})
+
+t.test('each package has an address, so that npm asks for nothing else, and none names a registry', async (t) => {
+  const lock = readFileSync('package-lock.json', 'utf8')
+  t.equal(lock, lockfileWithAddresses(), 'run npm run lockfile')
+  t.match(lock, '"https://registry.invalid/@fastify/cookie/-/cookie-')
+  t.match(readFileSync('.npmrc', 'utf8'), /^replace-registry-host=registry\.invalid$/m)
 })

@@ -1,0 +1,4 @@
+import { writeFileSync } from 'node:fs'
+import { lockfileWithAddresses } from './lockfile.ts'
+
+writeFileSync('package-lock.json', lockfileWithAddresses())
