@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs'
-import { cpus, freemem } from 'node:os'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
@@ -12,6 +12,7 @@ import { strip } from './support/strip-types.js'
 
 const { newerNode } = await import('./support/newer-node.ts')
 const { TestFile } = await import('./support/test-file.ts')
+const { memoryFolder } = await import('./support/memory-folder.ts')
 const { joinPackages, joinService } = await import('./support/joined-packages.ts')
 const { children, joinTests } = await import('./support/joined-tests.ts')
 
@@ -62,7 +63,9 @@ const linesAgain = 40
 const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.url).href]
 const wanted = wantedFiles()
 const lanes = lanesOf(wanted)
-const serversDir = memoryDir()
+const memory = memoryFolder()
+process.once('exit', () => { memory?.remove() })
+const folders = { TEST_CACHE_DIR: tmpdir(), ...memory && { TMPDIR: memory.path } }
 // Some tests drive the built service: one that is out of date would prove nothing.
 // The tests run on a Node that package.json claims, where one can be had. A part of them runs on an older one that runs this file (test/process/node-versions.test.ts).
 const [servers, { packages, tests }, node = process.execPath] = await Promise.all([startServers(), joinAll(), newerNode(), build()])
@@ -137,7 +140,7 @@ async function runFile (file, options) {
   const test = new TestFile()
   running.add(test)
   const program = tests.fileOf(file)
-  const env = { ...process.env, ...servers.env, ...serversDir, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service, ...node === process.execPath ? {} : { TEST_OLDER_NODE: process.execPath } }
+  const env = { ...process.env, ...servers.env, ...folders, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service, ...node === process.execPath ? {} : { TEST_OLDER_NODE: process.execPath } }
   const result = await test.run(file, { cwd: root, env, node, program, nodeOptions: program === undefined ? nodeOptions : [], ...options })
   running.delete(test)
   const told = result.fail === 0 ? result : { ...result, lines: await tests.withSources(file, result.lines) }
@@ -199,7 +202,7 @@ async function startServers () {
   // In a group of its own: Ctrl-C must reach it only through its standard input, after the tests have ended.
   const child = spawn(process.execPath, [...nodeOptions, join(root, 'test/support/shared-servers.ts')], {
     cwd: root,
-    env: { ...process.env, ...serversDir, TEST_PROGRAMS: process.argv.length > 2 ? '' : 'all' },
+    env: { ...process.env, ...folders, TEST_PROGRAMS: process.argv.length > 2 ? '' : 'all' },
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit']
   })
@@ -215,21 +218,6 @@ async function startServers () {
       child.stdin.end()
       await ended
     }
-  }
-}
-
-/*
- * Where there is memory to spare, the data of the servers is kept in it. Creating and dropping a database waits for the disk,
- * and no test cuts the power of the machine: what was written survives the end of a process there too.
- */
-function memoryDir () {
-  const dir = '/dev/shm'
-  const spareBytes = 4 * 1024 ** 3
-  try {
-    const { bavail, bsize } = statfsSync(dir)
-    return Math.min(bavail * bsize, freemem() / 2) > spareBytes ? { TEST_SERVERS_DIR: dir } : {}
-  } catch {
-    return {}
   }
 }
 

