@@ -63,6 +63,8 @@ export function assertVersion (place: string, version: string): void {
 async function initdb ({ programs, draft, user }: { programs: string, draft: string, user: PostgresUser | undefined }): Promise<void> {
   const args = [
     '-D', placeArgument(draft, user), '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8',
+    // One that is killed meanwhile leaves nothing outside the folder.
+    '--set', 'dynamic_shared_memory_type=mmap',
     '--wal-segsize=4', '--no-instructions'
   ]
   await new Promise<void>((resolve, reject) => {
