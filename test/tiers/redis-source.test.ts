@@ -106,7 +106,9 @@ t.test('the rights that docs/container.md lists are enough', async (t) => {
   await limits()
   await until(() => keys.stats().announcements!.subscribed > 0)
   t.match(keys.health(), { redis: 'up', redisRefusal: undefined })
-  t.same(lines, [])
+  t.ok(Object.values(keys.stats().redisConnection!.refusals).every((refused) => refused === 0))
+  // A Redis that gets no processor for a second is away for a moment, whatever the rights are.
+  t.same(lines.filter((line) => !line.includes('Redis cannot be reached')), [])
 })
 
 t.test('a master that Sentinels watch is followed within 5 seconds of a failover', async (t) => {
