@@ -34,21 +34,27 @@ const besides = [
 ]
 const lowest = 19
 
-/** Those that take more than 5 s on a quiet machine, the longest first: one that is started last would run by itself at the end. */
+/**
+ * Files that take more than 5 s on a quiet machine or start many processes, and groups of others by their names, the longest first: one that is started last
+ * would run by itself at the end.
+ */
 const longest = [
   'test/deploy/alerts.test.ts', 'test/tiers/redis-source.test.ts', 'test/process/node-versions.test.ts', 'test/guarantees/frozen-replica.test.ts', 'test/process/webhooks.test.ts',
   'test/window/many-members.test.ts', 'test/process/main.test.ts', 'test/db/embedded/embedded.test.ts', 'test/pages/browser.test.ts', 'test/window/expiry-waits.test.ts',
-  'test/window/lost-commits.test.ts', 'test/window/standby.test.ts', 'test/pages/story.test.ts', 'test/pages/axe.test.ts', 'test/http/slow-clients.test.ts',
+  'test/routes', 'test/mcp', 'test/db', 'test/window/lost-commits.test.ts', 'test/window/standby.test.ts', 'test/pages/story.test.ts', 'test/pages/axe.test.ts',
   'test/bench/bench.test.ts', 'test/window/large-fleet.test.ts', 'test/pages/embedded.test.ts', 'test/process/rolling-update.test.ts', 'test/window/failover.test.ts',
-  'test/pages/firefox.test.ts', 'test/core/window/trust-window.test.ts', 'test/torture/harness.test.ts', 'test/guarantees/readme.test.ts', 'test/examples/fastify-drizzle.test.ts', 'test/window/other-versions.test.ts',
-  'test/db/key-lists.test.ts', 'test/cli/commands.test.ts', 'test/reference/reference.test.ts', 'test/guarantees/shared-limits.test.ts', 'test/process/outage.test.ts',
-  'test/mcp/clients.test.ts', 'test/mcp/streams.test.ts', 'test/db/key-store.test.ts', 'test/window/cancelled-waits.test.ts', 'test/cli/postgres.test.ts',
-  'test/db/tls.test.ts', 'test/routes/keys.test.ts', 'test/deploy/pods.test.ts', 'test/window/other-histories.test.ts', 'test/process/production-tree.test.ts',
-  'test/process/tracing.test.ts', 'test/engine/distorted-answers.test.ts', 'test/window/acknowledged.test.ts', 'test/db/connect.test.ts', 'test/mcp/conformance/conformance.test.ts',
-  'test/mcp/gateway.test.ts', 'test/support/test-file.test.ts', 'test/plugins/api-keys.test.ts', 'test/routes/events.test.ts', 'test/routes/rotation.test.ts', 'test/client/client.test.ts',
-  'test/package/service.test.ts', 'test/window/histories.test.ts', 'test/db/outage.test.ts', 'test/pages/connected-apps.test.ts', 'test/engine/open-keys.test.ts',
-  'test/mcp/upstream-failures.test.ts', 'test/window/pooler.test.ts', 'test/mcp/docs.test.ts', 'test/plugins/metrics.test.ts'
+  'test/core', 'test/http', 'test/engine', 'test/plugins', 'test/pages/firefox.test.ts', 'test/torture/harness.test.ts', 'test/guarantees/readme.test.ts', 'test/examples/fastify-drizzle.test.ts', 'test/window/other-versions.test.ts',
+  'test/cli/commands.test.ts', 'test/reference/reference.test.ts', 'test/guarantees/shared-limits.test.ts', 'test/process/outage.test.ts',
+  'test/mcp/clients.test.ts', 'test/window/cancelled-waits.test.ts', 'test/cli/postgres.test.ts',
+  'test/db/tls.test.ts', 'test/deploy/pods.test.ts', 'test/window/other-histories.test.ts', 'test/process/production-tree.test.ts',
+  'test/process/tracing.test.ts', 'test/engine/distorted-answers.test.ts', 'test/window/acknowledged.test.ts', 'test/mcp/conformance/conformance.test.ts',
+  'test/support/test-file.test.ts', 'test/client/client.test.ts',
+  'test/pages', 'test/window', 'test/package/service.test.ts', 'test/window/histories.test.ts', 'test/db/outage.test.ts',
+  'test/window/pooler.test.ts', 'test/mcp/docs.test.ts'
 ]
+
+/** Files of one folder that are neither long nor to run by themselves share a process, where there are this many: most of what a small one costs is loading. */
+const groupMin = 4
 
 /** Another file is started when this part of all processors' time has been idle for this long. */
 const idleEnough = 0.07
@@ -62,7 +68,7 @@ const linesAgain = 40
 
 const nodeOptions = ['--import', new URL('support/typescript.js', import.meta.url).href]
 const wanted = wantedFiles()
-const lanes = lanesOf(wanted)
+const groups = groupsOf(wanted)
 const memory = memoryFolder()
 process.once('exit', () => { memory?.remove() })
 const folders = { TEST_CACHE_DIR: tmpdir(), ...memory && { TMPDIR: memory.path } }
@@ -70,6 +76,7 @@ const folders = { TEST_CACHE_DIR: tmpdir(), ...memory && { TMPDIR: memory.path }
 // The tests run on a Node that package.json claims, where one can be had. A part of them runs on an older one that runs this file (test/process/node-versions.test.ts).
 const [servers, { packages, tests }, node = process.execPath] = await Promise.all([startServers(), joinAll(), newerNode(), build()])
 const service = await joinService()
+const lanes = lanesOf(itemsOf(wanted))
 const results = []
 const running = new Set()
 let interrupted
@@ -104,6 +111,20 @@ function filesIn (path, ending) {
     if (entry.isDirectory() && entry.name !== 'node_modules') return filesIn(join(path, entry.name), ending)
     return entry.name.endsWith(ending) ? [join(path, entry.name)] : []
   })
+}
+
+/** By the folder of each: those that run in one process. A file that is named runs by itself. */
+function groupsOf (files) {
+  if (process.argv.length > 2) return {}
+  const byFolder = Object.groupBy(files.filter((file) => ![...alone, ...besides, ...longest].includes(file)), (file) => file.split('/', 2).join('/'))
+  return Object.fromEntries(Object.entries(byFolder).filter(([, { length }]) => length >= groupMin))
+}
+
+/** Files, and in place of those that could be joined the names of their groups. */
+function itemsOf (files) {
+  const joined = Object.keys(groups).filter((name) => tests.fileOf(name) !== undefined)
+  const inGroups = new Set(joined.flatMap((name) => groups[name]))
+  return [...joined, ...files.filter((file) => !inGroups.has(file))]
 }
 
 function lanesOf (files) {
@@ -233,7 +254,8 @@ async function build () {
 
 async function joinAll () {
   const packages = await joinPackages()
-  const tests = await joinTests([...wanted, ...children], packages)
+  const inGroups = new Set(Object.values(groups).flat())
+  const tests = await joinTests([...wanted.filter((file) => !inGroups.has(file)), ...children], packages, groups)
   // Once, here: each test file would load the compiler for what has changed since the last run. What is refused fails the files that import it.
   const asTheyAre = ['src', 'test', 'bench'].flatMap((folder) => filesIn(join(root, folder), '.ts')).filter((file) => tests.fileOf(relative(root, file)) === undefined)
   for (const file of asTheyAre) await strip(readFileSync(file, 'utf8'), file).catch(() => {})

@@ -18,6 +18,15 @@ async function run (t: Test, files: Readonly<Record<string, string>>) {
   return { ...result, program, joined, lines: (await joined.withSources(test, result.lines)).join('\n') }
 }
 
+/** All test files of one folder of the project, as a group. */
+async function runGroup (t: Test, files: Readonly<Record<string, string>>) {
+  const folder = relative('.', t.testdir(files))
+  const group = await joinTests([], packages, { both: Object.keys(files).filter((name) => name.endsWith('.test.ts')).map((name) => `${folder}/${name}`) })
+  t.teardown(() => { group.remove() })
+  const result = await new TestFile().run('both', { cwd: process.cwd(), env: process.env, program: group.fileOf('both'), nodeOptions: [], timeoutMs: 60_000 })
+  return { group, result, lines: (await group.withSources('both', result.lines)).join('\n') }
+}
+
 t.test('a joined file passes with what it imports, which finds its files where the sources are', async (t) => {
   const { pass, fail, lines, program, joined } = await run(t, {
     'a.test.ts': "import t from 'tap'\nimport { beside, type Kind } from './beside.ts'\nconst kind: Kind = 'one'\nt.match(beside, 'found')\nt.equal(kind, 'one')\n",
@@ -54,4 +63,34 @@ t.test('a file that changes sources at run time is left as it is', async (t) => 
   t.teardown(() => { joined.remove() })
   t.equal(joined.fileOf('test/core/token-memo.test.ts'), undefined)
   t.type(joined.fileOf('test/core/token.test.ts'), 'string')
+})
+
+t.test('the files of a group run in one process, one after another, each with what it leaves to the end of a file', async (t) => {
+  const { group, result, lines } = await runGroup(t, {
+    'a.test.ts': "import t from 'tap'\nimport { seen } from './beside.ts'\nt.teardown(() => { seen.push('a ended') })\nt.test('waits', async (t) => { await new Promise((resolve) => setTimeout(resolve, 50)); t.ok(seen.push('a')) })\n",
+    'b.test.ts': "import { test, testdir } from 'tap'\nimport { seen } from './beside.ts'\ntest('comes after', async (t) => { t.strictSame(seen, ['a', 'a ended']); t.ok(testdir()) })\n",
+    'beside.ts': 'export const seen: string[] = []\n'
+  })
+  t.strictSame([result.pass, result.fail], [3, 0], lines)
+  t.equal(group.fileOf('nothing'), undefined)
+})
+
+t.test('what fails in a group is told with its file and its places in the sources, and the files after it run', async (t) => {
+  const { result, lines } = await runGroup(t, {
+    'a.test.ts': "import t from 'tap'\nimport { thrower } from './beside.ts'\n\ninterface Away { readonly what: string }\n\nt.test('throws', async () => { thrower({ what: 'boom' } satisfies Away) })\n",
+    'b.test.ts': "import t from 'tap'\nimport { thrower } from './beside.ts'\nt.type(thrower, 'function')\n\nt.equal(1, 2)\n",
+    'beside.ts': 'type Thrown = { what: string }\n\nexport function thrower (\n  { what }: Thrown\n): void {\n  throw new Error(what)\n}\n'
+  })
+  t.strictSame([result.pass, result.fail], [1, 2])
+  t.match(lines, /failed: \S+a\.test\.ts > throws > boom/)
+  t.match(lines, /beside\.ts:6:9/)
+  t.match(lines, /a\.test\.ts:6:/)
+  t.match(lines, /b\.test\.ts:5:3/)
+})
+
+t.test('of a group with a file that cannot be joined, each file runs by itself', async (t) => {
+  const folder = relative('.', t.testdir({ 'a.test.ts': "import './nothing.ts'\n", 'b.test.ts': "import t from 'tap'\nt.pass()\n" }))
+  const joined = await joinTests([], packages, { both: [`${folder}/a.test.ts`, `${folder}/b.test.ts`] })
+  t.teardown(() => { joined.remove() })
+  t.equal(joined.fileOf('both'), undefined)
 })
