@@ -116,7 +116,8 @@ function filesIn (path, ending) {
 /** By the folder of each: those that run in one process. A file that is named runs by itself. */
 function groupsOf (files) {
   if (process.argv.length > 2) return {}
-  const byFolder = Object.groupBy(files.filter((file) => ![...alone, ...besides, ...longest].includes(file)), (file) => file.split('/', 2).join('/'))
+  const byFolder = {}
+  for (const file of files) if (![...alone, ...besides, ...longest].includes(file)) (byFolder[file.split('/', 2).join('/')] ??= []).push(file)
   return Object.fromEntries(Object.entries(byFolder).filter(([, { length }]) => length >= groupMin))
 }
 
