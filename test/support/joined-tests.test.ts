@@ -68,7 +68,7 @@ t.test('a file that changes sources at run time is left as it is', async (t) => 
 t.test('the files of a group run in one process, one after another, each with what it leaves to the end of a file', async (t) => {
   const { group, result, lines } = await runGroup(t, {
     'a.test.ts': "import t from 'tap'\nimport { seen } from './beside.ts'\nt.teardown(() => { seen.push('a ended') })\nt.test('waits', async (t) => { await new Promise((resolve) => setTimeout(resolve, 50)); t.ok(seen.push('a')) })\n",
-    'b.test.ts': "import { test, testdir } from 'tap'\nimport { seen } from './beside.ts'\ntest('comes after', async (t) => { t.strictSame(seen, ['a', 'a ended']); t.ok(testdir()) })\n",
+    'b.test.ts': "import { test, testdir } from 'tap'\nimport { seen } from './beside.ts'\ntest('comes after', async (t) => { t.strictSame(seen, ['a', 'a ended']); t.type(testdir, 'function') })\n",
     'beside.ts': 'export const seen: string[] = []\n'
   })
   t.strictSame([result.pass, result.fail], [3, 0], lines)
