@@ -23,7 +23,9 @@ export async function becomeOwner (url: string): Promise<Ownership | { readonly 
     onclose: () => { if (isOwner) takeAgain() }
   })
   const takeAgain = () => {
-    takeLock(sql).catch(() => { if (isOwner) setTimeout(takeAgain, takeAgainEveryMs).unref() })
+    const later = () => { if (isOwner) setTimeout(takeAgain, takeAgainEveryMs).unref() }
+    // One that asks who the owner is has the lock itself for a moment.
+    takeLock(sql).then((isTaken) => { if (!isTaken) later() }, later)
   }
   const end = async () => {
     isOwner = false
