@@ -16,6 +16,8 @@ const retryMs = 50
 const startTimeoutMs = 60_000
 // A process that has just started a server, or started it again, takes a moment to say that it owns it.
 const ownerPauseMs = 1000
+// The server takes a moment to notice that a process has ended which owned it, as by kill -9.
+const holderPauseMs = 200
 const restartPauseMs = 500
 
 export interface EmbeddedPostgres {
@@ -97,16 +99,20 @@ async function startAsOwner ({ dataDir, place, user, start }: StartOptions): Pro
 /** Ends a server whose owner has ended without it; throws `DataFolderInUse` when the owner lives. */
 async function removeOrphan ({ dataDir, place, note }: { dataDir: string, place: string, note: PostmasterNote }): Promise<void> {
   const url = urlOf(socketFolderOf(note, place))
-  for (const isLastTry of [false, true]) {
+  for (let timesHeld = 0, timesFree = 0; ;) {
     let owned
     try {
       owned = note.isReady ? await becomeOwner(url) : undefined
     } catch { /* it is starting, or stopping */ }
     if (owned === undefined) return
-    if ('holder' in owned) throw new DataFolderInUse(dataDir, owned.holder)
-    await owned.close()
-    if (isLastTry) return await stopOrphan(place, note)
-    await sleep(ownerPauseMs)
+    if ('holder' in owned) {
+      if (++timesHeld > 1) throw new DataFolderInUse(dataDir, owned.holder)
+      await sleep(holderPauseMs)
+    } else {
+      await owned.close()
+      if (++timesFree > 1) return await stopOrphan(place, note)
+      await sleep(ownerPauseMs)
+    }
     if (readNote(place)?.pid !== note.pid) return
   }
 }

@@ -32,13 +32,18 @@ export async function becomeOwner (url: string): Promise<Ownership | { readonly 
     await close()
   }
   try {
-    isOwner = await takeLock(sql)
-    if (isOwner) return { close: end }
-    const [row] = await sql<Array<{ name: string }>>`
-      select application_name as name from pg_locks join pg_stat_activity using (pid)
-      where locktype = 'advisory' and classid = 0 and objid = ${ownerKey}::oid and granted`
+    let holder: string | undefined
+    // Whoever had it when this one asked may have ended since, as after kill -9.
+    while (holder === undefined) {
+      isOwner = await takeLock(sql)
+      if (isOwner) return { close: end }
+      const [row] = await sql<Array<{ name: string }>>`
+        select application_name as name from pg_locks join pg_stat_activity using (pid)
+        where locktype = 'advisory' and classid = 0 and objid = ${ownerKey}::oid and granted`
+      holder = row?.name
+    }
     await end()
-    return { holder: row?.name ?? 'another process' }
+    return { holder }
   } catch (error) {
     await end()
     throw error

@@ -28,3 +28,17 @@ t.test('an owner whose connection ended is the owner again, also when another pr
     return 'holder' in found && found.holder === `process ${process.pid}`
   }, { timeoutMs: 5000 })
 })
+
+t.test('who was the owner a moment ago, such as a process that was killed, is not told as one that nobody knows', async (t) => {
+  const url = await freshDatabase(t, { migrated: false })
+  const told: string[] = []
+  await Promise.all(Array.from({ length: 10 }, async () => {
+    for (let i = 0; i < 5; i++) {
+      const found = await becomeOwner(url)
+      if ('close' in found) await found.close()
+      else told.push(found.holder)
+    }
+  }))
+  t.ok(told.length > 0, 'they met')
+  t.strictSame([...new Set(told)], [`process ${process.pid}`])
+})
