@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { delimiter, dirname, join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -162,7 +162,7 @@ async function runFile (file, options) {
   const test = new TestFile()
   running.add(test)
   const program = tests.fileOf(file)
-  const env = { ...process.env, ...servers.env, ...folders, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service, ...node === process.execPath ? {} : { TEST_OLDER_NODE: process.execPath } }
+  const env = { ...process.env, ...servers.env, ...folders, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service, ...node === process.execPath ? {} : { TEST_OLDER_NODE: process.execPath, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` } }
   const result = await test.run(file, { cwd: root, env, node, program, nodeOptions: program === undefined ? nodeOptions : [], ...options })
   running.delete(test)
   const told = result.fail === 0 ? result : { ...result, lines: await tests.withSources(file, result.lines) }
