@@ -311,7 +311,7 @@ async function meanwhile (again: () => Promise<unknown>, done: Promise<unknown>)
   end.catch(() => {})
   while (!state.isDone) {
     await again()
-    await sleep(20)
+    await sleep(evaluatedEveryMs / 10)
   }
   await end
 }

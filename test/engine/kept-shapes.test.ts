@@ -2,13 +2,14 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { keepShapes } from '../../src/engine/kept-shapes.ts'
+import { compiledCode } from '../support/built.ts'
 
 const run = promisify(execFile)
 const dist = (file: string) => JSON.stringify(new URL(`../../dist/engine/${file}`, import.meta.url).href)
 
 /** What a program prints that may collect garbage, and may ask V8 about its objects. */
 async function printed (source: string): Promise<string> {
-  const { stdout } = await run(process.execPath, ['--expose-gc', '--allow-natives-syntax', '--input-type=module', '--eval', `${helpers}\n${source}`])
+  const { stdout } = await run(process.execPath, ['--expose-gc', '--allow-natives-syntax', '--input-type=module', '--eval', `${helpers}\n${source}`], { env: { ...process.env, ...compiledCode() } })
   return stdout.trim()
 }
 
