@@ -1,9 +1,13 @@
 import { execFile } from 'node:child_process'
 import { chownSync, closeSync, existsSync, fsyncSync, mkdtempSync, openSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { UnfitDataFolder } from './data-folder.ts'
 import type { PostgresUser } from './postgres-user.ts'
 
+// A second in all.
+const removalsMax = 20
+const removalPauseMs = 50
 const draftPrefix = 'postgres.draft-'
 
 interface ClusterOptions {
@@ -27,7 +31,7 @@ export async function makeCluster ({ programs, place, user }: ClusterOptions): P
     renameSync(draft, place)
     syncFolder(folder)
   } catch (error) {
-    rmSync(draft, { recursive: true, force: true })
+    await removeDraft(draft)
     if (existsSync(place)) return
     if (error instanceof UnfitDataFolder) throw error
     throw new UnfitDataFolder(`${folder} cannot hold a database (${(error as NodeJS.ErrnoException).code ?? 'unknown'}). Check its rights and its disk.`)
@@ -35,9 +39,15 @@ export async function makeCluster ({ programs, place, user }: ClusterOptions): P
 }
 
 /** Removes what killed processes have left. Only for the owner of the folder: another process that makes a draft beside an owner finds its name taken. */
-export function removeDrafts (folder: string): void {
-  for (const name of readdirSync(folder)) {
-    if (name.startsWith(draftPrefix)) rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 3 })
+export async function removeDrafts (folder: string): Promise<void> {
+  for (const name of readdirSync(folder)) if (name.startsWith(draftPrefix)) await removeDraft(join(folder, name))
+}
+
+/** Node takes a folder for removed when another process removes a file of it meanwhile, as initdb does whose parent has been killed. */
+async function removeDraft (draft: string): Promise<void> {
+  for (let tries = 0; existsSync(draft) && tries < removalsMax; tries++) {
+    if (tries > 0) await sleep(removalPauseMs)
+    rmSync(draft, { recursive: true, force: true, maxRetries: 3 })
   }
 }
 

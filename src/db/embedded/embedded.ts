@@ -43,7 +43,7 @@ export async function startEmbedded ({ dataDir }: { dataDir: string }): Promise<
   const start = () => Postmaster.start({ programs, place, user, socketFolder })
   try {
     const { postmaster, ownership } = await startAsOwner({ dataDir, place, user, start })
-    removeDrafts(folder)
+    await removeDrafts(folder)
     const supervised = new Supervised({ postmaster, ownership, start })
     return {
       url: urlOf(socketFolder),
