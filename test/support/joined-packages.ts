@@ -31,7 +31,6 @@ const options: BuildOptions = {
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  keepNames: true,
   logLevel: 'warning'
 }
 

@@ -92,7 +92,6 @@ function optionsOf (packages: Readonly<Record<string, string>>, group: readonly 
     platform: 'node',
     target: 'node20',
     define: { [urlOfModule]: urlName },
-    keepNames: true,
     legalComments: 'none',
     logLevel: 'silent',
     plugins: [asTheyAre(packages, group.map((file) => join(root, file)))]
