@@ -1,8 +1,9 @@
 import { build, type BuildOptions, type Plugin } from 'esbuild'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { SourceMap } from 'node:module'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { removeOfEndedRuns } from './ended-runs.ts'
 
 /*
  * Each test file with all the sources that it imports, in one JavaScript file: Node then needs neither the hooks, which run in a thread of their own
@@ -40,7 +41,8 @@ export interface JoinedTests {
  * paths from the root of the project.
  */
 export async function joinTests (tests: readonly string[], packages: string, groups: Readonly<Record<string, readonly string[]>> = {}): Promise<JoinedTests> {
-  removeOfEnded()
+  mkdirSync(cache, { recursive: true })
+  removeOfEndedRuns(cache, prefix)
   const folder = join(cache, `${prefix}${process.pid}`)
   const urls = JSON.parse(readFileSync(packages, 'utf8')) as Record<string, string>
   const options = optionsOf(urls)
@@ -133,16 +135,4 @@ function withPlaces (line: string, file: string, map: string): string {
     })
   }
   return line
-}
-
-// Of runs that were killed.
-function removeOfEnded (): void {
-  mkdirSync(cache, { recursive: true })
-  for (const name of readdirSync(cache).filter((name) => name.startsWith(prefix))) {
-    try {
-      process.kill(Number(name.slice(prefix.length)), 0)
-    } catch {
-      rmSync(join(cache, name), { recursive: true, force: true })
-    }
-  }
 }

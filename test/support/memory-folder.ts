@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs'
 import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removeOfEndedRuns } from './ended-runs.ts'
 
 const prefix = 'navis-tests-'
 const spareBytes = 4 * 1024 ** 3
@@ -21,7 +22,7 @@ export function memoryFolder (parent = '/dev/shm'): MemoryFolder | undefined {
   try {
     const { bavail, bsize } = statfsSync(parent)
     if (Math.min(bavail * bsize, freemem() / 2) < spareBytes) return undefined
-    removeOfEnded(parent)
+    removeOfEndedRuns(parent, prefix)
     const path = mkdtempSync(join(parent, `${prefix}${process.pid}-`))
     const remove = () => { rmSync(path, { recursive: true, force: true }) }
     try {
@@ -47,15 +48,4 @@ function isExecutable (folder: string): boolean {
   const { status } = spawnSync(program)
   rmSync(program)
   return status === 0
-}
-
-// Of runs that were killed.
-function removeOfEnded (parent: string): void {
-  for (const name of readdirSync(parent).filter((name) => name.startsWith(prefix))) {
-    try {
-      process.kill(Number(name.slice(prefix.length).split('-')[0]), 0)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ESRCH') rmSync(join(parent, name), { recursive: true, force: true })
-    }
-  }
 }

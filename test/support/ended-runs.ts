@@ -1,0 +1,13 @@
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Removes what runs have left that were killed: all in `folder` whose name is `prefix` and the id of a process that has ended, and perhaps more after a hyphen. */
+export function removeOfEndedRuns (folder: string, prefix: string): void {
+  for (const name of readdirSync(folder).filter((name) => name.startsWith(prefix))) {
+    try {
+      process.kill(Number(name.slice(prefix.length).split('-')[0]), 0)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') rmSync(join(folder, name), { recursive: true, force: true })
+    }
+  }
+}
