@@ -39,7 +39,13 @@ async function setup (t: Test) {
     return await queueDeliveries(db, { receivers, rowsMax })
   }
   const claim = async (rowsMax = 100, wanted = receiver) => await claimDeliveries(db, { receiver: wanted, rowsMax, leaseMs })
-  return { url, db, client, newKey, emitFor, receiver, queue, claim }
+  // The clock of a machine may be set back by a moment between two statements; what was due by it is due again then.
+  const claimDue = async () => {
+    let taken: readonly Delivery[] = []
+    await until(async () => (taken = await claim()).length > 0)
+    return taken
+  }
+  return { url, db, client, newKey, emitFor, receiver, queue, claim, claimDue }
 }
 
 /** Confirms as a process does. */
@@ -61,55 +67,55 @@ t.test('a receiver is not given what happened before a replica named it, also wh
 })
 
 t.test('a receiver is given what happens from its beginning on, and of each key one event at a time, in order', async (t) => {
-  const { db, newKey, emitFor, receiver, queue, claim } = await setup(t)
+  const { db, newKey, emitFor, receiver, queue, claim, claimDue } = await setup(t)
   const [ada, ben] = [await newKey(), await newKey()]
   await emitFor(ada)
   t.strictSame(await queue(), { due: [], oldestMs: 0, hasMore: false }, 'it begins here')
   const events = [await emitFor(ada), await emitFor(ada), await emitFor(ben), await emitFor(ada)]
   t.match(await queue(), { due: [receiver], hasMore: false })
-  const first = await claim()
+  const first = await claimDue()
   t.strictSame(ids(first), [events[0], events[2]])
   t.strictSame(await claim(), [], 'they are taken')
   await finish(db, first[0]!)
-  const second = await claim()
+  const second = await claimDue()
   t.strictSame(ids(second), [events[1]])
   await finish(db, second[0]!)
-  t.strictSame(ids(await claim()), [events[3]])
+  t.strictSame(ids(await claimDue()), [events[3]])
   await finish(db, first[1]!)
   t.match(await queue(), { due: [] })
 })
 
 t.test('a delivery that another process took meanwhile is neither confirmed nor postponed by the one before', async (t) => {
-  const { db, newKey, emitFor, queue, claim } = await setup(t)
+  const { db, newKey, emitFor, queue, claim, claimDue } = await setup(t)
   const key = await newKey()
   await queue()
   const [one, two] = [await emitFor(key), await emitFor(key)]
   await queue()
-  const [frozen] = await claim()
+  const [frozen] = await claimDue()
   await db.execute(sql`update ${db.tables.deliveries} set next_at = clock_timestamp()`)
-  const [other] = await claim()
+  const [other] = await claimDue()
   t.match([frozen, other], [{ attempts: 1, event: { id: one } }, { attempts: 2, event: { id: one } }])
   await finish(db, frozen!)
   await postponeDelivery(db, frozen!, 0)
   t.strictSame(await claim(), [], 'the other one still has it')
   await finish(db, other!)
   await finish(db, other!)
-  t.strictSame(ids(await claim()), [two])
+  t.strictSame(ids(await claimDue()), [two])
 })
 
 t.test('what is postponed is due again then, with its count', async (t) => {
-  const { db, newKey, emitFor, queue, claim } = await setup(t)
+  const { db, newKey, emitFor, queue, claim, claimDue } = await setup(t)
   await queue()
   const event = await emitFor(await newKey())
   await queue()
-  const [delivery] = await claim()
+  const [delivery] = await claimDue()
   await postponeDelivery(db, delivery!, 60_000)
   t.strictSame(await claim(), [])
   await postponeDelivery(db, delivery!, 0)
-  t.match(await claim(), [{ attempts: 2, isOld: false, event: { id: event } }])
+  t.match(await claimDue(), [{ attempts: 2, isOld: false, event: { id: event } }])
   await db.execute(sql`update ${db.tables.events} set at = clock_timestamp() - interval '4 days'`)
   await db.execute(sql`update ${db.tables.deliveries} set next_at = clock_timestamp()`)
-  t.match(await claim(), [{ attempts: 3, isOld: true }])
+  t.match(await claimDue(), [{ attempts: 3, isOld: true }])
   t.ok((await queue()).oldestMs > 3.9 * 86_400_000)
 })
 
@@ -141,12 +147,12 @@ t.test('four processes that queue, take and confirm at once deliver every event 
 })
 
 t.test('an event that a confirmation cannot see yet is not lost with the row that it deletes', async (t) => {
-  const { db, client, newKey, emitFor, receiver, queue, claim } = await setup(t)
+  const { db, client, newKey, emitFor, receiver, queue, claimDue } = await setup(t)
   const key = await newKey()
   await queue()
   await emitFor(key)
   await queue()
-  const [delivery] = await claim()
+  const [delivery] = await claimDue()
   // Another process has the receiver's row, and is about to queue a later event; the confirmation waits for it.
   const other = await client.reserve()
   await other`begin`
@@ -160,7 +166,7 @@ t.test('an event that a confirmation cannot see yet is not lost with the row tha
   other.release()
   t.equal(await finishing, false, 'it is to be repeated')
   t.equal(await finishDelivery(db, delivery!), true)
-  t.strictSame(ids(await claim()), [later])
+  t.strictSame(ids(await claimDue()), [later])
 })
 
 t.test('events of one key get their places in the order in which they happened, although a transaction that began earlier made the later one', async (t) => {
@@ -217,7 +223,7 @@ t.test('two that give places at once give each place once, and a reader sees the
 })
 
 t.test('a receiver that nobody names any more is forgotten with what waits for it, in steps; the others keep what they wait for', async (t) => {
-  const { db, newKey, emitFor, receiver, queue, claim } = await setup(t)
+  const { db, newKey, emitFor, receiver, queue, claimDue } = await setup(t)
   const gone = randomBytes(32).toString('hex')
   await queue([receiver, gone])
   for (let i = 0; i < 5; i++) await emitFor(await newKey())
@@ -226,11 +232,11 @@ t.test('a receiver that nobody names any more is forgotten with what waits for i
   await nameReceivers(db, [receiver])
   t.strictSame([await forgetReceivers(db, 3), await forgetReceivers(db, 3), await forgetReceivers(db, 3), await forgetReceivers(db, 3)], [3, 2, 0, 0])
   t.strictSame([...await db.execute(sql`select encode(receiver, 'hex') as receiver from ${db.tables.receivers}`)], [{ receiver }])
-  t.equal((await claim()).length, 5)
+  t.equal((await claimDue()).length, 5)
 })
 
 t.test('an event is kept while a receiver has not been given it or has not confirmed it', async (t) => {
-  const { db, newKey, emitFor, queue, claim } = await setup(t)
+  const { db, newKey, emitFor, queue, claimDue } = await setup(t)
   const key = await newKey()
   await queue()
   const ours = [await emitFor(key), await emitFor(key)]
@@ -240,10 +246,10 @@ t.test('an event is kept while a receiver has not been given it or has not confi
   t.equal(await prune(), 0, 'it has not been given them')
   await queue()
   t.equal(await prune(), 0)
-  const [first] = await claim()
+  const [first] = await claimDue()
   await finish(db, first!)
   t.equal(await prune(), 1)
-  t.strictSame(ids(await claim()), [ours[1]])
+  t.strictSame(ids(await claimDue()), [ours[1]])
 })
 
 t.test('an edit of a key tells of itself in its own transaction', async (t) => {
