@@ -13,6 +13,7 @@ import { strip } from './support/strip-types.js'
 const { newerNode } = await import('./support/newer-node.ts')
 const { TestFile } = await import('./support/test-file.ts')
 const { memoryFolder } = await import('./support/memory-folder.ts')
+const { youngGeneration } = await import('./support/young-generation.ts')
 const { joinPackages, joinService } = await import('./support/joined-packages.ts')
 const { children, joinTests } = await import('./support/joined-tests.ts')
 
@@ -163,7 +164,7 @@ async function runFile (file, options) {
   running.add(test)
   const program = tests.fileOf(file)
   const env = { ...process.env, ...servers.env, ...folders, TEST_PACKAGES: packages, TEST_JOINED: tests.folder, TEST_SERVICE: service, ...node === process.execPath ? {} : { TEST_OLDER_NODE: process.execPath, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` } }
-  const result = await test.run(file, { cwd: root, env, node, program, nodeOptions: program === undefined ? nodeOptions : [], ...options })
+  const result = await test.run(file, { cwd: root, env, node, program, nodeOptions: program === undefined ? [...youngGeneration, ...nodeOptions] : youngGeneration, ...options })
   running.delete(test)
   const told = result.fail === 0 ? result : { ...result, lines: await tests.withSources(file, result.lines) }
   results.push(told)

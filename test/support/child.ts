@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { argumentsFor, built, compiledCode } from './built.ts'
 import type { Teardowns } from './servers.ts'
 import { until } from './until.ts'
+import { youngGeneration } from './young-generation.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -26,7 +27,7 @@ export class Child {
 
   constructor (t: Teardowns, { file, args = [], env = {}, cwd = root, node }: ChildOptions) {
     const program = node === undefined ? /^dist\/(main|cli)\.js$/.exec(file)?.[1] : undefined
-    const own = program === undefined ? argumentsFor(file) : [built(program as 'main' | 'cli')]
+    const own = program === undefined ? argumentsFor(file) : [...youngGeneration, built(program as 'main' | 'cli')]
     this.process = spawn(node ?? process.execPath, [...own, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], TEST_PACKAGES: process.env['TEST_PACKAGES'], ...program === undefined ? {} : compiledCode(), ...env },

@@ -66,18 +66,29 @@ export async function freshDatabase (t: Teardowns, { migrated = true } = {}): Pr
   return url
 }
 
-let shared: { readonly sql: postgres.Sql, users: number } | undefined
+interface Administrator {
+  readonly sql: postgres.Sql
+  users: number
+  ending?: NodeJS.Timeout
+}
 
-/** The connection that all databases of this process are made and dropped over: making one costs a third of what a database does. It ends with the last of its users. */
-function administratorOf (url: string): { command (text: string): Promise<unknown>, leave (): Promise<void> } {
+let shared: Administrator | undefined
+// The next test of a file begins within a few milliseconds; a process that has ended its tests waits for no longer.
+const administratorIdleMs = 100
+
+/** The connection that all databases of this process are made and dropped over: making one costs a third of what a database does. It ends when it has had no users for a moment. */
+function administratorOf (url: string): { command (text: string): Promise<unknown>, leave (): void } {
   const own = shared ??= { sql: postgres(url, { max: 1, onnotice: () => {}, fetch_types: false }), users: 0 }
   own.users++
+  clearTimeout(own.ending)
   return {
     command: async (text) => await own.sql.unsafe(text),
-    async leave () {
+    leave () {
       if (--own.users > 0) return
-      shared = undefined
-      await own.sql.end({ timeout: 1 })
+      own.ending = setTimeout(() => {
+        if (shared === own) shared = undefined
+        own.sql.end({ timeout: 1 }).catch(() => {})
+      }, administratorIdleMs)
     }
   }
 }
