@@ -112,7 +112,7 @@ for (const count of isLong ? [3, 20, 50] : [3, 20]) {
     let each = Infinity
     const paths = { fast: 0, slow: 0 }
     // On a busy machine an acknowledgement comes late and the members are read again: one round in which none does shows what a change needs.
-    for (let round = 0; round < 8 && each > 2.2; round++) {
+    for (let round = 0; round < 40 && each > 2.2; round++) {
       const before = await statements()
       for (let i = 0; i < 20; i++) {
         const change = await revoke()
