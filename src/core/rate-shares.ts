@@ -49,6 +49,8 @@ export class RateShare {
   fullAt: number
   /** When that was heard last; -Infinity: never since Redis was away. */
   heardAt = -Infinity
+  /** When the shared bucket would be full with the uses that it may not know of, each counted from when it was let through. */
+  fullWithDebtAt: number
   /** Until then others may have used up this replica's share: one of them has announced that it went beyond its own. */
   contestedUntil = -Infinity
   askedAt = -Infinity
@@ -60,13 +62,14 @@ export class RateShare {
   constructor (keyId: string, limit: RateLimit, now: number) {
     this.keyId = keyId
     this.limit = limit
-    this.ownFullAt = this.fullAt = this.usedAt = now
+    this.ownFullAt = this.fullAt = this.fullWithDebtAt = this.usedAt = now
   }
 
   /** Counts a use that was let through on credit. */
   owe (now: number): void {
     if (this.debt === 0) this.debtSince = now
     this.debt++
+    this.fullWithDebtAt = Math.max(this.fullWithDebtAt, this.fullAt, now) + intervalMsOf(this.limit)
   }
 
   /** Uses that were granted under the former limit are dropped. */
@@ -75,12 +78,14 @@ export class RateShare {
     this.grant = 0
     const latest = now + limit.windowSeconds * 1000
     this.fullAt = Math.min(this.fullAt, latest)
+    this.fullWithDebtAt = Math.min(this.fullWithDebtAt, latest)
     this.ownFullAt = Math.min(this.ownFullAt, latest)
     this.contestedUntil = Math.min(this.contestedUntil, latest)
   }
 
   heard (backlogMs: number, now: number): void {
     this.contestedUntil = this.fullAt = Math.max(this.fullAt, now + backlogMs)
+    this.fullWithDebtAt = Math.max(this.fullWithDebtAt, this.fullAt + (this.debt + this.reported) * intervalMsOf(this.limit))
     this.heardAt = now
   }
 }
@@ -160,12 +165,11 @@ export class RateShares {
       this.#probe(share, now)
       return true
     }
-    const creditMax = isWithin && share.contestedUntil <= now ? own : chunk
     share.usedAt = now
     share.isBeyond = !isWithin
     if (share.grant > 0) {
       share.grant--
-    } else if (share.debt + share.reported < credit(share, creditMax, now) && (isWithin || share.beyond < Math.ceil(chunk / 2))) {
+    } else if (hasCredit(share, { chunk, isWithin, now })) {
       share.owe(now)
       if (!isWithin) share.beyond++
     } else {
@@ -321,6 +325,7 @@ export class RateShares {
     // An announcement that overtook this answer may be the newer one.
     share.fullAt = share.heardAt >= sentAt ? Math.max(share.fullAt, fullAt) : fullAt
     share.heardAt = now
+    share.fullWithDebtAt = share.debt === 0 ? share.fullAt : Math.max(share.fullAt, share.debtSince) + share.debt * intervalMsOf(share.limit)
     if (share.limit === limit && want > 0) share.grant += Math.min(Math.max(0, Math.floor(granted)), want)
     if (share.grant > 0) this.#holders.add(share)
     else this.#holders.delete(share)
@@ -340,13 +345,21 @@ function partsOf ({ requests }: RateLimit, replicas: number): { readonly own: nu
 }
 
 /**
- * How many uses may pass before they are reported to the shared bucket: `most`, or what it still has. What was heard of it counts however long ago that was: a bucket fills at the pace
+ * Whether one more use may pass before it is reported. Within the share, which bounds them by itself, uses that were not reported yet become free again with time like all others; where
+ * others may have used up the share, and beyond it, they count until they are reported.
+ */
+function hasCredit (share: RateShare, { chunk, isWithin, now }: { readonly chunk: number, readonly isWithin: boolean, readonly now: number }): boolean {
+  if (isWithin && share.contestedUntil <= now) return room(share, Math.max(share.fullWithDebtAt, share.fullAt), now) > 0
+  return share.debt + share.reported < Math.min(chunk, room(share, share.fullAt, now)) && (isWithin || share.beyond < Math.ceil(chunk / 2))
+}
+
+/**
+ * How many uses the shared bucket has room for where it is full at `fullAt`. What was heard of it counts however long ago that was: a bucket fills at the pace
  * of its limit, and only what is given back makes it fuller, which a refused use finds out.
  */
-function credit ({ limit, fullAt, heardAt }: RateShare, most: number, now: number): number {
-  if (heardAt === -Infinity) return most
+function room ({ limit, heardAt }: RateShare, fullAt: number, now: number): number {
+  if (heardAt === -Infinity) return Infinity
   const intervalMs = intervalMsOf(limit)
   const inexact = Math.min(inexactMs, intervalMs / 2 + inexactPart * limit.windowSeconds * 1000)
-  const room = limit.requests - Math.max(0, fullAt - now - inexact) / intervalMs
-  return Math.min(most, Math.max(0, Math.floor(room + 1e-6)))
+  return Math.max(0, Math.floor(limit.requests - Math.max(0, fullAt - now - inexact) / intervalMs + 1e-6))
 }
