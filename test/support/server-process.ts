@@ -1,5 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { chownSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -171,13 +171,29 @@ function startGuard (dir: string): ChildProcess {
 }
 
 /**
- * A free loopback port outside the range from which the system takes ports for outgoing connections, so that a server can come back to it.
+ * A free loopback port outside the range from which the system takes ports for outgoing connections, so that a server can come back to it. No other test of
+ * the same run is given it.
  * `busOffset`: the port that lies so far above is free as well, as a node of a Redis Cluster needs it.
  */
 export async function freePort ({ busOffset = 0 } = {}): Promise<number> {
   for (;;) {
     const port = 12_000 + Math.floor(Math.random() * (20_000 - busOffset))
+    if (isTaken(port) || (busOffset > 0 && isTaken(port + busOffset))) continue
     if (await isFree(port) && (busOffset === 0 || await isFree(port + busOffset))) return port
+  }
+}
+
+// Between the choice of a port and the start of a server that listens on it, and while that server is away, another test could choose it.
+function isTaken (port: number): boolean {
+  const run = process.env['TEST_JOINED']
+  if (run === undefined) return false
+  try {
+    mkdirSync(join(run, 'ports'), { recursive: true })
+    writeFileSync(join(run, 'ports', String(port)), '', { flag: 'wx' })
+    return false
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return true
+    throw error
   }
 }
 
