@@ -70,8 +70,13 @@ t.test('a frozen Redis costs no verification; when it is back, a revoked key is 
     await all()
     return (keys.stats().redis?.written ?? 0) >= 4
   })
-  await all()
-  t.ok((keys.stats().redis?.hits ?? 0) >= 3, 'rows are found in Redis')
+  // A machine that stands still makes an answer of Redis late, and then it is passed by for a second.
+  await until(async () => {
+    const before = keys.stats().redis?.hits ?? 0
+    await all()
+    return (keys.stats().redis?.hits ?? 0) - before >= 3
+  })
+  t.pass('rows are found in Redis')
   redis.pause()
   await all()
   await other.service.revoke({ workspaceId: 'w1', keyId: made[0]!.key.id, actor: 'test' })
