@@ -1,10 +1,10 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { removeDrafts } from '../../../src/db/embedded/cluster.ts'
+import { freshFolder } from '../../process/service.ts'
 
 // Makes files of a draft and removes most of them, as initdb does, until it is told to end.
 const busy = `
@@ -22,8 +22,7 @@ const busy = `
 t.test('a draft is removed while what makes it still works on it', async (t) => {
   for (let round = 0; round < 20; round++) {
     // Not a test folder of the project's: for files that were removed a moment ago, a file system on a disk looks for long.
-    const folder = mkdtempSync(join(tmpdir(), 'navis-drafts-'))
-    t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+    const folder = freshFolder(t)
     const draft = join(folder, 'postgres.draft-abc')
     for (let i = 0; i < 10; i++) {
       mkdirSync(join(draft, String(i)), { recursive: true })
