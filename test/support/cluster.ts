@@ -6,7 +6,7 @@ import { join } from 'node:path'
 const placeInLog = 24
 
 /**
- * Gives the copied files of a server that has never been started another system identifier, as initdb would have: the service tells servers apart
+ * Gives the copied files of a server that has accepted no connection another system identifier, as initdb would have: the service tells servers apart
  * by it. It stands at the beginning of pg_control, which ends with a CRC-32C of what is before, and on the first page of the log.
  */
 export function makeAnother (data: string): void {

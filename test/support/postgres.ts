@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { makeAnother } from './cluster.ts'
@@ -40,11 +40,17 @@ export class PostgresServer {
     return server
   }
 
-  /** The data folder of a server that has never been started, for `TEST_CLUSTER`: the data of others is copied from it, in a tenth of the time of initdb. */
+  /**
+   * The data folder of a server that has accepted no connection, for `TEST_CLUSTER`: the data of others is copied from it, in a tenth of the time of initdb.
+   * Without the database `template0`, and without the maps of free space and of visible rows, which a server makes again: half of the files.
+   */
   static makeCluster (): { readonly data: string, remove (): Promise<void> } {
     const process = new ServerProcess({ name: 'cluster', unprivileged: true })
     const server = new PostgresServer(0, process, {})
     server.#initdb()
+    server.#withoutTemplate0()
+    const databases = join(server.#data, 'base')
+    for (const name of readdirSync(databases, { recursive: true, encoding: 'utf8' })) if (/_(?:fsm|vm)$/.test(name)) rmSync(join(databases, name))
     return { data: server.#data, remove: async () => { await process.remove() } }
   }
 
@@ -146,6 +152,11 @@ export class PostgresServer {
     const initdb = join(dirname(this.#program), 'initdb')
     const args = ['-D', this.#data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync']
     execFileSync(initdb, args, { ...this.#process.user, cwd: this.dir, encoding: 'utf8', stdio: 'pipe' })
+  }
+
+  #withoutTemplate0 (): void {
+    const statements = "update pg_database set datistemplate = false where datname = 'template0'\ndrop database template0\n"
+    execFileSync(this.#program, ['--single', '-D', this.#data, 'postgres'], { ...this.#process.user, cwd: this.dir, input: statements, stdio: 'pipe' })
   }
 
   // A killed server leaves a small segment of System V shared memory, which its successor would remove; there is none.

@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { connect } from '../../src/db/connect.ts'
@@ -25,6 +26,15 @@ t.test('two fresh Redis databases do not see each other', async (t) => {
   t.teardown(() => { one.disconnect(); other.disconnect() })
   await one.set('colour', 'blue')
   t.equal(await other.get('colour'), null)
+})
+
+t.test('what servers are copied from has no file that they do not need', { skip: process.env['TEST_CLUSTER'] === undefined && 'this file is run by itself' }, async (t) => {
+  const { sql, close } = connect({ url: (await startPostgres(t)).url, max: 1 })
+  t.teardown(close)
+  t.same(await sql`select datname as name from pg_database order by 1`, [{ name: 'postgres' }, { name: 'template1' }])
+  t.same(readdirSync(join(process.env['TEST_CLUSTER']!, 'base'), { recursive: true, encoding: 'utf8' }).filter((name) => /_(?:fsm|vm)$/.test(name)), [])
+  await sql`create database another`
+  t.same(await sql`select datname as name from pg_database order by 1`, [{ name: 'another' }, { name: 'postgres' }, { name: 'template1' }])
 })
 
 t.test('two Postgres servers are two systems, and keep what they are over a restart', async (t) => {
