@@ -8,7 +8,9 @@ import { hasCause } from './outage.ts'
 import { defaultSchema, tablesIn, type Tables } from './schema.ts'
 
 /** A database and where our tables are in it: a statement names `db.tables`, whatever schema they are in. */
-export type Database = PostgresJsDatabase & { readonly tables: Tables }
+export type Database = ClientDatabase & { readonly tables: Tables }
+
+type ClientDatabase = PostgresJsDatabase & { readonly $client: postgres.Sql }
 
 interface ConnectOptions {
   /**
@@ -24,8 +26,6 @@ interface ConnectOptions {
   readonly applicationName?: string
   /** Whether connections stay open for as long as the server lets them. `false`. */
   readonly isKept?: boolean
-  /** The server ends a statement that runs for longer. 35,000; 0: none. */
-  readonly statementTimeoutMs?: number
   /** Told of every notice and warning that the server sends. They are dropped unless someone listens. */
   onnotice? (notice: postgres.Notice): void
   /** Told when a connection has ended. */
@@ -56,19 +56,17 @@ const sharedLifetimeSeconds = () => 60 * (1 + Math.random())
  * What this service needs of a session, whatever the server, the database or the role say: a commit that is confirmed is kept, a statement sees what was
  * committed before it began. Asking for a transaction that writes makes a standby refuse the connection.
  */
-function sessionSettings (statementTimeoutMs: number): Record<string, string> {
-  return {
-    synchronous_commit: 'on',
-    default_transaction_isolation: 'read committed',
-    statement_timeout: `${statementTimeoutMs}ms`,
-    lock_timeout: '30s',
-    idle_in_transaction_session_timeout: '60s',
-    transaction_read_only: 'off',
-    // Compiling a list's statement takes 60 ms, a hundred times as long as running it: the planner adds up the costs of parts that are not executed.
-    jit: 'off',
-    // Statements name the schema of each table. With this setting a function in another schema cannot replace one of the server.
-    search_path: 'pg_catalog'
-  }
+const sessionSettings: Readonly<Record<string, string>> = {
+  synchronous_commit: 'on',
+  default_transaction_isolation: 'read committed',
+  statement_timeout: '35s',
+  lock_timeout: '30s',
+  idle_in_transaction_session_timeout: '60s',
+  transaction_read_only: 'off',
+  // Compiling a list's statement takes 60 ms, a hundred times as long as running it: the planner adds up the costs of parts that are not executed.
+  jit: 'off',
+  // Statements name the schema of each table. With this setting a function in another schema cannot replace one of the server.
+  search_path: 'pg_catalog'
 }
 
 // Poolers refuse settings of the session; what they serve has them in its statements, where it needs them.
@@ -94,7 +92,7 @@ export function hostsOf (url: string): number {
 
 /** A pool of connections, opened when they are needed: a server that is away fails the first statement, not this call. */
 export function connect ({
-  url, schema = defaultSchema, max = 10, applicationName, isKept = false, statementTimeoutMs = 35_000, onnotice = () => {}, onclose = () => {}
+  url, schema = defaultSchema, max = 10, applicationName, isKept = false, onnotice = () => {}, onclose = () => {}
 }: ConnectOptions): Connection {
   // What files say is read for each connection: one that is away for a moment fails that connection, and nothing else.
   const { keepAliveSeconds = 10 } = parseDatabaseUrl(url)
@@ -152,7 +150,7 @@ export function connect ({
         database: current.database ?? current.user ?? userInfo().username,
         application_name: applicationName ?? current.applicationName ?? 'navis-keys',
         ...current.options !== undefined && { options: current.options },
-        ...!withoutSettings.has(url) && !current.isPooled && sessionSettings(statementTimeoutMs)
+        ...!withoutSettings.has(url) && !current.isPooled && sessionSettings
       }
       if (isOver) return failedSocket(poolIsOver())
       let reached = 0
@@ -191,6 +189,6 @@ export function borrow (client: postgres.Sql, schema: string): Database {
 }
 
 /** The same database, which knows in addition where our tables are; the database itself is not changed. */
-function withTables (db: PostgresJsDatabase, schema: string): Database {
+function withTables (db: ClientDatabase, schema: string): Database {
   return Object.create(db, { tables: { value: tablesIn(schema) } }) as Database
 }

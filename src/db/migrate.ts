@@ -3,9 +3,10 @@ import { sql } from 'drizzle-orm'
 import { getTableConfig } from 'drizzle-orm/pg-core'
 import { readMigrationFiles, type MigrationMeta } from 'drizzle-orm/migrator'
 import type { Sql } from 'postgres'
-import { borrow, connect, hostsOf, noteRefusedSettings, type Connection, type Database } from './connect.ts'
+import { borrow, connect, hostsOf, noteRefusedSettings, type Database } from './connect.ts'
 import { inOneTransaction, text } from './one-transaction.ts'
 import { hasCode, isWrongServer, tlsRefusalIn } from './outage.ts'
+import type { Pool } from './replaceable-pool.ts'
 import { defaultSchema, tablesIn } from './schema.ts'
 import { refusedConnection, UnfitDatabase } from './unfit-database.ts'
 
@@ -19,17 +20,27 @@ interface MigrateOptions {
   readonly schema?: string | undefined
 }
 
+/** A pool of this service, and the URL that it leads to. */
+interface OwnPool {
+  readonly url: string
+  readonly pool: Pool<Database>
+}
+
+/** Where the tables are: a URL, for which a connection is opened and closed here, a pool of this service, or a client that the host application owns and that is not closed here. */
+type MigratedDatabase = string | OwnPool | Sql
+
+// As long as a connection of our own is given to close.
+const drainMs = 5000
 // How often another process may migrate between our reading of the journal and our lock.
 const roundsMax = 5
 
 /**
  * Brings the database to the newest schema, in one transaction: a crash leaves nothing half done. Safe with any number of
  * processes that start at once: one applies the migrations while the others wait. Everything stands in one schema of our own, so
- * that neither we nor the host application can take the other's tables or migrations for its own. `database` is a URL, or a client that
- * the host application owns and that is not closed here.
+ * that neither we nor the host application can take the other's tables or migrations for its own.
  */
-export async function migrate (database: string | Sql, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
-  await onServer(database, schema, async ({ sql: client }) => {
+export async function migrate (database: MigratedDatabase, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
+  await onServer(database, schema, async (client) => {
     const migrations = readMigrationFiles({ migrationsFolder: folder })
     for (let round = 0; round < roundsMax; round++) {
       const applied = await appliedMigrations(client, schema)
@@ -41,8 +52,8 @@ export async function migrate (database: string | Sql, { schema = defaultSchema 
 }
 
 /** Throws `UnfitDatabase` unless the database is at the newest schema. Changes nothing, and needs no more rights than the service. */
-export async function assertMigrated (database: string | Sql, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
-  await onServer(database, schema, async ({ sql: client }) => {
+export async function assertMigrated (database: MigratedDatabase, { schema = defaultSchema }: MigrateOptions = {}): Promise<void> {
+  await onServer(database, schema, async (client) => {
     const newest = readMigrationFiles({ migrationsFolder: folder }).length
     const applied = await appliedMigrations(client, schema)
     if (applied < newest) {
@@ -52,16 +63,16 @@ export async function assertMigrated (database: string | Sql, { schema = default
   })
 }
 
-async function onServer (database: string | Sql, schema: string, act: (connection: Connection) => Promise<void>, { hostsTried = 1, isWithoutSettings = false } = {}): Promise<void> {
-  const connection = typeof database === 'string' ? connect({ url: database, schema, max: 1, statementTimeoutMs: 0 }) : borrowed(database, schema)
+async function onServer (database: MigratedDatabase, schema: string, act: (client: Sql) => Promise<void>, { hostsTried = 1, isWithoutSettings = false } = {}): Promise<void> {
+  const { url, db, sql, giveUp, close } = reach(database, schema)
   try {
-    await assertFit(connection.db)
-    await act(connection)
+    await assertFit(db)
+    await act(sql)
   } catch (error) {
     if (isWrongServer(error)) {
-      if (typeof database !== 'string' || hostsTried >= hostsOf(database)) throw new UnfitDatabase(isStandby)
+      if (url === undefined || hostsTried >= hostsOf(url)) throw new UnfitDatabase(isStandby)
       // The next connection goes to the next host, once this one is closed.
-      await connection.close()
+      await giveUp()
       return await onServer(database, schema, act, { hostsTried: hostsTried + 1, isWithoutSettings })
     }
     const refusal = tlsRefusalIn(error)
@@ -69,15 +80,40 @@ async function onServer (database: string | Sql, schema: string, act: (connectio
     const refused = refusedConnection(error)
     if (refused !== undefined) throw refused
     if (hasCode(error, '42501')) throw new UnfitDatabase(`The role may not create or use what is needed in the schema "${schema}". Run \`navis-keys migrate\` under a role that may create it, and give this one the rights that docs/postgres.md lists.`)
-    if (isWithoutSettings || typeof database !== 'string' || !noteRefusedSettings(database, error)) throw error
+    if (isWithoutSettings || url === undefined || !noteRefusedSettings(url, error)) throw error
+    await giveUp()
     await onServer(database, schema, act, { hostsTried, isWithoutSettings: true })
   } finally {
-    await connection.close()
+    await close()
   }
 }
 
-function borrowed (client: Sql, schema: string): Connection {
-  return { db: borrow(client, schema), sql: client, schema, close: async () => {} }
+interface Reached {
+  /** `undefined`: its connections are the host application's. */
+  readonly url?: string
+  readonly db: Database
+  readonly sql: Sql
+  /** The connection to this server is of no use: the next one is another. */
+  giveUp (): Promise<void>
+  close (): Promise<void>
+}
+
+function reach (database: MigratedDatabase, schema: string): Reached {
+  if (typeof database === 'string') {
+    const { db, sql, close } = connect({ url: database, schema, max: 1 })
+    return { url: database, db, sql, giveUp: close, close }
+  }
+  if ('pool' in database) {
+    const { url, pool } = database
+    const { queries: db } = pool
+    const giveUp = async () => {
+      pool.replace(drainMs)
+      // What ends already is waited for.
+      await db.$client.end()
+    }
+    return { url, db, sql: db.$client, giveUp, close: async () => {} }
+  }
+  return { db: borrow(database, schema), sql: database, giveUp: async () => {}, close: async () => {} }
 }
 
 /** Functions of the schema, with the types of their arguments: our statements call them, or indexes do. */
@@ -123,7 +159,7 @@ async function apply (client: Sql, { schema, applied, pending }: Pending): Promi
   try {
     await inOneTransaction(client, [
       'set transaction isolation level read committed',
-      "select set_config('lock_timeout', '60s', true)",
+      "select set_config('lock_timeout', '60s', true), set_config('statement_timeout', '0', true)",
       `select pg_advisory_xact_lock(${lockKey}, hashtext(${text(schema)}))`,
       `do $$ begin
         if not exists (select from pg_namespace where nspname = ${text(schema)}) then create schema "${schema}"; end if;

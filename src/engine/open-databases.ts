@@ -131,12 +131,11 @@ function withoutEnd (client: Sql): Sql {
  * Updates the schema, or, with `migrate: false`, says what is missing. Rejects with `unavailable` while the database cannot be
  * reached; the call can be repeated then.
  */
-export async function makeReady ({ lookups, chooseHistory }: Databases, { databaseUrl, db, databaseSchema: schema, migrate: migrates = true }: KeysOptions): Promise<void> {
-  const database = databaseUrl ?? db!.$client
+export async function makeReady ({ lookups, management, chooseHistory }: Databases, { databaseUrl, db, databaseSchema: schema, migrate: migrates = true }: KeysOptions): Promise<void> {
   try {
     // The host's pool may wait for much longer than we do.
-    if (typeof database !== 'string') await inTime(database.unsafe('select 1'), reachTimeoutMs)
-    await (migrates ? migrate : assertMigrated)(database, { schema })
+    if (db !== undefined) await inTime(db.$client.unsafe('select 1'), reachTimeoutMs)
+    await (migrates ? migrate : assertMigrated)(databaseUrl === undefined ? db!.$client : { url: databaseUrl, pool: management }, { schema })
     await inTime(chooseHistory(), reachTimeoutMs)
     await inTime(lookups.queries([]), reachTimeoutMs)
   } catch (error) {

@@ -1,9 +1,10 @@
+import postgres from 'postgres'
 import t from 'tap'
 import { connect, type Database } from '../../src/db/connect.ts'
 import { assertFit, migrate } from '../../src/db/migrate.ts'
 import { UnfitDatabase } from '../../src/db/unfit-database.ts'
 import { Child } from '../support/child.ts'
-import { freshDatabase, startPostgres } from '../support/servers.ts'
+import { freshDatabase, startPostgres, until } from '../support/servers.ts'
 
 t.test('six processes that start at once on an empty database all find it migrated, once', async (t) => {
   const url = await freshDatabase(t, { migrated: false })
@@ -29,6 +30,24 @@ t.test('migrating again changes nothing', async (t) => {
   const before = await secret()
   await migrate(url)
   t.same(await secret(), before)
+})
+
+t.test('a migration takes as long as it takes, whatever the session says of statements', async (t) => {
+  const url = await freshDatabase(t, { migrated: false })
+  const other = connect({ url, max: 1 })
+  t.teardown(other.close)
+  const host = postgres(url, { max: 2, onnotice: () => {}, connection: { statement_timeout: 400 } })
+  t.teardown(async () => { await host.end({ timeout: 1 }) })
+  await t.rejects(host`select pg_sleep(10)`, { code: '57014' })
+  // What the migration waits for.
+  await other.sql`select pg_advisory_lock(62847, hashtext('navis_keys'))`
+  const migrating = migrate(host)
+  migrating.catch(() => {})
+  await until(async () => (await other.sql`select 1 from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`).length === 1)
+  await other.sql`select pg_sleep(0.8)`
+  await other.sql`select pg_advisory_unlock_all()`
+  await migrating
+  t.match(await other.sql`select count(*)::int as count from navis_keys.migrations`, [{ count: 1 }])
 })
 
 const unfit = [

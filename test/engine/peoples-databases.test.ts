@@ -84,6 +84,22 @@ t.test('a replica has no more connections than it may, and waits for one under l
   await t.rejects(openKeys({ databaseUrl: url, databaseConnectionsMax: 3 }), /4 or more/)
 })
 
+t.test('a start opens four connections and closes none', async (t) => {
+  const url = await freshDatabase(t)
+  const sql = admin(t, url)
+  const counted = async () => {
+    const [row] = await sql<[{ begun: number, open: number }]>`
+      select (select sessions::int from pg_stat_database where datname = current_database()) as begun,
+        (select count(*)::int from pg_stat_activity where application_name = 'navis-keys' and datname = current_database()) as open`
+    return row
+  }
+  await sql`select 1`
+  const before = await counted()
+  await open(t, { databaseUrl: url })
+  await until(async () => (await counted()).open === 4)
+  t.equal((await counted()).begun - before.begun, 4)
+})
+
 t.test('connections to a server that turns out to be a standby are refused, and none stays', async (t) => {
   const primary = new URL(await freshDatabase(t))
   const standby = await startPostgres(t)
