@@ -43,6 +43,7 @@ const windowConnections = 2
 const borrowedConcurrency = 8
 const reachTimeoutMs = 3000
 const repeatEveryMs = 60_000
+const endEveryMs = 500
 
 /** Connects when the first statement is sent. */
 export function openDatabases ({ databaseUrl, databaseSchema, databaseConnectionsMax = connectionsMax, db, log = silentLogger }: KeysOptions): Databases {
@@ -99,7 +100,9 @@ function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }:
   const db = borrow(host.$client, schema)
   const history = new HistoryChoice(log)
   const chooseHistory = async () => { await history.choose(db) }
+  const wantsPrimary = ['primary', 'read-write'].includes(String(client.options?.target_session_attrs))
   let toldAt = -Infinity
+  let isEnding = false
   return {
     lookups: borrowedPool(db, (database) => prepareFindKeys(database, () => history.strategy)),
     management: borrowedPool<Database>(db, (database) => database),
@@ -111,14 +114,32 @@ function borrowedDatabases (host: HostDatabase, { schema = defaultSchema, log }:
     },
     chooseHistory,
     connectWindow: () => ({ sql: withoutEnd(host.$client), schema, history: () => history.strategy }),
-    // We must not end connections of the host application: their answers are refused, and the log tells its operator what to do.
+    // Connections of the host application are its own: we end none but those that it does not want itself. The answers of others are refused, and the log tells its operator what to do.
     replace () {
+      if (wantsPrimary && !isEnding) {
+        isEnding = true
+        endConnectionsToStandbys(host.$client).catch(() => {}).finally(() => setTimeout(() => { isEnding = false }, endEveryMs).unref())
+      }
       const now = performance.now()
       if (now - toldAt < repeatEveryMs) return
       toldAt = now
-      log.warn({}, 'the database client of the application leads to a standby, whose answers are refused: give the client `target_session_attrs: \'primary\'`, so that it connects to the primary only, and end the connections that it has')
+      log.warn({}, wantsPrimary
+        ? 'a connection of the application leads to a standby, although `target_session_attrs` asks for the primary: its answers are refused, and it is ended (docs/upstream/postgres-js.md)'
+        : 'the database client of the application leads to a standby, whose answers are refused: give the client `target_session_attrs: \'primary\'`, so that it connects to the primary only, and end the connections that it has')
     },
     async close () {}
+  }
+}
+
+/**
+ * For a client whose `target_session_attrs` asks for the primary: the driver does not look at what a connection leads to where the one before it ended with
+ * a statement under way (docs/upstream/postgres-js.md). One statement after another, and the client takes the idle connections in turn; at once it would open others.
+ */
+async function endConnectionsToStandbys (client: Sql): Promise<void> {
+  for (let n = 0; n < client.options.max; n++) {
+    const ended = client.unsafe('select pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid()) where pg_catalog.pg_is_in_recovery()')
+    // That of a connection which ends is rejected.
+    await inTime(ended.then(() => {}, () => {}), reachTimeoutMs)
   }
 }
 
