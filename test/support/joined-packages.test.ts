@@ -21,6 +21,10 @@ for (const [specifier, [own, joined]] of Object.entries(exported)) {
   })
 }
 
+t.test('the joined tap hooks into nothing that waits', async (t) => {
+  t.notMatch(readFileSync(new URL(tap!), 'utf8'), /createHook\(/)
+})
+
 t.test('a joined package is found again, not made again', async (t) => {
   t.strictSame(JSON.parse(readFileSync(await joinPackages(), 'utf8')), map)
 })

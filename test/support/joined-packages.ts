@@ -17,8 +17,9 @@ const joined = [
 /** tap omits files of such a folder from its stack traces. */
 const tapName = 'node_modules/@tapjs/tap'
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const domains = fileURLToPath(new URL('tap-domains.ts', import.meta.url))
 // Part of the cache key: another version of this code creates other files.
-const own = readFileSync(fileURLToPath(import.meta.url))
+const own = Buffer.concat([fileURLToPath(import.meta.url), domains].map((file) => readFileSync(file)))
 const cache = join(root, 'node_modules/.cache/joined')
 const mapName = 'map.json'
 // For what CommonJS modules require.
@@ -47,7 +48,7 @@ export async function joinPackages (): Promise<string> {
       // CommonJS: all importers must get the same instance.
       external: ['fastify', 'ioredis', 'pino', '@opentelemetry/*']
     })
-    await build({ ...options, entryPoints: { [tapName]: 'tap' }, outdir: draft, splitting: false, banner: requireBanner })
+    await build({ ...options, entryPoints: { [tapName]: 'tap' }, outdir: draft, splitting: false, banner: requireBanner, plugins: [withoutHooks] })
     const files = [...names, ['tap', tapName] as const].map(([specifier, name]) => [specifier, pathToFileURL(join(folder, `${name}.mjs`)).href])
     writeFileSync(join(draft, mapName), JSON.stringify(Object.fromEntries(files)))
   })
@@ -63,6 +64,13 @@ export async function joinService (): Promise<string> {
     await build({ ...options, entryPoints: [join(dist, 'main.js'), join(dist, 'cli.js')], outdir: draft, external: ['@opentelemetry/*'], banner: requireBanner, plugins: [asInDist] })
   })
   return folder
+}
+
+const withoutHooks: Plugin = {
+  name: 'without hooks',
+  setup ({ onResolve }) {
+    onResolve({ filter: /^(?:async_hooks|async-hook-domain)$/ }, ({ importer }) => importer.includes('/@tapjs/core/') ? { path: domains } : undefined)
+  }
 }
 
 // Each module resolves the files of the project relative to its place in `dist/`.

@@ -51,6 +51,35 @@ t.test('what fails in a joined file is told with its places in the sources', asy
   t.notMatch(lines, relative('.', program!))
 })
 
+for (const [what, reached] of [['an error that nobody catches', 'setTimeout(() => { throw new Error(message) }, 5)'], ['a rejection that nobody handles', 'setTimeout(() => { Promise.reject(new Error(message)) }, 5)']]) {
+  t.test(`${what} fails the innermost test that runs, also beside tests that wait for their turn, and those after it run`, async (t) => {
+    const { pass, fail, lines } = await run(t, {
+      'a.test.ts': `import t from 'tap'
+const wait = async () => { await new Promise((resolve) => setTimeout(resolve, 50)) }
+const late = (message: string) => { ${reached} }
+t.test('before', async (t) => { await wait(); t.pass('passes') })
+t.test('outer', async (t) => {
+  t.test('first', async (t) => { await wait(); t.pass('passes') })
+  t.test('inner', async () => { late('of the inner one'); await wait() })
+  t.test('last', async (t) => { await wait(); t.pass('passes') })
+})
+t.test('by itself', async () => { late('of the other one'); await wait() })
+t.test('after', async (t) => { t.pass('passes') })
+`
+    })
+    t.match(lines, /^failed: outer > inner > of the inner one$/m)
+    t.match(lines, /^failed: by itself > of the other one$/m)
+    // tap itself gives the one after a test that ended so the name of that test, with hooks and without.
+    t.ok(pass >= 3 && fail >= 2, lines)
+  })
+}
+
+t.test('an error that nobody catches and that belongs to no test fails the file', async (t) => {
+  const { fail, lines } = await run(t, { 'a.test.ts': "import t from 'tap'\nt.pass('passes')\nsetTimeout(() => { throw new Error('of nobody') }, 5)\nawait new Promise((resolve) => setTimeout(resolve, 50))\n" })
+  t.ok(fail > 0)
+  t.match(lines, /of nobody/)
+})
+
 t.test('a file that cannot be joined is left as it is, to say itself what is wrong', async (t) => {
   const test = relative('.', `${t.testdir({ 'a.test.ts': "import './nothing.ts'\n" })}/a.test.ts`)
   const joined = await joinTests([test], packages)
