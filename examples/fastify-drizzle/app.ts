@@ -8,7 +8,7 @@ import postgres from 'postgres'
 import { audit, keys, sessions } from './schema.ts'
 
 // The plugin works on this client too: only on the primary, and again within a second when the database is back.
-const client = postgres(process.env['DATABASE_URL'] ?? '', { target_session_attrs: 'primary', backoff: () => 0.2, fetch_types: false, prepare: false, onnotice: () => {} })
+const client = postgres(process.env['DATABASE_URL'] ?? '', { target_session_attrs: 'primary', backoff: () => 0.2, connect_timeout: 2, fetch_types: false, prepare: false, onnotice: () => {} })
 const db = drizzle(client)
 await migrate(db, { migrationsFolder: fileURLToPath(new URL('drizzle', import.meta.url)) })
 

@@ -118,7 +118,7 @@ t.test('when the client that an application hands in leads to a standby, nothing
 
 t.test('with target_session_attrs and backoff, as the package says, such a client needs nobody: all works again when the name leads to the primary', async (t) => {
   const proxy = await startProxy(t, { to: primary.port })
-  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'navis-keys of a host' }, target_session_attrs: 'primary', backoff: () => 0.2, fetch_types: false })
+  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 4, onnotice: () => {}, connection: { application_name: 'navis-keys of a host' }, target_session_attrs: 'primary', backoff: () => 0.2, connect_timeout: 2, fetch_types: false })
   t.teardown(async () => { await sql.end({ timeout: 1 }) })
   const { keys } = await open(t, { db: drizzle(sql), trustWindowMs: 2000 })
   await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
@@ -145,10 +145,10 @@ t.test('with target_session_attrs and backoff, as the package says, such a clien
   else t.pass('only where the client itself does not answer any more')
 })
 
-t.test('a connection to a standby that the driver takes although target_session_attrs asks for the primary is ended, and all works again', async (t) => {
+t.test('a connection to a standby that the driver takes although target_session_attrs asks for the primary is used no more, and all works again', async (t) => {
   const proxy = await startProxy(t, { to: primary.port })
   const name = 'navis-keys in flight'
-  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 3, onnotice: () => {}, connection: { application_name: name }, target_session_attrs: 'primary', backoff: () => 0.2, fetch_types: false })
+  const sql = postgres(`postgres://postgres@127.0.0.1:${proxy.port}/postgres`, { max: 3, onnotice: () => {}, connection: { application_name: name }, target_session_attrs: 'primary', backoff: () => 0.2, connect_timeout: 2, fetch_types: false })
   t.teardown(async () => { await sql.end({ timeout: 1 }) })
   const { keys, lines } = await open(t, { db: drizzle(sql), trustWindowMs: 2000 })
   await until(() => keys.window.isOpen, { timeoutMs: 20_000 })
@@ -157,19 +157,22 @@ t.test('a connection to a standby that the driver takes although target_session_
   // A connection that ends while a statement of it runs: of the next one in its place the driver does not look at what it leads to (docs/upstream/postgres-js.md).
   await until(async () => {
     proxy.lead(primary.port)
-    const running = Array.from({ length: 3 }, async () => await sql`select pg_sleep(20)`)
+    const running = Array.from({ length: 3 }, async () => await inTime(sql`select pg_sleep(20)`, 5000))
     await Promise.race([Promise.allSettled(running), until(async () => (await administer(primary.url, `select 1 from pg_stat_activity where application_name = '${name}' and wait_event = 'PgSleep'`)).length === 3)])
     proxy.lead(standby.port)
     await end(primary.url, name)
     await Promise.allSettled(running)
     await Promise.allSettled(Array.from({ length: 6 }, async () => await inTime(sql`select 1`, 2000)))
     return await onStandby() > 0
-  }, { timeoutMs: 30_000 })
+  }, { timeoutMs: 60_000 })
   await until(() => lines.some(({ message }) => /although `target_session_attrs` asks for the primary/.test(message)), { timeoutMs: 20_000 })
   proxy.lead(primary.port)
-  await until(async () => await onStandby() === 0, { timeoutMs: 20_000 })
   await until(async () => await verify(keys, known.token).catch(() => false), { timeoutMs: 20_000 })
-  await until(async () => await create(keys).then(() => true, () => false), { timeoutMs: 20_000 })
+  // The client uses its connections in turn. One to the standby may be open still that it has lost (docs/upstream/postgres-js.md) and uses no more.
+  await until(async () => {
+    for (let i = 0; i < 12; i++) await create(keys)
+    return true
+  }, { timeoutMs: 20_000 })
   t.notOk(lines.some(({ message }) => /give the client/.test(message)), 'nobody is told to do what is done')
 })
 
