@@ -14,7 +14,7 @@ import { setupApp } from '../routes/setup.ts'
 import { Child } from '../support/child.ts'
 import { requireProgram } from '../support/programs.ts'
 import { freePort, ServerProcess } from '../support/server-process.ts'
-import { startPostgres, startRedis } from '../support/servers.ts'
+import { freshDatabase, startPostgres, startRedis } from '../support/servers.ts'
 import { until } from '../support/until.ts'
 import { followingStandby } from '../window/following-standby.ts'
 import { administer, RedisCopy, startReplica, warm, type RunningReplica } from '../window/replicas.ts'
@@ -253,11 +253,12 @@ t.test('what each alert is about makes its expression true', async (t) => {
   })
 
   await t.test('more keys looked up, and more keys in use, at a time than are held', async (t) => {
-    const holders: postgres.Sql[] = []
-    // Last of all: while the lock is held, the service ends without writing its 200,000 uses, which has nothing to do with the alert.
-    t.teardown(async () => { for (const holder of holders) await holder.end({ timeout: 0 }) })
+    const url = await freshDatabase(t)
+    const holder = postgres(url, { max: 1, onnotice: () => {} })
+    // After the service: while the lock is held, it ends without writing its 200,000 uses, which has nothing to do with the alert.
+    t.teardown(async () => { await holder.end({ timeout: 0 }) })
     // In this process, where 21,000 lookups and 200,001 uses need no requests.
-    const { app, url } = await setupApp(t)
+    const { app } = await setupApp(t, { databaseUrl: url })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     prometheus.watch([a, b, { port }])
@@ -265,8 +266,6 @@ t.test('what each alert is about makes its expression true', async (t) => {
     const format = new TokenFormat()
     const asked = await Promise.allSettled(Array.from({ length: 21_000 }, async () => await app.apiKeys.verifier.verify(format.mint().token)))
     t.match(asked.find(({ status }) => status === 'rejected'), { reason: { code: 'unavailable' } })
-    const holder = postgres(url, { max: 1, onnotice: () => {} })
-    holders.push(holder)
     const lock = await holder.reserve()
     await lock`begin`
     await lock`lock table navis_keys.usage_batches`

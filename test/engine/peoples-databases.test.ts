@@ -24,6 +24,9 @@ function admin (t: Test, url: string): postgres.Sql {
   return sql
 }
 
+/** The service's connections to the database of `sql`. */
+const openOn = async (sql: postgres.Sql) => (await sql<[{ count: number }]>`select count(*)::int as count from pg_stat_activity where application_name = 'navis-keys' and datname = current_database()`)[0].count
+
 const newKey = { workspaceId: 'acme', name: 'a key', scope: 'mcp:read', actor: 'ops' } as const
 
 async function create (keys: Keys) {
@@ -74,11 +77,10 @@ t.test('where each new connection gets a warning, changes at once all succeed', 
 t.test('a replica has no more connections than it may, and waits for one under load', async (t) => {
   const url = await freshDatabase(t)
   const sql = admin(t, url)
-  const count = async () => (await sql<[{ count: number }]>`select count(*)::int as count from pg_stat_activity where application_name = 'navis-keys' and datname = current_database()`)[0].count
   const keys = await open(t, { databaseUrl: url, databaseConnectionsMax: 5 })
   let most = 0
   const outcomes = Promise.allSettled(Array.from({ length: 60 }, () => create(keys)))
-  for (let i = 0; i < 20; i++) most = Math.max(most, await count())
+  for (let i = 0; i < 20; i++) most = Math.max(most, await openOn(sql))
   t.same((await outcomes).filter(({ status }) => status === 'rejected'), [])
   t.ok(most <= 5, `${most} at most`)
   await t.rejects(openKeys({ databaseUrl: url, databaseConnectionsMax: 3 }), /4 or more/)
@@ -87,17 +89,12 @@ t.test('a replica has no more connections than it may, and waits for one under l
 t.test('a start opens four connections and closes none', async (t) => {
   const url = await freshDatabase(t)
   const sql = admin(t, url)
-  const counted = async () => {
-    const [row] = await sql<[{ begun: number, open: number }]>`
-      select (select sessions::int from pg_stat_database where datname = current_database()) as begun,
-        (select count(*)::int from pg_stat_activity where application_name = 'navis-keys' and datname = current_database()) as open`
-    return row
-  }
+  const begun = async () => (await sql<[{ count: number }]>`select sessions::int as count from pg_stat_database where datname = current_database()`)[0].count
   await sql`select 1`
-  const before = await counted()
+  const before = await begun()
   await open(t, { databaseUrl: url })
-  await until(async () => (await counted()).open === 4)
-  t.equal((await counted()).begun - before.begun, 4)
+  await until(async () => await openOn(sql) === 4)
+  t.equal(await begun() - before, 4)
 })
 
 t.test('connections to a server that turns out to be a standby are refused, and none stays', async (t) => {

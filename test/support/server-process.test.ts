@@ -1,17 +1,14 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import t from 'tap'
+import { freshFolder } from '../process/service.ts'
 import { freePort } from './server-process.ts'
 
 t.test('a port that one test of a run was given is given to no other, also while no server listens on it', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'navis-ports-'))
+  const folder = freshFolder(t)
   const [run, random] = [process.env['TEST_JOINED'], Math.random]
   t.teardown(() => {
     if (run === undefined) delete process.env['TEST_JOINED']
     else process.env['TEST_JOINED'] = run
     Math.random = random
-    rmSync(folder, { recursive: true, force: true })
   })
   process.env['TEST_JOINED'] = folder
   for (const busOffset of [0, 1000]) {
