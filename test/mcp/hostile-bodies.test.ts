@@ -10,6 +10,7 @@ import { TimeSlices } from '../../src/mcp/time-slices.ts'
 import { startGateway } from '../support/gateway.ts'
 import { recordingUpstream } from '../support/recording-upstream.ts'
 import { until } from '../support/servers.ts'
+import { standStill } from '../support/stand-still.ts'
 
 const mebibyte = 1024 * 1024
 const filled = (start: string, item: string, end: string) => Buffer.from(start + item.repeat(Math.floor((mebibyte - start.length - end.length) / item.length)) + end)
@@ -46,7 +47,7 @@ test('a body whose type names another charset than UTF-8 is not read', async (t)
 test('the loop turns between the steps, and keys take turns', async (t) => {
   const slices = new TimeSlices({ monotonicMs: () => performance.now() })
   const order: string[] = []
-  const work = (name: string, steps: number) => ({ advance: () => { order.push(name); const end = performance.now() + 2; while (performance.now() < end); return --steps === 0 } })
+  const work = (name: string, steps: number) => ({ advance: () => { order.push(name); standStill(2); return --steps === 0 } })
   let turns = 0
   const turn = () => { turns++; if (turns < 1000) setImmediate(turn) }
   setImmediate(turn)

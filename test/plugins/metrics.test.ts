@@ -2,6 +2,7 @@ import { readFileSync, readdirSync, statSync } from 'node:fs'
 import t from 'tap'
 import { CollectedMetrics, one } from '../../src/http/metrics-registry.ts'
 import { setupApp } from '../routes/setup.ts'
+import { standStill } from '../support/stand-still.ts'
 import { until } from '../support/until.ts'
 
 interface Family {
@@ -86,7 +87,7 @@ t.test('however many scrapes come in a second, the metrics are read once, and re
     app.metricsRegistry.register(new CollectedMetrics({
       read () {
         readAt.push(turn)
-        for (const end = performance.now() + 0.5; performance.now() < end;);
+        standStill(0.5)
       },
       metrics: [{ name, help: 'Of this test.', samples: () => one(1) }]
     }))
@@ -127,7 +128,7 @@ t.test('figures of the process are those that the system has', async (t) => {
   const longestS = async () => (await scrape())('nodejs_eventloop_lag_max_seconds')
   // The first delay after a scrape has no beginning, and is not measured.
   await until(async () => {
-    for (const end = performance.now() + 400; performance.now() < end;);
+    standStill(400)
     return await longestS() >= 0.3
   })
   // Less than the time between two measurements, which is no delay.
