@@ -150,7 +150,14 @@ function isAlive (pid: number): boolean {
   }
 }
 
+let unprivileged: { uid?: number, gid?: number } | undefined
+
 function unprivilegedUser (): { uid?: number, gid?: number } {
+  unprivileged ??= findUnprivilegedUser()
+  return unprivileged
+}
+
+function findUnprivilegedUser (): { uid?: number, gid?: number } {
   if (process.getuid?.() !== 0) return {}
   for (const name of ['postgres', 'nobody']) {
     try {
