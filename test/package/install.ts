@@ -199,7 +199,7 @@ export async function complaintsOf (compilation: Promise<unknown>): Promise<stri
 }
 
 export async function temporaryFolder (t: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'navis-stranger-'))
+  const folder = await mkdtemp(join(process.env['TEST_CACHE_DIR'] ?? tmpdir(), 'navis-stranger-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
