@@ -62,3 +62,66 @@ export interface KeysOptions {
   /** Records spans of requests that leave the process. No tracing. */
   readonly tracing?: Tracing | undefined
 }
+
+interface Rule {
+  /** What a value must be, for an error. */
+  readonly says: string
+  isMet (value: unknown): boolean
+  /** The members of an object, all of which it must have. */
+  readonly members?: Readonly<Record<string, Rule>>
+}
+
+const text: Rule = { says: 'a text', isMet: (value) => typeof value === 'string' }
+const flag: Rule = { says: '`true` or `false`', isMet: (value) => typeof value === 'boolean' }
+const whole: Rule = { says: 'a whole number above 0', isMet: (value) => Number.isSafeInteger(value) && (value as number) > 0 }
+const wholeOrNone: Rule = { says: 'a whole number above 0, or null', isMet: (value) => value === null || whole.isMet(value) }
+const made: Rule = { says: 'an object', isMet: (value) => (typeof value === 'object' && value !== null) || typeof value === 'function' }
+const oneOf = (...values: readonly string[]): Rule => ({ says: values.map((value) => `'${value}'`).join(' or '), isMet: (value) => values.includes(value as string) })
+const objectOf = <Whole>(members: { readonly [Name in keyof Whole]-?: Rule }): Rule => ({ ...made, members })
+
+const rules: { readonly [Name in keyof KeysOptions]-?: Rule } = {
+  databaseUrl: text,
+  databaseSchema: text,
+  databaseConnectionsMax: whole,
+  migrate: flag,
+  requireSynchronous: flag,
+  db: made,
+  redisUrl: text,
+  redisCaFile: text,
+  redis: made,
+  trustWindowMs: whole,
+  lastUsedFlushMs: whole,
+  usageAddresses: oneOf('full', 'prefix', 'off'),
+  tokenPrefix: text,
+  tokenPrefixesAccepted: { says: 'an array of texts', isMet: (value) => Array.isArray(value) && value.every(text.isMet) },
+  cache: flag,
+  acks: oneOf('all', 'postgres', 'off'),
+  memoryEntriesMax: whole,
+  unknownTokensPerMinute: whole,
+  policy: objectOf<Policy>({ maxLifetimeDays: wholeOrNone, defaultLifetimeDays: wholeOrNone, unusedDays: wholeOrNone }),
+  retention: objectOf<Retention>({ auditDays: wholeOrNone, usageDays: whole, callDays: whole, endedKeyDays: wholeOrNone }),
+  log: made,
+  clock: made,
+  tracing: made
+}
+
+/**
+ * Throws `TypeError` for an option that is none, or whose value does nothing that its author could have meant: JavaScript has no compiler that would say so,
+ * and `usageAddresses: 'none'` would store whole addresses. `undefined` is the same as no option.
+ */
+export function assertOptions (options: KeysOptions): void {
+  assertMembers(options, rules, '')
+}
+
+function assertMembers (values: object, rules: Readonly<Record<string, Rule>>, parent: string): void {
+  for (const [name, value] of Object.entries(values)) {
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
+    if (rule === undefined) throw new TypeError(`\`${parent}${name}\` is no option of navis-keys. There are: ${Object.keys(rules).join(', ')}.`)
+    if (value === undefined && parent === '') continue
+    if (!rule.isMet(value)) throw new TypeError(`\`${parent}${name}\` must be ${rule.says}.`)
+    if (rule.members === undefined) continue
+    const missing = Object.keys(rule.members).find((member) => !Object.hasOwn(value as object, member))
+    if (missing !== undefined) throw new TypeError(`\`${name}.${missing}\` must be ${rule.members[missing]!.says}.`)
+    assertMembers(value as object, rule.members, `${name}.`)
+  }
+}

@@ -30,7 +30,7 @@ import { PostgresWindowStore } from '../db/window-store.ts'
 import type { DatabaseServer, Standbys } from '../core/standbys.ts'
 import { readServer, ServerWatch } from '../db/standbys.ts'
 import { inTime } from '../core/in-time.ts'
-import type { KeysOptions } from './keys-options.ts'
+import { assertOptions, type KeysOptions } from './keys-options.ts'
 import { makeReady, openDatabases } from './open-databases.ts'
 import { openTiers, prefixOf, type TiersStats } from './open-tiers.ts'
 import { keepShapes } from './kept-shapes.ts'
@@ -126,16 +126,9 @@ export async function openKeys (options: KeysOptions): Promise<Keys> {
   }
 }
 
-// What these are multiplied with or compared to would make no key valid, without a word.
-function assertNumbers ({ trustWindowMs, lastUsedFlushMs, memoryEntriesMax, unknownTokensPerMinute, policy, retention }: KeysOptions): void {
-  for (const [name, value] of Object.entries({ trustWindowMs, lastUsedFlushMs, memoryEntriesMax, unknownTokensPerMinute, ...policy, ...retention })) {
-    if (value !== undefined && value !== null && !(Number.isSafeInteger(value) && value > 0)) throw new TypeError(`\`${name}\` must be a whole number above 0.`)
-  }
-}
-
 /** Creates the engine. No store is asked before `start`. Throws `TypeError` for an option that is none. */
 export function createKeys (options: KeysOptions): UnstartedKeys {
-  assertNumbers(options)
+  assertOptions(options)
   keepShapes()
   const { clock = systemClock, log = silentLogger, cache = true, tracing } = options
   const tokens = new TokenFormat(options.tokenPrefix, options.tokenPrefixesAccepted)

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RegisterOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
 import type { KeyRecord } from '../core/key-record.ts'
@@ -54,13 +54,14 @@ export type PrefixedApiKeys<Prefix extends string> =
 export type PrefixedApiKey<Prefix extends string> = { readonly [Name in `${Prefix}ApiKey`]: ApiKey }
 
 /** API keys for a Fastify application: `app.requireScope(scope)` in front of a route, `request.apiKey` inside it. */
-export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decoratorPrefix, ...options }: ApiKeysOptions) {
+export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decoratorPrefix, apiKeyHeader, keys: given, ...options }: ApiKeysOptions) {
   const names = namesFor(decoratorPrefix)
   assertFree(app, names)
-  const keys = options.keys ?? await openKeys({ log: app.log, ...options })
-  if (options.keys === undefined && options.retention === undefined) app.log.info(noUpkeep)
+  assertHeader(apiKeyHeader)
+  const keys = given ?? await openKeys({ log: app.log, ...withoutThoseOfRegister(options) })
+  if (given === undefined && options.retention === undefined) app.log.info(noUpkeep)
   const { verifier, tokens } = keys
-  const presented = presentedToken(tokens, options.apiKeyHeader)
+  const presented = presentedToken(tokens, apiKeyHeader)
   // One symbol per instance: two instances in one context must not share keys.
   const verified = Symbol('navis-keys.verified')
   type Verified = FastifyRequest & { [verified]?: ApiKey | undefined }
@@ -97,12 +98,19 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
     done()
   }
 
-  if (options.keys === undefined) app.addHook('onClose', () => keys.close())
+  if (given === undefined) app.addHook('onClose', () => keys.close())
 }, { name: 'api-keys', fastify: '5.x' })
 
 export default apiKeys
 
 const noUpkeep = 'navis-keys: this process does not tell of keys that expire, revoke unused ones, or delete old history. A replica of navis-keys-service on the same database does, or one process with the option `retention`.'
+
+const ofRegister: ReadonlyArray<keyof RegisterOptions> = ['prefix', 'logLevel', 'logSerializers']
+
+/** `app.register` hands on what it takes itself. */
+function withoutThoseOfRegister (options: KeysOptions): KeysOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !(ofRegister as readonly string[]).includes(name)))
+}
 
 interface Names {
   readonly keys: string
@@ -114,6 +122,11 @@ function namesFor (prefix: string | undefined): Names {
   if (prefix === undefined) return { keys: 'apiKeys', key: 'apiKey', requireScope: 'requireScope' }
   if (!/^[a-z][A-Za-z0-9]*$/.test(prefix)) throw new TypeError('`decoratorPrefix` must be a lower-case letter, then letters and digits, such as "partner".')
   return { keys: `${prefix}ApiKeys`, key: `${prefix}ApiKey`, requireScope: `${prefix}RequireScope` }
+}
+
+// RFC 9110, section 5.6.2: a token.
+function assertHeader (name: unknown): void {
+  if (name !== undefined && !(typeof name === 'string' && /^[\w!#$%&'*+.^`|~-]*$/.test(name))) throw new TypeError('`apiKeyHeader` must be the name of a header, such as "x-api-key", or empty.')
 }
 
 // Check this before opening connections, with an error that says what to do.

@@ -133,11 +133,45 @@ t.test('Redis away at the start is tolerated; Postgres away is told so', async (
   t.match(keys.health(), { redis: 'down', postgres: 'up' })
   await t.rejects(openKeys({ databaseUrl: 'postgres://127.0.0.1:1/x' }), { code: 'unavailable' })
   await t.rejects(openKeys({}), /databaseUrl/)
-  for (const [option, name] of [[{ trustWindowMs: -1 }, 'trustWindowMs'], [{ memoryEntriesMax: 0 }, 'memoryEntriesMax'], [{ lastUsedFlushMs: NaN }, 'lastUsedFlushMs'], [{ policy: { maxLifetimeDays: -1, defaultLifetimeDays: null, unusedDays: null } }, 'maxLifetimeDays']] as const) {
-    await t.rejects(openKeys({ databaseUrl: 'postgres://127.0.0.1:1/x', ...option }), { name: 'TypeError', message: `\`${name}\` must be a whole number above 0.` })
-  }
   const renaming = postgres('postgres://127.0.0.1:1/x', { transform: postgres.camel })
   await t.rejects(openKeys({ db: drizzle(renaming) }), { name: 'TypeError', message: /option `transform`/ })
+})
+
+t.test('an option that is none, or that does nothing its author could have meant, is a mistake that says so', async (t) => {
+  const policy = { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null }
+  const retention = { auditDays: null, usageDays: 90, callDays: 30, endedKeyDays: null }
+  const whole = 'must be a whole number above 0'
+  for (const [options, message] of [
+    [{ migrates: false }, '`migrates` is no option of navis-keys. There are: databaseUrl, '],
+    [{ trustWindowMS: 2000 }, '`trustWindowMS` is no option'],
+    [{ toString: 'x' }, '`toString` is no option'],
+    [{ trustWindowMs: -1 }, `\`trustWindowMs\` ${whole}.`],
+    [{ trustWindowMs: '2000' }, `\`trustWindowMs\` ${whole}.`],
+    [{ memoryEntriesMax: 0 }, `\`memoryEntriesMax\` ${whole}.`],
+    [{ lastUsedFlushMs: NaN }, `\`lastUsedFlushMs\` ${whole}.`],
+    [{ usageAddresses: 'none' }, "`usageAddresses` must be 'full' or 'prefix' or 'off'."],
+    [{ acks: 'none' }, "`acks` must be 'all' or 'postgres' or 'off'."],
+    [{ cache: 'off' }, '`cache` must be `true` or `false`.'],
+    [{ migrate: 'false' }, '`migrate` must be `true` or `false`.'],
+    [{ redisUrl: null }, '`redisUrl` must be a text.'],
+    [{ tokenPrefixesAccepted: 'old_' }, '`tokenPrefixesAccepted` must be an array of texts.'],
+    [{ log: true }, '`log` must be an object.'],
+    [{ policy: { ...policy, maxLifetimeDays: -1 } }, `\`policy.maxLifetimeDays\` ${whole}, or null.`],
+    [{ policy: { unusedDays: 9 } }, '`policy.maxLifetimeDays` must be '],
+    [{ policy: { ...policy, maxLifeDays: 9 } }, '`policy.maxLifeDays` is no option'],
+    [{ retention: { ...retention, usageDays: null } }, `\`retention.usageDays\` ${whole}.`],
+    [{ retention: { ...retention, auditDays: undefined } }, '`retention.auditDays` must be ']
+  ] as const) {
+    const refused = await openKeys({ databaseUrl: 'postgres://127.0.0.1:1/x', ...options as object }).catch((error: Error) => error)
+    t.ok(refused instanceof TypeError && refused.message.startsWith(message), (refused as Error).message)
+  }
+  for (const apiKeyHeader of ['x api key', 7]) {
+    await t.rejects(async () => await Fastify().register(apiKeys, { databaseUrl: 'postgres://127.0.0.1:1/x', apiKeyHeader: apiKeyHeader as string }), { name: 'TypeError', message: /apiKeyHeader/ })
+  }
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(apiKeys, { databaseUrl: await freshDatabase(t), redisUrl: undefined, policy, retention, prefix: '/api', logLevel: 'warn', logSerializers: {} })
+  t.equal(app.apiKeys.isStarted, true, 'what register itself takes is none of ours')
 })
 
 t.test('an empty database is made ready; two replicas share it; CACHE=off answers the same', async (t) => {
