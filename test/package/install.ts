@@ -7,6 +7,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { removeOfEndedRuns } from '../support/ended-runs.ts'
 import { isLong } from '../support/long.ts'
 
 export const run = promisify(execFile)
@@ -21,6 +22,7 @@ export interface Packed {
 
 type Name = 'navis-keys' | 'navis-keys-service'
 
+const strangers = 'navis-stranger-of-'
 const packagesOfRuns = join(root, 'node_modules/.cache/navis-keys/packed')
 const ingredients = ['dist', 'packages', 'drizzle', 'assets', 'package.json', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE']
 
@@ -198,8 +200,11 @@ export async function complaintsOf (compilation: Promise<unknown>): Promise<stri
   return await compilation.then(() => '', (error: { stdout: string }) => error.stdout)
 }
 
+/** On the disk, where the project is likely to be: a link cannot lead out of the folder of a run, which is in memory. */
 export async function temporaryFolder (t: Test): Promise<string> {
-  const folder = await mkdtemp(join(process.env['TEST_CACHE_DIR'] ?? tmpdir(), 'navis-stranger-'))
+  const parent = process.env['TEST_CACHE_DIR'] ?? tmpdir()
+  removeOfEndedRuns(parent, strangers)
+  const folder = await mkdtemp(join(parent, `${strangers}${process.pid}-`))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
