@@ -52,7 +52,7 @@ export interface KeysOptions {
   /** The policy of every workspace. A workspace's own policy can only be stricter, except for the default lifetime. None. */
   readonly policy?: Policy | undefined
   /**
-   * How many days records are kept; null: for ever. Left out: this process does no background work (expiry events, unused keys, pruning) and logs that at its
+   * How many days records are kept; null, for `auditDays` and `endedKeyDays`: for ever. Left out: this process does no background work (expiry events, unused keys, pruning) and logs that at its
    * start; the service's replicas, or another process with this option, must do it.
    */
   readonly retention?: Retention | undefined
@@ -106,8 +106,8 @@ const rules: { readonly [Name in keyof KeysOptions]-?: Rule } = {
 }
 
 /**
- * Throws `TypeError` for an option that is none, or whose value does nothing that its author could have meant: JavaScript has no compiler that would say so,
- * and `usageAddresses: 'none'` would store whole addresses. `undefined` is the same as no option.
+ * Throws `TypeError` for a wrong name or a wrong value. In JavaScript no compiler says so, and `usageAddresses: 'none'` would store the network of each
+ * address. `undefined` is the same as no option; of `policy` and `retention` every member is needed.
  */
 export function assertOptions (options: KeysOptions): void {
   assertMembers(options, rules, '')

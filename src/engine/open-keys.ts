@@ -126,7 +126,7 @@ export async function openKeys (options: KeysOptions): Promise<Keys> {
   }
 }
 
-/** Creates the engine. No store is asked before `start`. Throws `TypeError` for an option that is none. */
+/** Creates the engine. No store is asked before `start`. Throws `TypeError` for a wrong name or a wrong value of an option. */
 export function createKeys (options: KeysOptions): UnstartedKeys {
   assertOptions(options)
   keepShapes()

@@ -137,7 +137,7 @@ t.test('Redis away at the start is tolerated; Postgres away is told so', async (
   await t.rejects(openKeys({ db: drizzle(renaming) }), { name: 'TypeError', message: /option `transform`/ })
 })
 
-t.test('an option that is none, or that does nothing its author could have meant, is a mistake that says so', async (t) => {
+t.test('a wrong name and a wrong value of an option are mistakes that say so', async (t) => {
   const policy = { maxLifetimeDays: null, defaultLifetimeDays: null, unusedDays: null }
   const retention = { auditDays: null, usageDays: 90, callDays: 30, endedKeyDays: null }
   const whole = 'must be a whole number above 0'
