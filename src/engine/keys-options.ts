@@ -110,18 +110,16 @@ const rules: { readonly [Name in keyof KeysOptions]-?: Rule } = {
  * address. `undefined` is the same as no option; of `policy` and `retention` every member is needed.
  */
 export function assertOptions (options: KeysOptions): void {
-  assertMembers(options, rules, '')
+  assertMembers({ ...options }, rules, '')
 }
 
-function assertMembers (values: object, rules: Readonly<Record<string, Rule>>, parent: string): void {
-  for (const [name, value] of Object.entries(values)) {
+function assertMembers (values: Readonly<Record<string, unknown>>, rules: Readonly<Record<string, Rule>>, parent: string): void {
+  for (const name of new Set([...Object.keys(values), ...Object.keys(rules)])) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
+    const value = values[name]
     if (rule === undefined) throw new TypeError(`\`${parent}${name}\` is no option of navis-keys. There are: ${Object.keys(rules).join(', ')}.`)
     if (value === undefined && parent === '') continue
     if (!rule.isMet(value)) throw new TypeError(`\`${parent}${name}\` must be ${rule.says}.`)
-    if (rule.members === undefined) continue
-    const missing = Object.keys(rule.members).find((member) => !Object.hasOwn(value as object, member))
-    if (missing !== undefined) throw new TypeError(`\`${name}.${missing}\` must be ${rule.members[missing]!.says}.`)
-    assertMembers(value as object, rule.members, `${name}.`)
+    if (rule.members !== undefined) assertMembers(value as Record<string, unknown>, rule.members, `${name}.`)
   }
 }
