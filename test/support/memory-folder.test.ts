@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { removeOfEndedRuns } from './ended-runs.ts'
 import { memoryFolder } from './memory-folder.ts'
 
 t.test('everybody can write to the folder; it is removed, and so are those of runs that were killed', async (t) => {
@@ -24,4 +26,22 @@ t.test('everybody can write to the folder; it is removed, and so are those of ru
 
 t.test('there is none where there is no such folder', async (t) => {
   t.equal(memoryFolder(join(t.testdir(), 'nothing')), undefined)
+})
+
+t.test('what a killed run of another user has left stays, and stops nobody', { skip: process.getuid?.() === 0 ? false : 'only root can be two users' }, async (t) => {
+  const parent = mkdtempSync(join(tmpdir(), 'navis-two-users-'))
+  t.teardown(() => { rmSync(parent, { recursive: true, force: true }) })
+  chmodSync(parent, 0o1777)
+  const { pid } = spawnSync(process.execPath, ['-e', ''])
+  const left = join(parent, `of-${pid}-abc`)
+  mkdirSync(join(left, 'more'), { recursive: true })
+  process.seteuid!('nobody')
+  try {
+    removeOfEndedRuns(parent, 'of-')
+  } finally {
+    process.seteuid!(0)
+  }
+  t.ok(existsSync(join(left, 'more')))
+  removeOfEndedRuns(parent, 'of-')
+  t.notOk(existsSync(left))
 })
