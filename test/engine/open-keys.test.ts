@@ -65,12 +65,8 @@ t.test('a frozen Redis costs no verification; when it is back, a revoked key is 
   const made: Array<Awaited<ReturnType<typeof keys.service.create>>> = []
   for (let i = 0; i < 4; i++) made.push(await keys.service.create({ workspaceId: 'w1', actor: 'test', name: 'n', scope: 'mcp:read' }))
   const all = async () => { for (const { token } of made) t.equal(await outcomeOf(keys, token), 'accepted') }
-  // Until the replica has its lineage it writes nothing to Redis, and nothing is written later for who asked by then.
-  await until(async () => {
-    await all()
-    return (keys.stats().redis?.written ?? 0) >= 4
-  })
-  // A machine that stands still makes an answer of Redis late, and then it is passed by for a second.
+  // Until the replica has its lineage it writes nothing to Redis. A machine that stands still makes an answer of Redis late: then it is passed by for a second,
+  // and a row that has been written does not count as written.
   await until(async () => {
     const before = keys.stats().redis?.hits ?? 0
     await all()
