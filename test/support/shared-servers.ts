@@ -1,6 +1,10 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { PostgresServer } from './postgres.ts'
-import { provideAll } from './programs.ts'
+import { install, missingPrograms } from './programs.ts'
 import { RedisServer } from './redis.ts'
 import { makeTemplate } from './servers.ts'
 
@@ -10,13 +14,31 @@ import { makeTemplate } from './servers.ts'
  */
 // 700 databases come and go within minutes. Nothing is left to clean up in them, and what they write is not worth a checkpoint.
 const forManyDatabases = { autovacuum: 'off', checkpoint_timeout: '1h', max_wal_size: '4GB', full_page_writes: 'off' }
-// Before any test: the files that need a program run at the same time, and have a time limit.
-if (process.env['TEST_PROGRAMS'] === 'all') provideAll()
+const isWholeRun = process.env['TEST_PROGRAMS'] === 'all'
+const first = isWholeRun ? missingPrograms({ first: true }) : []
+if (first.length > 0) install(first)
 const cluster = PostgresServer.makeCluster()
 process.env['TEST_CLUSTER'] = cluster.data
 const [postgres, redis] = await Promise.all([PostgresServer.start({ settings: forManyDatabases }), RedisServer.start()])
 const template = await makeTemplate(postgres.url)
-process.stdout.write(`${JSON.stringify({ TEST_DATABASE_URL: postgres.url, TEST_DATABASE_TEMPLATE: template, TEST_CLUSTER: cluster.data, TEST_REDIS_URL: redis.url })}\n`)
+const others = isWholeRun ? missingPrograms({ first: false }) : []
+const installed = others.length > 0 ? installMeanwhile() : undefined
+process.stdout.write(`${JSON.stringify({
+  TEST_DATABASE_URL: postgres.url,
+  TEST_DATABASE_TEMPLATE: template,
+  TEST_CLUSTER: cluster.data,
+  TEST_REDIS_URL: redis.url,
+  ...installed && { TEST_PROGRAMS_UNDER_WAY: installed.list }
+})}\n`)
 process.stdin.resume()
 await once(process.stdin, 'close')
+await installed?.done
 await Promise.all([postgres.remove(), redis.remove(), cluster.remove()])
+
+/** The tests begin, and those that need one of these programs wait for it (programs.ts). A process of its own: it is not cut off, wherever the run ends. */
+function installMeanwhile (): { readonly list: string, readonly done: Promise<unknown> } {
+  const list = join(dirname(cluster.data), 'programs-under-way')
+  writeFileSync(list, others.join('\n'))
+  const installer = spawn(process.execPath, [...process.execArgv, fileURLToPath(new URL('install-programs.ts', import.meta.url)), ...others], { stdio: ['ignore', 'ignore', 'inherit'] })
+  return { list, done: once(installer, 'close').finally(() => { rmSync(list, { force: true }) }) }
+}

@@ -1,0 +1,3 @@
+import { install, type ProgramName } from './programs.ts'
+
+install(process.argv.slice(2) as ProgramName[])
