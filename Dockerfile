@@ -36,7 +36,7 @@ LABEL org.opencontainers.image.title="Navis Keys" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# Node 24 lets its young generation grow until a start alone needs 270 MiB; with 16 MB, the limit of Node 20, it needs 100.
+# Node 24 lets its young generation grow: under load the process has 186 MB without this limit, which is the one of Node 20, and 155 MB with it.
 ENV NODE_ENV=production \
     NODE_OPTIONS=--max-semi-space-size=16 \
     HOST=0.0.0.0 \

@@ -4,11 +4,16 @@ import { fileURLToPath } from 'node:url'
 import { build, version } from 'esbuild'
 
 /*
- * The last step of `npm run build`. TypeBox has 683 modules, and loading them took a quarter of the time in which the service starts
- * (docs/decisions/0216). This step joins them in `dist/joined/` and makes the files of `dist/` load these. A file that was not rewritten, because only
+ * The last step of `npm run build`. TypeBox has 683 modules and Drizzle 107, and loading them took more than half of the time in which the service starts
+ * (docs/decisions/0216, 0354). This step joins them in `dist/joined/` and makes the files of `dist/` load these. A file that was not rewritten, because only
  * the compiler was run, loads the original package, with the same behaviour.
  */
-const joined = ['typebox', 'typebox/compile', 'typebox/value']
+const packages = [
+  { name: 'typebox', entries: ['typebox', 'typebox/compile', 'typebox/value'] },
+  // Published without the text of its licence, which is Apache 2.0.
+  { name: 'drizzle-orm', entries: ['drizzle-orm', 'drizzle-orm/migrator', 'drizzle-orm/pg-core', 'drizzle-orm/postgres-js'], external: ['postgres'], licenceFrom: '@opentelemetry/api' }
+]
+const joined = packages.flatMap(({ entries }) => entries)
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
 const folder = join(dist, 'joined')
@@ -18,24 +23,27 @@ await joinPackages()
 for (const file of javascriptIn(dist)) rewrite(file)
 
 async function joinPackages () {
-  const made = JSON.stringify([version, joined, manifestOf('typebox').version, 'no maps'])
+  const made = JSON.stringify([version, packages, packages.map(({ name }) => manifestOf(name).version), 'no maps'])
   const stamp = join(folder, '.versions.json')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === made) return
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  await build({
-    absWorkingDir: root,
-    entryPoints: Object.fromEntries(joined.map((name) => [fileOf(name), name])),
-    outdir: folder,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    banner: { js: licenceOf('typebox') },
-    keepNames: true,
-    logLevel: 'warning'
-  })
+  for (const { name, entries, external = [], licenceFrom = name } of packages) {
+    await build({
+      absWorkingDir: root,
+      entryPoints: Object.fromEntries(entries.map((entry) => [fileOf(entry), entry])),
+      outdir: folder,
+      bundle: true,
+      splitting: true,
+      external,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      banner: { js: licenceOf(name, licenceFrom) },
+      keepNames: true,
+      logLevel: 'warning'
+    })
+  }
   writeFileSync(stamp, made)
 }
 
@@ -58,12 +66,14 @@ function javascriptIn (parent) {
   })
 }
 
-/** The licence of a package, to be included with its code. */
-function licenceOf (name) {
-  const parent = join(root, 'node_modules', name)
+/** The licence of a package, to be included with its code. `from`: the package with its text. */
+function licenceOf (name, from) {
+  const { version, license } = manifestOf(name)
+  if (license !== manifestOf(from).license) throw new Error(`${name} is under ${license}, and ${from} under another licence.`)
+  const parent = join(root, 'node_modules', from)
   const file = readdirSync(parent).find((entry) => /^licen[cs]e/i.test(entry))
-  if (file === undefined) throw new Error(`${name} has no licence with it.`)
-  return `/*! ${name} ${manifestOf(name).version}\n\n${readFileSync(join(parent, file), 'utf8').trim()}\n*/`
+  if (file === undefined) throw new Error(`${from} has no licence with it.`)
+  return `/*! ${name} ${version}, ${license}\n\n${readFileSync(join(parent, file), 'utf8').trim()}\n*/`
 }
 
 function manifestOf (name) {

@@ -9,19 +9,26 @@ const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((f
 const [imported, answered] = ['it is imported\n', 'it has answered\n']
 
 t.test('the joined packages export what the packages do, and carry their licences', async (t) => {
-  for (const [name, file] of [['typebox', 'typebox.js'], ['typebox/compile', 'typebox-compile.js'], ['typebox/value', 'typebox-value.js']] as const) {
-    const [own, joined] = [await import(name), await import(`${dist}joined/${file}`)]
-    t.strictSame(Object.keys(joined).sort(), Object.keys(own).sort(), name)
-    t.match(readFileSync(`${dist}joined/${file}`, 'utf8'), /Permission is hereby granted/)
+  const packages = [
+    { names: ['typebox', 'typebox/compile', 'typebox/value'], licence: /^\/\*! typebox [\d.]+, MIT\n[^*]*Permission is hereby granted/ },
+    { names: ['drizzle-orm', 'drizzle-orm/migrator', 'drizzle-orm/pg-core', 'drizzle-orm/postgres-js'], licence: /^\/\*! drizzle-orm [\d.]+, Apache-2\.0\n[^*]*Grant of Copyright License/ }
+  ]
+  for (const { names, licence } of packages) {
+    for (const name of names) {
+      const file = `${dist}joined/${name.replaceAll('/', '-')}.js`
+      const [own, joined] = [await import(name), await import(file)]
+      t.strictSame(Object.keys(joined).sort(), Object.keys(own).sort(), name)
+      t.match(readFileSync(file, 'utf8'), licence)
+    }
   }
 })
 
 t.test('a module that was built imports the joined files', async (t) => {
   t.ok(files.length > 100)
-  t.strictSame(files.filter((file) => /(?:from |import\()'(?:typebox|@fastify\/type-provider-typebox)(?:\/|')/.test(readFileSync(dist + file, 'utf8'))), [])
+  t.strictSame(files.filter((file) => /(?:from |import\()'(?:typebox|@fastify\/type-provider-typebox|drizzle-orm)(?:\/|')/.test(readFileSync(dist + file, 'utf8'))), [])
 })
 
-t.test('the service loads neither the gateway nor TypeBox\'s own modules before it is asked for them; while it answers only probes, neither Ajv nor what makes serializers', async (t) => {
+t.test('the service loads neither the gateway nor the modules of TypeBox and Drizzle themselves; while it answers only probes, neither Ajv nor what makes serializers', async (t) => {
   // The loader tells the URL of each module.
   const script = `
     import { writeSync } from 'node:fs'
