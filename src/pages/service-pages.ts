@@ -9,7 +9,6 @@ import type { Scrubber } from '../http/scrubber.ts'
 import { secretsInRequests } from '../http/secrets-in-requests.ts'
 import { readPageAssets, siteOf } from './page-assets.ts'
 import { digestOf, ManagementDoor } from './sign-in/management-door.ts'
-import { OpenIdProvider } from './sign-in/openid-provider.ts'
 import type { SettingsContext, SignInWay } from './context.ts'
 import { contextOfKeys } from './key-pages.ts'
 import { settingsOff } from './settings-off.ts'
@@ -22,7 +21,7 @@ const sessionConnections = 2
 export async function servicePages (app: FastifyInstance, { config, gatewayPath, scrubber }: { config: Config, gatewayPath: string | undefined, scrubber: Scrubber }): Promise<void> {
   const { pages, managementTokens, databaseUrl, databaseSchema: schema } = config
   const assets = readPageAssets(pages.brand)
-  const signIn = wayIn(config)
+  const signIn = await wayIn(config)
   if (signIn === undefined || databaseUrl === undefined) {
     app.log.info('The settings page is off: the database is not the embedded one, and OIDC_ISSUER is not set, so people cannot sign in.')
     await app.register(settingsOff, { assets, prefix: settingsPrefix })
@@ -47,9 +46,10 @@ export async function servicePages (app: FastifyInstance, { config, gatewayPath,
   await app.register(async (scope) => { await settingsPages(scope, context) }, { prefix: settingsPrefix })
 }
 
-function wayIn ({ pages: { signIn }, managementTokens }: Config): SignInWay | undefined {
+async function wayIn ({ pages: { signIn }, managementTokens }: Config): Promise<SignInWay | undefined> {
   switch (signIn.way) {
-    case 'provider': return { way: 'provider', provider: new OpenIdProvider(signIn.options) }
+    // Only loaded if it is configured, as it takes a twentieth of a start.
+    case 'provider': return { way: 'provider', provider: new (await import('./sign-in/openid-provider.ts')).OpenIdProvider(signIn.options) }
     case 'management-token': return { way: 'management-token', door: new ManagementDoor({ tokens: managementTokens, clock: systemClock }) }
     case 'off': return undefined
   }

@@ -28,7 +28,7 @@ t.test('a module that was built imports the joined files', async (t) => {
   t.strictSame(files.filter((file) => /(?:from |import\()'(?:typebox|@fastify\/type-provider-typebox|drizzle-orm)(?:\/|')/.test(readFileSync(dist + file, 'utf8'))), [])
 })
 
-t.test('the service loads neither the gateway nor the modules of TypeBox and Drizzle themselves; while it answers only probes, neither Ajv nor what makes serializers', async (t) => {
+t.test('the service loads neither the gateway nor the client of a sign-in provider where none is set, nor the modules of TypeBox and Drizzle themselves; while it answers only probes, neither Ajv nor what makes serializers', async (t) => {
   // The loader tells the URL of each module.
   const script = `
     import { writeSync } from 'node:fs'
@@ -51,7 +51,7 @@ t.test('the service loads neither the gateway nor the modules of TypeBox and Dri
   const told = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', cwd: dist })
   const loaded = told.slice(0, told.indexOf(imported)).split('\n')
   t.ok(loaded.some((url) => url.includes('/dist/joined/')))
-  t.strictSame(loaded.filter((url) => /node_modules\/(?:typebox|@modelcontextprotocol|zod)\/|dist\/mcp\/mcp-gateway/.test(url)), [])
+  t.strictSame(loaded.filter((url) => /node_modules\/(?:typebox|drizzle-orm|@modelcontextprotocol|zod|openid-client|jose)\/|dist\/mcp\/mcp-gateway/.test(url)), [])
 
   const { statuses, required } = JSON.parse(told.slice(told.indexOf(answered) + answered.length)) as { statuses: unknown, required: string[] }
   t.strictSame(statuses, [[200, 'application/json; charset=utf-8', 'status'], [503, 'application/json; charset=utf-8', 'status']])
