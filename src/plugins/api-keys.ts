@@ -19,7 +19,7 @@ export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
 export type ApiKey = Omit<KeyRecord, 'digest'>
 
 export interface ApiKeysOptions extends KeysOptions {
-  /** An engine of `openKeys`, instead of a new one. The plugin does not close it. */
+  /** An engine of `openKeys`, instead of a new one, for which no options of an engine are taken. The plugin does not close it. */
   readonly keys?: Keys | undefined
   /**
    * A prefix for the names of the decorators, for a second instance in one context or where a name is taken: with `partner` they are
@@ -58,7 +58,9 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
   const names = namesFor(decoratorPrefix)
   assertFree(app, names)
   assertHeader(apiKeyHeader)
-  const keys = given ?? await openKeys({ log: app.log, ...withoutThoseOfRegister(options) })
+  const own = withoutThoseOfRegister(options)
+  if (given !== undefined) assertNone(own)
+  const keys = given ?? await openKeys({ log: app.log, ...own })
   if (given === undefined && options.retention === undefined) app.log.info(noUpkeep)
   const { verifier, tokens } = keys
   const presented = presentedToken(tokens, apiKeyHeader)
@@ -110,6 +112,11 @@ const ofRegister: ReadonlyArray<keyof RegisterOptions> = ['prefix', 'logLevel', 
 /** `app.register` hands on what it takes itself. */
 function withoutThoseOfRegister (options: KeysOptions): KeysOptions {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !(ofRegister as readonly string[]).includes(name)))
+}
+
+/** An engine that is there already has its options. */
+function assertNone (options: KeysOptions): void {
+  for (const [name, value] of Object.entries(options)) if (value !== undefined) throw new TypeError(`\`${name}\` has no effect beside \`keys\`: give it to \`openKeys\`.`)
 }
 
 interface Names {

@@ -172,6 +172,12 @@ t.test('a wrong name and a wrong value of an option are mistakes that say so', a
   t.teardown(() => app.close())
   await app.register(apiKeys, { databaseUrl: await freshDatabase(t), redisUrl: undefined, policy, retention, prefix: '/api', logLevel: 'warn', logSerializers: {} })
   t.equal(app.apiKeys.isStarted, true, 'what register itself takes is none of ours')
+
+  await t.rejects(async () => await Fastify().register(apiKeys, { keys: app.apiKeys, trustWindowMs: 2000 }), { name: 'TypeError', message: '`trustWindowMs` has no effect beside `keys`: give it to `openKeys`.' })
+  const second = Fastify()
+  t.teardown(() => second.close())
+  await second.register(apiKeys, { keys: app.apiKeys, trustWindowMs: undefined, apiKeyHeader: 'x-key', decoratorPrefix: 'partner', prefix: '/api' })
+  t.equal(second.getDecorator('partnerApiKeys'), app.apiKeys)
 })
 
 t.test('an empty database is made ready; two replicas share it; CACHE=off answers the same', async (t) => {
