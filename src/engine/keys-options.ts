@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Sql } from 'postgres'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
+import { assertMembers, flag, made, oneOf, text, texts, whole, wholeObject, wholeOrNone, type Rule } from '../core/option-rules.ts'
 import type { Policy } from '../core/policy.ts'
 import type { Tracing } from '../core/tracing.ts'
 import type { Retention } from '../core/upkeep.ts'
@@ -63,22 +64,6 @@ export interface KeysOptions {
   readonly tracing?: Tracing | undefined
 }
 
-interface Rule {
-  /** What a value must be, for an error. */
-  readonly says: string
-  isMet (value: unknown): boolean
-  /** The members of an object, all of which it must have. */
-  readonly members?: Readonly<Record<string, Rule>>
-}
-
-const text: Rule = { says: 'a text', isMet: (value) => typeof value === 'string' }
-const flag: Rule = { says: '`true` or `false`', isMet: (value) => typeof value === 'boolean' }
-const whole: Rule = { says: 'a whole number above 0', isMet: (value) => Number.isSafeInteger(value) && (value as number) > 0 }
-const wholeOrNone: Rule = { says: 'a whole number above 0, or null', isMet: (value) => value === null || whole.isMet(value) }
-const made: Rule = { says: 'an object', isMet: (value) => (typeof value === 'object' && value !== null) || typeof value === 'function' }
-const oneOf = (...values: readonly string[]): Rule => ({ says: values.map((value) => `'${value}'`).join(' or '), isMet: (value) => values.includes(value as string) })
-const objectOf = <Whole>(members: { readonly [Name in keyof Whole]-?: Rule }): Rule => ({ ...made, members })
-
 const rules: { readonly [Name in keyof KeysOptions]-?: Rule } = {
   databaseUrl: text,
   databaseSchema: text,
@@ -93,33 +78,19 @@ const rules: { readonly [Name in keyof KeysOptions]-?: Rule } = {
   lastUsedFlushMs: whole,
   usageAddresses: oneOf('full', 'prefix', 'off'),
   tokenPrefix: text,
-  tokenPrefixesAccepted: { says: 'an array of texts', isMet: (value) => Array.isArray(value) && value.every(text.isMet) },
+  tokenPrefixesAccepted: texts,
   cache: flag,
   acks: oneOf('all', 'postgres', 'off'),
   memoryEntriesMax: whole,
   unknownTokensPerMinute: whole,
-  policy: objectOf<Policy>({ maxLifetimeDays: wholeOrNone, defaultLifetimeDays: wholeOrNone, unusedDays: wholeOrNone }),
-  retention: objectOf<Retention>({ auditDays: wholeOrNone, usageDays: whole, callDays: whole, endedKeyDays: wholeOrNone }),
+  policy: wholeObject<Policy>({ maxLifetimeDays: wholeOrNone, defaultLifetimeDays: wholeOrNone, unusedDays: wholeOrNone }),
+  retention: wholeObject<Retention>({ auditDays: wholeOrNone, usageDays: whole, callDays: whole, endedKeyDays: wholeOrNone }),
   log: made,
   clock: made,
   tracing: made
 }
 
-/**
- * Throws `TypeError` for a wrong name or a wrong value. In JavaScript no compiler says so, and `usageAddresses: 'none'` would store the network of each
- * address. `undefined` is the same as no option; of `policy` and `retention` every member is needed.
- */
+/** Throws `TypeError` for a wrong name or a wrong value. `undefined` is the same as no option; of `policy` and `retention` every member is needed. */
 export function assertOptions (options: KeysOptions): void {
-  assertMembers({ ...options }, rules, '')
-}
-
-function assertMembers (values: Readonly<Record<string, unknown>>, rules: Readonly<Record<string, Rule>>, parent: string): void {
-  for (const name of new Set([...Object.keys(values), ...Object.keys(rules)])) {
-    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
-    const value = values[name]
-    if (rule === undefined) throw new TypeError(`\`${parent}${name}\` is no option of navis-keys. There are: ${Object.keys(rules).join(', ')}.`)
-    if (value === undefined && parent === '') continue
-    if (!rule.isMet(value)) throw new TypeError(`\`${parent}${name}\` must be ${rule.says}.`)
-    if (rule.members !== undefined) assertMembers(value as Record<string, unknown>, rule.members, `${name}.`)
-  }
+  assertMembers({ ...options }, rules, { owner: 'navis-keys' })
 }

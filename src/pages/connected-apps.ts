@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { KeyService } from '../core/key-service.ts'
 import { rules } from '../core/key-rules.ts'
+import { assertMembers, made, partOf, text, texts, url, type Rule } from '../core/option-rules.ts'
 import type { Person } from '../core/person.ts'
 import type { Session } from '../core/sessions.ts'
 import type { Keys } from '../engine/open-keys.ts'
+import { withoutThoseOfRegister } from '../http/register-options.ts'
 import { requestOrigin } from '../http/request-origin.ts'
 import { Scrubber } from '../http/scrubber.ts'
 import { secretsInRequests } from '../http/secrets-in-requests.ts'
@@ -51,6 +53,18 @@ export interface ConnectedAppsOptions {
   readonly brand?: { readonly name?: string | undefined, readonly logoFile?: string | undefined, readonly cssFile?: string | undefined } | undefined
 }
 
+const optionRules: { readonly [Name in keyof ConnectedAppsOptions]-?: Rule } = {
+  person: { says: 'a function that says who has sent a request', isMet: (value) => typeof value === 'function' },
+  keys: made,
+  signInUrl: text,
+  homeUrl: text,
+  publicUrl: url,
+  mcpUrl: text,
+  tryUrl: text,
+  frameOrigins: texts,
+  brand: partOf<NonNullable<ConnectedAppsOptions['brand']>>({ name: text, logoFile: text, cssFile: text })
+}
+
 const defaultPrefix = '/settings/connected-apps'
 const shapes = { id: new RegExp(rules.id.pattern, 'u'), ownerId: new RegExp(rules.ownerId.pattern, 'u') }
 
@@ -58,8 +72,10 @@ const shapes = { id: new RegExp(rules.id.pattern, 'u'), ownerId: new RegExp(rule
  * Connected Apps as a part of the application, at the prefix that it is registered with, or else at `/settings/connected-apps`. The application says who is
  * signed in; there is no sign-in, session or cookie of ours. Register `apiKeys` first. Throws if it is missing or comes from another copy of the package.
  */
-export async function connectedApps (app: FastifyInstance, { person: personOf, keys: given, ...options }: ConnectedAppsOptions): Promise<void> {
+export async function connectedApps (app: FastifyInstance, all: ConnectedAppsOptions): Promise<void> {
+  const { person: personOf, keys: given, ...options } = all
   if (typeof personOf !== 'function') throw new TypeError('`person` is needed: a function that says who has sent a request.')
+  assertMembers({ ...withoutThoseOfRegister(all) }, optionRules, { owner: 'connectedApps' })
   const keys = given ?? (app.hasDecorator('apiKeys') ? app.apiKeys : undefined)
   if (keys === undefined) throw new Error('Register `apiKeys` before `connectedApps`, or hand in `keys`.')
   // Two copies have different error classes, and may have different versions.

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RegisterOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import fp from 'fastify-plugin'
 import { KeysError } from '../core/errors.ts'
 import type { KeyRecord } from '../core/key-record.ts'
@@ -11,6 +11,7 @@ import { openKeys, type Keys, type KeysHealth, type KeysStats } from '../engine/
 import { presentedToken } from '../http/bearer.ts'
 import { judgeRequest } from '../http/judge-request.ts'
 import { refusalOfVerdict, refuseRequest, setRateHeaders } from '../http/refusals.ts'
+import { withoutThoseOfRegister } from '../http/register-options.ts'
 
 export { KeysError, migrateKeys, openKeys, UnfitDatabase }
 export type { Keys, KeysHealth, KeysOptions, KeysStats, Scope, Verdict }
@@ -106,13 +107,6 @@ export const apiKeys = fp(async function apiKeys (app: FastifyInstance, { decora
 export default apiKeys
 
 const noUpkeep = 'navis-keys: this process does not tell of keys that expire, revoke unused ones, or delete old history. A replica of navis-keys-service on the same database does, or one process with the option `retention`.'
-
-const ofRegister: ReadonlyArray<keyof RegisterOptions> = ['prefix', 'logLevel', 'logSerializers']
-
-/** `app.register` hands on what it takes itself. */
-function withoutThoseOfRegister (options: KeysOptions): KeysOptions {
-  return Object.fromEntries(Object.entries(options).filter(([name]) => !(ofRegister as readonly string[]).includes(name)))
-}
 
 /** An engine that is there already has its options. */
 function assertNone (options: KeysOptions): void {

@@ -189,4 +189,17 @@ t.test('what is missing is told when the application starts, with what to do', a
     app.decorate('apiKeys' as string, { service: {} })
     return await app.register(connectedApps, { person })
   }), /another copy of the package/)
+  for (const [options, message] of [
+    [{ signInURL: '/sign-in' }, '`signInURL` is no option of connectedApps. There are: person, keys, '],
+    [{ frameOrigins: 'https://a.example' }, '`frameOrigins` must be an array of texts.'],
+    [{ publicUrl: 'app.example.com' }, '`publicUrl` must be a URL.'],
+    [{ homeUrl: 7 }, '`homeUrl` must be a text.'],
+    [{ brand: 'Acme' }, '`brand` must be an object.'],
+    [{ brand: { logo: 'logo.svg' } }, '`brand.logo` is no option'],
+    [{ brand: { name: null } }, '`brand.name` must be a text.'],
+    [{ keys: 'partner' }, '`keys` must be an object.']
+  ] as const) {
+    const refused = await start(async (app) => await app.register(connectedApps, { person, ...options as object })).catch((error: Error) => error)
+    t.ok(refused instanceof TypeError && refused.message.startsWith(message), (refused as Error).message)
+  }
 })
