@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, posix, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +21,8 @@ const folder = join(dist, 'joined')
 const fileOf = (name) => name.replaceAll('/', '-')
 
 await joinPackages()
+// Files from before a package was taken out of the list: the compiler writes only what has changed.
+if (javascriptIn(dist).some(importsWhatIsGone)) execFileSync(process.execPath, [join(root, 'node_modules/typescript-native/bin/tsc'), '-b', join(root, 'tsconfig.build.json'), '--force'], { stdio: 'inherit' })
 for (const file of javascriptIn(dist)) rewrite(file)
 
 async function joinPackages () {
@@ -51,6 +54,10 @@ function rewrite (file) {
   const text = readFileSync(file, 'utf8')
   const changed = text.replaceAll(/(\bfrom |\bimport\()'([^'.][^']*)'/g, (whole, before, name) => joined.includes(name) ? `${before}'${pathFrom(file, name)}'` : whole)
   if (changed !== text) writeFileSync(file, changed)
+}
+
+function importsWhatIsGone (file) {
+  return Array.from(readFileSync(file, 'utf8').matchAll(/'[./]+\/joined\/([^']+)\.js'/g), ([, name]) => name).some((name) => !joined.map(fileOf).includes(name))
 }
 
 function pathFrom (file, name) {
