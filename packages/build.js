@@ -10,7 +10,7 @@ import ts from 'typescript'
  */
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ofTheWorkshop = /^drizzle\/(?:.*\.[jt]s|after\.sql|meta\/.*_snapshot\.json)$/
-const common = ['version', 'license', 'type', 'engines']
+const common = ['version', 'license', 'type']
 
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
@@ -20,6 +20,8 @@ const packages = [
     description: 'API keys for Fastify applications, verified in your own process with immediate revocation, and a client of the service for everything that has fetch',
     keywords: ['api-keys', 'fastify', 'fastify-plugin', 'bearer', 'mcp', 'revocation', 'deno', 'edge'],
     entries: { '.': 'dist/plugins/api-keys', './client': 'dist/client/client' },
+    // What asks for more is not among its packages.
+    engines: { node: '>=22' },
     // Optional, because the client does not need it, and an application with the plugin has it anyway.
     peers: { fastify: '^5.0.0' },
     folders: ['drizzle'],
@@ -31,6 +33,7 @@ const packages = [
     keywords: ['api-keys', 'mcp', 'gateway', 'forward-auth', 'introspection'],
     // For an application that serves the pages itself: they must come from the same copy as the plugin.
     entries: { '.': 'dist/plugins/api-keys', './connected-apps': 'dist/pages/connected-apps' },
+    engines: manifest.engines,
     bin: { 'navis-keys': 'dist/cli.js', 'navis-keys-service': 'dist/main.js' },
     folders: ['drizzle', 'assets'],
     // The embedded database has one package per platform, which is found by its name at run time.
@@ -42,7 +45,7 @@ const packages = [
 const out = process.argv[2] ?? join(root, 'packages/built')
 for (const wanted of packages) build(wanted, join(out, wanted.name))
 
-function build ({ name, description, keywords, entries = {}, bin, peers = {}, optional, folders, files }, folder) {
+function build ({ name, description, keywords, entries = {}, engines, bin, peers = {}, optional, folders, files }, folder) {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   const code = reachableFrom([...Object.values(entries).map((entry) => `${entry}.js`), ...Object.values(bin ?? {})])
@@ -59,6 +62,7 @@ function build ({ name, description, keywords, entries = {}, bin, peers = {}, op
     name,
     description,
     ...Object.fromEntries(common.map((field) => [field, manifest[field]])),
+    engines,
     keywords,
     ...(bin === undefined ? {} : { bin }),
     ...exportsOf(entries),

@@ -2,6 +2,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, relative, sep } from 'node:path'
 import t from 'tap'
+import { minVersion, satisfies } from '../support/semver.ts'
 import { freshDatabase, freshRedis } from '../support/servers.ts'
 import { compile, install, pack, root, run } from './install.ts'
 
@@ -14,9 +15,13 @@ t.test('the plugin brings at most 15 packages and 5 MB, and nothing that only th
   const sizes = await Promise.all(['node_modules/navis-keys', ...installed].map(async (path) => await sizeOf(join(folder, path))))
   const bytes = sizes.reduce((sum, size) => sum + size, 0)
   t.ok(bytes <= 5e6, `${Math.round(bytes / 1e4) / 100} MB`)
-  const { dependencies, peerDependencies } = await manifestOf(packed['navis-keys'].folder)
+  const { dependencies, peerDependencies, engines } = await manifestOf(packed['navis-keys'].folder)
   t.same(Object.keys(dependencies), ['fastify-plugin', 'ioredis', 'ipaddr.js', 'postgres', 'uuid'], 'a package more is a decision')
   t.same(Object.keys(peerDependencies!), ['fastify'])
+  const asked = await Promise.all(installed.map(async (path) => ({ path, ...await manifestOf(join(folder, path)) })))
+  const oldest = minVersion(engines!.node!)!.version
+  t.equal(oldest, '22.0.0')
+  t.same(asked.filter(({ engines }) => !satisfies(oldest, engines?.node ?? '*')).map(({ path }) => path), [], 'none of them needs a newer Node')
 })
 
 for (const name of ['navis-keys', 'navis-keys-service'] as const) {
@@ -138,6 +143,7 @@ interface Manifest {
   readonly dependencies: object
   readonly optionalDependencies?: object
   readonly peerDependencies?: object
+  readonly engines?: { readonly node?: string }
 }
 
 async function manifestOf (folder: string): Promise<Manifest> {
