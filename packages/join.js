@@ -21,14 +21,15 @@ const folder = join(dist, 'joined')
 const fileOf = (name) => name.replaceAll('/', '-')
 
 await joinPackages()
-// Files from before a package was taken out of the list: the compiler writes only what has changed.
-if (javascriptIn(dist).some(importsWhatIsGone)) execFileSync(process.execPath, [join(root, 'node_modules/typescript-native/bin/tsc'), '-b', join(root, 'tsconfig.build.json'), '--force'], { stdio: 'inherit' })
 for (const file of javascriptIn(dist)) rewrite(file)
 
 async function joinPackages () {
   const made = JSON.stringify([version, packages, packages.map(({ name }) => manifestOf(name).version), 'no maps'])
   const stamp = join(folder, '.versions.json')
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === made) return
+  const before = existsSync(stamp) ? readFileSync(stamp, 'utf8') : undefined
+  if (before === made) return
+  // The compiler writes only what has changed, and would leave imports of what is not joined any longer.
+  if (before !== undefined) execFileSync(process.execPath, [join(root, 'node_modules/typescript-native/bin/tsc'), '-b', join(root, 'tsconfig.build.json'), '--force'], { stdio: 'inherit' })
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   for (const { name, entries, external = [], licenceFrom = name } of packages) {
@@ -54,10 +55,6 @@ function rewrite (file) {
   const text = readFileSync(file, 'utf8')
   const changed = text.replaceAll(/(\bfrom |\bimport\()'([^'.][^']*)'/g, (whole, before, name) => joined.includes(name) ? `${before}'${pathFrom(file, name)}'` : whole)
   if (changed !== text) writeFileSync(file, changed)
-}
-
-function importsWhatIsGone (file) {
-  return Array.from(readFileSync(file, 'utf8').matchAll(/'[./]+\/joined\/([^']+)\.js'/g), ([, name]) => name).some((name) => !joined.map(fileOf).includes(name))
 }
 
 function pathFrom (file, name) {
