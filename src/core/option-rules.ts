@@ -1,6 +1,6 @@
 /*
- * What options of the package may be, said to a program in JavaScript, where no compiler says it: there a wrong name would have no effect, and
- * `usageAddresses: 'none'` would store the network of each address.
+ * Checks the options of the package when it starts. In JavaScript no compiler does: a wrong name would have no effect, and `usageAddresses: 'none'`
+ * would store the network of each address.
  */
 
 /** What the value of an option may be. */

@@ -74,7 +74,7 @@ const shapes = { id: new RegExp(rules.id.pattern, 'u'), ownerId: new RegExp(rule
  */
 export async function connectedApps (app: FastifyInstance, all: ConnectedAppsOptions): Promise<void> {
   const { person: personOf, keys: given, ...options } = all
-  if (typeof personOf !== 'function') throw new TypeError('`person` is needed: a function that says who has sent a request.')
+  if (!optionRules.person.isMet(personOf)) throw new TypeError(`\`person\` is needed: ${optionRules.person.says}.`)
   assertMembers({ ...withoutThoseOfRegister(all) }, optionRules, { owner: 'connectedApps' })
   const keys = given ?? (app.hasDecorator('apiKeys') ? app.apiKeys : undefined)
   if (keys === undefined) throw new Error('Register `apiKeys` before `connectedApps`, or hand in `keys`.')
