@@ -20,7 +20,7 @@ const packages = [
     description: 'API keys for Fastify applications, verified in your own process with immediate revocation, and a client of the service for everything that has fetch',
     keywords: ['api-keys', 'fastify', 'fastify-plugin', 'bearer', 'mcp', 'revocation', 'deno', 'edge'],
     entries: { '.': 'dist/plugins/api-keys', './client': 'dist/client/client' },
-    // What asks for more is not among its packages.
+    // Only packages of the service need a newer one.
     engines: { node: '>=22' },
     // Optional, because the client does not need it, and an application with the plugin has it anyway.
     peers: { fastify: '^5.0.0' },
